@@ -1,0 +1,40 @@
+"""Every error this package raises on purpose. Nothing here but the tree.
+
+    MerError                 something the caller can put right; its text is one clear line that says what to do
+    +- SourceError           the video, camera or stream cannot be opened or read
+    +- ModelError            a model file is missing, not ours, or does not fit this version
+    +- ConfigError           a setting is unknown, of the wrong type or out of range
+    +- DeviceError           the device asked for is not there
+    +- OutputError           a result cannot be written
+    +- DataError             a data set is missing, incomplete or contradictory (training)
+"""
+
+
+class MerError(Exception):
+    """Base of all errors of this package. ``exit_code`` is what the command line returns for it."""
+
+    exit_code = 1
+
+
+class SourceError(MerError):
+    exit_code = 3
+
+
+class ModelError(MerError):
+    exit_code = 4
+
+
+class ConfigError(MerError):
+    exit_code = 2
+
+
+class DeviceError(MerError):
+    exit_code = 5
+
+
+class OutputError(MerError):
+    exit_code = 6
+
+
+class DataError(MerError):
+    exit_code = 7

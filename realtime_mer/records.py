@@ -1,0 +1,267 @@
+"""The nouns: what flows between the parts. Frozen records of plain data; no behaviour beyond small derived properties.
+
+Every time is in seconds on the source's own clock, never a frame count. Arrays are not to be written to.
+Only numpy is imported here, so that a reader of events needs nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Gray = NDArray[np.uint8]  # (H, W)
+Image = NDArray[np.uint8]  # (H, W, 3), BGR
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One captured picture.
+
+    ``gray`` is the luma plane, uint8 (H, W): all that the motion lane needs. Colour is converted only when somebody
+    reads ``image``, because the conversion costs more than measuring the motion.
+
+    index: position among the frames that the source delivered, from 0.
+    time:  capture time in seconds on the source's own clock (container timestamp, or monotonic time at the grab).
+    lost:  frames known to be lost between the previous delivered frame and this one.
+    """
+
+    index: int
+    time: float
+    gray: Gray
+    to_bgr: Callable[[], Image] | None = None
+    lost: int = 0
+
+    @property
+    def image(self) -> Image:
+        """The picture as uint8 BGR (H, W, 3); converted anew at each read."""
+        return np.repeat(self.gray[:, :, None], 3, axis=2) if self.to_bgr is None else self.to_bgr()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.gray.shape[1], self.gray.shape[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """What the face detector says of one face in one frame.
+
+    box: x0, y0, x1, y1 in px. points: float32 (478, 2) px, MediaPipe's face mesh order. score: 0 to 1.
+    pose: yaw, pitch, roll in degrees; yaw > 0 turns to the subject's left, pitch > 0 looks up, roll > 0 tilts
+    clockwise as seen in the picture.
+    """
+
+    box: tuple[float, float, float, float]
+    points: Floats
+    score: float
+    pose: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """A detected face with the identity that it keeps while it stays in view (``track``, from 1, never reused).
+
+    Fields as in Detection; between two detections the points and the box are carried along by registration.
+    """
+
+    track: int
+    box: tuple[float, float, float, float]
+    points: Floats
+    score: float
+    pose: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AlignedFace:
+    """A face brought to the canonical pose: uint8 (S, S); ``transform`` float64 (2, 3) maps frame px to aligned px."""
+
+    track: int
+    time: float
+    gray: Gray
+    transform: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Motion:
+    """How the parts of one face lie against its resting state, in one frame.
+
+    displacement: float32 (R, 2), px of the aligned face, x to the right and y down as in the picture; head motion
+                  removed. Order as in ``realtime_mer.regions.REGIONS``.
+    noise:        float32 (R,), px: what a resting region shows.
+    head:         how fast the head moves, in aligned px per second.
+    eyes:         openness of the two eyes against their resting state, 1 = as at rest, 0 = closed.
+    level:        the activity signal that is thresholded, in units of resting noise.
+    threshold:    what ``level`` must exceed now to start an event, same units.
+    """
+
+    displacement: Floats
+    noise: Floats
+    head: float
+    eyes: float
+    level: float
+    threshold: float
+
+
+class Kind(StrEnum):
+    """What a movement was. Only MICRO is reported as a micro-expression."""
+
+    MICRO = "micro"
+    MACRO = "macro"  # too long
+    BLINK = "blink"  # the eyes only
+    HEAD = "head"  # the head moved
+    SPEECH = "speech"  # one of a run of mouth movements
+    UNSURE = "unsure"  # the recording does not allow to say
+
+
+class Status(StrEnum):
+    PROVISIONAL = "provisional"  # the apex is past, the offset is not
+    CONFIRMED = "confirmed"  # a micro-expression with onset, apex and offset
+    REJECTED = "rejected"  # a movement that is not a micro-expression; ``reason`` says why
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One movement: onset, apex and offset in seconds on the source's clock; offset is None while it lasts.
+
+    strength: displacement at the apex in px of the aligned face (mean of the regions that moved most).
+    reason:   why it was rejected; empty for a micro-expression.
+    id:       unique within a track, from 1; the provisional and the final report of one movement share it.
+    """
+
+    id: int
+    onset: float
+    apex: float
+    offset: float | None
+    strength: float
+    kind: Kind
+    status: Status
+    reason: str = ""
+
+    @property
+    def duration(self) -> float | None:
+        """Offset minus onset in seconds."""
+        return None if self.offset is None else self.offset - self.onset
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A region that moved, in FACS terms.
+
+    region: as in REGIONS, e.g. "left lip corner" (the subject's left). dx, dy: displacement at the apex in per cent
+    of the distance between the eyes' centres, dx towards the picture's right, dy down. action_units: those whose
+    appearance this movement fits, e.g. ("AU12",): candidates, not a FACS coding.
+    """
+
+    region: str
+    dx: float
+    dy: float
+    action_units: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The recogniser's answer. ``label`` is None when it abstains; ``probabilities`` are calibrated and sum to 1."""
+
+    label: str | None
+    probabilities: dict[str, float]
+
+    @property
+    def abstained(self) -> bool:
+        return self.label is None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One movement of one face, as reported.
+
+    fps:      effective frame rate around the movement, from the frames' own times.
+    gap:      longest interval between two frames inside the movement, seconds.
+    lost:     frames known lost inside the movement.
+    model:    id of the recogniser, empty when none was asked. provider: what really computed it.
+    reported: source time of the frame at which this was reported, so ``reported - span.apex`` is the look-ahead.
+    """
+
+    track: int
+    span: Span
+    prediction: Prediction | None
+    cues: tuple[Cue, ...]
+    fps: float
+    gap: float
+    lost: int
+    model: str
+    provider: str
+    reported: float
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """(track, span id): the same for the provisional and the final report."""
+        return self.track, self.span.id
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceSignal:
+    """One face in one frame: where it is and, once it is being measured, how it moves.
+
+    note: why nothing is measured now ("settling", "face too small", "turned away", ...), empty when it is.
+    """
+
+    face: Face
+    motion: Motion | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """Everything known after one frame; exactly one per frame. No face is an empty ``faces``.
+
+    events: reported at this frame: provisional ones, and final ones (confirmed or rejected).
+    fps:    effective frame rate over the last second, 0 while unknown.
+    notes:  warnings about the recording that hold now, e.g. that the frame rate is too low.
+    """
+
+    index: int
+    time: float
+    faces: tuple[FaceSignal, ...]
+    events: tuple[Event, ...]
+    fps: float
+    lost: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a source is. ``rate`` is the nominal rate in frames/s, 0 when unknown; ``frames`` None when unknown.
+
+    kind: "file", "camera", "stream", "images" or "array". clock: "container", "monotonic", "sender" or "given".
+    """
+
+    uri: str
+    kind: str
+    live: bool
+    size: tuple[int, int]
+    rate: float
+    clock: str
+    frames: int | None = None
+    duration: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStats:
+    """Counts since opening.
+
+    captured: frames read from the device or file. delivered: handed on. dropped: captured, then thrown away because
+    the reader was too slow. missed: never captured, judged by gaps in the capture times. reconnects: of a stream.
+    """
+
+    captured: int
+    delivered: int
+    dropped: int = 0
+    missed: int = 0
+    reconnects: int = 0
