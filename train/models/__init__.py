@@ -1,0 +1,144 @@
+"""The networks of the papers, by name. Nothing here trains; nothing here reads data.
+
+``MODELS`` is the table: what each network is, its usual input and where its ImageNet weights come from.
+``create`` is the only way to make one. Every network takes float32 (N, C, H, W) and returns logits (N, classes);
+scaling of the input is inside the network, so that it travels with the weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import nn
+
+from realtime_mer.errors import ConfigError
+from train.models import attention, backbones, efficient_me, flow, resnet, scaling
+from train.models.weights import load_imagenet
+
+# What a sample is: the feature id that the runtime computes, and its usual shape.
+APEX: Final = "apex-rgb/1"  # one face crop, RGB, 0 to 1
+FRAMES: Final = "frames-gray/1"  # onset, middle, apex in grey, 0 to 1
+FLOW: Final = "flow-uvs/1"  # onset-to-apex motion: u, v, strain, in px of the aligned face
+MAPS: Final = "maps-uvs/1"  # the public MEGC2019 maps: u, v, strain, scaled per clip to 0..1
+FEATURES: Final = (APEX, FRAMES, FLOW, MAPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the table.
+
+    feature, size: usual input. build: makes the network from (classes, Settings). features: the inputs it can take.
+    """
+
+    about: str
+    feature: str
+    size: int
+    build: backbones.Builder
+    features: tuple[str, ...] = (APEX, FLOW)
+
+
+def _vision(name: str, about: str, size: int = 224) -> Entry:
+    return Entry(about, APEX, size, backbones.builder(name))
+
+
+MODELS: Final[dict[str, Entry]] = {
+    "alexnet": _vision("alexnet", "AlexNet (Ho 2023)", 227),
+    "squeezenet": _vision("squeezenet1_1", "SqueezeNet 1.1 (Ho 2023)", 227),
+    "googlenet": _vision("googlenet", "GoogLeNet (Ho 2023)"),
+    "efficientnet-b0": _vision("efficientnet_b0", "EfficientNet-B0 (Ho 2023, Ab Razak 2023)"),
+    "resnet18": _vision("resnet18", "ResNet-18 (Ibrahim 2020)"),
+    "resnet34": _vision("resnet34", "ResNet-34 (Ibrahim 2020)"),
+    "resnet50": _vision("resnet50", "ResNet-50 (Ibrahim 2020, Ho 2023)"),
+    "resnet101": _vision("resnet101", "ResNet-101 (Ibrahim 2020)"),
+    "resnet152": _vision("resnet152", "ResNet-152 (Ibrahim 2020)"),
+    "mobilenet-v2": _vision("mobilenet_v2", "MobileNet-v2 (Ho 2023)"),
+    "mobilenet-v3-small": _vision("mobilenet_v3_small", "MobileNet-v3-small"),
+    "resnet10": Entry("ResNet-10 (Peng 2018)", APEX, 224, resnet.resnet10),
+    "efficient-me": Entry(
+        "Efficient-ME: EfficientNet-B0 to block 5 (Ab Razak 2023)", APEX, 224, efficient_me.to_block5
+    ),
+    "efficient-me-tr3": Entry("Efficient-ME (tr3): to block 3 (Ab Razak 2023)", APEX, 224, efficient_me.to_block3),
+    "efficient-me-lite": Entry(
+        "Efficient-ME-Lite: EfficientNet-Lite0 to block 5, no squeeze-excitation", APEX, 224, efficient_me.lite
+    ),
+    "ststnet": Entry("STSTNet (Liong 2019)", MAPS, 28, flow.ststnet, (MAPS, FLOW)),
+    "off-apexnet": Entry("OFF-ApexNet (Gan 2019)", MAPS, 28, flow.off_apexnet, (MAPS, FLOW)),
+    "hata-resnet": Entry(
+        "ResNet-18 with 2-D or 3-D stem, ABN, ArcFace (Hata 2025)", FRAMES, 224, attention.hata, (APEX, FRAMES)
+    ),
+}
+
+
+def create(
+    name: str,
+    classes: int,
+    *,
+    feature: str = "",
+    size: int = 0,
+    weights: str = "none",
+    head: str = "linear",
+    stem: str = "2d",
+    attention: bool = False,
+    dropout: float | None = None,
+) -> nn.Module:
+    """Makes a network.
+
+    name:      a key of MODELS. classes: number of outputs.
+    feature:   input feature id; empty means the network's usual one. It decides the scaling at the network's entry.
+    size:      side of the input in px; 0 means the usual one.
+    weights:   "none" (random), "imagenet", or the path of a state-dict file of the ImageNet network.
+    head:      "linear" or "arcface" (cosines times a scale, for ``losses.arcface``; Deng et al. 2019).
+    stem:      "2d" or "3d" (hata-resnet only: three frames convolved in time without padding).
+    attention: with an Attention Branch (hata-resnet only).
+    dropout:   before the last layer; None means as published.
+    Raises ConfigError for an unknown name or option, ModelError when weights that were asked for cannot be had.
+    """
+    entry = MODELS.get(name)
+    if entry is None:
+        raise ConfigError(f"unknown model {name!r}: choose from {', '.join(MODELS)}")
+    feature, size = feature or entry.feature, size or entry.size
+    if feature not in entry.features:
+        raise ConfigError(
+            f"model {name!r} does not take the feature {feature!r}: choose from {', '.join(entry.features)}"
+        )
+    if classes < 2:
+        raise ConfigError(f"a model needs at least 2 classes, not {classes}")
+    if head not in ("linear", "arcface"):
+        raise ConfigError(f"unknown head {head!r}: choose linear or arcface")
+    if stem not in ("2d", "3d") or (name != "hata-resnet" and (stem != "2d" or attention)):
+        raise ConfigError("stem is 2d or 3d; the 3d stem and the attention branch belong to the model hata-resnet")
+    if stem == "3d" and feature != FRAMES:
+        raise ConfigError(f"the 3d stem needs three frames: feature = {FRAMES!r}")
+    settings = backbones.Settings(size, head, stem, attention, dropout, scaling.for_feature(feature))
+    model = entry.build(classes, settings)
+    if weights != "none":
+        load_imagenet(model, name, weights)
+    return model
+
+
+def input_shape(name: str, *, feature: str = "", size: int = 0) -> tuple[int, int, int]:
+    """Shape of one sample, without the batch axis, as a ModelSpec wants it."""
+    entry = MODELS[name]
+    side = size or entry.size
+    del feature  # every feature has three planes
+    return 3, side, side
+
+
+def parameters(model: nn.Module) -> int:
+    """Number of learnable values."""
+    return sum(p.numel() for p in model.parameters())
+
+
+def published_size(model: nn.Module) -> int:
+    """Number of values as Keras counts them: learnable ones, batch-norm statistics and the input normalisation.
+
+    Ab Razak and Sahran's 867k and 68k are this number.
+    """
+    statistics = (b for name, b in model.named_buffers() if not name.endswith("num_batches_tracked"))
+    return parameters(model) + sum(b.numel() for b in statistics)
+
+
+def is_batch_norm(module: nn.Module) -> bool:
+    return isinstance(module, torch.nn.modules.batchnorm._BatchNorm)

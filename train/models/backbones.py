@@ -1,0 +1,82 @@
+"""The networks that torchvision has, with the input scaling in front and a new last layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torchvision
+from torch import Tensor, nn
+
+from train.models.heads import make_head
+from train.models.scaling import InputScale
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What ``train.models.create`` was asked for; see there."""
+
+    size: int
+    head: str
+    stem: str
+    attention: bool
+    dropout: float | None
+    scale: InputScale
+
+
+Builder = Callable[[int, Settings], nn.Module]
+
+
+class Scaled(nn.Module):
+    """Input scaling, then a network. ``net`` keeps torchvision's names, so that its weight files load."""
+
+    def __init__(self, scale: InputScale, net: nn.Module) -> None:
+        super().__init__()
+        self.scale = scale
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(self.scale(x))
+
+
+def builder(torchvision_name: str) -> Builder:
+    """A function that makes torchvision's network of this name for our classes."""
+
+    def build(classes: int, settings: Settings) -> nn.Module:
+        # GoogLeNet: no auxiliary classifiers (the toolbox that Ho et al. used has none), our own input scaling.
+        # Keras-like batch-norm momenta are left as torchvision has them.
+        if torchvision_name == "googlenet":
+            net = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=True)
+        else:
+            net = getattr(torchvision.models, torchvision_name)(weights=None)
+        replace_head(net, classes, settings)
+        return Scaled(settings.scale, net)
+
+    return build
+
+
+def replace_head(net: nn.Module, classes: int, settings: Settings) -> None:
+    """Puts a new last layer for ``classes`` into a torchvision network, in place."""
+    if isinstance(net, torchvision.models.SqueezeNet):
+        # Its classifier is a 1x1 convolution before the average: the cosine head works on the averaged features.
+        features = net.classifier[1].in_channels
+        dropout = nn.Dropout(0.5 if settings.dropout is None else settings.dropout)
+        if settings.head == "arcface":
+            pool = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), make_head("arcface", features, classes))
+            net.classifier = nn.Sequential(dropout, *pool)
+        else:
+            conv = nn.Conv2d(features, classes, kernel_size=1)
+            nn.init.normal_(conv.weight, std=0.01)
+            nn.init.zeros_(conv.bias)
+            # No ReLU after it: Ho et al. inherit one from the original, which leaves no gradient for a class whose
+            # output is negative everywhere; torchvision keeps it too. Ours is a plain linear classifier.
+            net.classifier = nn.Sequential(dropout, conv, nn.AdaptiveAvgPool2d(1))
+        return
+    if hasattr(net, "fc"):
+        net.fc = make_head(settings.head, net.fc.in_features, classes)
+    else:
+        net.classifier[-1] = make_head(settings.head, net.classifier[-1].in_features, classes)
+    if settings.dropout is not None:
+        for module in net.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = settings.dropout

