@@ -1,0 +1,142 @@
+"""Every setting, its default, its unit and what it does. Read from TOML and from ``section.key=value`` pairs.
+
+All lengths of time are seconds and all lengths on the face are px of the aligned face (128 px, 44 px between the eyes), so
+that one set of values serves any frame rate and any picture size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from realtime_mer.errors import ConfigError
+
+
+def setting(default: Any, unit: str, help: str, low: float | None = None, high: float | None = None) -> Any:
+    """A dataclass field with its unit, its meaning and its allowed range."""
+    return field(default=default, metadata={"unit": unit, "help": help, "low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True)
+class FacesConfig:
+    max_faces: int = setting(4, "faces", "how many faces are followed at once", 1, 32)
+    min_score: float = setting(0.5, "0-1", "a detection scored lower is ignored", 0, 1)
+    search: float = setting(0.2, "s", "how often faces are looked for while there is none", 0.01, 10)
+    refresh: float = setting(0.5, "s", "how often the detector checks the faces that are followed", 0.02, 10)
+    patience: float = setting(0.04, "s", "video files wait this long (of video time) for a detection under way", 0, 1)
+    forget: float = setting(2.0, "s", "a face that returns within this time keeps its track number", 0, 60)
+    min_width: float = setting(60.0, "px", "a face narrower than this in the picture is not measured", 20, 2000)
+    max_turn: float = setting(35.0, "deg", "a face turned further away (yaw or pitch) is not measured", 5, 90)
+
+
+@dataclass(frozen=True, slots=True)
+class SpotConfig:
+    enter: float = setting(6.0, "noise", "a movement starts when the activity exceeds its rest by this many times its noise", 1, 100)
+    memory: float = setting(0.25, "0-1", "and by this share of the strongest recent movement", 0, 1)
+    min_shift: float = setting(0.22, "px", "regions must have moved at least this far at the apex", 0, 10)
+    hold: float = setting(0.015, "s", "the activity must stay above the threshold this long", 0, 0.2)
+    leave: float = setting(0.45, "0-1", "offset: the movement is back to this share of its peak", 0.05, 0.95)
+    start: float = setting(0.25, "0-1", "onset: where the movement last was below this share of its peak", 0.01, 0.9)
+    look_back: float = setting(0.4, "s", "how far back the onset is looked for", 0.05, 1.0)
+    fall: float = setting(0.12, "0-1", "the apex is past when the activity has fallen by this share", 0.01, 0.9)
+    wait: float = setting(0.04, "s", "and this long has passed since it", 0, 0.5)
+    micro_max: float = setting(0.5, "s", "a longer movement is a macro-expression", 0.1, 2)
+    micro_min: float = setting(0.04, "s", "a shorter one is noise", 0, 0.5)
+    isolation: float = setting(0.25, "s", "other movements this close before make it one of a run", 0, 2)
+    baseline: float = setting(0.6, "s", "how slowly the resting position follows", 0.05, 10)
+    noise: float = setting(6.0, "s", "how slowly the estimate of resting noise follows", 0.5, 60)
+    settle: float = setting(1.0, "s", "time needed to learn the resting face before anything is reported", 0.1, 10)
+    head_speed: float = setting(25.0, "px/s", "a faster head is moving: what happens meanwhile is not trusted", 1, 500)
+    eyes_shut: float = setting(0.35, "0-1", "the eyes differ from their resting look by this much in a blink", 0.05, 1)
+    min_rate: float = setting(20.0, "frames/s", "below this rate micro-expressions cannot be resolved", 1, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyConfig:
+    model: str = setting("default", "", "name of a shipped or cached model, path of an .onnx file, or none")
+    device: str = setting("auto", "", "auto, cpu, cuda or tensorrt")
+    provisional: bool = setting(True, "", "also classify right after the apex, before the offset is known")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    faces: FacesConfig = field(default_factory=FacesConfig)
+    spot: SpotConfig = field(default_factory=SpotConfig)
+    classify: ClassifyConfig = field(default_factory=ClassifyConfig)
+
+    @property
+    def digest(self) -> str:
+        """First 12 hex digits of the SHA-256 of all values: stored with every result."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def load(path: str | Path | None = None, pairs: Iterable[str] = ()) -> Config:
+    """The defaults, overridden by the TOML file ``path`` and then by ``pairs`` such as "spot.enter=8".
+
+    Raises ConfigError for a file that cannot be read, an unknown key, a wrong type or a value out of range.
+    """
+    config = Config()
+    if path is not None:
+        try:
+            config = merge(config, tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        except OSError as error:
+            raise ConfigError(f"settings file {path} cannot be read: {error.strerror or error}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"settings file {path} is not valid TOML: {error}") from None
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not equals or not dot:
+            raise ConfigError(f"'{pair}' is not of the form section.key=value, e.g. spot.enter=8")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()
+        config = merge(config, {section: {key: value}})
+    return config
+
+
+def merge(config: Config, values: Mapping[str, Any]) -> Config:
+    """``config`` with the settings of the nested mapping ``values`` put in. Raises ConfigError."""
+    for section, entries in values.items():
+        if section not in {f.name for f in fields(config)}:
+            raise ConfigError(f"unknown section [{section}]; there are: {', '.join(f.name for f in fields(config))}")
+        if not isinstance(entries, Mapping):
+            raise ConfigError(f"[{section}] must be a section with keys")
+        part = getattr(config, section)
+        known = {f.name: f for f in fields(part)}
+        for key, value in entries.items():
+            if key not in known:
+                raise ConfigError(f"unknown setting {section}.{key}; there are: {', '.join(known)}")
+            part = replace(part, **{key: _checked(f"{section}.{key}", value, getattr(part, key), known[key].metadata)})
+        config = replace(config, **{section: part})
+    return config
+
+
+def _checked(name: str, value: Any, current: Any, meta: Mapping[str, Any]) -> Any:
+    kind = type(current)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{name} must be {'a number' if kind is float else f'of type {kind.__name__}'}, not {value!r}")
+    low, high = meta["low"], meta["high"]
+    if low is not None and not low <= value <= high:
+        raise ConfigError(f"{name} must lie between {low:g} and {high:g} {meta['unit']}, not {value:g}")
+    return value
+
+
+def to_toml(config: Config) -> str:
+    """All settings as TOML with their units and meanings as comments; ``load`` reads it back."""
+    lines = ["# Settings of realtime-mer. Times are seconds; px are of the aligned face (128 px wide)."]
+    for section in fields(config):
+        lines += ["", f"[{section.name}]"]
+        part = getattr(config, section.name)
+        for entry in fields(part):
+            unit = f"[{entry.metadata['unit']}] " if entry.metadata["unit"] else ""
+            lines.append(f"{entry.name} = {json.dumps(getattr(part, entry.name))}  # {unit}{entry.metadata['help']}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,48 @@
+"""The last moments of one face's aligned pictures: the only backward look of the pipeline."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from typing import Final
+
+from realtime_mer.records import AlignedFace, Gray
+
+SPAN: Final = 2.5  # s: the longest movement that is still reported, and the look-back to its onset
+
+
+class Ring:
+    """Aligned pictures of one track by time; those older than SPAN seconds fall out. 16 kB a picture."""
+
+    def __init__(self) -> None:
+        self._faces: deque[AlignedFace] = deque()
+        self._lost: deque[tuple[float, int]] = deque()
+
+    def push(self, face: AlignedFace, lost: int = 0) -> None:
+        """Adds the newest picture; ``lost`` frames are missing before it."""
+        self._faces.append(face)
+        if lost:
+            self._lost.append((face.time, lost))
+        while self._faces[0].time < face.time - SPAN:
+            self._faces.popleft()
+        while self._lost and self._lost[0][0] < face.time - SPAN:
+            self._lost.popleft()
+
+    def around(self, time: float, reach: float) -> list[Gray]:
+        """Pictures at most ``reach`` seconds from ``time``, at least the nearest one, at most those kept."""
+        near = [face.gray for face in self._faces if abs(face.time - time) <= reach]
+        return near or [min(self._faces, key=lambda face: abs(face.time - time)).gray]
+
+    def rate(self, start: float, end: float) -> tuple[float, float, int]:
+        """Effective frame rate (frames/s), longest interval (s) and frames known lost from ``start`` to ``end``.
+
+        The frame before the start counts, so that a gap across the onset is seen. Rate 0 when there is one frame only.
+        """
+        times = [face.time for face in self._faces]
+        first = max(bisect_left(times, start) - 1, 0)
+        inside = [t for t in times[first:] if t <= end]
+        if len(inside) < 2:
+            return 0.0, 0.0, 0
+        steps = [b - a for a, b in zip(inside, inside[1:], strict=False)]
+        lost = sum(n for t, n in self._lost if inside[0] < t <= end)
+        return (len(inside) - 1) / (inside[-1] - inside[0]), max(steps), lost
