@@ -1,0 +1,218 @@
+"""Who is trained on and who is tested: pure functions from clips to folds, and the guard against leaks.
+
+Every function gives positions into the sequence of clips that it was given, and the same folds for the same clips and
+seed on every machine. Filter first (``train.records.labelled``): a protocol refuses clips that it has no class for.
+Training never sees ``Fold.test``; a validation part is taken inside ``Fold.train`` with ``inner_validation``.
+Two protocols leak on purpose, because papers used them: ``frame_split`` and ``balanced_split`` (and ``kfold`` by label
+puts one person on both sides); they exist to be printed beside a clean one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from realtime_mer.errors import DataError
+from train.records import MEGC2018, Clip
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One training and its test: positions into the clips, ascending. ``name`` says who is tested."""
+
+    name: str
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+def loso(clips: Sequence[Clip]) -> list[Fold]:
+    """Leave one subject out: one fold for each person, sorted by name. DataError when a clip's subject is unknown."""
+    for clip in clips:
+        if clip.subject is None:
+            raise DataError(
+                f"{clip.key}: the subject is unknown, so leave-one-subject-out cannot be done with this data set"
+            )
+    return _one_out(clips, lambda clip: clip.group, "subjects")
+
+
+def leave_one_dataset_out(clips: Sequence[Clip]) -> list[Fold]:
+    """Train on all data sets but one, test on that one."""
+    return _one_out(clips, lambda clip: clip.dataset, "data sets")
+
+
+def megc2019_cde(clips: Sequence[Clip]) -> list[Fold]:
+    """Composite evaluation of MEGC2019: LOSO over SMIC, CASME II and SAMM together, three classes (68 folds)."""
+    _require(clips, "3", ("negative", "positive", "surprise"), None)
+    return loso(clips)
+
+
+def megc2018_cde(clips: Sequence[Clip]) -> list[Fold]:
+    """Composite evaluation of MEGC2018: LOSO over CASME II and SAMM together, objective classes I to V."""
+    _require(clips, "objective", MEGC2018, {"casme2", "samm"})
+    return loso(clips)
+
+
+def megc2018_hde(clips: Sequence[Clip]) -> list[Fold]:
+    """Hold-out evaluation of MEGC2018: train on CASME II, test on SAMM, and the reverse; objective classes I to V.
+
+    Folds in the order of Peng et al. (2018): the first trains on CASME II.
+    """
+    _require(clips, "objective", MEGC2018, {"casme2", "samm"})
+    sides = {name: tuple(i for i, clip in enumerate(clips) if clip.dataset == name) for name in ("casme2", "samm")}
+    if not all(sides.values()):
+        raise DataError("the hold-out protocol needs clips of both casme2 and samm")
+    return [Fold("samm", sides["casme2"], sides["samm"]), Fold("casme2", sides["samm"], sides["casme2"])]
+
+
+def kfold(clips: Sequence[Clip], scheme: str, folds: int = 5, seed: int = 0) -> list[Fold]:
+    """Stratified by label, as Hata et al. (2025): each class is spread over the folds as evenly as it goes.
+
+    The same person may be on both sides: not a clean protocol.
+    """
+    if not 2 <= folds <= len(clips):
+        raise DataError(f"cannot make {folds} folds of {len(clips)} clips")
+    part = np.empty(len(clips), np.int64)
+    next_part = 0  # running on over the classes, so that the folds' sizes differ by one at most
+    for members in _shuffled_classes(clips, scheme, np.random.default_rng(seed)):
+        for member in members:
+            part[member] = next_part % folds
+            next_part += 1
+    everyone = range(len(clips))
+    return [
+        Fold(f"fold {k + 1}", tuple(i for i in everyone if part[i] != k), tuple(i for i in everyone if part[i] == k))
+        for k in range(folds)
+    ]
+
+
+def frame_split(samples: Sequence[Clip], train: float = 0.7, seed: int = 0) -> list[Fold]:
+    """Random split of frames, as Ho et al. (2023): 70 % of all frames train, the rest tests, whoever is on them.
+
+    ``samples`` come from ``single_frames``. It leaks: neighbours of a test frame, 5 ms away, are trained on.
+    """
+    if not 0 < train < 1 or len(samples) < 2:
+        raise DataError("the frame split needs two samples and a training part between 0 and 1")
+    order = np.random.default_rng(seed).permutation(len(samples))
+    cut = min(max(round(train * len(samples)), 1), len(samples) - 1)
+    return [Fold("random frames", _ascending(order[:cut]), _ascending(order[cut:]))]
+
+
+def balanced_split(
+    samples: Sequence[Clip], scheme: str, train: float = 0.75, at_most: int = 100, seed: int = 0
+) -> list[Fold]:
+    """At most ``at_most`` samples of each class, 75 % of them train, as Ibrahim et al. (2020).
+
+    The samples beyond are used nowhere. It leaks: frames of one clip are on both sides.
+    """
+    if not 0 < train < 1:
+        raise DataError("the training part must lie between 0 and 1")
+    first: list[int] = []
+    second: list[int] = []
+    for members in _shuffled_classes(samples, scheme, np.random.default_rng(seed)):
+        kept = members[:at_most]
+        cut = round(train * len(kept))
+        first += kept[:cut]
+        second += kept[cut:]
+    if not first or not second:
+        raise DataError("too few samples for a balanced split")
+    return [Fold("balanced", _ascending(first), _ascending(second))]
+
+
+def official_split(clips: Sequence[Clip]) -> list[Fold]:
+    """The data set's own split: trains on "train", tests on "test"; "validation" is in neither."""
+    parts = {name: tuple(i for i, clip in enumerate(clips) if clip.split == name) for name in ("train", "test")}
+    if not all(parts.values()):
+        raise DataError("these clips carry no official split into train and test")
+    return [Fold("official", parts["train"], parts["test"])]
+
+
+def subject_split(clips: Sequence[Clip], test: float = 0.3, seed: int = 0) -> list[Fold]:
+    """One split by person: the clean partner of ``frame_split``. About ``test`` of the samples are tested."""
+    fold = inner_validation(clips, test, seed)
+    return [Fold("random subjects", fold.train, fold.test)]
+
+
+def inner_validation(train_clips: Sequence[Clip], fraction: float = 0.2, seed: int = 0) -> Fold:
+    """Splits training clips by person for early stopping or calibration; positions count into ``train_clips``.
+
+    Persons are drawn until ``fraction`` of the clips is reached; at least one stays on each side.
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i, clip in enumerate(train_clips):
+        groups[clip.group].append(i)
+    if len(groups) < 2 or not 0 < fraction < 1:
+        raise DataError("a split by subject needs two subjects and a fraction between 0 and 1")
+    names = sorted(groups)
+    order = np.random.default_rng(seed).permutation(len(names))
+    held: list[int] = []
+    for position in order[:-1]:
+        held += groups[names[position]]
+        if len(held) >= fraction * len(train_clips):
+            break
+    out = set(held)
+    return Fold("inner", tuple(i for i in range(len(train_clips)) if i not in out), _ascending(held))
+
+
+def check(folds: Sequence[Fold], clips: Sequence[Clip], subject_disjoint: bool = True, once: bool = True) -> None:
+    """The guard before any training; silent when all is well, else DataError naming the fold and the fault.
+
+    subject_disjoint: no person in both train and test of a fold. once: every clip is tested exactly once (switch off
+    for single splits, which test a part). Always: positions exist, none twice, no clip on both sides, no empty side.
+    """
+    if not folds:
+        raise DataError("the protocol gave no folds")
+    for fold in folds:
+        for side in (fold.train, fold.test):
+            if not side or len(set(side)) != len(side) or min(side) < 0 or max(side) >= len(clips):
+                raise DataError(
+                    f"fold {fold.name}: a side is empty, repeats a clip or points past the {len(clips)} clips"
+                )
+        if both := set(fold.train) & set(fold.test):
+            raise DataError(f"fold {fold.name}: {clips[min(both)].key} is trained on and tested")
+        if subject_disjoint and (both_groups := _groups(clips, fold.train) & _groups(clips, fold.test)):
+            raise DataError(f"fold {fold.name}: subject {min(both_groups)} is trained on and tested")
+    tested = Counter(i for fold in folds for i in fold.test)
+    if once and (wrong := [i for i in range(len(clips)) if tested[i] != 1]):
+        raise DataError(f"{clips[wrong[0]].key} is tested {tested[wrong[0]]} times; each clip must be tested once")
+
+
+def _one_out(clips: Sequence[Clip], key: Callable[[Clip], str], what: str) -> list[Fold]:
+    members: dict[str, list[int]] = defaultdict(list)
+    for i, clip in enumerate(clips):
+        members[key(clip)].append(i)
+    if len(members) < 2:
+        raise DataError(f"leaving one out needs at least two {what}; found {len(members)}")
+    return [
+        Fold(name, tuple(i for i, clip in enumerate(clips) if key(clip) != name), tuple(members[name]))
+        for name in sorted(members)
+    ]
+
+
+def _shuffled_classes(clips: Sequence[Clip], scheme: str, random: np.random.Generator) -> list[list[int]]:
+    """Positions of each class in random order, classes sorted by name."""
+    classes: dict[str, list[int]] = defaultdict(list)
+    for i, clip in enumerate(clips):
+        label = clip.label(scheme)
+        if label is None:
+            raise DataError(f"{clip.key} has no class under the scheme {scheme!r}: filter with labelled() first")
+        classes[label].append(i)
+    return [[classes[name][int(i)] for i in random.permutation(len(classes[name]))] for name in sorted(classes)]
+
+
+def _require(clips: Sequence[Clip], scheme: str, classes: Sequence[str], datasets: set[str] | None) -> None:
+    for clip in clips:
+        if clip.label(scheme) not in classes or (datasets is not None and clip.dataset not in datasets):
+            allowed = f" of {' and '.join(sorted(datasets))}" if datasets else ""
+            raise DataError(
+                f"{clip.key} does not belong here: this protocol takes clips{allowed} in {', '.join(classes)}"
+            )
+
+
+def _groups(clips: Sequence[Clip], positions: Sequence[int]) -> set[str]:
+    return {clips[i].group for i in positions}
+
+
+def _ascending(positions: Sequence[int] | np.ndarray) -> tuple[int, ...]:
+    return tuple(sorted(int(i) for i in positions))

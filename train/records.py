@@ -1,0 +1,173 @@
+"""The noun of training: one labelled clip (or image), whatever data set it came from, and the class lists.
+
+Here are the record and the translation of a sheet's emotion word into the classes of a protocol. Reading files is in
+``train.datasets``, splitting in ``train.protocols``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from realtime_mer.errors import DataError
+
+# MEGC2019's three classes, in the order of its label numbers 0, 1, 2.
+THREE: Final = ("negative", "positive", "surprise")
+_TO_THREE: Final = {
+    "happiness": "positive",
+    "surprise": "surprise",
+    **dict.fromkeys(("anger", "contempt", "disgust", "fear", "sadness", "repression"), "negative"),
+    **{label: label for label in THREE},
+}
+
+# Objective classes by action units (Davison, Merghani and Yap, arXiv 1708.07549); MEGC2018 uses the first five.
+OBJECTIVE: Final = ("I", "II", "III", "IV", "V", "VI", "VII")
+MEGC2018: Final = OBJECTIVE[:5]
+
+# The classes that papers mean by "5 classes" and "7 classes"; they differ from one data set to the next.
+_BASIC: Final = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
+_NO_CONTEMPT: Final = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
+FIVE: Final[dict[str, tuple[str, ...]]] = {
+    "casme2": ("disgust", "happiness", "others", "repression", "surprise"),
+    "samm": ("anger", "contempt", "happiness", "others", "surprise"),
+}
+SEVEN: Final[dict[str, tuple[str, ...]]] = {
+    "casme2": ("disgust", "fear", "happiness", "others", "repression", "sadness", "surprise"),
+    "casme3": (*_NO_CONTEMPT, "others"),
+    "mmew": (*_NO_CONTEMPT, "others"),
+    "samm": _BASIC,
+    "dfme": _BASIC,
+    "ckplus": _BASIC,
+    "ckplus48": _BASIC,
+    **dict.fromkeys(("fer2013", "ferplus", "jaffe", "kdef", "mug"), (*_NO_CONTEMPT, "neutral")),
+}
+
+SCHEMES: Final = ("3", "5", "7", "objective", "emotion")
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One labelled sequence; an image data set gives clips of one frame.
+
+    dataset:  key in ``train.datasets.DATASETS``; for the MEGC2019 composite the data set that the clip came from.
+    subject:  unique within the data set; None where the data set does not say (web images).
+    clip:     name of the clip, unique within data set and subject.
+    frames:   paths in order of time; positions below count into it, from 0.
+    onset, apex, offset: positions in ``frames``; None when not annotated or not among the frames.
+    fps:      frames per second, 0 for images.
+    action_units: as coded, e.g. ("4", "R12", "7B").
+    emotion:  the sheet's word, lower case, spelt alike over all data sets ("others", "happiness", "sadness").
+    objective: "I" to "VII", empty when the sheet gives none.
+    split:    the official part ("train", "validation", "test"), empty when there is none.
+    cohort:   data set whose subjects are the same people (SMIC-VIS and SMIC-HS share theirs); empty: its own.
+    """
+
+    dataset: str
+    subject: str | None
+    clip: str
+    frames: tuple[Path, ...]
+    onset: int | None
+    apex: int | None
+    offset: int | None
+    fps: float
+    action_units: tuple[str, ...]
+    emotion: str
+    objective: str = ""
+    split: str = ""
+    cohort: str = ""
+
+    @property
+    def group(self) -> str:
+        """Who is seen, across data sets: what must never be on both sides of a split.
+
+        A clip of an unknown person is a group of its own.
+        """
+        who = self.subject if self.subject is not None else f"unknown:{self.clip}"
+        return f"{self.cohort or self.dataset}/{who}"
+
+    @property
+    def key(self) -> str:
+        """Data set, subject and clip in one string, for reports and caches."""
+        return f"{self.dataset}/{self.subject or '-'}/{self.clip}"
+
+    def label(self, scheme: str) -> str | None:
+        """The class under a scheme of ``SCHEMES``; None when the scheme leaves this clip out.
+
+        "5" and "7" are those of the clip's own data set, "emotion" is the sheet's word. DataError on another scheme.
+        """
+        match scheme:
+            case "3":
+                return _TO_THREE.get(self.emotion)
+            case "5":
+                return self.emotion if self.emotion in FIVE.get(self.dataset, ()) else None
+            case "7":
+                return self.emotion if self.emotion in SEVEN.get(self.dataset, ()) else None
+            case "objective":
+                return self.objective or None
+            case "emotion":
+                return self.emotion or None
+        raise DataError(f"unknown class scheme {scheme!r}: use one of {', '.join(SCHEMES)}")
+
+
+def labelled(clips: Iterable[Clip], scheme: str, only: Sequence[str] | None = None) -> list[Clip]:
+    """The clips that have a class under the scheme, in their order; with ``only``, one of these classes."""
+    return [clip for clip in clips if (label := clip.label(scheme)) is not None and (only is None or label in only)]
+
+
+def labels_of(clips: Sequence[Clip], scheme: str) -> tuple[str, ...]:
+    """The fixed class list for these clips, in a fixed order, whether or not each class occurs.
+
+    For "emotion" it is what occurs, sorted. For "5" and "7" the lists of all data sets present are joined, sorted.
+    """
+    if scheme == "3":
+        return THREE
+    if scheme == "objective":
+        return OBJECTIVE
+    if scheme in ("5", "7"):
+        table = FIVE if scheme == "5" else SEVEN
+        return tuple(sorted({label for clip in clips for label in table.get(clip.dataset, ())}))
+    return tuple(sorted({label for clip in clips if (label := clip.label(scheme))}))
+
+
+def class_counts(clips: Iterable[Clip], scheme: str) -> Counter[str]:
+    """How many clips each class has; clips outside the scheme are not counted."""
+    return Counter(label for clip in clips if (label := clip.label(scheme)) is not None)
+
+
+def single_frames(clips: Iterable[Clip], which: str = "all") -> list[Clip]:
+    """One sample a frame, as papers do that classify frames: every frame ("all"), or onset, apex and offset ("key").
+
+    Each sample keeps its clip's labels, subject and name (with the frame's position added), so that the protocols
+    and the guard see whose face it is. Key frames that are not annotated are left out.
+    """
+    if which not in ("all", "key"):
+        raise DataError(f"unknown choice of frames {which!r}: use 'all' or 'key'")
+    samples = []
+    for clip in clips:
+        chosen: Iterable[int | None] = (
+            range(len(clip.frames)) if which == "all" else (clip.onset, clip.apex, clip.offset)
+        )
+        for position in dict.fromkeys(chosen):
+            if position is None:
+                continue
+            samples.append(
+                Clip(
+                    dataset=clip.dataset,
+                    subject=clip.subject,
+                    clip=f"{clip.clip}@{position}",
+                    frames=(clip.frames[position],),
+                    onset=None,
+                    apex=0,
+                    offset=None,
+                    fps=0.0,
+                    action_units=clip.action_units,
+                    emotion=clip.emotion,
+                    objective=clip.objective,
+                    split=clip.split,
+                    cohort=clip.cohort,
+                )
+            )
+    return samples
