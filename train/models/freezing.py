@@ -48,7 +48,7 @@ def _freeze_first(model: nn.Module, count: int) -> list[nn.Module]:
     for module in model.modules():
         if isinstance(module, LEARNABLE):
             seen += 1
-        if isinstance(module, LEARNABLE) or isinstance(module, _BatchNorm):
+        if isinstance(module, (*LEARNABLE, _BatchNorm)):
             if seen > count:
                 break
             if seen:

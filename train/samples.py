@@ -1,0 +1,28 @@
+"""The noun that ``fit`` eats: inputs, labels and who is seen. Nothing is read or computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """x: (N, 3, S, S), uint8 pictures (0 to 255) or float32 motion. y: int64 (N,), positions in the class list.
+    groups: who each sample shows (``Clip.group``), (N,)."""
+
+    x: NDArray[Any]
+    y: NDArray[np.int64]
+    groups: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, positions: Sequence[int] | NDArray[np.int64]) -> Samples:
+        """Those at the positions, in their order."""
+        where = np.asarray(positions, np.int64)
+        return Samples(self.x[where], self.y[where], tuple(self.groups[i] for i in where))
