@@ -55,7 +55,9 @@ def _warp_shrunk(gray: Gray, transform: Transform, size: int, shrink: int) -> Gr
     patch = gray[y0:y1, x0:x1]
     if patch.size == 0:
         return cv2.warpAffine(gray, transform, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    small = cv2.resize(patch, (max(patch.shape[1] // shrink, 1), max(patch.shape[0] // shrink, 1)), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        patch, (max(patch.shape[1] // shrink, 1), max(patch.shape[0] // shrink, 1)), interpolation=cv2.INTER_AREA
+    )
     # centre of small pixel i lies at x0 + (i + .5) * shrink - .5 in the picture
     to_picture = np.array([[shrink, 0, x0 + (shrink - 1) / 2], [0, shrink, y0 + (shrink - 1) / 2]], np.float64)
     matrix = np.hstack([transform[:, :2] @ to_picture[:, :2], apply(transform, to_picture[:, 2][None])[0][:, None]])

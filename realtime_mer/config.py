@@ -1,7 +1,7 @@
 """Every setting, its default, its unit and what it does. Read from TOML and from ``section.key=value`` pairs.
 
-All lengths of time are seconds and all lengths on the face are px of the aligned face (128 px, 44 px between the eyes), so
-that one set of values serves any frame rate and any picture size.
+All lengths of time are seconds and all lengths on the face are px of the aligned face (128 px, 44 px between the
+eyes), so that one set of values serves any frame rate and any picture size.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class FacesConfig:
 
 @dataclass(frozen=True, slots=True)
 class SpotConfig:
-    enter: float = setting(6.0, "noise", "a movement starts when the activity exceeds its rest by this many times its noise", 1, 100)
+    enter: float = setting(
+        6.0, "noise", "a movement starts when the activity exceeds its rest by this many times its noise", 1, 100
+    )
     memory: float = setting(0.25, "0-1", "and by this share of the strongest recent movement", 0, 1)
     min_shift: float = setting(0.22, "px", "regions must have moved at least this far at the apex", 0, 10)
     hold: float = setting(0.015, "s", "the activity must stay above the threshold this long", 0, 0.2)
@@ -123,7 +125,9 @@ def _checked(name: str, value: Any, current: Any, meta: Mapping[str, Any]) -> An
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        raise ConfigError(f"{name} must be {'a number' if kind is float else f'of type {kind.__name__}'}, not {value!r}")
+        raise ConfigError(
+            f"{name} must be {'a number' if kind is float else f'of type {kind.__name__}'}, not {value!r}"
+        )
     low, high = meta["low"], meta["high"]
     if low is not None and not low <= value <= high:
         raise ConfigError(f"{name} must lie between {low:g} and {high:g} {meta['unit']}, not {value:g}")

@@ -1,9 +1,10 @@
 """Measures, in every frame, how the regions of an aligned face lie against an anchor picture of the same face.
 
 Each region is registered to the anchor by one Gauss-Newton step of weighted Lucas-Kanade with a gain and a bias
-(Baker & Matthews 2004, inverse compositional), started where the previous frame left it. The anchor's gradients never change,
-so a step is one small matrix product. On CASME II at 128 px this has half the noise of pyramidal Lucas-Kanade and a
-quarter of that of DIS flow, at a third of the cost (docs/spotting.md). No thresholds and no decisions here: ``spot`` has those.
+(Baker & Matthews 2004, inverse compositional), started where the previous frame left it. The anchor's gradients
+never change, so a step is one small matrix product. On CASME II at 128 px this has half the noise of pyramidal
+Lucas-Kanade and a quarter of that of DIS flow, at a third of the cost (docs/spotting.md). No thresholds and no
+decisions here: ``spot`` has those.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ LEFT_EYE: Final = (263, 362, 386, 374)
 class Reading:
     """One frame's measurement against the anchor.
 
-    displacement: float32 (R, 2) px, head motion removed. head: float64 (2, 3), maps anchor px to where the steady places now are.
-    eyes: correlation of the eyes with the anchor's, 1 = unchanged. fit: share of the anchor's contrast that is explained,
-    median over the places, 1 = perfect, <= 0 = another picture.
+    displacement: float32 (R, 2) px, head motion removed. head: float64 (2, 3), maps anchor px to where the steady
+    places now are.
+    eyes: correlation of the eyes with the anchor's, 1 = unchanged. fit: share of the anchor's contrast that is
+    explained, median over the places, 1 = perfect, <= 0 = another picture.
     """
 
     displacement: Floats
@@ -114,12 +116,17 @@ class Meter:
 
     def _openness(self, gray: Gray) -> float:
         return float(
-            np.mean([np.vdot(_normal(_eye(gray, eye)), kept) for eye, kept in zip(self._eyes, self._eye_template, strict=True)])
+            np.mean(
+                [
+                    np.vdot(_normal(_eye(gray, eye)), kept)
+                    for eye, kept in zip(self._eyes, self._eye_template, strict=True)
+                ]
+            )
         )
 
 
 def _smooth(gray: Gray) -> Floats:
-    return cv2.GaussianBlur(gray, (0, 0), BLUR, dst=None).astype(np.float32) if False else cv2.GaussianBlur(gray.astype(np.float32), (0, 0), BLUR)
+    return cv2.GaussianBlur(gray.astype(np.float32), (0, 0), BLUR)
 
 
 def _eye(gray: Gray, centre: NDArray[np.floating]) -> Gray:
@@ -133,7 +140,8 @@ def _normal(patch: Gray) -> Floats:
 
 
 def fit_affine(points: Floats, shift: Floats, rounds: int = 3) -> Transform:
-    """The affine map that takes ``points`` (K, 2) to ``points + shift``, robust against a minority that moved by itself.
+    """The affine map that takes ``points`` (K, 2) to ``points + shift``, robust against a minority that moved by
+    itself.
 
     Iteratively reweighted least squares with Cauchy weights, scale from the median residual. Returns float64 (2, 3).
     """

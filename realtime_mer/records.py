@@ -258,6 +258,8 @@ class SourceStats:
 
     captured: frames read from the device or file. delivered: handed on. dropped: captured, then thrown away because
     the reader was too slow. missed: never captured, judged by gaps in the capture times. reconnects: of a stream.
+    skipped: captured, but damaged or without a usable time. notes: what the user should know of the recording, such as
+    that the file was cut off; complete once the source has been read to its end.
     """
 
     captured: int
@@ -265,3 +267,5 @@ class SourceStats:
     dropped: int = 0
     missed: int = 0
     reconnects: int = 0
+    skipped: int = 0
+    notes: tuple[str, ...] = ()

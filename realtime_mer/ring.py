@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
+from itertools import pairwise
 from typing import Final
 
 from realtime_mer.records import AlignedFace, Gray
@@ -43,6 +44,6 @@ class Ring:
         inside = [t for t in times[first:] if t <= end]
         if len(inside) < 2:
             return 0.0, 0.0, 0
-        steps = [b - a for a, b in zip(inside, inside[1:], strict=False)]
+        steps = [b - a for a, b in pairwise(inside)]
         lost = sum(n for t, n in self._lost if inside[0] < t <= end)
         return (len(inside) - 1) / (inside[-1] - inside[0]), max(steps), lost

@@ -3,15 +3,15 @@
 Causal: a decision at one frame uses that frame and earlier ones only. No pictures here, and no emotion.
 
 How it works. A resting position and its noise are followed slowly while nothing happens. The activity is the mean of
-the two regions that are furthest from rest, in units of their noise. When it rises above a threshold a movement has begun;
-its resting position is then frozen, so that rise and fall of one movement are seen as one. The apex is the maximum. Onset and
-offset are read from the displacement projected on its direction at the apex, which is far less noisy than the activity itself.
+the two regions that are furthest from rest, in units of their noise. When it rises above a threshold a movement has
+begun; its resting position is then frozen, so that rise and fall of one movement are seen as one. The apex is the
+maximum. Onset and offset are read from the displacement projected on its direction at the apex, which is far less
+noisy than the activity itself.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,10 +26,15 @@ SMOOTHING: Final = 0.016  # s: measurements are averaged over this, a fifth of t
 EYE_RECOVERY: Final = 0.08  # s after a blink during which the upper face is still moving
 NOISE_FLOOR: Final = 0.04  # px: registration is not better than this, however still the face
 PEAK_MEMORY: Final = 20.0  # s, half-life-like time constant of the memory of strong movements
+PLATEAU: Final = 0.12  # s: a face that keeps still this long in mid-movement has come to rest
+PLATEAU_RANGE: Final = 0.08  # of the peak, while it keeps still
+PLATEAU_SHARE: Final = 0.8  # of the peak: still further out than this, the expression is being held
 MACRO_LIMIT: Final = 2.0  # s: a movement that lasts longer has become the new resting face
 UPPER: Final = frozenset((*BROW_REGIONS, *EYE_REGIONS, 6, 7))  # what a blink drags along: brows, lids, cheeks
 MOUTH: Final = frozenset(MOUTH_REGIONS)
-ACTIVE: Final = np.array([i for i in range(len(REGIONS)) if i not in EYE_REGIONS])  # lids open no event: they blink and follow the gaze
+ACTIVE: Final = np.array(
+    [i for i in range(len(REGIONS)) if i not in EYE_REGIONS]
+)  # lids open no event: they blink and follow the gaze
 
 
 @dataclass(slots=True)
@@ -52,7 +57,14 @@ class _Movement:
     vector: Floats  # (R, 2) px from rest at the apex
     rest: Floats  # (R, 2) px
     announced: bool = False
-    onset: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Movement:
+    """A span and what moved in it. displacement: float32 (R, 2) px from rest at the apex."""
+
+    span: Span
+    displacement: Floats
 
 
 class Spotter:
@@ -71,19 +83,30 @@ class Spotter:
         self._rest = np.zeros((regions, 2), np.float32)
         self._noise = np.full(regions, 4 * NOISE_FLOOR, np.float32)
         self._level_rest, self._level_noise = 1.0, 0.5
-        self._strongest, self._began, self._previous = 0.0, None, None
+        self._strongest = 0.0
+        self._began: float | None = None
+        self._previous: float | None = None
         self._above_since: float | None = None
         self._movement: _Movement | None = None
         self._last_eyes_shut = -np.inf
         self._last_head = -np.inf
-        self._ended: deque[tuple[float, bool]] = deque(maxlen=8)  # (offset, mouth only) of recent movements
+        self._ended: deque[float] = deque(maxlen=8)  # offsets of recent movements
+
+    @property
+    def settled(self) -> bool:
+        """The resting face is known: movements are reported from now on."""
+        return (
+            self._began is not None
+            and self._previous is not None
+            and self._previous - self._began >= self._config.settle
+        )
 
     @property
     def quiet(self) -> bool:
         """Nothing is moving: the moment to take a new anchor."""
         return self._movement is None and self._above_since is None
 
-    def push(self, time: float, displacement: Floats, eyes: float, head: float) -> tuple[Motion, list[Span]]:
+    def push(self, time: float, displacement: Floats, eyes: float, head: float) -> tuple[Motion, list[Movement]]:
         """One frame's measurement. Times must increase.
 
         displacement: float32 (R, 2) px, continuous over changes of the anchor. eyes: 1 = as at rest. head: px/s.
@@ -102,16 +125,18 @@ class Spotter:
             self._last_head = time
 
         level = self._activity(time, smooth)
-        threshold = self._level_rest + max(settings.enter * self._level_noise, settings.memory * (self._strongest - self._level_rest))
+        threshold = self._level_rest + max(
+            settings.enter * self._level_noise, settings.memory * (self._strongest - self._level_rest)
+        )
         self._strongest *= float(np.exp(-step / PEAK_MEMORY))
         self._history.append(_Sample(time, smooth, eyes, head, level))
         while self._history[0].time < time - HISTORY:
             self._history.popleft()
 
-        spans: list[Span] = []
-        settled = time - self._began >= settings.settle
+        found: list[Movement] = []
+        settled = self.settled
         if self._movement is not None:
-            spans = self._moving(time, smooth, level)
+            found = self._moving(time, smooth, level)
         elif settled and level > threshold:
             self._above_since = time if self._above_since is None else self._above_since
             if time - self._above_since >= settings.hold or step >= settings.hold:
@@ -119,21 +144,33 @@ class Spotter:
         else:
             self._above_since = None
             self._learn(step, smooth, level, fast=not settled)
-        return Motion(smooth - self._rest, self._noise.copy(), head, eyes, level, threshold), spans
+        return Motion(smooth - self._rest, self._noise.copy(), head, eyes, level, threshold), found
 
-    def reach(self) -> list[Span]:
+    def reach(self) -> list[Movement]:
         """The end of the recording, or of the face: the movement under way ends as not to be judged."""
         movement, self._movement = self._movement, None
         if movement is None:
             return []
         last = self._history[-1].time
-        return [self._span(movement, self._onset(movement), last, Kind.UNSURE, "the recording or the face ended before the movement did")]
+        return [
+            self._span(
+                movement,
+                self._onset(movement),
+                last,
+                Kind.UNSURE,
+                "the recording or the face ended before the movement did",
+            )
+        ]
 
-    def interrupt(self, reason: str) -> list[Span]:
+    def interrupt(self, reason: str) -> list[Movement]:
         """The measurement broke (face lost, turned away): ends the movement under way and starts learning anew."""
-        spans = [self._span(m, self._onset(m), self._history[-1].time, Kind.UNSURE, reason)] if (m := self._movement) else []
+        found = (
+            [self._span(m, self._onset(m), self._history[-1].time, Kind.UNSURE, reason)]
+            if (m := self._movement)
+            else []
+        )
         self.reset()
-        return spans
+        return found
 
     # --- the resting face -------------------------------------------------------------------------------------------
 
@@ -172,45 +209,60 @@ class Spotter:
         self._movement = _Movement(self._ids, time, time, level, smooth - self._rest, self._rest.copy())
         self._above_since = None
 
-    def _moving(self, time: float, smooth: Floats, level: float) -> list[Span]:
+    def _moving(self, time: float, smooth: Floats, level: float) -> list[Movement]:
         settings, movement = self._config, self._movement
         assert movement is not None
         if level > movement.peak:
             movement.apex, movement.peak, movement.vector = time, level, smooth - movement.rest
         share = self._share(movement, smooth)
         duration = time - movement.entered
-        spans: list[Span] = []
+        found: list[Movement] = []
         past_apex = level < (1 - settings.fall) * movement.peak and time - movement.apex >= settings.wait
         if past_apex and not movement.announced and duration <= settings.micro_max:
             movement.announced = True
             onset = self._onset(movement)
             if not self._objection(movement, onset, time):
-                spans.append(self._span(movement, onset, None, Kind.MICRO, ""))
+                found.append(self._span(movement, onset, None, Kind.MICRO, ""))
         if share <= settings.leave and time > movement.apex:
-            spans.append(self._finish(movement, time))
+            found.append(self._finish(movement, time))
+        elif (stopped := self._stopped(movement, time)) is not None:
+            found.append(self._finish(movement, stopped))
+            self._rest = smooth.copy()  # it did not return the whole way: this is the resting face now
         elif duration > MACRO_LIMIT:
-            spans.append(self._span(movement, self._onset(movement), time, Kind.MACRO, f"lasted longer than {MACRO_LIMIT:g} s"))
-            self._end(movement, time, spans[-1])
+            found.append(
+                self._span(movement, self._onset(movement), time, Kind.MACRO, f"lasted longer than {MACRO_LIMIT:g} s")
+            )
+            self._end(time, found[-1].span)
             self._rest = smooth.copy()  # the face has come to rest in a new position
-        return spans
+        return found
 
-    def _finish(self, movement: _Movement, offset: float) -> Span:
+    def _stopped(self, movement: _Movement, time: float) -> float | None:
+        """When the face came to rest part of the way back, or None while it moves or holds the expression."""
+        if time - movement.apex < PLATEAU:
+            return None
+        late = [s for s in self._history if s.time >= time - PLATEAU]
+        shares = [self._share(movement, s.displacement) for s in (late[0], late[len(late) // 2], late[-1])]
+        if max(shares) - min(shares) > PLATEAU_RANGE or shares[-1] > PLATEAU_SHARE:
+            return None
+        return late[0].time
+
+    def _finish(self, movement: _Movement, offset: float) -> Movement:
         settings = self._config
         onset = self._onset(movement)
         objection = self._objection(movement, onset, offset)
         if objection is None and offset - onset > settings.micro_max:
             objection = Kind.MACRO, f"lasted {offset - onset:.2f} s, longer than {settings.micro_max:g} s"
         kind, reason = objection or (Kind.MICRO, "")
-        span = self._span(movement, onset, offset, kind, reason)
-        self._end(movement, offset, span)
-        return span
+        found = self._span(movement, onset, offset, kind, reason)
+        self._end(offset, found.span)
+        return found
 
-    def _end(self, movement: _Movement, offset: float, span: Span) -> None:
+    def _end(self, offset: float, span: Span) -> None:
+        assert self._movement is not None
+        self._strongest = max(self._strongest, self._movement.peak)
         self._movement = None
-        self._strongest = max(self._strongest, movement.peak)
-        self._ended.append((offset, self._moved(movement) <= MOUTH))
-        if span.kind is not Kind.MICRO:
-            return
+        if span.strength >= self._config.min_shift:
+            self._ended.append(offset)
 
     def _objection(self, movement: _Movement, onset: float, until: float) -> tuple[Kind, str] | None:
         """Why this is not a micro-expression, as far as can be seen at ``until``."""
@@ -225,7 +277,7 @@ class Spotter:
         moved = self._moved(movement)
         if shut < 1 - settings.eyes_shut and moved <= UPPER:
             return Kind.BLINK, "the eyes closed and only the upper face moved"
-        since = [offset for offset, _ in self._ended if onset - offset < settings.isolation]
+        since = [end for end in self._ended if onset - end < settings.isolation]
         if since:
             kind = Kind.SPEECH if moved <= MOUTH else Kind.MACRO
             return kind, f"one of a run of movements: another ended {max(onset - max(since), 0):.2f} s before"
@@ -263,11 +315,7 @@ class Spotter:
                 break
         return onset
 
-    def _span(self, movement: _Movement, onset: float, offset: float | None, kind: Kind, reason: str) -> Span:
+    def _span(self, movement: _Movement, onset: float, offset: float | None, kind: Kind, reason: str) -> Movement:
         status = Status.PROVISIONAL if offset is None else Status.CONFIRMED if kind is Kind.MICRO else Status.REJECTED
-        return Span(movement.id, onset, movement.apex, offset, self._strength(movement), kind, status, reason)
-
-
-def final(spans: Sequence[Span]) -> list[Span]:
-    """Those that will not change any more."""
-    return [span for span in spans if span.status is not Status.PROVISIONAL]
+        span = Span(movement.id, onset, movement.apex, offset, self._strength(movement), kind, status, reason)
+        return Movement(span, movement.vector)

@@ -56,7 +56,9 @@ class ModelSpec:
         try:
             values: dict[str, Any] = json.loads(text)
             if values.get("format") != FORMAT:
-                raise ModelError(f"model spec has format {values.get('format')}, this version reads {FORMAT}: export it anew")
+                raise ModelError(
+                    f"model spec has format {values.get('format')}, this version reads {FORMAT}: export it anew"
+                )
             values["labels"] = tuple(values["labels"])
             values["input_shape"] = tuple(int(n) for n in values["input_shape"])
             return ModelSpec(**values)

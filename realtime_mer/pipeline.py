@@ -1,0 +1,298 @@
+"""Frame in, observation out: joins the stages. Knows no file, no camera and no model file; ``build`` makes one.
+
+Every frame is aligned and measured (the motion lane). Detection runs beside it, now and then, and classification once
+or twice a movement. A recording and a camera go through the same ``push``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol, Self
+
+import numpy as np
+
+from realtime_mer.align import Transform
+from realtime_mer.config import Config
+from realtime_mer.cues import cues
+from realtime_mer.faces.track import FaceTracks
+from realtime_mer.follow import Followed, Follower
+from realtime_mer.lane import Detect, DetectionLane
+from realtime_mer.records import (
+    Event,
+    Face,
+    FaceSignal,
+    Frame,
+    Gray,
+    Kind,
+    Observation,
+    Prediction,
+    SourceInfo,
+    Span,
+    Status,
+)
+from realtime_mer.ring import Ring
+from realtime_mer.spot import Movement, Spotter
+
+NEAR: Final = 0.0125  # s around onset and apex whose pictures are averaged for classification: 5 frames at 200 frames/s
+MISSES: Final = 2  # detections in a row that must miss a face before it is given up
+MISMATCH: Final = 0.15  # s that registration may fail before the face is looked for anew
+
+Classify = Callable[[Sequence[Gray], Sequence[Gray]], Prediction]
+
+
+class FrameSource(Protocol):
+    """What ``run`` needs of a source; ``sources`` makes them."""
+
+    @property
+    def info(self) -> SourceInfo: ...
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+@dataclass(slots=True)
+class _Tracked:
+    """One face in view."""
+
+    follower: Follower
+    spotter: Spotter
+    ring: Ring = field(default_factory=Ring)
+    misses: int = 0
+    lost_since: float | None = None
+    asked_transform: Transform | None = None  # in use when the detection under way was asked for
+    predictions: dict[int, tuple[float, float, Prediction | None]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A movement whose classification is under way."""
+
+    event: Event
+    future: Future[Prediction]
+
+
+class Pipeline:
+    """Watches the faces in a run of frames.
+
+    detect:   finds the faces of a frame. classify: names the motion between pictures at the onset and at the apex,
+    or None.
+    model, provider: what ``classify`` is, stored in every event.
+    live:     never wait for detection or classification; a recording waits, and so gives the same result each time.
+    """
+
+    def __init__(
+        self,
+        detect: Detect,
+        classify: Classify | None = None,
+        config: Config | None = None,
+        *,
+        model: str = "",
+        provider: str = "",
+        live: bool = False,
+        close: Callable[[], None] | None = None,
+    ) -> None:
+        self.config = config or Config()
+        self.live = live
+        self.model, self.provider = model, provider
+        self._detect, self._classify, self._close = detect, classify, close
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="classification")
+        self._lane: DetectionLane | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets every face: the next frame begins a new recording."""
+        if self._lane is not None:
+            self._lane.close()
+        faces = self.config.faces
+        self._lane = DetectionLane(self._detect, faces.patience, self.live)
+        self._tracks = FaceTracks(faces.forget)
+        self._faces: dict[int, _Tracked] = {}
+        self._waiting: list[_Waiting] = []
+        self._asked = -np.inf
+        self._hurry = False
+        self._times: deque[float] = deque()
+
+    def run(self, source: FrameSource) -> Iterator[Observation]:
+        """One observation per frame of ``source``, and a last one when movements were still open at its end."""
+        if source.info.live != self.live:
+            self.live = source.info.live
+            self.reset()
+        last: Frame | None = None
+        for frame in source:
+            last = frame
+            yield self.push(frame)
+        if last is not None and (events := self.finish()):
+            yield Observation(last.index, last.time, (), events, self._rate(), 0, ())
+
+    def push(self, frame: Frame) -> Observation:
+        """Takes the next frame; its time must be later than the last one's. No face is an observation without faces."""
+        if self._times and frame.time <= self._times[-1]:
+            raise ValueError(f"frame {frame.index} is not later than the one before it: {frame.time} s")
+        self._times.append(frame.time)
+        while self._times[0] < frame.time - 1.0:
+            self._times.popleft()
+        events = self._detection(frame)
+        signals = []
+        for track, tracked in self._faces.items():
+            signal, found = self._watch(track, tracked, frame)
+            signals.append(signal)
+            events += found
+        events += self._classified(frame.time)
+        return Observation(
+            frame.index, frame.time, tuple(signals), tuple(events), self._rate(), frame.lost, self._notes()
+        )
+
+    def finish(self) -> tuple[Event, ...]:
+        """The end of the recording: movements still open are reported as not to be judged, classifications awaited."""
+        events: list[Event] = []
+        for track, tracked in self._faces.items():
+            events += self._report(track, tracked, tracked.spotter.reach(), self._times[-1])
+        for waiting in self._waiting:
+            waiting.future.exception()  # waits
+        events += self._classified(self._times[-1] if self._times else 0.0)
+        self._faces.clear()
+        return tuple(events)
+
+    def close(self) -> None:
+        """Ends the threads; the pipeline cannot be used any more."""
+        if self._lane is not None:
+            self._lane.close()
+        self._worker.shutdown(wait=True, cancel_futures=True)
+        if self._close is not None:
+            self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- detection: the heavy lane --------------------------------------------------------------------------------
+
+    def _detection(self, frame: Frame) -> list[Event]:
+        """Asks for a detection when one is due, and takes over the answer to an earlier one."""
+        assert self._lane is not None
+        events: list[Event] = []
+        interval = self.config.faces.refresh if self._faces else self.config.faces.search
+        if not self._lane.busy and (self._hurry or frame.time - self._asked >= interval):
+            self._lane.ask(frame)
+            self._asked, self._hurry = frame.time, False
+            for tracked in self._faces.values():
+                tracked.asked_transform = tracked.follower.transform
+            if not self._faces and not self.live:
+                # nothing is measured meanwhile, so a recording may as well wait and lose no frame of a new face
+                return self._take(self._lane.answer(frame.time + self.config.faces.patience))
+        if (answer := self._lane.answer(frame.time)) is not None:
+            events = self._take(answer)
+        return events
+
+    def _take(self, answer: tuple[Frame, Sequence[object]] | None) -> list[Event]:
+        if answer is None:
+            return []
+        asked, detections = answer
+        seen = self._tracks.update(asked.time, detections)  # type: ignore[arg-type]
+        events: list[Event] = []
+        for face in seen:
+            tracked = self._faces.get(face.track)
+            if tracked is None:
+                self._faces[face.track] = _Tracked(Follower(face, asked.gray, asked.time), Spotter(self.config.spot))
+                continue
+            tracked.misses = 0
+            if tracked.asked_transform is not None and not tracked.follower.agrees(face, tracked.asked_transform):
+                events += self._report(
+                    face.track, tracked, tracked.spotter.interrupt("the face was lost and found again"), asked.time
+                )
+                tracked.follower.seat(face, asked.gray, asked.time)
+                tracked.lost_since = None
+        for track in set(self._faces) - {face.track for face in seen}:
+            tracked = self._faces[track]
+            tracked.misses += 1
+            self._hurry = True
+            if tracked.misses >= MISSES or tracked.lost_since is not None:
+                events += self._report(
+                    track, tracked, tracked.spotter.interrupt("the face left the picture"), asked.time
+                )
+                del self._faces[track]
+        return events
+
+    # --- the motion lane --------------------------------------------------------------------------------------------
+
+    def _watch(self, track: int, tracked: _Tracked, frame: Frame) -> tuple[FaceSignal, list[Event]]:
+        followed = tracked.follower.step(frame.gray, frame.time)
+        tracked.ring.push(followed.aligned, frame.lost)
+        face = tracked.follower.carried()
+        note = self._note(tracked, face, followed)
+        if note:
+            return FaceSignal(face, None, note), self._report(
+                track, tracked, tracked.spotter.interrupt(note), frame.time
+            )
+        motion, movements = tracked.spotter.push(frame.time, followed.displacement, followed.eyes, followed.head)
+        if tracked.spotter.quiet:
+            tracked.follower.rest(frame.gray, frame.time)
+        settling = "" if tracked.spotter.settled else "learning the resting face"
+        return FaceSignal(face, motion, settling), self._report(track, tracked, movements, frame.time)
+
+    def _note(self, tracked: _Tracked, face: Face, followed: Followed) -> str:
+        """Why the face cannot be measured in this frame, empty when it can."""
+        settings = self.config.faces
+        if followed.lost:
+            tracked.lost_since = followed.aligned.time if tracked.lost_since is None else tracked.lost_since
+            self._hurry = True
+            return "face out of sight"
+        tracked.lost_since = None
+        if face.box[2] - face.box[0] < settings.min_width:
+            return "face too small"
+        if max(abs(face.pose[0]), abs(face.pose[1])) > settings.max_turn:
+            return "face turned away"
+        return ""
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    def _report(self, track: int, tracked: _Tracked, movements: Sequence[Movement], now: float) -> list[Event]:
+        events: list[Event] = []
+        for movement in movements:
+            event = self._event(track, tracked, movement, now)
+            span = event.span
+            if span.kind is not Kind.MICRO or self._classify is None:
+                events.append(event)
+                continue
+            if span.status is Status.PROVISIONAL and not self.config.classify.provisional:
+                events.append(event)
+                continue
+            known = tracked.predictions.pop(span.id, None)
+            if known is not None and known[:2] == (span.onset, span.apex) and known[2] is not None:
+                events.append(replace(event, prediction=known[2]))
+                continue
+            onset, apex = tracked.ring.around(span.onset, NEAR), tracked.ring.around(span.apex, NEAR)
+            if self.live:
+                self._waiting.append(_Waiting(event, self._worker.submit(self._classify, onset, apex)))
+                continue
+            prediction = self._classify(onset, apex)
+            if span.status is Status.PROVISIONAL:
+                tracked.predictions[span.id] = (span.onset, span.apex, prediction)
+            events.append(replace(event, prediction=prediction))
+        return events
+
+    def _event(self, track: int, tracked: _Tracked, movement: Movement, now: float) -> Event:
+        span: Span = movement.span
+        rate, gap, lost = tracked.ring.rate(span.onset, span.apex if span.offset is None else span.offset)
+        if span.kind is Kind.MICRO and 0 < rate < self.config.spot.min_rate:
+            reason = f"{rate:.1f} frames/s cannot resolve a micro-expression"
+            span = replace(span, kind=Kind.UNSURE, status=Status.REJECTED, reason=reason)
+        return Event(track, span, None, cues(movement.displacement), rate, gap, lost, self.model, self.provider, now)
+
+    def _classified(self, now: float) -> list[Event]:
+        ready = [waiting for waiting in self._waiting if waiting.future.done()]
+        self._waiting = [waiting for waiting in self._waiting if not waiting.future.done()]
+        return [replace(w.event, prediction=w.future.result(), reported=now) for w in ready]
+
+    def _rate(self) -> float:
+        times = self._times
+        return 0.0 if len(times) < 2 else (len(times) - 1) / (times[-1] - times[0])
+
+    def _notes(self) -> tuple[str, ...]:
+        rate = self._rate()
+        if len(self._times) > 5 and rate < self.config.spot.min_rate:
+            return (f"{rate:.1f} frames/s: below {self.config.spot.min_rate:g} micro-expressions cannot be resolved",)
+        return ()
