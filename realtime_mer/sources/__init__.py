@@ -1,0 +1,70 @@
+"""Where frames come from: files, cameras, network streams, image folders, arrays; one contract (``Source``) for all.
+
+Nothing is measured or drawn here. ``open_source`` is the way in; the other modules are its parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from realtime_mer.errors import SourceError
+from realtime_mer.sources.arrays import ArraySource
+from realtime_mer.sources.feed import Source
+from realtime_mer.sources.probe import ProbeReport, probe
+
+__all__ = ["ArraySource", "ProbeReport", "Source", "open_source", "probe"]
+
+
+def open_source(
+    uri: str | int | Path,
+    *,
+    rate: float | None = None,
+    times: Sequence[float] | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    fps: float | None = None,
+    buffer_s: float = 1.0,
+    timeout_s: float = 5.0,
+    retries: int = 8,
+) -> Source:
+    """Open a video file, a camera (0, "0", "/dev/video0"), a stream (rtsp, rtsps, http, https) or a folder of images.
+
+    rate, times:        of an image folder only (one of them): frames/s, or seconds for each image.
+    width, height, fps: asked of a camera only, px and frames/s; by default 640x480 at the highest rate it has.
+    buffer_s:           a live source keeps this many seconds for a slow reader, then drops and counts.
+    timeout_s, retries: a stream silent for ``timeout_s`` s is connected anew, at most ``retries`` times in a row with
+                        delays of 0.25 s doubling to 8 s (by default about 32 s in all).
+
+    Live sources capture from now on, and count from the moment that they are first read. Raises SourceError.
+    """
+    text = str(uri)
+    scheme = text.partition("://")[0].lower() if "://" in text else ""
+    camera = text.isdecimal() or text.startswith("/dev/video")
+    if (rate is not None or times is not None) and (scheme or camera or not Path(text).is_dir()):
+        raise SourceError(f"{text} has times of its own: a rate or times can be given for a folder of images only")
+    if not camera and (width, height, fps) != (None, None, None):
+        raise SourceError(f"{text} is not a camera: its size and frame rate cannot be chosen")
+    # Each kind is imported when it is asked for: a file needs no HTTP, a stream no image folder.
+    if camera:
+        from realtime_mer.sources.camera import open_camera
+
+        device = int(text) if text.isdecimal() else text
+        return open_camera(device, width=width, height=height, fps=fps, buffer_s=buffer_s)
+    if scheme in ("http", "https"):
+        from realtime_mer.sources.mjpeg import open_mjpeg
+
+        return open_mjpeg(text, buffer_s=buffer_s, timeout_s=timeout_s, retries=retries)
+    if scheme in ("rtsp", "rtsps"):
+        from realtime_mer.sources.rtsp import open_rtsp
+
+        return open_rtsp(text, buffer_s=buffer_s, timeout_s=timeout_s, retries=retries)
+    if scheme:
+        raise SourceError(f"{scheme}:// is not supported: use rtsp, rtsps, http, https, a file, a folder or a camera")
+    if Path(text).is_dir():
+        from realtime_mer.sources.images import open_images
+
+        return open_images(Path(text), rate, times)
+    from realtime_mer.sources.file import open_file
+
+    return open_file(Path(text))

@@ -1,0 +1,151 @@
+"""Cameras through OpenCV: the fastest mode that they have, and each frame's time as near to the sensor as it goes."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from realtime_mer.errors import SourceError
+from realtime_mer.records import Image, SourceInfo
+from realtime_mer.sources.feed import Counts, Feed, Shot, Shots, Source
+
+WIDTH, HEIGHT = 640, 480
+FASTEST_FPS = 240.0  # asked for when the caller names no rate: drivers then take the nearest rate that they have
+WARM_UP_FRAMES = 5  # read at opening: shows that frames come, and whether the driver's times can be trusted
+OLDEST_S = 0.5  # a driver's time further back than this is not the time of the frame just grabbed
+SILENT_S = 2.0  # a camera that delivers nothing for this long is gone
+RETRY_S = 0.01  # pause after a failed grab
+
+
+class Capture(Protocol):
+    """The part of cv2.VideoCapture that is used."""
+
+    def isOpened(self) -> bool: ...  # noqa: N802 - OpenCV's name
+    def set(self, prop: int, value: float) -> bool: ...
+    def get(self, prop: int) -> float: ...
+    def grab(self) -> bool: ...
+    def retrieve(self) -> tuple[bool, Any]: ...
+    def release(self) -> None: ...
+
+
+def open_camera(
+    device: int | str,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    fps: float | None = None,
+    buffer_s: float = 1.0,
+    capture: Callable[[int | str, int], Capture] | None = None,
+) -> Source:
+    """Open camera ``device`` (number, or /dev/videoN) and start capturing. Sizes in px, ``fps`` in frames/s.
+
+    Frames carry the driver's own time of the buffer where that proves sane at the opening (V4L2 gives it on the
+    monotonic clock), else the monotonic time at the grab; ``info.details["timestamp"]`` says which. OpenCV's own log
+    is silenced in this process: what fails is raised instead. ``capture`` stands in for cv2.VideoCapture in tests.
+    Raises SourceError.
+    """
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    api = cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY
+    camera: Capture = (capture or cv2.VideoCapture)(device, api)
+    try:
+        if not camera.isOpened():
+            raise SourceError(f"no camera {device}: {_present()}")
+        # The pixel format first: with raw pictures, USB has no room for the size and rate asked for afterwards.
+        camera.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        camera.set(cv2.CAP_PROP_FRAME_WIDTH, width or WIDTH)
+        camera.set(cv2.CAP_PROP_FRAME_HEIGHT, height or HEIGHT)
+        camera.set(cv2.CAP_PROP_FPS, fps or FASTEST_FPS)
+        trusted = _warm_up(device, camera)
+    except BaseException:
+        camera.release()
+        raise
+    counts, stop = Counts(), threading.Event()
+    shots = _shots(device, camera, trusted, counts, stop)
+    first = next(shots)
+    seen_height, seen_width = first.gray.shape
+    code = int(camera.get(cv2.CAP_PROP_FOURCC))
+    info = SourceInfo(
+        uri=str(device),
+        kind="camera",
+        live=True,
+        size=(seen_width, seen_height),
+        rate=max(camera.get(cv2.CAP_PROP_FPS), 0.0),
+        clock="monotonic",
+        details={
+            "pixel_format": code.to_bytes(4, "little").decode("ascii", "replace").strip("\0 ")
+            if code > 0
+            else "unknown",
+            "timestamp": "driver" if trusted else "grab",
+            "asked": {"width": width or WIDTH, "height": height or HEIGHT, "fps": fps or FASTEST_FPS},
+        },
+    )
+    return Feed(info, first, shots, counts, stop, buffer_s=buffer_s)
+
+
+def _present() -> str:
+    found = sorted(str(path) for path in Path("/dev").glob("video*")) if sys.platform.startswith("linux") else []
+    if found:
+        return f"it is missing, in use, or may not be read; devices here: {', '.join(found)}"
+    return "no camera is connected to this machine, or it may not be used"
+
+
+def _driver_time(camera: Capture, now: float) -> float | None:
+    """The driver's time of the grabbed buffer, s on the monotonic clock; None when it cannot be that."""
+    told = camera.get(cv2.CAP_PROP_POS_MSEC) / 1000
+    return told if 0 <= now - told <= OLDEST_S else None
+
+
+def _warm_up(device: int | str, camera: Capture) -> bool:
+    """Read the first frames; True when the driver's times are sane and increase."""
+    told: list[float | None] = []
+    end = time.monotonic() + SILENT_S
+    while len(told) < WARM_UP_FRAMES:
+        if camera.grab():
+            now = time.monotonic()
+            told.append(_driver_time(camera, now))
+            end = now + SILENT_S
+        elif time.monotonic() > end:
+            break
+        else:
+            time.sleep(RETRY_S)
+    if len(told) < WARM_UP_FRAMES:
+        raise SourceError(f"camera {device} opens but delivers no pictures: is another program using it?")
+    sane = [at for at in told if at is not None]
+    return len(sane) == len(told) and all(a < b for a, b in pairwise(sane))
+
+
+def _picture(camera: Capture, at: float) -> Shot | None:
+    good, image = camera.retrieve()
+    if not good or image is None:
+        return None
+    if image.ndim == 2:
+        return Shot(at, image, None)
+    colour: Image = image
+    return Shot(at, np.asarray(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY), np.uint8), lambda: colour)
+
+
+def _shots(device: int | str, camera: Capture, trusted: bool, counts: Counts, stop: threading.Event) -> Shots:
+    heard = time.monotonic()
+    try:
+        while not stop.is_set():
+            if not camera.grab():
+                if time.monotonic() - heard > SILENT_S:
+                    raise SourceError(f"camera {device} stopped delivering pictures: was it unplugged?")
+                stop.wait(RETRY_S)
+                continue
+            heard = now = time.monotonic()
+            shot = _picture(camera, (_driver_time(camera, now) if trusted else None) or now)
+            if shot is None:
+                counts.skip()
+            else:
+                yield shot
+    finally:
+        camera.release()

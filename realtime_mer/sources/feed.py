@@ -1,0 +1,258 @@
+"""The one contract of all sources, and the thread and queue behind it. What is read, and how, is in the other modules.
+
+A source is a generator of ``Shot``s, run ahead of its reader in a thread. Recorded sources wait for the reader and
+lose nothing; live ones cannot wait, so a frame that finds the queue full is dropped at the entry and counted.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from statistics import median
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self, runtime_checkable
+
+from realtime_mer.errors import SourceError
+from realtime_mer.records import Frame, Gray, Image, SourceInfo, SourceStats
+
+AHEAD_FRAMES = 16  # how far a recorded source is read ahead: evens out the decoder's pace, costs 5 MB at 640x480
+JOIN_S = 1.0  # how long close() waits for the capture thread
+HISTORY_FRAMES = 64  # intervals over which the running median is taken
+SETTLED_FRAMES = 8  # intervals needed before a gap can be judged
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What every source offers. It can be iterated once; afterwards it must be opened again.
+
+    Iterating gives ``Frame``s of ``info.size`` with strictly increasing times and raises SourceError when the source
+    fails. ``close`` may be called at any time, from any thread, more than once; iteration then ends.
+    """
+
+    @property
+    def info(self) -> SourceInfo: ...
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def stats(self) -> SourceStats: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Shot(NamedTuple):
+    """One picture as read, before it has been accepted. ``time`` is None when the source gave it none."""
+
+    time: float | None
+    gray: Gray
+    to_bgr: Callable[[], Image] | None
+
+
+Shots = Generator[Shot, None, None]
+
+
+@dataclass(slots=True)
+class Counts:
+    """Running counts, as in SourceStats; written by the capture thread (``delivered`` by the reader)."""
+
+    captured: int = 0
+    delivered: int = 0
+    dropped: int = 0
+    missed: int = 0
+    skipped: int = 0
+    reconnects: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def skip(self) -> None:
+        """Count a frame that was there but cannot be used."""
+        self.captured += 1
+        self.skipped += 1
+
+    def stats(self) -> SourceStats:
+        return SourceStats(
+            captured=self.captured,
+            delivered=self.delivered,
+            dropped=self.dropped,
+            missed=self.missed,
+            reconnects=self.reconnects,
+            skipped=self.skipped,
+            notes=tuple(self.notes),
+        )
+
+
+class Gaps:
+    """Judges from the capture times how many frames were never captured.
+
+    A gap of more than 1.5 running median intervals misses ``round(gap / median) - 1`` frames. Arrival times
+    (``bursty``) also show gaps when the network stalls and then hands over all at once: those are judged one frame
+    later, when the burst that would fill the gap has or has not followed.
+    """
+
+    def __init__(self, bursty: bool) -> None:
+        self._bursty = bursty
+        self._intervals: deque[float] = deque(maxlen=HISTORY_FRAMES)
+        self._last: float | None = None
+        self._owed: float | None = None  # frames due and not seen since a gap began
+
+    def judge(self, time: float) -> int:
+        """Frames missed before the one captured at ``time`` (s)."""
+        if self._last is None:
+            self._last = time
+            return 0
+        interval, self._last = time - self._last, time
+        usual = median(self._intervals) if len(self._intervals) >= SETTLED_FRAMES else None
+        self._intervals.append(interval)
+        if usual is None:
+            return 0
+        due = interval / usual
+        if not self._bursty:
+            return round(due) - 1 if due > 1.5 else 0
+        if self._owed is None:
+            self._owed = due - 1 if due > 1.5 else None
+            return 0
+        self._owed += due - 1
+        if due < 0.5:  # the burst goes on
+            return 0
+        missed, self._owed = max(round(self._owed), 0), None
+        return missed
+
+
+class Feed:
+    """A Source made from a generator of shots. Live sources capture from the start, recorded ones when first read.
+
+    first:  the shot that the opener has read to learn the size.
+    stop:   set by ``close``; the generator must end soon after. abort: unblocks it where it waits on a network.
+    buffer_s: how much a live source may hold for a slow reader, in seconds of capture time.
+    """
+
+    def __init__(
+        self,
+        info: SourceInfo,
+        first: Shot,
+        shots: Shots,
+        counts: Counts,
+        stop: threading.Event,
+        *,
+        abort: Callable[[], None] | None = None,
+        buffer_s: float = 1.0,
+        bursty: bool = False,
+    ) -> None:
+        self._info, self._first, self._shots, self._counts, self._stop = info, first, shots, counts, stop
+        self._abort, self._buffer_s, self._gaps = abort, buffer_s, Gaps(bursty)
+        self._queue: deque[Frame] = deque()
+        self._changed = threading.Condition()
+        self._reading = self._done = False
+        self._error: BaseException | None = None
+        self._last: float | None = None
+        self._index = self._lost = self._skipped_before = 0
+        self._thread = threading.Thread(target=self._run, name=f"source {info.uri}", daemon=True)
+        if info.live:
+            self._thread.start()
+
+    @property
+    def info(self) -> SourceInfo:
+        return self._info
+
+    def stats(self) -> SourceStats:
+        return self._counts.stats()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._stop.is_set():
+            raise SourceError(f"{self._info.uri} is closed: open it again to read it")
+        if self._reading:
+            raise SourceError(f"{self._info.uri} has been read already: open it again to read it again")
+        with self._changed:
+            self._reading = True
+        if not self._info.live:
+            self._thread.start()
+        return self._frames()
+
+    def close(self) -> None:
+        with self._changed:
+            self._stop.set()
+            self._changed.notify_all()
+        if self._abort is not None:
+            self._abort()
+        if self._thread.ident is None:  # never read, so nobody else will end the generator
+            self._shots.close()
+        elif self._thread is not threading.current_thread():
+            self._thread.join(JOIN_S)
+
+    def _frames(self) -> Iterator[Frame]:
+        while True:
+            with self._changed:
+                while not (self._queue or self._done or self._stop.is_set()):
+                    self._changed.wait()
+                if self._stop.is_set():
+                    return
+                if not self._queue:
+                    break
+                frame = self._queue.popleft()
+                self._counts.delivered += 1
+                self._changed.notify_all()
+            yield frame
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            self._take(self._first)
+            for shot in self._shots:
+                if self._stop.is_set():
+                    break
+                self._take(shot)
+        except BaseException as error:  # handed to the reader, who raises it
+            self._error = error
+        finally:
+            self._shots.close()
+            with self._changed:
+                self._done = True
+                self._changed.notify_all()
+
+    def _take(self, shot: Shot) -> None:
+        """Number and date one shot and queue it, wait with it (recorded), or drop it (live)."""
+        counts, live = self._counts, self._info.live
+        if live and not self._reading:
+            return  # nobody asked for it yet, so it is neither kept nor counted
+        height, width = shot.gray.shape
+        if (width, height) != self._info.size:
+            was, now = "{}x{}".format(*self._info.size), f"{width}x{height}"
+            raise SourceError(f"{self._info.uri}: the picture size changes from {was} to {now}; open it again")
+        if shot.time is None or (self._last is not None and shot.time <= self._last):
+            counts.skip()
+            return
+        counts.captured += 1
+        self._last = shot.time
+        self._lost += counts.skipped - self._skipped_before
+        self._skipped_before = counts.skipped
+        if live:
+            missed = self._gaps.judge(shot.time)
+            counts.missed += missed
+            self._lost += missed
+        with self._changed:
+            if live and self._queue and shot.time - self._queue[0].time > self._buffer_s:
+                counts.dropped += 1
+                self._lost += 1
+                return
+            while not live and len(self._queue) >= AHEAD_FRAMES and not self._stop.is_set():
+                self._changed.wait()
+            shot.gray.flags.writeable = False
+            self._queue.append(Frame(self._index, shot.time, shot.gray, shot.to_bgr, self._lost))
+            self._changed.notify_all()
+        self._index += 1
+        self._lost = 0
