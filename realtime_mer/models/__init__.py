@@ -1,0 +1,73 @@
+"""Recognisers: files that tell from onset-to-apex motion which class of emotion it fits.
+
+``load`` finds a file and opens it on a device; a ``Recogniser`` answers; ``predict`` turns an answer into a Prediction.
+How the motion is computed is ``features``' affair; how a model is made is that of the training package.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+
+from realtime_mer.assets import cache_dir
+from realtime_mer.errors import DeviceError, ModelError
+from realtime_mer.models.spec import ModelSpec
+from realtime_mer.records import Floats, Prediction
+
+__all__ = ["DEFAULT", "DEVICES", "ModelSpec", "Recogniser", "find", "load", "predict"]
+
+DEFAULT: Final = "default"
+DEVICES: Final = ("auto", "cpu")
+_SHIPPED: Final = Path(__file__).parent / "shipped"
+
+
+class Recogniser(Protocol):
+    """A model that is open on a device. ``provider`` names what really computes, e.g. "CPUExecutionProvider"."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    @property
+    def provider(self) -> str: ...
+
+    def classify(self, batch: Floats) -> Floats:
+        """Calibrated probabilities, float32 (N, classes), of motion float32 (N, *spec.input_shape)."""
+        ...
+
+
+def load(name: str | Path = DEFAULT, device: str = "auto") -> Recogniser:
+    """Opens a model by the name of a shipped or cached one, or by the path of an .onnx file.
+
+    device: "auto" takes the fastest that is there. Raises ModelError for a file that is missing, damaged, without
+    ModelSpec or for another version; DeviceError for a device that is unknown or not there.
+    """
+    if device not in DEVICES:
+        raise DeviceError(f"unknown device {device!r}: choose from {', '.join(DEVICES)}")
+    from realtime_mer.models.onnx import OnnxRecogniser
+
+    return OnnxRecogniser(find(name))
+
+
+def find(name: str | Path) -> Path:
+    """The file behind a name ("default", a name in the cache's models folder) or a path. Raises ModelError."""
+    path = Path(name)
+    if path.suffix == ".onnx" or len(path.parts) > 1:
+        candidates = [path]
+    else:
+        candidates = [_SHIPPED / f"{name}.onnx", cache_dir() / "models" / f"{name}.onnx"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    known = sorted(file.stem for file in _SHIPPED.glob("*.onnx"))
+    raise ModelError(f"no model {str(name)!r}: give the path of an .onnx file or one of {', '.join(known)}")
+
+
+def predict(probabilities: Floats, spec: ModelSpec) -> Prediction:
+    """The answer for one sample: probabilities float32 (classes,). Abstains when the largest is below
+    ``spec.abstain_below``."""
+    best = int(np.argmax(probabilities))
+    label = spec.labels[best] if probabilities[best] >= spec.abstain_below else None
+    named = {name: float(p) for name, p in zip(spec.labels, probabilities, strict=True)}
+    return Prediction(label, named)

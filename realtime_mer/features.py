@@ -1,0 +1,116 @@
+"""What a recogniser sees: the motion from onset to apex. The runtime and the training call the same functions here.
+
+Computed once per event, so it may cost some milliseconds. How regions move in every frame is ``motion``'s affair, and
+what the motion means is the model's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime_mer.records import Floats, Gray
+from realtime_mer.regions import SIZE
+
+REACH: Final = 0.012  # s: frames this close to the onset (or apex) are averaged; a face moves little in that time
+
+# The face inside the aligned picture (eyes at y 46 of 128, 44 px apart): centre and half axes of an oval, px at SIZE.
+# Outside lie hair, background and, where the picture ends, nothing at all: motion there is not the skin's.
+OVAL: Final = (64.0, 67.0, 38.0, 48.0)
+_EDGE: Final = 0.1  # share of the half axes over which the motion fades out at the oval's border
+_STEP: Final = 4  # px between the points that the head's motion is fitted on: flow is smooth over less
+_ROUNDS: Final = 10  # of reweighting; it settles in about five
+_SCALE: Final = 2.0  # a point is doubted when it departs by more than so many median residuals
+_FLOOR: Final = 0.02  # px: residuals below this are noise of the flow
+_SMOOTH: Final = 1.0  # px: Gaussian before the derivatives of the strain, which would amplify the flow's noise
+
+
+def flow_uvs(onset: Sequence[Gray], apex: Sequence[Gray]) -> Floats:
+    """Motion of the skin from onset to apex without that of the head: float32 (3, S, S) = u, v, strain.
+
+    onset, apex: aligned pictures, uint8 (S, S), of the moments around each; all of one face registered to each other.
+                 Each group is averaged before the flow is computed, which lowers the camera's noise.
+    u, v:        px of the aligned face, u to the picture's right, v down, at the place where the skin is at onset.
+    strain:      magnitude of the infinitesimal strain tensor, px per px (Shreve et al. 2011; Liong et al. 2019).
+
+    Flow is dense inverse search (Kroeger et al. 2016) with variational refinement; head motion is the affine flow
+    that fits most of the face, by iteratively reweighted least squares. Raises ValueError when a group is empty or
+    sizes differ.
+    """
+    first, last = _mean(onset), _mean(apex)
+    if first.shape != last.shape or first.ndim != 2 or first.shape[0] != first.shape[1]:
+        raise ValueError(f"onset and apex must be square pictures of one size, not {first.shape} and {last.shape}")
+    flow = _dis().calc(first, last, None)
+    oval = _oval(flow.shape[0])
+    flow -= _head(flow, oval)
+    u, v = flow[..., 0], flow[..., 1]
+    return (np.stack([u, v, _strain(u, v)]) * oval).astype(np.float32)
+
+
+# The feature id stored in every model. A change of what a function computes raises the number after the slash.
+FEATURES: Final[dict[str, Callable[[Sequence[Gray], Sequence[Gray]], Floats]]] = {"flow-uvs/1": flow_uvs}
+
+
+def _mean(pictures: Sequence[Gray]) -> Gray:
+    if not pictures or any(p.shape != pictures[0].shape for p in pictures):
+        raise ValueError("each side needs at least one picture, all of one size")
+    if len(pictures) == 1:
+        return pictures[0]
+    mean: Gray = np.rint(np.mean(np.asarray(pictures, np.float32), axis=0)).astype(np.uint8)
+    return mean
+
+
+def _dis() -> Any:
+    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]  # stubs lack DIS
+
+
+@lru_cache(maxsize=4)
+def _oval(side: int) -> Floats:
+    """1 inside the face, 0 outside, float32 (side, side)."""
+    grid = np.arange(side, dtype=np.float32) * (SIZE / side)
+    cx, cy, a, b = OVAL
+    radius = np.hypot((grid[None, :] - cx) / a, (grid[:, None] - cy) / b)
+    mask: Floats = np.clip((1 - radius) / _EDGE, 0, 1).astype(np.float32)
+    mask.setflags(write=False)
+    return mask
+
+
+def _head(flow: Floats, oval: Floats) -> Floats:
+    """The affine part of ``flow`` (S, S, 2) that most of the face agrees on, same shape."""
+    side = flow.shape[0]
+    grid = np.arange(side, dtype=np.float64) / side - 0.5
+    y, x = np.meshgrid(grid, grid, indexing="ij")
+    design = np.stack([x, y, np.ones_like(x)], axis=-1)
+    every = np.zeros_like(oval, dtype=bool)
+    every[::_STEP, ::_STEP] = True
+    chosen = every & (oval > 0)
+    solution = robust_fit(design[chosen], flow[chosen].astype(np.float64))
+    return (design @ solution).astype(np.float32)
+
+
+def robust_fit(design: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least squares (N, P) -> (N, 2) that a minority of departing points does not pull; float64 (P, 2).
+
+    Cauchy weights on the length of the residual, scale from its median, iterated.
+    """
+    weight = np.ones(len(design))
+    solution: NDArray[np.float64] = np.zeros((design.shape[1], target.shape[1]))
+    for _ in range(_ROUNDS):
+        weighted = design.T * weight
+        solution = np.linalg.solve(weighted @ design, weighted @ target).astype(np.float64)
+        residual = np.hypot(*(target - design @ solution).T)
+        weight = 1 / (1 + (residual / (_SCALE * np.median(residual) + _FLOOR)) ** 2)
+    return solution
+
+
+def _strain(u: Floats, v: Floats) -> Floats:
+    u, v = (cv2.GaussianBlur(part, (0, 0), _SMOOTH) for part in (u, v))
+    uy, ux = np.gradient(u)
+    vy, vx = np.gradient(v)
+    strain: Floats = np.sqrt(ux**2 + vy**2 + (uy + vx) ** 2 / 2)
+    return strain
