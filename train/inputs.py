@@ -18,9 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from realtime_mer import features
+from realtime_mer.align import apply, similarity, warp
 from realtime_mer.errors import ConfigError, DataError
+from realtime_mer.faces.detect import FaceDetector
+from realtime_mer.motion import Meter
 from realtime_mer.records import Detection, Frame, Image
 from train import crop, models
+from train.datasets.reading import load_image
 from train.recipe import Input
 from train.records import Clip, labelled
 from train.samples import Samples
@@ -93,18 +98,6 @@ def build(
     return x, kept, skipped
 
 
-def read_image(path: Path) -> Image:
-    """uint8 BGR (H, W, 3). Raises DataError."""
-    try:
-        content = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise DataError(f"{path} cannot be opened ({error.strerror}): check the data set with `datasets`") from None
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-    if image is None:
-        raise DataError(f"{path} is not a readable image: replace it with an undamaged copy")
-    return image
-
-
 class _Maker:
     """Clip -> input array, or the reason why not. Holds the face detector, which is slow to open."""
 
@@ -115,7 +108,7 @@ class _Maker:
     def __call__(self, clip: Clip) -> NDArray[Any] | str:
         how = self._how
         if how.feature == models.MAPS:
-            return self._resized(read_image(clip.frames[0]))
+            return self._resized(load_image(clip.frames[0]))
         apex = self._apex(clip)
         if isinstance(apex, str):
             return apex
@@ -140,7 +133,7 @@ class _Maker:
 
     def _three(self, clip: Clip, onset: int, apex: int) -> NDArray[Any] | str:
         """Onset, the frame half-way, and apex, in grey, cut by the same box (the onset's)."""
-        images = [read_image(clip.frames[i]) for i in (onset, (onset + apex) // 2, apex)]
+        images = [load_image(clip.frames[i]) for i in (onset, (onset + apex) // 2, apex)]
         if self._how.crop != "none":
             found = self._detect(images[0])
             if found is None:
@@ -150,13 +143,20 @@ class _Maker:
         return np.stack([_resize(gray, self._how.size) for gray in grays])
 
     def _motion(self, clip: Clip, onset: int, apex: int) -> NDArray[Any] | str:
-        from realtime_mer.features import onset_to_apex
-
-        first, last = read_image(clip.frames[onset]), read_image(clip.frames[apex])
-        found = self._detect(first)
+        """What the runtime computes for an event: frames around onset and apex, aligned by the onset's landmarks."""
+        found = self._detect(load_image(clip.frames[onset]))
         if found is None:
             return "no face found"
-        motion = onset_to_apex(first, last, found.points)
+        transform = similarity(found.points)
+        reach = int(features.REACH * clip.fps)
+        groups = [
+            [
+                warp(load_image(clip.frames[i], gray=True), transform)
+                for i in range(max(middle - reach, 0), min(middle + reach + 1, len(clip.frames)))
+            ]
+            for middle in (onset, apex)
+        ]
+        motion = features.FEATURES[self._how.feature](*groups)
         if motion.shape[1] == self._how.size:
             return motion
         return np.stack([cv2.resize(plane, (self._how.size,) * 2, interpolation=cv2.INTER_AREA) for plane in motion])
@@ -167,26 +167,21 @@ class _Maker:
         This is the runtime's measurement without its thresholds: a clip that begins at its onset has no resting part
         from which the spotter could learn the noise.
         """
-        from realtime_mer.align import similarity, warp
-        from realtime_mer.motion import Meter
-
-        first = read_image(clip.frames[0])
+        first = load_image(clip.frames[0])
         found = self._detect(first)
         if found is None:
             return "no face found"
         transform = similarity(found.points)
         meter = Meter()
-        aligned_points = (found.points @ transform[:, :2].T + transform[:, 2]).astype(np.float32)
-        meter.anchor(warp(cv2.cvtColor(first, cv2.COLOR_BGR2GRAY), transform), aligned_points)
+        meter.anchor(warp(cv2.cvtColor(first, cv2.COLOR_BGR2GRAY), transform), apply(transform, found.points))
         levels = []
         for path in clip.frames:
-            gray = cv2.cvtColor(read_image(path), cv2.COLOR_BGR2GRAY)
-            moved = np.linalg.norm(meter.measure(warp(gray, transform)).displacement, axis=1)
+            moved = np.linalg.norm(meter.measure(warp(load_image(path, gray=True), transform)).displacement, axis=1)
             levels.append(float(np.sort(moved)[-2:].mean()))
         return int(np.argmax(levels))
 
     def _face(self, path: Path) -> Image | None:
-        image = read_image(path)
+        image = load_image(path)
         if self._how.crop == "none":
             return image
         found = self._detect(image)
@@ -195,8 +190,6 @@ class _Maker:
     def _detect(self, image: Image) -> Detection | None:
         """The largest face. Opening the detector needs the face model that set-up obtains."""
         if self._detector is None:
-            from realtime_mer.faces.detect import FaceDetector
-
             self._detector = FaceDetector(max_faces=1)
         gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         faces = self._detector.detect(Frame(0, 0.0, gray, lambda: image))

@@ -122,7 +122,7 @@ def _fill(model: nn.Module, name: str, state: dict[str, Tensor]) -> None:
     else:
         prefix = "net." if any(key.startswith("net.") for key in body) else ""
         renamed = {prefix + key: tensor for key, tensor in state.items()}
-    head = _head_keys(body)
+    head = head_keys(body)
     # An Attention Branch and the 3-D stem have no counterpart in ImageNet networks.
     ours = {
         k
@@ -138,7 +138,7 @@ def _fill(model: nn.Module, name: str, state: dict[str, Tensor]) -> None:
     model.load_state_dict({k: renamed[k] for k in ours if k in renamed}, strict=False)
 
 
-def _head_keys(body: dict[str, Tensor]) -> set[str]:
+def head_keys(body: dict[str, Tensor]) -> set[str]:
     """The last layer's own tensors: they belong to our classes."""
     last = [key for key in body if key.startswith(("head.", "net.fc.")) or key.startswith("net.classifier.")]
     if any(key.startswith("net.classifier.") for key in last):

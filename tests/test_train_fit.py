@@ -1,0 +1,260 @@
+"""The loop: it learns, it repeats, it resumes, it cannot see the test fold."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from realtime_mer.errors import ConfigError, DataError, DeviceError
+from train import augment, evaluate, fit, losses, protocols
+from train.inputs import Prepared
+from train.models import create
+from train.recipe import Recipe, Stage, from_table
+from train.records import Clip
+from train.samples import Samples
+
+LABELS = ("negative", "positive", "surprise")
+EMOTIONS = {"negative": "disgust", "positive": "happiness", "surprise": "surprise"}
+ROOT = Path(__file__).parent.parent
+
+
+def made_up(subjects: int = 4, each: int = 6, noise: float = 0.1, seed: int = 0) -> Prepared:
+    """Synthetic 28 px maps in which each class moves another corner; ``each`` clips a subject."""
+    random = np.random.default_rng(seed)
+    clips, x, y = [], [], []
+    for s in range(subjects):
+        for k in range(each):
+            label = k % 3
+            maps = random.normal(0, noise, (3, 28, 28)).astype(np.float32)
+            maps[label, 4 + 6 * label : 10 + 6 * label, 5:20] += 1.0
+            clips.append(
+                Clip("made-up", f"s{s}", f"c{k}", (Path("x"),), None, 0, None, 0.0, (), EMOTIONS[LABELS[label]])
+            )
+            x.append(maps)
+            y.append(label)
+    samples = Samples(np.stack(x), np.array(y), tuple(c.group for c in clips))
+    return Prepared(tuple(clips), samples, LABELS, ())
+
+
+def recipe(epochs: int = 6, **stage: object) -> Recipe:
+    table = {
+        "name": "made-up",
+        "data": {"name": "made-up"},
+        "model": {"name": "ststnet"},
+        "input": {"feature": "maps-uvs/1", "size": 28},
+        "stage": [{"epochs": epochs, "batch": 8, "rate": 0.01, **stage}],
+    }
+    return from_table(table)
+
+
+def run(out: Path, data: Prepared, plan: Recipe, **options: object) -> evaluate.Run:
+    return evaluate.evaluate(plan, data, protocols.loso(data.clips), out, protocol="loso", quiet=True, **options)
+
+
+def test_what_can_be_learned_is_learned(tmp_path) -> None:
+    result = run(tmp_path, made_up(), recipe(25))
+    assert result.scores.uf1 > 0.9
+    assert len(result.truth) == 24
+    assert result.curves[0][0]["loss"] > result.curves[0][-1]["loss"]
+
+
+def test_permuted_labels_fall_to_chance(tmp_path) -> None:
+    data = made_up(subjects=6, each=12)
+    wrong = Samples(data.samples.x, np.random.default_rng(0).permutation(data.samples.y), data.samples.groups)
+    result = run(tmp_path, Prepared(data.clips, wrong, LABELS, ()), recipe(8))
+    assert result.scores.accuracy < 0.5  # chance is 1/3, 72 clips
+
+
+def test_the_same_seed_gives_the_same_numbers(tmp_path) -> None:
+    first = run(tmp_path / "a", made_up(), recipe(3))
+    second = run(tmp_path / "b", made_up(), recipe(3))
+    assert np.array_equal(first.logits, second.logits)
+
+
+def test_the_model_is_reset_between_folds(tmp_path) -> None:
+    """A fold's result does not depend on which folds ran before it; with the fault "carry-over" it does."""
+    data, plan = made_up(), recipe(3)
+    folds = protocols.loso(data.clips)
+    whole = run(tmp_path / "whole", data, plan)
+    alone = evaluate.evaluate(
+        plan, data, folds[2:3], tmp_path / "alone", protocol="loso", once=False, quiet=True
+    )  # fmt: skip
+    rows = [i for i, name in enumerate(whole.folds) if name == folds[2].name]
+    assert np.array_equal(whole.logits[rows], alone.logits)
+    carried = run(tmp_path / "carried", data, plan, faults=("carry-over",))
+    assert not np.array_equal(carried.logits[rows], alone.logits)
+
+
+def test_fit_is_given_no_clip_of_the_test_fold(tmp_path, monkeypatch) -> None:
+    data = made_up()
+    seen: list[set[str]] = []
+    real = fit.fit
+
+    def watched(model, samples, *args, **options):
+        seen.append(set(samples.groups))
+        return real(model, samples, *args, **options)
+
+    monkeypatch.setattr(fit, "fit", watched)
+    result = run(tmp_path, data, recipe(1))
+    assert len(seen) == 4
+    for name, groups in zip(dict.fromkeys(result.folds), seen, strict=True):
+        assert name not in groups
+
+
+def test_choosing_the_epoch_on_the_test_fold_never_looks_worse(tmp_path) -> None:
+    data = made_up(noise=1.5)
+    result = run(tmp_path, data, recipe(6), faults=("best-on-test",))
+    assert result.best_scores.accuracy >= result.scores.accuracy
+    assert np.array_equal(run(tmp_path / "plain", data, recipe(6)).logits, result.logits)  # watching changes nothing
+
+
+def test_finished_folds_are_kept_and_another_run_is_refused(tmp_path) -> None:
+    data, plan = made_up(), recipe(2)
+    first = run(tmp_path, data, plan)
+    (tmp_path / "folds" / "001.json").unlink()
+    stamp = (tmp_path / "folds" / "000.json").stat().st_mtime_ns
+    again = run(tmp_path, data, plan)
+    assert np.array_equal(first.logits, again.logits)
+    assert (tmp_path / "folds" / "000.json").stat().st_mtime_ns == stamp
+    with pytest.raises(ConfigError, match="other settings"):
+        run(tmp_path, data, recipe(3))
+
+
+def test_a_leaking_split_is_refused_where_a_clean_one_is_promised(tmp_path) -> None:
+    data = made_up()
+    leaky = protocols.kfold(data.clips, "3", folds=3)
+    with pytest.raises(DataError, match="trained on and tested"):
+        evaluate.evaluate(recipe(1), data, leaky, tmp_path, protocol="kfold", quiet=True)
+
+
+def test_resuming_a_snapshot_gives_the_same_weights(tmp_path, monkeypatch) -> None:
+    data = made_up().samples
+    stages = (
+        Stage(3, 8, rate=0.01, frozen="body"),
+        Stage(5, 8, "sgd", 0.01, momentum=0.9, every=2, factor=0.5, balance="equal", augment=("flip-motion", "shift")),
+    )
+    monkeypatch.setattr(fit, "SNAPSHOT_SECONDS", 0.0)
+
+    class Stop(Exception):
+        pass
+
+    def train(snapshot: Path | None, stop_after: int = 99) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        model = create("ststnet", 3)
+        count = 0
+
+        def watch(_line: fit.Epoch, _model: torch.nn.Module) -> None:
+            nonlocal count
+            count += 1
+            if count > stop_after:
+                raise Stop
+
+        fit.fit(model, data, stages, classes=3, seed=7, validation=0.25, snapshot=snapshot, watch=watch)
+        return model.state_dict()
+
+    whole = train(None)
+    with pytest.raises(Stop):
+        train(tmp_path / "s.pt", stop_after=5)
+    resumed = train(tmp_path / "s.pt")
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from tests.test_train_fit import made_up, recipe, run
+from train import fit
+fit.SNAPSHOT_SECONDS = 0.0
+run(Path(sys.argv[1]), made_up(), recipe(40))
+"""
+
+
+def test_a_killed_run_started_again_gives_the_same_result(tmp_path) -> None:
+    whole = run(tmp_path / "whole", made_up(), recipe(40))
+    out = tmp_path / "killed"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(out)], env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (out / "folds" / "000.json").exists() and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+    assert (out / "folds" / "000.json").exists()
+    assert not (out / "run.json").exists(), "the run ended before it was killed: give it more epochs"
+    resumed = run(out, made_up(), recipe(40))
+    assert np.array_equal(whole.logits, resumed.logits)
+    assert json.loads((out / "run.json").read_text())["keys"] == list(whole.keys)
+
+
+def test_early_stopping_keeps_the_best_epoch() -> None:
+    torch.manual_seed(0)
+    model = create("ststnet", 3)
+    data = made_up(noise=2.0).samples
+    curves = fit.fit(model, data, (Stage(40, 8, rate=0.03, patience=3),), classes=3, seed=1, validation=0.25)
+    assert len(curves) < 40
+    assert np.argmin([line.validation for line in curves]) == len(curves) - 4
+
+
+@pytest.mark.parametrize(("balance", "expected"), [("equal", [30, 30, 30]), ("down", [6, 6, 6]), ("12", [12, 12, 12])])
+def test_balancing(balance: str, expected: list[int]) -> None:
+    labels = np.repeat([0, 1, 2], [30, 10, 6])
+    order = fit._order(labels, Stage(1, balance=balance), 0, torch.Generator().manual_seed(0))
+    assert np.bincount(labels[order.numpy()]).tolist() == expected
+
+
+def test_focal_without_focus_is_cross_entropy_and_weights_count() -> None:
+    logits, y = torch.randn(8, 3), torch.tensor([0, 1, 2, 0, 1, 2, 0, 0])
+    plain = losses.cross_entropy()(logits, y)
+    assert torch.allclose(losses.focal(0.0)(logits, y), plain)
+    assert losses.focal(2.0)(logits, y) < plain
+    one = losses.focal(2.0, (0.27, 0.35, 0.38))
+    assert torch.allclose(one(logits[:1], y[:1]), 0.27 * losses.focal(2.0)(logits[:1], y[:1]))
+
+
+def test_arcface_margin_makes_the_target_harder() -> None:
+    logits = 16 * torch.tensor([[0.5, 0.1, -0.2]])
+    y = torch.tensor([0])
+    assert torch.allclose(losses.arcface(0.0)(logits, y), losses.cross_entropy()(logits, y), atol=1e-5)
+    assert losses.arcface(0.5)(logits, y) > losses.arcface(0.0)(logits, y)
+    by_hand = 16 * torch.tensor([[np.cos(np.arccos(0.5) + 0.5), 0.1, -0.2]])
+    assert torch.allclose(losses.arcface(0.5)(logits, y), losses.cross_entropy()(by_hand.float(), y), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(augment.AUGMENT))
+def test_augmentations_keep_shape_and_repeat(name: str) -> None:
+    x = torch.rand(6, 3, 32, 32)
+    first = augment.AUGMENT[name](x, torch.Generator().manual_seed(4))
+    second = augment.AUGMENT[name](x, torch.Generator().manual_seed(4))
+    assert first.shape == x.shape
+    assert torch.equal(first, second)
+    assert not torch.equal(first, x)
+
+
+def test_a_mirrored_motion_points_the_other_way() -> None:
+    x = torch.ones(32, 3, 4, 4)
+    mirrored = augment.flip_motion(x, torch.Generator().manual_seed(0))[:, :, 0, 0]
+    assert {tuple(row) for row in mirrored.tolist()} == {(1.0, 1.0, 1.0), (-1.0, 1.0, 1.0)}
+
+
+def test_wrong_wishes_are_told() -> None:
+    data = made_up().samples
+    model = create("ststnet", 3)
+    with pytest.raises(DeviceError):
+        fit.fit(model, data, (Stage(1),), classes=3, seed=0, device="tpu")
+    with pytest.raises(DataError, match="two classes"):
+        fit.fit(model, data.take([0, 3]), (Stage(1),), classes=3, seed=0)
+    with pytest.raises(DataError, match="not finite"):
+        broken = Samples(np.full_like(data.x, np.nan), data.y, data.groups)
+        fit.fit(model, broken, (Stage(1),), classes=3, seed=0)
+    with pytest.raises(ConfigError, match="class_weights"):
+        fit.fit(model, data, (Stage(1, class_weights=(1.0,)),), classes=3, seed=0)
+    with pytest.raises(ConfigError, match="augmentation"):
+        fit.fit(model, data, (Stage(1, augment=("fog",)),), classes=3, seed=0)

@@ -1,0 +1,233 @@
+"""Runs a recipe over the folds of a protocol, and keeps every finished fold. Scores are ``train.metrics``' affair.
+
+Each fold starts from the same fresh network (the same seed, so that no fold depends on another) and ``fit`` is given
+the training clips only. The two faults that published code has are here, by name, so that they can be shown:
+"best-on-test" (the epoch is chosen by the test subject) and "carry-over" (the network is not reset between folds).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from realtime_mer.errors import ConfigError, DataError
+from train import checkpoint, fit, models, protocols
+from train.inputs import Prepared
+from train.protocols import Fold
+from train.recipe import Recipe
+from train.records import Clip
+from train.runs import Run, commit, store
+
+FAULTS: Final = ("best-on-test", "carry-over")
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """make: (clips, scheme, seed) -> folds. clean: no person on both sides. once: every clip is tested exactly once."""
+
+    make: Callable[[Sequence[Clip], str, int], list[Fold]]
+    clean: bool = True
+    once: bool = True
+
+
+PROTOCOLS: Final[dict[str, Protocol]] = {
+    "loso": Protocol(lambda clips, _scheme, _seed: protocols.loso(clips)),
+    "megc2019": Protocol(lambda clips, _scheme, _seed: protocols.megc2019_cde(clips)),
+    "megc2018-hde": Protocol(lambda clips, _scheme, _seed: protocols.megc2018_hde(clips)),
+    "megc2018-cde": Protocol(lambda clips, _scheme, _seed: protocols.megc2018_cde(clips)),
+    "kfold": Protocol(lambda clips, scheme, seed: protocols.kfold(clips, scheme, seed=seed), clean=False),
+    "frame-split": Protocol(lambda clips, _s, seed: protocols.frame_split(clips, seed=seed), clean=False, once=False),
+    "subject-split": Protocol(lambda clips, _scheme, seed: protocols.subject_split(clips, seed=seed), once=False),
+    "balanced": Protocol(
+        lambda clips, scheme, seed: protocols.balanced_split(clips, scheme, seed=seed), clean=False, once=False
+    ),
+    "leave-one-dataset-out": Protocol(lambda clips, _scheme, _seed: protocols.leave_one_dataset_out(clips)),
+    "official": Protocol(lambda clips, _scheme, _seed: protocols.official_split(clips), clean=False, once=False),
+}
+
+
+def evaluate(
+    recipe: Recipe,
+    data: Prepared,
+    folds: Sequence[Fold],
+    out: Path,
+    *,
+    protocol: str,
+    clean: bool = True,
+    once: bool = True,
+    faults: tuple[str, ...] = (),
+    start: dict[str, Tensor] | None = None,
+    device: str = "cpu",
+    quiet: bool = False,
+    about: dict[str, Any] | None = None,
+) -> Run:
+    """Trains and tests every fold that ``out`` does not hold yet, and gives the pooled run.
+
+    start: weights from pre-training. clean, once: what the protocol promises and the guard checks before training.
+    Raises ConfigError when ``out`` holds another run, DataError when the folds break a promise.
+    """
+    if unknown := set(faults) - set(FAULTS):
+        raise ConfigError(f"unknown fault {sorted(unknown)[0]!r}: choose from {', '.join(FAULTS)}")
+    protocols.check(folds, data.clips, subject_disjoint=clean, once=once)
+    _open(out, recipe, data, folds, protocol, faults, start, about or {})
+    model: nn.Module | None = None
+    total = len(folds) * sum(stage.epochs for stage in recipe.stage)
+    with tqdm(total=total, desc=recipe.name, unit="epoch", disable=quiet, smoothing=0.05) as bar:
+        for number, fold in enumerate(folds):
+            file, snapshot = out / "folds" / f"{number:03d}.json", out / "folds" / f"{number:03d}.pt"
+            if file.exists():
+                bar.update(sum(stage.epochs for stage in recipe.stage))
+                continue
+            if model is None or "carry-over" not in faults:
+                model = fresh(recipe, len(data.labels), start)
+                if "carry-over" in faults and (out / "carried.pt").exists():
+                    model.load_state_dict(checkpoint.read(out / "carried.pt")["model"])
+            _one(recipe, data, fold, model, file, snapshot, faults, device, bar)
+            if "carry-over" in faults:
+                checkpoint.write(out / "carried.pt", {"model": model.state_dict()})
+    return _close(out, recipe, data, folds)
+
+
+def fresh(recipe: Recipe, classes: int, start: dict[str, Tensor] | None = None) -> nn.Module:
+    """The network as every fold finds it: the same random or ImageNet weights, then those of ``start``."""
+    torch.manual_seed(recipe.seed)
+    model = models.create(recipe.model.name, classes, **model_options(recipe))
+    if start:
+        own = model.state_dict()
+        fitting = {key: value for key, value in start.items() if key in own and own[key].shape == value.shape}
+        if len(fitting) < len(own) // 2:
+            raise DataError("the pre-trained weights do not fit this network")
+        model.load_state_dict(fitting, strict=False)
+    return model
+
+
+def model_options(recipe: Recipe) -> dict[str, Any]:
+    """Options of ``train.models.create`` that the recipe stands for."""
+    m = recipe.model
+    return {
+        "feature": recipe.input.feature,
+        "size": recipe.input.size,
+        "weights": m.weights,
+        "head": m.head,
+        "stem": m.stem,
+        "attention": m.attention,
+        "dropout": None if m.dropout < 0 else m.dropout,
+    }
+
+
+def merged(folds: Sequence[Fold], into: int) -> list[Fold]:
+    """Joins folds that test different people into ``into`` larger ones of about equal size: cheaper, and as clean."""
+    if into >= len(folds):
+        return list(folds)
+    everyone = sorted({i for fold in folds for i in (*fold.train, *fold.test)})
+    bins: list[list[int]] = [[] for _ in range(into)]
+    for fold in sorted(folds, key=lambda f: (-len(f.test), f.name)):
+        min(bins, key=len).extend(fold.test)
+    return [
+        Fold(f"group {k + 1}", tuple(i for i in everyone if i not in set(test)), tuple(sorted(test)))
+        for k, test in enumerate(bins)
+    ]
+
+
+def _one(
+    recipe: Recipe, data: Prepared, fold: Fold, model: nn.Module, file: Path, snapshot: Path,
+    faults: tuple[str, ...], device: str, bar: tqdm[Any],
+) -> None:  # fmt: skip
+    """One fold: train, test, store."""
+    began = time.perf_counter()
+    test = data.samples.take(fold.test)
+    best_right, best_logits = -1, None
+
+    def watch(line: fit.Epoch, now: nn.Module) -> None:
+        nonlocal best_right, best_logits
+        bar.update()
+        bar.set_postfix(fold=fold.name, loss=f"{line.loss:.3f}", refresh=False)
+        if "best-on-test" in faults:
+            logits = fit.predict(now, test.x, device)
+            right = int((logits.argmax(1) == test.y).sum())
+            if right > best_right:
+                best_right, best_logits = right, logits
+
+    curves = fit.fit(
+        model, data.samples.take(fold.train), recipe.stage, classes=len(data.labels), seed=recipe.seed,
+        validation=recipe.validation, device=device, watch=watch,
+        # What the leak saw before an interruption is not in a snapshot: such a fold starts anew.
+        snapshot=None if "best-on-test" in faults else snapshot,
+    )  # fmt: skip
+    planned = sum(stage.epochs for stage in recipe.stage)
+    bar.update(planned - len(curves))
+    logits = fit.predict(model, test.x, device)
+    store(
+        file,
+        {
+            "name": fold.name,
+            "test": list(fold.test),
+            "logits": logits.tolist(),
+            "best": None if best_logits is None else best_logits.tolist(),
+            "curves": [asdict(line) for line in curves],
+            "seconds": time.perf_counter() - began,
+        },
+    )
+    snapshot.unlink(missing_ok=True)
+
+
+def _open(
+    out: Path, recipe: Recipe, data: Prepared, folds: Sequence[Fold], protocol: str, faults: tuple[str, ...],
+    start: dict[str, Tensor] | None, about: dict[str, Any],
+) -> None:  # fmt: skip
+    """Writes what the run is, or checks that the folder holds the same one."""
+    identity = {
+        "recipe": recipe.fingerprint(),
+        "protocol": protocol,
+        "faults": list(faults),
+        "start": None if start is None else _digest(start),
+        "folds": [[fold.name, list(fold.test), len(fold.train)] for fold in folds],
+        "keys": [clip.key for clip in data.clips],
+        "labels": list(data.labels),
+    }
+    file = out / "identity.json"
+    if file.exists():
+        if json.loads(file.read_text(encoding="utf-8")) != identity:
+            raise ConfigError(f"{out} holds a run with other settings or data: choose another --out, or delete it")
+    else:
+        store(file, identity)
+    plain = {"recipe": asdict(recipe), "commit": commit(), "torch": torch.__version__, "skipped": list(data.skipped)}
+    store(out / "about.json", {**plain, "protocol": protocol, "faults": list(faults), **about})
+
+
+def _close(out: Path, recipe: Recipe, data: Prepared, folds: Sequence[Fold]) -> Run:
+    """Pools the folds and stores the whole run in one file."""
+    parts = [json.loads((out / "folds" / f"{n:03d}.json").read_text(encoding="utf-8")) for n in range(len(folds))]
+    tested = [i for part in parts for i in part["test"]]
+    about = json.loads((out / "about.json").read_text(encoding="utf-8"))
+    with_best = all(part["best"] is not None for part in parts)
+    stored = {
+        "name": recipe.name,
+        "protocol": about["protocol"],
+        "labels": list(data.labels),
+        "truth": [int(data.samples.y[i]) for i in tested],
+        "logits": [row for part in parts for row in part["logits"]],
+        "best": [row for part in parts for row in part["best"]] if with_best else None,
+        "keys": [data.clips[i].key for i in tested],
+        "groups": [data.clips[i].group for i in tested],
+        "folds": [part["name"] for part in parts for _ in part["test"]],
+        "curves": [part["curves"] for part in parts],
+        "seconds": sum(part["seconds"] for part in parts),
+        "about": about,
+    }
+    store(out / "run.json", stored)
+    (out / "carried.pt").unlink(missing_ok=True)
+    return Run.from_plain(stored)
+
+
+def _digest(state: dict[str, Tensor]) -> float:
+    """A number that differs between different weights: enough to notice a mix-up."""
+    return float(sum(tensor.double().abs().sum() for tensor in state.values()))

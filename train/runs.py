@@ -1,0 +1,106 @@
+"""What an evaluation leaves behind: one folder a run, with plain JSON in it. Nothing is trained or scored anew here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime_mer.errors import DataError, OutputError
+from train import metrics
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """One evaluation, as stored. Rows of ``truth``, ``logits``, ``keys`` and ``groups`` belong together: one for each
+    tested clip, folds one after another. best: logits of the epoch that did best on the test fold (a leak), or None.
+    curves: for each fold its epochs. seconds: training and testing, all folds."""
+
+    name: str
+    protocol: str
+    labels: tuple[str, ...]
+    truth: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    best: NDArray[np.float32] | None
+    keys: tuple[str, ...]
+    groups: tuple[str, ...]
+    folds: tuple[str, ...]
+    curves: tuple[tuple[dict[str, Any], ...], ...]
+    seconds: float
+    about: dict[str, Any]
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Softmax of the logits, (N, K)."""
+        return softmax(self.logits)
+
+    @property
+    def scores(self) -> metrics.Scores:
+        return metrics.score(self.truth, self.probabilities, self.labels)
+
+    @property
+    def best_scores(self) -> metrics.Scores | None:
+        """Scores with the epoch chosen on the test fold: never a result, only to show what the leak is worth."""
+        return None if self.best is None else metrics.score(self.truth, softmax(self.best), self.labels)
+
+    @staticmethod
+    def from_plain(stored: dict[str, Any]) -> Run:
+        """The inverse of what ``evaluate`` stores."""
+        return Run(
+            name=stored["name"],
+            protocol=stored["protocol"],
+            labels=tuple(stored["labels"]),
+            truth=np.array(stored["truth"], np.int64),
+            logits=np.array(stored["logits"], np.float32),
+            best=None if stored["best"] is None else np.array(stored["best"], np.float32),
+            keys=tuple(stored["keys"]),
+            groups=tuple(stored["groups"]),
+            folds=tuple(stored["folds"]),
+            curves=tuple(tuple(fold) for fold in stored["curves"]),
+            seconds=float(stored["seconds"]),
+            about=stored["about"],
+        )
+
+
+def load(out: Path) -> Run:
+    """Reads a finished run. Raises DataError when there is none."""
+    try:
+        stored = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        return Run.from_plain(stored)
+    except FileNotFoundError:
+        raise DataError(f"{out} holds no finished run: give the folder that evaluate or reproduce wrote") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{out / 'run.json'} cannot be read ({error}): run it again") from None
+
+
+def store(file: Path, content: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(file.name + ".part")
+        part.write_text(json.dumps(content), encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        raise OutputError(f"cannot write {file} ({error.strerror}): check the folder and the space left") from None
+
+
+def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    z = logits.astype(np.float64)
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def commit() -> str:
+    """Short hash of the code's commit, empty outside a repository."""
+    try:
+        return subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
+            capture_output=True, text=True, check=True, timeout=5,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
