@@ -1,0 +1,10 @@
+"""Readers of published data sets: their layouts and annotation sheets in, ``train.records.Clip`` out.
+
+Nothing here downloads, trains or splits. What a sheet leaves out or contradicts is reported by row, never guessed.
+"""
+
+from train.datasets.catalogue import DATASETS, Dataset, find_root, find_sheets, read
+from train.datasets.command import command
+from train.datasets.reading import Problem, Reading, load_image
+
+__all__ = ["DATASETS", "Dataset", "Problem", "Reading", "command", "find_root", "find_sheets", "load_image", "read"]

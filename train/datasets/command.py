@@ -1,0 +1,81 @@
+"""``python -m train datasets``: what each data set is, where to ask for it, how it must lie, and whether it is here."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from realtime_mer.errors import DataError
+from train.datasets.catalogue import DATASETS, Dataset, find_root, find_sheets, read
+from train.datasets.macro import unpack_fer2013
+from train.datasets.reading import Reading, load_image
+from train.records import class_counts
+
+
+def command(argv: Sequence[str]) -> int:
+    """Runs the command and prints its table. Returns 0; 1 when a data set that is here cannot be read."""
+    parser = argparse.ArgumentParser(prog="python -m train datasets", description=__doc__)
+    parser.add_argument("name", nargs="*", help="only these data sets")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="look for the data sets in the folders of DIR")
+    parser.add_argument("--problems", action="store_true", help="list every problem found, by row")
+    parser.add_argument("--verify", action="store_true", help="decode every picture (slow)")
+    parser.add_argument("--unpack-fer2013", nargs=2, type=Path, metavar=("CSV", "FOLDER"), help="write its pictures")
+    args = parser.parse_args(argv)
+    if args.unpack_fer2013:
+        print(f"{unpack_fer2013(*args.unpack_fer2013)} pictures written to {args.unpack_fer2013[1]}")
+        return 0
+    if unknown := [name for name in args.name if name not in DATASETS]:
+        raise DataError(f"unknown data set {unknown[0]!r}: use one of {', '.join(DATASETS)}")
+    if args.data is not None and not args.data.is_dir():
+        raise DataError(f"{args.data} is not a folder: give the folder that holds the data sets")
+    names = args.name or list(DATASETS)
+    if args.data is None:
+        print("\n\n".join(catalogue_text(name, DATASETS[name]) for name in names))
+        print("\nWith --data DIR: which of them are in DIR, and whether they are whole.")
+        return 0
+    return max(present(name, args.data, args.problems, args.verify) for name in names)
+
+
+def catalogue_text(name: str, entry: Dataset) -> str:
+    """One data set as text: what, where, layout."""
+    lines = [f"{name}: {entry.what}", f"  paper   {entry.paper}", f"  ask     {entry.ask}", f"  layout  {entry.layout}"]
+    if entry.sheets:
+        lines.append(f"  sheet   {' or '.join(entry.sheets)}{' (optional)' if entry.sheet_optional else ''}")
+    return "\n".join(lines)
+
+
+def present(name: str, data: Path, problems: bool = False, verify: bool = False) -> int:
+    """Prints whether a data set is in ``data`` and what is in it. Returns 1 when it is there and cannot be read."""
+    entry = DATASETS[name]
+    root = find_root(name, data)
+    if root is None:
+        print(f"{name:14} not here     expected in {data / entry.folders[0]}: {entry.layout}")
+        return 0
+    try:
+        reading = read(name, root, find_sheets(name, root) or find_sheets(name, data) or None)
+        if verify:
+            for clip in reading.clips:
+                for frame in clip.frames:
+                    load_image(frame)
+    except DataError as error:
+        print(f"{name:14} unreadable   {error}")
+        return 1
+    print(f"{name:14} {summary(entry, reading)}")
+    if problems:
+        for problem in reading.problems:
+            print(f"{'':14} {problem.where}: {problem.what}{' (skipped)' if problem.skipped else ''}")
+    return 0
+
+
+def summary(entry: Dataset, reading: Reading) -> str:
+    """Whole or not, counts of clips, frames, subjects and classes, and how many problems there were."""
+    count = len(reading.clips)
+    whole = "here" if entry.clips is None else "whole" if count == entry.clips else f"{count} of {entry.clips}"
+    subjects = len({clip.group for clip in reading.clips if clip.subject is not None})
+    frames = sum(len(clip.frames) for clip in reading.clips)
+    counts = class_counts(reading.clips, entry.scheme)
+    classes = ", ".join(f"{label} {number}" for label, number in sorted(counts.items()))
+    people = f"{subjects} subjects" if subjects else "subjects unknown"
+    faults = f"{len(reading.problems)} problems, {reading.skipped} skipped"
+    return f"{whole:12} {count} clips, {people}, {frames} frames; {classes}; {faults}"
