@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 from realtime_mer.records import Detection, Face
@@ -97,21 +96,46 @@ def _distance(a: Box, b: Box) -> float:
 def _assign(tracks: list[Box], found: list[Box]) -> dict[int, int]:
     """Which track (value) each found box (key) belongs to: the best assignment of all together, not one by one.
 
-    Maximises the sum of limit^2 - distance^2 over the pairs by dynamic programming over the sets of taken boxes;
-    exact, and fast for the few faces of one picture. Squares let one face stay put rather than two both jump.
+    Maximises the sum of limit^2 - distance^2 over the pairs; squares let one face stay put rather than two both jump.
     """
-    gains = [[_LIMIT**2 - min(_distance(track, box), _LIMIT) ** 2 for box in found] for track in tracks]
+    size = max(len(tracks), len(found))
+    cost = [[0.0] * size for _ in range(size)]  # square: a box may go to an empty row, a track to an empty column
+    for row, track in enumerate(tracks):
+        for column, box in enumerate(found):
+            cost[row][column] = min(_distance(track, box), _LIMIT) ** 2 - _LIMIT**2
+    pairs = enumerate(_cheapest(cost))
+    return {column: row for column, row in pairs if column < len(found) and row < len(tracks) and cost[row][column] < 0}
 
-    @cache
-    def best(index: int, taken: int) -> tuple[float, tuple[tuple[int, int], ...]]:
-        if index == len(tracks):
-            return 0.0, ()
-        choice = best(index + 1, taken)  # this track is not in the picture
-        for place, gain in enumerate(gains[index]):
-            if gain > 0 and not taken >> place & 1:
-                total, pairs = best(index + 1, taken | 1 << place)
-                if total + gain > choice[0]:
-                    choice = total + gain, ((place, index), *pairs)
-        return choice
 
-    return dict(best(0, 0)[1])
+def _cheapest(cost: list[list[float]]) -> list[int]:
+    """The row of each column in the cheapest complete assignment of a square matrix (Kuhn-Munkres, O(n^3)).
+
+    Rows are added one after the other, each along the shortest augmenting path under the potentials so far
+    (Jonker & Volgenant 1987). Here because SciPy would be a large dependency for a handful of faces.
+    """
+    size = len(cost)
+    row_of = [-1] * (size + 1)  # the last column is virtual: it holds the row being added
+    by_row, by_column = [0.0] * size, [0.0] * (size + 1)
+    for new in range(size):
+        row_of[size] = new
+        column = size
+        slack, previous, seen = [math.inf] * size, [size] * size, set[int]()
+        while row_of[column] >= 0:
+            row = row_of[column]
+            seen.add(column)
+            for other in set(range(size)) - seen:
+                reduced = cost[row][other] - by_row[row] - by_column[other]
+                if reduced < slack[other]:
+                    slack[other], previous[other] = reduced, column
+            nearest = min(set(range(size)) - seen, key=lambda c: slack[c])
+            step = slack[nearest]
+            for other in seen:
+                by_row[row_of[other]] += step
+                by_column[other] -= step
+            for other in set(range(size)) - seen:
+                slack[other] -= step
+            column = nearest
+        while column != size:
+            row_of[column] = row_of[previous[column]]
+            column = previous[column]
+    return row_of[:size]
