@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from realtime_mer.errors import DataError
-from train.datasets.casmesq import read_casmesq
+from train.datasets.casmesq import KIND, casmesq_annotations, read_casmesq
 from train.datasets.macro import (
     read_ckplus,
     read_ckplus48,
@@ -26,8 +26,10 @@ from train.datasets.macro import (
     read_oulu,
 )
 from train.datasets.megc2019 import read_megc2019
-from train.datasets.micro import read_micro
-from train.datasets.reading import Reading
+from train.datasets.micro import CODINGS, read_micro
+from train.datasets.reading import Problem, Reading
+from train.datasets.sheets import Annotation, annotations
+from train.datasets.smic import CODING as SMIC_CODING
 from train.datasets.smic import read_smic
 
 
@@ -187,6 +189,10 @@ DATASETS: Final[dict[str, Dataset]] = {
 }  # fmt: skip
 
 
+# Those with an annotation sheet that stands by itself.
+CODED: Final = frozenset((*CODINGS, *KIND, "smic"))
+
+
 def read(name: str, root: Path | str, sheet: Path | str | Sequence[Path] | None = None) -> Reading:
     """Reads a data set below its root. The sheet is looked for below the root when it is not given.
 
@@ -207,6 +213,19 @@ def read(name: str, root: Path | str, sheet: Path | str | Sequence[Path] | None 
         first = f" (first problem: {reading.problems[0].where}: {reading.problems[0].what})" if reading.problems else ""
         raise DataError(f"no usable clip of {name} below {root}; expected {entry.layout}{first}")
     return reading
+
+
+def read_sheets(name: str, sheets: Sequence[Path]) -> tuple[list[Annotation], list[Problem]]:
+    """Only the annotation sheets of a data set, without its pictures. DataError when it has none or one is corrupt."""
+    _entry(name)
+    if name in KIND:
+        pairs = [casmesq_annotations(sheet, name) for sheet in sheets]
+        return [a for found, _ in pairs for a, _video in found], [p for _, faults in pairs for p in faults]
+    coding = SMIC_CODING if name == "smic" else CODINGS.get(name)
+    if coding is None:
+        raise DataError(f"{name} has no annotation sheet")
+    read_ones = [annotations(sheet, coding) for sheet in sheets]
+    return [a for found, _ in read_ones for a in found], [p for _, faults in read_ones for p in faults]
 
 
 def find_sheets(name: str, root: Path) -> list[Path]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from realtime_mer.errors import DataError
-from train.datasets.catalogue import DATASETS, Dataset, find_root, find_sheets, read
+from train.datasets.catalogue import CODED, DATASETS, Dataset, find_root, find_sheets, read, read_sheets
 from train.datasets.macro import unpack_fer2013
-from train.datasets.reading import Reading, load_image
+from train.datasets.reading import Problem, Reading, load_image
 from train.records import class_counts
 
 
@@ -49,10 +50,11 @@ def present(name: str, data: Path, problems: bool = False, verify: bool = False)
     """Prints whether a data set is in ``data`` and what is in it. Returns 1 when it is there and cannot be read."""
     entry = DATASETS[name]
     root = find_root(name, data)
-    if root is None:
-        print(f"{name:14} not here     expected in {data / entry.folders[0]}: {entry.layout}")
-        return 0
     try:
+        if root is None:
+            print(f"{name:14} not here     expected in {data / entry.folders[0]}: {entry.layout}")
+            sheet_only(name, data, problems)
+            return 0
         reading = read(name, root, find_sheets(name, root) or find_sheets(name, data) or None)
         if verify:
             for clip in reading.clips:
@@ -63,9 +65,28 @@ def present(name: str, data: Path, problems: bool = False, verify: bool = False)
         return 1
     print(f"{name:14} {summary(entry, reading)}")
     if problems:
-        for problem in reading.problems:
-            print(f"{'':14} {problem.where}: {problem.what}{' (skipped)' if problem.skipped else ''}")
+        list_problems(reading.problems)
     return 0
+
+
+def sheet_only(name: str, data: Path, problems: bool) -> None:
+    """Prints what the annotation sheet alone says, when only that is in ``data``."""
+    if name not in CODED or not (sheets := find_sheets(name, data)):
+        return
+    found, faults = read_sheets(name, sheets)
+    counts = Counter(annotation.emotion for annotation in found)
+    classes = ", ".join(f"{label} {number}" for label, number in sorted(counts.items()))
+    subjects = len({annotation.subject for annotation in found})
+    names = ", ".join(sheet.name for sheet in sheets)
+    print(f"{'':14} only {names}: {len(found)} clips, {subjects} subjects; {classes}; {len(faults)} problems")
+    if problems:
+        list_problems(faults)
+
+
+def list_problems(problems: Iterable[Problem]) -> None:
+    """Prints one line for each."""
+    for problem in problems:
+        print(f"{'':14} {problem.where}: {problem.what}{' (skipped)' if problem.skipped else ''}")
 
 
 def summary(entry: Dataset, reading: Reading) -> str:

@@ -39,7 +39,7 @@ _CK_FPS: Final = 30.0
 
 
 def read_fer2013(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:
-    """Class folders at any depth (train/happy/Training_1.jpg). The official part is in the file's or the folder's name."""
+    """Class folders at any depth (train/happy/Training_1.jpg). The official part is in the file name or the folder."""
     require_folder(root)
     if (root / "fer2013.csv").is_file() and not any(path.is_dir() for path in root.iterdir()):
         raise DataError(
