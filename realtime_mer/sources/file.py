@@ -22,7 +22,8 @@ LUMA_FIRST = frozenset(
 # One decoder thread is the cheapest by CPU time (H.264 640x480: 4,400 frames/s per core, with two frame threads 3,000),
 # and the pipeline wants the other cores. Above this size one core may not keep up, so libav may use them all.
 ONE_THREAD_PX = 1280 * 720
-CUT_FRAMES = 3  # a track that ends this many frames before its own announced end was cut off
+CUT_FRAMES = 3  # a track that ends this many frames before its own announced end was cut off ...
+CUT_LEAST_S = 0.05  # ... but not by less than this, s: some files announce a nominal rate far above the real one
 CUT_S = 0.5  # the same, s, where only the whole file announces its end: its audio may be a little longer than its video
 
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
@@ -126,7 +127,9 @@ def _end(container: av.container.InputContainer, stream: av.VideoStream) -> tupl
     """When the last frame should end (s, None when nobody says) and how much earlier (s) it may do so."""
     if stream.duration and stream.average_rate:
         ticks = stream.duration + (stream.start_time or 0)
-        return float(ticks * stream.time_base) - _start(container), float(CUT_FRAMES / stream.average_rate)
+        return float(ticks * stream.time_base) - _start(container), max(
+            float(CUT_FRAMES / stream.average_rate), CUT_LEAST_S
+        )
     if container.duration:
         return container.duration / av.time_base, CUT_S
     return None, CUT_S
