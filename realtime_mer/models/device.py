@@ -17,7 +17,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
-from realtime_mer.errors import ConfigError, DeviceError
+from realtime_mer.errors import DeviceError
 
 DEVICES: Final = ("auto", "cpu", "cuda", "tensorrt")
 ONNXRUNTIME, TORCH, TENSORRT = "onnxruntime", "torch", "tensorrt"
@@ -37,39 +37,53 @@ class Choice:
     why: str
 
 
-def choose(wanted: str) -> Choice:
-    """The back end for one of DEVICES. Raises ConfigError for another word, DeviceError for what is not there."""
-    if wanted not in DEVICES:
-        raise ConfigError(f"unknown device {wanted!r}: choose from {', '.join(DEVICES)}")
-    if wanted == "cpu":
-        return Choice(ONNXRUNTIME, "cpu", "as asked")
-    if wanted == "auto":
-        try:
-            found = _cuda()
-        except DeviceError as error:
-            return Choice(ONNXRUNTIME, "cpu", f"auto: {str(error).split(':', 1)[0]}")
-        return Choice(found.backend, "cuda", f"auto: {gpu()} and {found.backend} are there")
-    return _cuda() if wanted == "cuda" else _tensorrt()
+def candidates(wanted: str) -> tuple[Choice, ...]:
+    """The back ends worth trying for one of DEVICES, best first; never empty.
+
+    Raises DeviceError for another word and for what is not there.
+    """
+    match wanted:
+        case "cpu":
+            return (Choice(ONNXRUNTIME, "cpu", "as asked"),)
+        case "cuda":
+            return _cuda("as asked")
+        case "tensorrt":
+            return _tensorrt("as asked")
+        case "auto":
+            try:
+                found, why = _cuda("auto: a GPU is there"), "auto: the GPU cannot be used"
+            except DeviceError as error:
+                found, why = (), f"auto: {str(error).split(':', 1)[0]}"
+            return (*found, Choice(ONNXRUNTIME, "cpu", why))
+    raise DeviceError(f"unknown device {wanted!r}: choose from {', '.join(DEVICES)}")
 
 
-def _cuda() -> Choice:
+def _cuda(why: str) -> tuple[Choice, ...]:
     _need_gpu()
+    found = []
     if PROVIDERS["cuda"] in onnxruntime_providers():
-        return Choice(ONNXRUNTIME, "cuda", "as asked")
+        found.append(Choice(ONNXRUNTIME, "cuda", why))
     if _installed("torch") and _installed("onnx"):
-        return Choice(TORCH, "cuda", "as asked; onnxruntime here has no CUDA provider, torch is used")
-    raise DeviceError(
-        "neither onnxruntime-gpu nor torch is installed for the GPU: pip install onnxruntime-gpu, or torch and onnx"
-    )
+        found.append(Choice(TORCH, "cuda", why))
+    if not found:
+        raise DeviceError(
+            "neither onnxruntime-gpu nor torch is installed for the GPU: pip install onnxruntime-gpu, or torch and onnx"
+        )
+    return tuple(found)
 
 
-def _tensorrt() -> Choice:
+def _tensorrt(why: str) -> tuple[Choice, ...]:
     _need_gpu()
+    found = []
     if _installed("tensorrt") and _installed("torch"):
-        return Choice(TENSORRT, "tensorrt", "as asked")
+        found.append(Choice(TENSORRT, "tensorrt", why))
     if PROVIDERS["tensorrt"] in onnxruntime_providers():
-        return Choice(ONNXRUNTIME, "tensorrt", "as asked; by ONNX Runtime's TensorRT provider")
-    raise DeviceError("TensorRT is not installed: its libraries come from NVIDIA's own package index, see docs/gpu.md")
+        found.append(Choice(ONNXRUNTIME, "tensorrt", why))
+    if not found:
+        raise DeviceError(
+            "TensorRT is not installed: its libraries come from NVIDIA's own package index, see docs/gpu.md"
+        )
+    return tuple(found)
 
 
 def session_provider(session: Any, device: str) -> str:

@@ -1,4 +1,4 @@
-"""Runs a model with ONNX Runtime on the CPU. The file's ModelSpec decides whether it fits this version."""
+"""Runs a model with ONNX Runtime. The file's ModelSpec decides whether it fits this version."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from realtime_mer.errors import ModelError
 from realtime_mer.features import FEATURES
+from realtime_mer.models.device import PROVIDERS, session_provider
 from realtime_mer.models.spec import KEY, ModelSpec
 from realtime_mer.records import Floats
 
@@ -22,12 +23,14 @@ OUTPUT: Final = "probabilities"  # name of the output; a file may have others, e
 class OnnxRecogniser:
     """A model file, open. Safe to use from several threads.
 
-    providers: ONNX Runtime execution providers in order of preference. Raises ModelError with one clear line.
+    device: "cpu", "cuda" or "tensorrt". Raises ModelError with one clear line, DeviceError when ONNX Runtime would run
+    it elsewhere.
     """
 
-    def __init__(self, path: Path, providers: tuple[str, ...] = ("CPUExecutionProvider",)) -> None:
-        self._session = _open(path, providers)
+    def __init__(self, path: Path, device: str = "cpu") -> None:
+        self._session = _open(path, device)
         self._spec = _spec(self._session, path)
+        self._provider = session_provider(self._session, device)
         self._input = self._session.get_inputs()[0].name
         check_fits(self._spec, path)
         self._try(path)
@@ -38,8 +41,8 @@ class OnnxRecogniser:
 
     @property
     def provider(self) -> str:
-        """The execution provider that ONNX Runtime put first, which is not always the one asked for."""
-        return str(self._session.get_providers()[0])
+        """What really computes, read back from the session, e.g. "onnxruntime 1.31.1 CPU"."""
+        return self._provider
 
     def classify(self, batch: Floats) -> Floats:
         """Calibrated probabilities, float32 (N, classes), of motion float32 (N, *spec.input_shape)."""
@@ -69,14 +72,22 @@ def check_fits(spec: ModelSpec, path: Path) -> None:
         )
 
 
-def _open(path: Path, providers: tuple[str, ...]) -> Any:
+def read_file(path: Path) -> tuple[bytes, ModelSpec]:
+    """The content of an ONNX file and its spec, read on the CPU. Raises ModelError."""
+    spec = _spec(_open(path, "cpu"), path)
+    return path.read_bytes(), spec
+
+
+def _open(path: Path, device: str) -> Any:
     runtime = _import_runtime()
+    # Behind a GPU provider the CPU takes the nodes that it lacks; that a provider did not load is found afterwards.
+    wanted = [PROVIDERS[device]] if device == "cpu" else [PROVIDERS[device], PROVIDERS["cpu"]]
     options = runtime.SessionOptions()
     options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
     try:
-        return runtime.InferenceSession(str(path), sess_options=options, providers=list(providers))
+        return runtime.InferenceSession(str(path), sess_options=options, providers=wanted)
     except Exception as error:  # ONNX Runtime's own, undocumented
         raise ModelError(f"{path} is not a whole ONNX file ({_line(error)}): export or download it again") from error
 
