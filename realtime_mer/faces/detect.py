@@ -54,13 +54,7 @@ class FaceDetector:
     Raises ModelError when the model is missing, damaged or cannot be loaded, ConfigError on a value out of range.
     """
 
-    def __init__(
-        self,
-        model: Path | None = None,
-        *,
-        max_faces: int = 2,
-        min_score: float = 0.5,
-    ) -> None:
+    def __init__(self, model: Path | None = None, *, max_faces: int = 2, min_score: float = 0.5) -> None:
         if not 1 <= max_faces <= _MOST_FACES:
             raise ConfigError(f"max_faces is {max_faces}: choose 1 to {_MOST_FACES}")
         if not 0 <= min_score <= 1:
@@ -156,7 +150,7 @@ def head_pose(points: Floats) -> tuple[float, float, float]:
 
     The axes are taken from the landmarks themselves and not from MediaPipe's facial transformation matrix: that
     assumes a camera of 63 degrees and reads 6 degrees of yaw and 8 of pitch into a face that merely sits elsewhere in
-    the picture. Yaw is understated for large turns, as MediaPipe's depth is.
+    the picture. For telling a turned head from a facing one; not calibrated against a measured pose.
     """
     upright = points.astype(np.float64) * (1, -1, -1)  # y up, z towards the camera
     right = upright[_LEFT_EYE] - upright[_RIGHT_EYE]
