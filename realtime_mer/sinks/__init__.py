@@ -1,0 +1,37 @@
+"""Where Observations go: files, streams, videos. Each module here is one sink or one file format made from the log.
+
+The JSON Lines log (``jsonl``) is the master record; ``convert`` derives every exchange format from it.
+Nothing here measures or decides anything, and importing this package imports no sink.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+from realtime_mer.records import Frame, Observation
+
+
+class Sink(ABC):
+    """Takes every Observation in order, and leaves whole files behind however it ends.
+
+    The constructor raises OutputError when the place cannot be written, so that this is known before work starts.
+    ``write`` raises OutputError when writing stops being possible (disk full); what was written before stays readable.
+    """
+
+    @abstractmethod
+    def write(self, observation: Observation, frame: Frame | None) -> None:
+        """Takes one observation, with its picture where there is one. Two with one index are one frame."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finishes the output. Closing twice is allowed."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

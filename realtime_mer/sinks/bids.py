@@ -1,0 +1,57 @@
+"""BIDS events: a tab-separated table with onset and duration first, and a JSON sidecar that explains the columns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+from realtime_mer.sinks.jsonl import Recording
+from realtime_mer.sinks.lines import write_whole
+
+COLUMNS: Final = {
+    "onset": {"Description": "Onset of the movement, from the start of the recording", "Units": "s"},
+    "duration": {"Description": "Offset minus onset; n/a when the offset was not seen", "Units": "s"},
+    "trial_type": {
+        "Description": "What the movement was",
+        "Levels": {
+            "micro": "micro-expression",
+            "macro": "longer facial movement",
+            "blink": "eye blink",
+            "head": "head movement",
+            "speech": "one of a run of mouth movements",
+            "unsure": "the recording does not allow to say",
+        },
+    },
+    "apex": {"Description": "Time of the largest displacement, from the start of the recording", "Units": "s"},
+    "face": {"Description": "Number of the face, from 1, kept while it stays in view"},
+    "label": {"Description": "Class the recogniser gives; n/a when it abstains or none ran"},
+    "probability": {"Description": "Calibrated probability of the most likely class"},
+    "strength": {
+        "Description": "Displacement at the apex, on a face with 44 px between the eyes' centres",
+        "Units": "px",
+    },
+    "reason": {"Description": "Why the movement is not reported as a micro-expression"},
+}
+
+
+def write_bids(recording: Recording, out: Path) -> None:
+    """``out`` (a .tsv) and the sidecar beside it (.json), of the final events by onset. Raises OutputError."""
+    rows = ["\t".join(COLUMNS)]
+    for logged in sorted((e for e in recording.events if e.final), key=lambda e: e.event.span.onset):
+        event, span, prediction = logged.event, logged.event.span, logged.event.prediction
+        probabilities = prediction.probabilities.values() if prediction else ()
+        cells = [
+            f"{recording.header.media_time(span.onset):.6f}",
+            "" if span.duration is None else f"{span.duration:.6f}",
+            span.kind.value,
+            f"{recording.header.media_time(span.apex):.6f}",
+            str(event.track),
+            (prediction.label or "") if prediction else "",
+            f"{max(probabilities):.4f}" if probabilities else "",
+            f"{span.strength:.3f}",
+            span.reason,
+        ]
+        rows.append("\t".join(" ".join(cell.split()) or "n/a" for cell in cells))
+    write_whole(out, "\n".join(rows) + "\n")
+    write_whole(out.with_suffix(".json"), json.dumps(COLUMNS, indent=2) + "\n")

@@ -1,0 +1,139 @@
+"""A clip and three stills of every event, cut while streaming from a small ring of pictures. Keeps no other frames."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from realtime_mer.draw import face_crop, thumbnails
+from realtime_mer.errors import OutputError
+from realtime_mer.records import Event, Face, Frame, Image, Observation, Status
+from realtime_mer.sinks import Sink
+from realtime_mer.sinks.video import VideoFile
+
+LONGEST: Final = 1.0  # s from the onset of a micro-expression (half a second at most) to its final report
+BUDGET: Final = 512 * 2**20  # bytes of pictures kept; with larger or faster ones the pre-roll is shorter
+
+
+class FrameRing:
+    """The frames of the last ``seconds``, as far as they fit into ``budget`` bytes, with the faces seen in them."""
+
+    def __init__(self, seconds: float, budget: int = BUDGET) -> None:
+        self._seconds, self._budget = seconds, budget
+        self._items: deque[tuple[Frame, tuple[Face, ...]]] = deque()
+
+    def push(self, frame: Frame, faces: tuple[Face, ...]) -> None:
+        self._items.append((frame, faces))
+        most = max(1, self._budget // (3 * frame.gray.size))  # a colour picture has three bytes a pixel
+        while len(self._items) > most or frame.time - self._items[0][0].time > self._seconds:
+            self._items.popleft()
+
+    def since(self, time: float) -> list[Frame]:
+        """The frames from ``time`` on, oldest first."""
+        return [frame for frame, _ in self._items if frame.time >= time]
+
+    def nearest(self, time: float, track: int) -> tuple[Frame, Face] | None:
+        """The frame nearest to ``time`` in which ``track`` was seen."""
+        seen = [(frame, face) for frame, faces in self._items for face in faces if face.track == track]
+        return min(seen, key=lambda item: abs(item[0].time - time), default=None)
+
+
+@dataclass(slots=True)
+class _Open:
+    file: VideoFile
+    until: float  # source time, s
+
+
+class EventClips(Sink):
+    """One video per micro-expression, ``event-FACE-ID.mp4`` in ``folder``, unannotated.
+
+    before, after: pre-roll and post-roll in s. slow: how many times slower it plays. rate: of the source, frames/s.
+    Raises OutputError when the folder cannot be made.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        rate: float,
+        *,
+        before: float = 0.5,
+        after: float = 0.5,
+        slow: float = 1.0,
+        suffix: str = ".mp4",
+    ) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make the folder {folder}: {error.strerror}; choose another place") from None
+        self._folder, self._suffix = folder, suffix
+        self._rate, self._before, self._after, self._slow = rate, before, after, slow
+        self._ring = FrameRing(before + LONGEST)
+        self._open: list[_Open] = []
+        self._last = -1
+
+    def write(self, observation: Observation, frame: Frame | None) -> None:
+        if frame is not None and observation.index != self._last:
+            self._last = observation.index
+            self._ring.push(frame, ())
+            for clip in self._open:
+                clip.file.write(frame.image, frame.time * self._slow)
+        for event in observation.events:
+            if event.span.status is Status.CONFIRMED:
+                self._start(event)
+        for clip in [c for c in self._open if observation.time >= c.until]:
+            self._open.remove(clip)
+            clip.file.close()
+
+    def close(self) -> None:
+        while self._open:
+            self._open.pop().file.close()
+
+    def _start(self, event: Event) -> None:
+        span = event.span
+        path = self._folder / f"event-{event.track}-{span.id}{self._suffix}"
+        end = (span.apex if span.offset is None else span.offset) + self._after
+        file = VideoFile(path, self._rate / self._slow)
+        for frame in self._ring.since(span.onset - self._before):
+            if frame.time <= end:
+                file.write(frame.image, frame.time * self._slow)
+        self._open.append(_Open(file, end))
+
+
+class Stills(Sink):
+    """Keeps, for every final event of ``kinds``, its strip of onset, apex and offset pictures in ``strips``.
+
+    strips: (track, span id) -> uint8 BGR picture, for the report and the app. Held in memory, written nowhere.
+    most: events to keep; the first ones win, so that memory stays bounded.
+    """
+
+    def __init__(self, *, size: int = 112, most: int = 500, rejected: bool = False) -> None:
+        self.strips: dict[tuple[int, int], Image] = {}
+        self._size, self._most, self._rejected = size, most, rejected
+        self._ring = FrameRing(LONGEST)
+        self._last = -1
+
+    def write(self, observation: Observation, frame: Frame | None) -> None:
+        if frame is not None and observation.index != self._last:
+            self._last = observation.index
+            self._ring.push(frame, tuple(signal.face for signal in observation.faces))
+        for event in observation.events:
+            wanted = event.span.status is Status.CONFIRMED or (self._rejected and event.span.status is Status.REJECTED)
+            if wanted and len(self.strips) < self._most:
+                strip = self._strip(event)
+                if strip is not None:
+                    self.strips[event.key] = strip
+
+    def close(self) -> None:
+        """Nothing is open; the strips stay."""
+
+    def _strip(self, event: Event) -> Image | None:
+        span = event.span
+        pictures = []
+        for caption, time in (("onset", span.onset), ("apex", span.apex), ("offset", span.offset)):
+            found = None if time is None else self._ring.nearest(time, event.track)
+            if found is not None and time is not None:
+                frame, face = found
+                pictures.append((caption, frame.time, face_crop(frame.image, face.box, self._size)))
+        return thumbnails(pictures) if pictures else None

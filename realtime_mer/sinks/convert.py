@@ -1,0 +1,47 @@
+"""From the log to every other format, by name. The formats themselves live in the modules beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from realtime_mer.errors import ConfigError
+from realtime_mer.sinks.bids import write_bids
+from realtime_mer.sinks.boris import write_boris
+from realtime_mer.sinks.csv import write_events_csv
+from realtime_mer.sinks.elan import write_elan
+from realtime_mer.sinks.jsonl import Recording, read_jsonl
+from realtime_mer.sinks.megc import write_megc
+from realtime_mer.sinks.openface import write_openface
+from realtime_mer.sinks.webvtt import write_webvtt
+
+# name -> (what is put after the log's stem, writer)
+FORMATS: Final[dict[str, tuple[str, Callable[[Recording, Path], None]]]] = {
+    "csv": (".csv", write_events_csv),
+    "elan": (".eaf", write_elan),
+    "webvtt": (".vtt", write_webvtt),
+    "bids": ("_events.tsv", write_bids),
+    "boris": (".boris.tsv", write_boris),
+    "megc": (".megc.csv", write_megc),
+}
+OPENFACE: Final = "openface"  # made from signals.csv: it is about frames, not events
+NAMES: Final = (*FORMATS, OPENFACE)
+
+
+def convert(events_jsonl: Path, format: str, out: Path | None = None) -> Path:
+    """Writes ``events_jsonl`` in another format and returns the file; by default beside it, named after it.
+
+    "openface" reads the signals.csv beside the log. Raises ConfigError for a name that is not in NAMES, SourceError
+    when the input cannot be read, OutputError when the output cannot be written.
+    """
+    if format == OPENFACE:
+        out = out or events_jsonl.with_name("openface.csv")
+        write_openface(events_jsonl.with_name("signals.csv"), out)
+        return out
+    if format not in FORMATS:
+        raise ConfigError(f"there is no format {format!r}: choose from {', '.join(NAMES)}")
+    suffix, write = FORMATS[format]
+    out = out or events_jsonl.with_name(events_jsonl.stem + suffix)
+    write(read_jsonl(events_jsonl), out)
+    return out

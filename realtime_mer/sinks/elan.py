@@ -1,0 +1,127 @@
+"""ELAN's EAF 3.0: a tier per face and kind of movement, the apexes on a tier of their own."""
+
+from __future__ import annotations
+
+import mimetypes
+import xml.etree.ElementTree as ElementTree
+from collections import defaultdict
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from realtime_mer.records import Status
+from realtime_mer.sinks.jsonl import Header, Recording
+from realtime_mer.sinks.lines import write_whole
+from realtime_mer.sinks.logged import LoggedEvent
+
+_SCHEMA: Final = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
+_XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
+
+
+class _Note(NamedTuple):
+    start: int  # ms
+    end: int  # ms, later than start
+    text: str
+
+
+def write_elan(recording: Recording, out: Path) -> None:
+    """The final events as an EAF document; times in ms from the start of the media. Raises OutputError."""
+    root = ElementTree.Element(
+        "ANNOTATION_DOCUMENT",
+        {
+            "AUTHOR": "realtime-mer",
+            "DATE": recording.header.created,
+            "FORMAT": "3.0",
+            "VERSION": "3.0",
+            f"{{{_XSI}}}noNamespaceSchemaLocation": _SCHEMA,
+        },
+    )
+    _add_header(root, recording.header)
+    order = ElementTree.SubElement(root, "TIME_ORDER")
+    tiers = _tiers(recording)
+    times = sorted({ms for notes in tiers.values() for note in notes for ms in (note.start, note.end)})
+    slots = {ms: f"ts{number}" for number, ms in enumerate(times, 1)}
+    for ms, slot in slots.items():
+        ElementTree.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=str(ms))
+    annotation = 0
+    for name, notes in tiers.items():
+        tier = ElementTree.SubElement(
+            root, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID=name, ANNOTATOR=recording.header.model
+        )
+        for note in notes:
+            annotation += 1
+            holder = ElementTree.SubElement(ElementTree.SubElement(tier, "ANNOTATION"), "ALIGNABLE_ANNOTATION", {
+                "ANNOTATION_ID": f"a{annotation}",
+                "TIME_SLOT_REF1": slots[note.start],
+                "TIME_SLOT_REF2": slots[note.end],
+            })  # fmt: skip
+            ElementTree.SubElement(holder, "ANNOTATION_VALUE").text = note.text
+    ElementTree.SubElement(
+        root, "LINGUISTIC_TYPE", GRAPHIC_REFERENCES="false", LINGUISTIC_TYPE_ID="default-lt", TIME_ALIGNABLE="true"
+    )
+    ElementTree.register_namespace("xsi", _XSI)
+    ElementTree.indent(root)
+    write_whole(out, '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n")
+
+
+def _add_header(root: ElementTree.Element, header: Header) -> None:
+    element = ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    if header.source.kind != "file":
+        return
+    media = Path(header.source.uri)
+    ElementTree.SubElement(element, "MEDIA_DESCRIPTOR", {
+        "MEDIA_URL": media.absolute().as_uri(),
+        "MIME_TYPE": mimetypes.guess_type(media.name)[0] or "unknown",
+        "RELATIVE_MEDIA_URL": f"./{media.name}",
+    })  # fmt: skip
+
+
+def _tiers(recording: Recording) -> dict[str, list[_Note]]:
+    wanted: defaultdict[str, list[_Note]] = defaultdict(list)
+    for logged in recording.events:
+        if not logged.final:
+            continue
+        start, apex, end = (_ms(recording.header.media_time(t)) for t in _times(logged))
+        face = f"face {logged.event.track}"
+        # an annotation needs a length: a frame's, and at least ELAN's smallest unit
+        frame = max(1, round(1000 / logged.event.fps)) if logged.event.fps > 0 else 1
+        wanted[f"{face} {logged.event.span.kind}"].append(_Note(start, max(end, start + frame), describe(logged)))
+        if logged.event.span.status is Status.CONFIRMED:
+            wanted[f"{face} apex"].append(_Note(apex, apex + frame, "apex"))
+    tiers: dict[str, list[_Note]] = {}
+    for name in sorted(wanted):
+        for number, lane in enumerate(_lanes(sorted(wanted[name])), 1):
+            tiers[name if number == 1 else f"{name} ({number})"] = lane
+    return tiers
+
+
+def _lanes(notes: list[_Note]) -> list[list[_Note]]:
+    """Sorted notes dealt out so that none overlap in a lane: ELAN forbids it in a tier."""
+    lanes: list[list[_Note]] = []
+    for note in notes:
+        free = next((lane for lane in lanes if lane[-1].end <= note.start), None)
+        if free is None:
+            lanes.append([note])
+        else:
+            free.append(note)
+    return lanes
+
+
+def describe(logged: LoggedEvent) -> str:
+    """One line for people: the label with its probability, or why the movement was rejected; then what moved."""
+    event = logged.event
+    if event.span.status is Status.REJECTED:
+        return event.span.reason or event.span.kind.value
+    words = event.span.kind.value
+    if event.prediction is not None:
+        best = max(event.prediction.probabilities.values(), default=0.0)
+        words = f"{event.prediction.label} {best:.2f}" if event.prediction.label is not None else "unsure"
+    moved = ", ".join(f"{c.region} {'/'.join(c.action_units)}".rstrip() for c in event.cues)
+    return f"{words} ({moved})" if moved else words
+
+
+def _times(logged: LoggedEvent) -> tuple[float, float, float]:
+    return logged.event.span.onset, logged.event.span.apex, logged.end
+
+
+def _ms(seconds: float) -> int:
+    return max(0, round(1000 * seconds))

@@ -1,0 +1,233 @@
+"""The master record: JSON Lines, a header, a line per event as it happens, a summary. docs/formats.md has the fields.
+
+Everything else (ELAN, BIDS, the report ...) is derived from this file by other modules.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from realtime_mer.errors import SourceError
+from realtime_mer.records import Frame, Observation, SourceInfo, SourceStats, Status
+from realtime_mer.regions import NAMES
+from realtime_mer.sinks import Sink
+from realtime_mer.sinks.lines import LineFile, Lines
+from realtime_mer.sinks.logged import FrameTimes, LoggedEvent, from_json, to_json
+
+FORMAT: Final = 1  # raised when a field changes its meaning
+_CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line: what was recorded, and with what.
+
+    product: version of this package. source: of SourceInfo, without passwords. start: time of the first frame on the
+    source's clock, seconds; None when there was none. created: wall-clock time of the start, ISO 8601, UTC.
+    settings, settings_hash: the whole configuration and the first 16 hex digits of its SHA-256.
+    model, provider: id of the recogniser and what computes it; empty when there is none.
+    """
+
+    product: str
+    source: SourceInfo
+    created: str
+    settings: dict[str, Any]
+    settings_hash: str
+    model: str = ""
+    provider: str = ""
+    regions: tuple[str, ...] = NAMES
+    start: float | None = None
+    format: int = FORMAT
+
+    def media_time(self, time: float) -> float:
+        """Seconds from the start of the media: file times are that already, a live clock starts at the first frame."""
+        return time - self.start if self.source.live and self.start is not None else time
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The last line, written at close; a log without it was interrupted.
+
+    duration: last minus first frame time, s. face_frames: frames with a face. measured_frames: with a measured face.
+    tracks: faces seen. events: counts of final events by "confirmed" or the kind of the rejected. labels: of the
+    confirmed, "unsure" for the abstained, "" when no recogniser ran. lost: frames known lost. notes: warnings, with
+    the number of frames they held for. source: the source's own counts, None when nobody gave them.
+    """
+
+    frames: int
+    duration: float
+    face_frames: int
+    measured_frames: int
+    tracks: int
+    events: dict[str, int] = field(default_factory=dict)
+    labels: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
+    notes: dict[str, int] = field(default_factory=dict)
+    source: SourceStats | None = None
+
+
+class Recording(NamedTuple):
+    """A log that was read."""
+
+    header: Header
+    events: list[LoggedEvent]
+    summary: Summary | None
+
+
+def header(info: SourceInfo, settings: Mapping[str, Any], model: str = "", provider: str = "") -> Header:
+    """The header for a run that starts now. ``settings``: the configuration as nested plain data."""
+    plain = json.loads(json.dumps(settings, sort_keys=True, default=str))
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+    try:
+        product = version("realtime-mer")
+    except PackageNotFoundError:  # run from a source tree that was not installed
+        product = "unknown"
+    source = dataclasses.replace(
+        info, uri=_CREDENTIALS.sub("", info.uri), details=json.loads(json.dumps(info.details, default=str))
+    )
+    return Header(product, source, datetime.now(UTC).isoformat(timespec="milliseconds"), plain, digest, model, provider)
+
+
+class JsonLines(Sink):
+    """Writes the log to a file, or to any ``Lines`` such as ``LineStream(sys.stdout)``.
+
+    provisional: also write events whose offset is not known yet (for live readers; each is repeated when final).
+    stats: asked at close for the source's counts.
+    """
+
+    def __init__(
+        self,
+        out: Path | Lines,
+        header: Header,
+        *,
+        provisional: bool = False,
+        stats: Callable[[], SourceStats] | None = None,
+    ) -> None:
+        self._lines: Lines = LineFile(out) if isinstance(out, Path) else out
+        self._header: Header | None = header  # None once written: it waits for the time of the first frame
+        self._provisional = provisional
+        self._stats = stats
+        self._times = FrameTimes()
+        self._frames = self._face_frames = self._measured_frames = self._lost = 0
+        self._first = self._last = 0.0
+        self._tracks: set[int] = set()
+        self._events: Counter[str] = Counter()
+        self._labels: Counter[str] = Counter()
+        self._notes: Counter[str] = Counter()
+        self._closed = False
+
+    def write(self, observation: Observation, frame: Frame | None = None) -> None:  # noqa: ARG002
+        if self._times.push(observation):
+            self._count(observation)
+        if self._header is not None:
+            self._write_header(observation.time)
+        for event in observation.events:
+            logged = self._times.log(event)
+            if logged.final or self._provisional:
+                self._lines.write(_line(to_json(logged)))
+            if event.span.status is Status.CONFIRMED:
+                prediction = event.prediction
+                self._labels["" if prediction is None else prediction.label or "unsure"] += 1
+            if logged.final:
+                confirmed = event.span.status is Status.CONFIRMED
+                self._events["confirmed" if confirmed else event.span.kind.value] += 1
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._header is not None:
+                self._write_header(None)
+            self._lines.write(_line({"type": "summary", **dataclasses.asdict(self._summary())}))
+        finally:
+            self._lines.close()
+
+    def _count(self, observation: Observation) -> None:
+        if not self._frames:
+            self._first = observation.time
+        self._last = observation.time
+        self._frames += 1
+        self._face_frames += bool(observation.faces)
+        self._measured_frames += any(signal.motion is not None for signal in observation.faces)
+        self._lost += observation.lost
+        self._tracks.update(signal.face.track for signal in observation.faces)
+        self._notes.update(observation.notes)
+
+    def _write_header(self, start: float | None) -> None:
+        assert self._header is not None
+        head = dataclasses.replace(self._header, start=None if start is None else float(start))
+        self._lines.write(_line({"type": "header", **dataclasses.asdict(head)}))
+        self._header = None
+
+    def _summary(self) -> Summary:
+        return Summary(
+            frames=self._frames,
+            duration=float(self._last - self._first),
+            face_frames=self._face_frames,
+            measured_frames=self._measured_frames,
+            tracks=len(self._tracks),
+            events=dict(self._events),
+            labels=dict(self._labels),
+            lost=self._lost,
+            notes=dict(self._notes),
+            source=self._stats() if self._stats else None,
+        )
+
+
+def read_jsonl(path: Path) -> Recording:
+    """Reads a log. A last line that was cut off is left out; a log of a run that still goes on can be read.
+
+    Raises SourceError when the file is missing, is something else, or was damaged in its middle.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not text'}") from None
+    lines = text.split("\n")[:-1]  # what follows the last line end is empty, or was cut off
+    head: Header | None = None
+    summary: Summary | None = None
+    events: list[LoggedEvent] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            values = json.loads(line)
+            match values.pop("type"):
+                case "header":
+                    head = _read_header(values)
+                case "event":
+                    events.append(from_json(values))
+                case "summary":
+                    summary = _read_summary(values)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise SourceError(f"{path}, line {number} is not of an event log of this version: {error!r}") from None
+        if head is None:
+            break
+    if head is None:
+        raise SourceError(f"{path} is not an event log: its first line is not a header")
+    return Recording(head, events, summary)
+
+
+def _read_header(values: dict[str, Any]) -> Header:
+    if values["format"] != FORMAT:
+        raise ValueError(f"format {values['format']}, this version reads {FORMAT}")
+    values["source"] = SourceInfo(**{**values["source"], "size": tuple(values["source"]["size"])})
+    return Header(**{**values, "regions": tuple(values["regions"])})
+
+
+def _read_summary(values: dict[str, Any]) -> Summary:
+    source = values["source"]
+    return Summary(**{**values, "source": None if source is None else SourceStats(**source)})
+
+
+def _line(values: dict[str, Any]) -> str:
+    return json.dumps(values, allow_nan=False) + "\n"

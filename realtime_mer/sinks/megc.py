@@ -1,0 +1,27 @@
+"""The table that the MEGC spotting challenge scores: vid, pred_onset, pred_offset, type, in frame numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from realtime_mer.records import Kind, Status
+from realtime_mer.sinks.jsonl import Recording
+from realtime_mer.sinks.lines import write_whole
+
+
+def write_megc(recording: Recording, out: Path, *, index_base: int = 0, inclusive_end: bool = True) -> None:
+    """Micro-expressions as "me" and macro-expressions as "mae"; other movements are no expressions.
+
+    index_base: number of the first frame. inclusive_end: pred_offset is the last frame of the movement, not the one
+    after it. The challenge states neither: say which you used. Raises OutputError.
+    """
+    rows = ["vid,pred_onset,pred_offset,type"]
+    video = Path(recording.header.source.uri).stem.replace(",", "_")
+    for logged in recording.events:
+        span = logged.event.span
+        kind = "me" if span.status is Status.CONFIRMED else "mae" if logged.final and span.kind is Kind.MACRO else None
+        if kind is None or logged.offset_frame is None:
+            continue
+        end = logged.offset_frame + (0 if inclusive_end else 1)
+        rows.append(f"{video},{logged.onset_frame + index_base},{end + index_base},{kind}")
+    write_whole(out, "\n".join(rows) + "\n")

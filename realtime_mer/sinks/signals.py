@@ -1,0 +1,61 @@
+"""Reads signals.csv back: what the report and the app show of a recording. ``csv`` writes it."""
+
+from __future__ import annotations
+
+import csv
+from array import array
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime_mer.errors import SourceError
+
+
+@dataclass(slots=True)
+class Curve:
+    """What signals.csv says of one face: times in s, level and threshold in units of resting noise."""
+
+    time: array[float] = field(default_factory=lambda: array("d"))
+    level: array[float] = field(default_factory=lambda: array("d"))
+    threshold: array[float] = field(default_factory=lambda: array("d"))
+
+    def between(self, start: float, end: float) -> NDArray[np.float64]:
+        """float64 (N, 3): time, level, threshold from ``start`` to ``end``."""
+        columns = [np.frombuffer(c, np.float64) if c else np.empty(0) for c in (self.time, self.level, self.threshold)]
+        low, high = np.searchsorted(columns[0], [start, end])
+        return np.column_stack([c[low:high] for c in columns])
+
+
+@dataclass(slots=True)
+class Signals:
+    """A signals.csv that was read: the time of every frame, and a curve per face."""
+
+    frames: array[float] = field(default_factory=lambda: array("d"))
+    curves: dict[int, Curve] = field(default_factory=dict)
+
+
+def read_signals(path: Path) -> Signals:
+    """Reads what the report needs of signals.csv; a row that was cut off at the end is left out. Raises SourceError."""
+    signals = Signals()
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = csv.reader(file)
+            names = next(rows, [])
+            frame, time, face, level, threshold = map(names.index, ("frame", "time", "face", "level", "threshold"))
+            last = ""
+            for row in rows:
+                if len(row) != len(names):
+                    continue
+                if row[frame] != last:
+                    last = row[frame]
+                    signals.frames.append(float(row[time]))
+                if row[level]:
+                    curve = signals.curves.setdefault(int(row[face]), Curve())
+                    curve.time.append(float(row[time]))
+                    curve.level.append(float(row[level]))
+                    curve.threshold.append(float(row[threshold]))
+    except (OSError, ValueError, csv.Error) as error:
+        raise SourceError(f"{path} is not a readable signals.csv: {error}") from None
+    return signals

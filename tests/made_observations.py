@@ -1,0 +1,84 @@
+"""Made-up observations for the tests of sinks, drawing and the report: invented numbers, no face was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from realtime_mer.records import (
+    Cue,
+    Event,
+    Face,
+    FaceSignal,
+    Frame,
+    Kind,
+    Motion,
+    Observation,
+    Prediction,
+    SourceInfo,
+    Span,
+    Status,
+)
+from realtime_mer.regions import NAMES
+
+INFO = SourceInfo(
+    "/videos/subject 1 & 2.mp4", "file", False, (320, 240), 100.0, "container", 300, 3.0, {"codec": "h264"}
+)
+
+
+def face(track: int = 1, box: tuple[float, float, float, float] = (80, 40, 240, 220)) -> Face:
+    """A face whose landmarks all lie in the middle of the box, but for the eyes' corners."""
+    x0, y0, x1, y1 = box
+    points = np.full((478, 2), ((x0 + x1) / 2, (y0 + y1) / 2), np.float32)
+    for numbers, x in (((33, 133), 0.3), ((263, 362), 0.7)):
+        points[list(numbers)] = (x0 + x * (x1 - x0), y0 + 0.4 * (y1 - y0))
+    return Face(track, box, points, 0.97, (3.0, -5.0, 1.5))
+
+
+def motion(level: float, moved: int = 11) -> Motion:
+    displacement = np.zeros((len(NAMES), 2), np.float32)
+    displacement[moved] = (0.2 * level, -0.1 * level)
+    return Motion(displacement, np.full(len(NAMES), 0.05, np.float32), 1.5, 0.98, level, 6.0)
+
+
+def event(
+    id: int = 1,
+    onset: float = 1.0,
+    *,
+    track: int = 1,
+    kind: Kind = Kind.MICRO,
+    status: Status = Status.CONFIRMED,
+    label: str | None = "negative",
+    reason: str = "",
+) -> Event:
+    """A movement of 0.3 s with its apex after 0.12 s, reported 0.05 s after the offset."""
+    final = status is not Status.PROVISIONAL
+    span = Span(id, onset, onset + 0.12, onset + 0.3 if final else None, 1.25, kind, status, reason)
+    prediction = Prediction(label, {"negative": 0.7, "positive": 0.2, "surprise": 0.1}) if not reason else None
+    cues = (Cue("left lip corner", 2.5, -1.25, ("AU12",)), Cue("left cheek", 0.5, -0.5, ()))
+    reported = onset + (0.35 if final else 0.17)
+    return Event(track, span, prediction, cues, 99.5, 0.0125, 0, "flow-default/1", "CPUExecutionProvider", reported)
+
+
+def frame(index: int, time: float, size: tuple[int, int] = (320, 240)) -> Frame:
+    """A grey picture, brighter with each frame."""
+    gray = np.full((size[1], size[0]), 40 + index % 160, np.uint8)
+    gray[size[1] // 4 : size[1] // 2, size[0] // 4 : size[0] // 2] = 220
+    return Frame(index, time, gray)
+
+
+def recording(frames: int = 300, rate: float = 100.0, first: float = 0.0) -> Iterator[Observation]:
+    """A face, from frame 10 on, with a micro-expression at 1 s (provisional, then confirmed) and a blink at 2 s."""
+    reports = (
+        event(status=Status.PROVISIONAL, onset=first + 1.0),
+        event(onset=first + 1.0),
+        event(2, first + 2.0, kind=Kind.BLINK, status=Status.REJECTED, reason='eyes only, "a, b"'),
+    )
+    for index in range(frames):
+        time = first + index / rate
+        level = 1.0 + 9.0 * math.exp(-(((time - first - 1.12) / 0.06) ** 2))
+        faces = (FaceSignal(face(), motion(level), ""),) if index >= 10 else ()
+        events = tuple(e for e in reports if time - 1 / rate < e.reported <= time)
+        yield Observation(index, time, faces, events, rate, lost=int(index == 50), notes=("low rate",) * (index < 5))
