@@ -13,12 +13,16 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from realtime_mer.errors import DataError
+
 IOU: Final = 0.5  # a hit overlaps by half or more (MEGC 2019 to 2025)
 
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """One annotated or found movement in one video. onset <= apex <= offset; ``label`` None: not said (abstained)."""
+    """One annotated or found movement in one video. onset <= apex <= offset; ``label`` None: not said (abstained).
+
+    DataError when onset and offset are no interval."""
 
     video: str
     onset: float
@@ -28,7 +32,7 @@ class Movement:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.onset) and math.isfinite(self.offset) and self.onset <= self.offset):
-            raise ValueError(f"movement in {self.video!r}: onset {self.onset} and offset {self.offset} are no interval")
+            raise DataError(f"movement in {self.video!r}: onset {self.onset} and offset {self.offset} are no interval")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import csv
 import re
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import openpyxl
-from openpyxl.utils.exceptions import InvalidFileException
 
 from realtime_mer.errors import DataError
 from train.datasets.reading import Problem
@@ -153,22 +151,22 @@ def tables(path: Path, sheet: str | None = None) -> list[list[tuple[Any, ...]]]:
     """The cells of every sheet of the file, or of one named sheet. DataError when it cannot be read."""
     if not path.is_file():
         raise DataError(f"{path} is not there: give the annotation sheet")
+    if path.suffix.lower() not in (".csv", ".xlsx"):
+        raise DataError(f"{path}: only .xlsx and .csv sheets can be read: save it as .xlsx first")
     try:
         if path.suffix.lower() == ".csv":
             with path.open(newline="", encoding="utf-8-sig") as stream:
                 return [[tuple(row) for row in csv.reader(stream)]]
-        if path.suffix.lower() != ".xlsx":
-            raise DataError(f"{path}: only .xlsx and .csv sheets can be read: save it as .xlsx first")
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         try:
-            if sheet is not None and sheet not in book.sheetnames:
-                raise DataError(f"{path}: no sheet {sheet!r}; it has {', '.join(book.sheetnames)}")
-            chosen = [book[sheet]] if sheet is not None else book.worksheets
-            return [[tuple(row) for row in page.iter_rows(values_only=True)] for page in chosen]
+            pages = {page.title: [tuple(row) for row in page.iter_rows(values_only=True)] for page in book.worksheets}
         finally:
             book.close()
-    except (OSError, ValueError, KeyError, csv.Error, zipfile.BadZipFile, InvalidFileException) as error:
-        raise DataError(f"{path} cannot be read as a sheet ({str(error).splitlines()[0]}): get it again") from None
+    except Exception as error:  # a damaged file makes zipfile, the XML parser and openpyxl raise almost anything
+        raise DataError(f"{path} cannot be read as a sheet ({str(error).split(chr(10))[0]}): get it again") from None
+    if sheet is not None and sheet not in pages:
+        raise DataError(f"{path}: no sheet {sheet!r}; it has {', '.join(pages)}")
+    return [pages[sheet]] if sheet is not None else list(pages.values())
 
 
 def blank(value: Any) -> bool:
