@@ -10,6 +10,7 @@ script.truth()
 
 from realtime_mer.synth.chance import Density, random_script
 from realtime_mer.synth.demo import demo_clip, demo_script
+from realtime_mer.synth.inject import clear, inject, landmarks
 from realtime_mer.synth.movements import MOVEMENTS, Movement, Pulse, movement
 from realtime_mer.synth.portrait import portrait
 from realtime_mer.synth.render import render
@@ -28,8 +29,11 @@ __all__ = [
     "Talk",
     "Truth",
     "Turn",
+    "clear",
     "demo_clip",
     "demo_script",
+    "inject",
+    "landmarks",
     "movement",
     "portrait",
     "random_script",

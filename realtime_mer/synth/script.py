@@ -40,6 +40,9 @@ class Talk:
     offset: float
     opening: float = 3.0
 
+    def __post_init__(self) -> None:
+        check_times("talk", self.onset, (self.onset + self.offset) / 2, self.offset)
+
     def at(self, time: float, seed: int) -> float:
         """How far the lower lip is down, px."""
         if not self.onset < time < self.offset:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,11 +14,11 @@ import av
 import numpy as np
 
 from realtime_mer.errors import ConfigError, OutputError
-from realtime_mer.records import Frame
+from realtime_mer.records import Frame, Kind
 from realtime_mer.synth.script import Truth
 
 TICK: Final = Fraction(1, 90_000)  # s: MPEG's usual clock, 11 us; fine enough for any frame time
-# codec -> encoder, pixel format, options made from the quality
+# codec -> encoder, pixel format
 CODECS: Final[dict[str, tuple[str, str]]] = {
     "h264": ("libx264", "yuv420p"),
     "mjpeg": ("mjpeg", "yuvj420p"),
@@ -40,7 +41,7 @@ def write_video(
     if codec not in CODECS:
         raise ConfigError(f"unknown codec {codec!r}: choose from {', '.join(CODECS)}")
     source = iter(frames)
-    ahead = [frame for frame, _ in zip(source, range(2), strict=False)]
+    ahead = list(islice(source, 2))
     if not ahead:
         raise OutputError(f"{path}: there are no frames to write")
     nominal = rate or (1 / (ahead[1].time - ahead[0].time) if len(ahead) > 1 else 25.0)
@@ -49,10 +50,9 @@ def write_video(
         with av.open(str(path), "w", format="yuv4mpegpipe" if codec == "y4m" else None) as container:
             stream = _stream(container, codec, quality, Fraction(nominal).limit_denominator(1001), ahead[0], threads)
             count = 0
-            for part in (ahead, source):
-                for frame in part:
-                    _encode(container, stream, frame, count, codec)
-                    count += 1
+            for frame in chain(ahead, source):
+                _encode(container, stream, frame, count, codec)
+                count += 1
             container.mux(stream.encode(None))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot write the video ({error})") from error
@@ -93,8 +93,6 @@ def write_truth(truth: Iterable[Truth], path: Path) -> None:
 
 def read_truth(path: Path) -> list[Truth]:
     """What ``write_truth`` wrote. Raises OutputError when it is something else."""
-    from realtime_mer.records import Kind
-
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return [

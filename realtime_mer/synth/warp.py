@@ -25,6 +25,7 @@ REACH: Final = 6.0  # px of the aligned face: standard deviation of the skin tha
 CUT: Final = 3.0  # a bump ends this many standard deviations from its centre
 LID_SKIN: Final = 0.14 * EYE_DISTANCE  # px: height of the skin above the upper lid that a blink stretches
 # Contours of the eyes, from one corner to the other (face mesh numbers).
+LID_MARGIN: Final = (0.6, 1.3)  # px: the lashes begin so much above, the lower lid so much below, the landmarks' lines
 LIDS: Final = (
     ((33, 246, 161, 160, 159, 158, 157, 173, 133), (33, 7, 163, 144, 145, 153, 154, 155, 133)),
     ((362, 398, 384, 385, 386, 387, 388, 466, 263), (362, 382, 381, 380, 374, 373, 390, 249, 263)),
@@ -123,8 +124,10 @@ def close_lids(points: Floats, closure: float, box: Box, dy: Floats) -> None:
         columns = np.arange(left, right)
         if not len(columns):
             continue
-        upper = _contour(columns, upper_mark)
-        lower = np.maximum(_contour(columns, lower_mark), upper)
+        across = (columns - upper_mark[:, 0].min()) / np.ptp(upper_mark[:, 0])
+        middle = np.clip(6 * across * (1 - across), 0, 1) * scale  # the margins run out at the corners
+        upper = _contour(columns, upper_mark) - LID_MARGIN[0] * middle
+        lower = np.maximum(_contour(columns, lower_mark) + LID_MARGIN[1] * middle, upper)
         crease = upper - LID_SKIN * scale
         edge = upper + closure * (lower - upper)
         top, bottom = max(int(crease.min()), y0), min(int(lower.max()) + 2, y1)
