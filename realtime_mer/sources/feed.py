@@ -21,6 +21,7 @@ AHEAD_FRAMES = 16  # how far a recorded source is read ahead: evens out the deco
 JOIN_S = 1.0  # how long close() waits for the capture thread
 HISTORY_FRAMES = 64  # intervals over which the running median is taken
 SETTLED_FRAMES = 8  # intervals needed before a gap can be judged
+CERTAIN = 0.25  # by arrival times a frame is missed when at least 1 - 0.25 intervals went by without it
 
 
 @runtime_checkable
@@ -91,15 +92,17 @@ class Gaps:
     """Judges from the capture times how many frames were never captured.
 
     A gap of more than 1.5 running median intervals misses ``round(gap / median) - 1`` frames. Arrival times
-    (``bursty``) also show gaps when the network stalls and then hands over all at once: those are judged one frame
-    later, when the burst that would fill the gap has or has not followed.
+    (``bursty``) also show gaps when one frame came early, or the network stalls and then hands over all at once: those
+    are judged one frame later, against the frame before the gap and the burst behind it, and in doubt are not counted.
     """
 
     def __init__(self, bursty: bool) -> None:
+        self.usual: float | None = None  # running median interval, s
         self._bursty = bursty
         self._intervals: deque[float] = deque(maxlen=HISTORY_FRAMES)
         self._last: float | None = None
         self._owed: float | None = None  # frames due and not seen since a gap began
+        self._early = 0.0  # by how many intervals the frame before was early, as a negative number
 
     def judge(self, time: float) -> int:
         """Frames missed before the one captured at ``time`` (s)."""
@@ -107,20 +110,23 @@ class Gaps:
             self._last = time
             return 0
         interval, self._last = time - self._last, time
-        usual = median(self._intervals) if len(self._intervals) >= SETTLED_FRAMES else None
+        usual = self.usual
         self._intervals.append(interval)
+        if len(self._intervals) >= SETTLED_FRAMES:
+            self.usual = median(self._intervals)
         if usual is None:
             return 0
         due = interval / usual
         if not self._bursty:
             return round(due) - 1 if due > 1.5 else 0
+        early, self._early = self._early, min(due - 1, 0.0)
         if self._owed is None:
-            self._owed = due - 1 if due > 1.5 else None
+            self._owed = due - 1 + early if due > 1.5 else None
             return 0
         self._owed += due - 1
         if due < 0.5:  # the burst goes on
             return 0
-        missed, self._owed = max(round(self._owed), 0), None
+        missed, self._owed = max(int(self._owed + CERTAIN), 0), None
         return missed
 
 
@@ -224,6 +230,11 @@ class Feed:
                 self._done = True
                 self._changed.notify_all()
 
+    def _room(self) -> int:
+        """Frames that a live source may hold: counted, not timed, so that a slow reader gets evenly spaced ones."""
+        usual = self._gaps.usual
+        return AHEAD_FRAMES if usual is None else max(round(self._buffer_s / usual), 2)
+
     def _take(self, shot: Shot) -> None:
         """Number and date one shot and queue it, wait with it (recorded), or drop it (live)."""
         counts, live = self._counts, self._info.live
@@ -245,7 +256,7 @@ class Feed:
             counts.missed += missed
             self._lost += missed
         with self._changed:
-            if live and self._queue and shot.time - self._queue[0].time > self._buffer_s:
+            if live and len(self._queue) >= self._room():
                 counts.dropped += 1
                 self._lost += 1
                 return

@@ -41,15 +41,20 @@ class Line:
         if self._cut:
             self.cut()
 
+    def drop(self) -> None:
+        """Watch nothing any more: the connection is over."""
+        with self._lock:
+            if self._handle is not None:
+                self._handle.close()
+                self._handle = None
+
     def cut(self) -> None:
-        """Shut the connection down, for good."""
+        """Shut the connection down, and any that is watched later."""
         with self._lock:
             self._cut = True
             if self._handle is not None:
                 with suppress(OSError):
                     self._handle.shutdown(socket.SHUT_RDWR)
-                self._handle.close()
-                self._handle = None
 
 
 class SenderClock:
@@ -66,9 +71,9 @@ class SenderClock:
 
 
 def keep_connected(
-    name: str, connect: Callable[[], Shots], counts: Counts, stop: threading.Event, retries: int
+    name: str, connect: Callable[[], Shots], line: Line, counts: Counts, stop: threading.Event, retries: int
 ) -> Shots:
-    """The shots of ``connect()``, called again with growing delays when the connection ends or fails.
+    """The shots of ``connect()``, called again with growing delays when the connection (``line``) ends or fails.
 
     Raises SourceError when the very first connection fails, or after ``retries`` failed attempts in a row.
     """
@@ -84,6 +89,7 @@ def keep_connected(
                     yield shot
             finally:
                 shots.close()
+                line.drop()
             why = "the sender ended the stream"
         except SourceError as error:
             if not connected:

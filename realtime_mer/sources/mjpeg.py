@@ -86,7 +86,7 @@ def open_mjpeg(uri: str, *, buffer_s: float, timeout_s: float, retries: int) -> 
         return _shots(uri, line, timeout_s, counts, stop, clock)
 
     name = without_password(uri)
-    shots = keep_connected(name, connect, counts, stop, retries)
+    shots = keep_connected(name, connect, line, counts, stop, retries)
     first = next(shots)
     height, width = first.gray.shape
     info = SourceInfo(

@@ -35,7 +35,7 @@ def open_rtsp(uri: str, *, buffer_s: float, timeout_s: float, retries: int) -> S
         return _shots(uri, line, timeout_s, counts, stop, details)
 
     name = without_password(uri)
-    shots = keep_connected(name, connect, counts, stop, retries)
+    shots = keep_connected(name, connect, line, counts, stop, retries)
     first = next(shots)
     height, width = first.gray.shape
     info = SourceInfo(
