@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -257,7 +256,6 @@ def _literal(pattern: str) -> str:
     return pattern.replace("[", "[[]")
 
 
-@lru_cache(maxsize=8)
 def _sheet_files(root: Path) -> tuple[Path, ...]:
     return tuple(
         Path(folder) / name
