@@ -45,9 +45,12 @@ def write_video(
     if not ahead:
         raise OutputError(f"{path}: there are no frames to write")
     nominal = rate or (1 / (ahead[1].time - ahead[0].time) if len(ahead) > 1 else 25.0)
+    form = "yuv4mpegpipe" if codec == "y4m" else None
+    # without it, where an MP4 begins would be rounded to a millisecond
+    options = {"movie_timescale": str(TICK.denominator)} if path.suffix.lower() in (".mp4", ".mov") else {}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with av.open(str(path), "w", format="yuv4mpegpipe" if codec == "y4m" else None) as container:
+        with av.open(str(path), "w", format=form, options=options) as container:
             stream = _stream(container, codec, quality, Fraction(nominal).limit_denominator(1001), ahead[0], threads)
             count = 0
             for frame in chain(ahead, source):
