@@ -121,9 +121,10 @@ def _facts(recording: Recording, signals: Signals) -> str:
             stats = summary.source
             text = (
                 f"{stats.captured} captured, {stats.delivered} delivered, {stats.dropped} dropped, "
-                f"{stats.missed} missed, {stats.reconnects} reconnects"
+                f"{stats.skipped} skipped, {stats.missed} missed, {stats.reconnects} reconnects"
             )
             rows.append(("the source's counts", text))
+            rows += [("warning", note) for note in stats.notes]
         rows += [("warning", f"{note} ({_share(count, summary.frames)})") for note, count in summary.notes.items()]
     rows.append(("settings", f"SHA-256 {recording.header.settings_hash}..."))
     cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows)

@@ -226,7 +226,9 @@ def _read_header(values: dict[str, Any]) -> Header:
 
 def _read_summary(values: dict[str, Any]) -> Summary:
     source = values["source"]
-    return Summary(**{**values, "source": None if source is None else SourceStats(**source)})
+    if source is not None:  # JSON has lists only
+        source = SourceStats(**{k: tuple(v) if isinstance(v, list) else v for k, v in source.items()})
+    return Summary(**{**values, "source": source})
 
 
 def _line(values: dict[str, Any]) -> str:

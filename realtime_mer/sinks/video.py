@@ -53,9 +53,12 @@ class VideoFile:
         self._size = (0, 0)
         self._first = 0.0
         self._last = -1
+        self._error: OutputError | None = None  # once writing failed, it stays failed
 
     def write(self, image: Image, time: float) -> None:
         """Adds a picture, uint8 BGR (H, W, 3). Those of another size than the first are fitted in, with black bars."""
+        if self._error is not None:
+            raise self._error
         try:
             if self._container is None:
                 self._open(image, time)
@@ -72,10 +75,12 @@ class VideoFile:
         if container is None:
             return
         try:
-            container.mux(self._stream.encode(None))
+            if self._error is None:
+                container.mux(self._stream.encode(None))
             container.close()
         except (OSError, ValueError) as error:
-            raise self._failed(error) from None
+            if self._error is None:  # otherwise it was told already
+                raise self._failed(error) from None
 
     def _open(self, image: Image, time: float) -> None:
         height, width = image.shape[:2]
@@ -89,7 +94,9 @@ class VideoFile:
         self._stream.codec_context.time_base = self._stream.time_base = Fraction(1, TICKS)
 
     def _failed(self, error: Exception) -> OutputError:
-        return OutputError(f"writing {self.path} stopped: {getattr(error, 'strerror', None) or error}")
+        reason = getattr(error, "strerror", None) or error
+        self._error = OutputError(f"writing {self.path} stopped ({reason}); what was written before plays")
+        return self._error
 
 
 class AnnotatedVideo(Sink):

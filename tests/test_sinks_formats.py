@@ -1,0 +1,186 @@
+"""Every exchange format, read back by a reader that is not ours: pympi for ELAN, the csv, json and xml modules."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+import re
+import sys
+import types
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from made_observations import INFO, event, recording
+
+from realtime_mer.errors import ConfigError, OutputError, SourceError
+from realtime_mer.records import Event, Kind, Observation, SourceInfo, Status
+from realtime_mer.sinks.convert import NAMES, convert
+from realtime_mer.sinks.csv import SignalsCsv
+from realtime_mer.sinks.jsonl import JsonLines, header, read_jsonl
+from realtime_mer.sinks.lsl import LabStream
+from realtime_mer.sinks.megc import write_megc
+
+pympi = pytest.importorskip("pympi")
+
+
+def logged(folder: Path, extra: tuple[Event, ...] = (), info: SourceInfo = INFO, first: float = 0.0) -> Path:
+    path = folder / "events.jsonl"
+    with JsonLines(path, header(info, {})) as log, SignalsCsv(folder / "signals.csv") as signals:
+        for observation in recording(first=first):
+            log.write(observation, None)
+            signals.write(observation, None)
+        log.write(Observation(300, first + 3.0, (), extra, 100.0), None)
+    return path
+
+
+def test_elan(tmp_path: Path) -> None:
+    # overlapping movements of one kind, and one whose offset was not seen
+    lasting = event(5, 2.5, kind=Kind.HEAD, status=Status.REJECTED, reason="turned")
+    lasting = dataclasses.replace(lasting, span=dataclasses.replace(lasting.span, onset=2.62, offset=None))
+    more = (event(3, 1.1, label=None), event(4, 0.2, track=2), lasting)
+    out = convert(logged(tmp_path, more), "elan")
+    eaf = pympi.Elan.Eaf(str(out))
+    assert set(eaf.get_tier_names()) == {
+        "face 1 micro", "face 1 micro (2)", "face 1 apex", "face 1 blink", "face 1 head", "face 2 micro", "face 2 apex",
+    }  # fmt: skip
+    assert [a[:3] for a in eaf.get_annotation_data_for_tier("face 1 micro")] == [
+        (1000, 1300, "negative 0.70 (left lip corner AU12, left cheek)")
+    ]
+    assert [a[:2] for a in eaf.get_annotation_data_for_tier("face 1 apex")] == [(1120, 1130), (1220, 1230)]
+    assert eaf.get_annotation_data_for_tier("face 1 micro (2)")[0][2].startswith("unsure")
+    assert [a[:3] for a in eaf.get_annotation_data_for_tier("face 1 head")] == [(2620, 2630, "turned")]
+    assert eaf.get_linked_files()[0]["MEDIA_URL"] == "file:///videos/subject%201%20%26%202.mp4"
+    for tier in eaf.get_tier_names():
+        ends = sorted(a[:2] for a in eaf.get_annotation_data_for_tier(tier))
+        assert all(start < end for start, end in ends)
+        assert all(one[1] <= two[0] for one, two in zip(ends, ends[1:], strict=False))
+
+
+def test_elan_document_is_in_the_schemas_order(tmp_path: Path) -> None:
+    root = ElementTree.parse(convert(logged(tmp_path), "elan")).getroot()
+    assert (root.tag, root.get("FORMAT"), root.get("VERSION")) == ("ANNOTATION_DOCUMENT", "3.0", "3.0")
+    assert list(dict.fromkeys(child.tag for child in root)) == ["HEADER", "TIME_ORDER", "TIER", "LINGUISTIC_TYPE"]
+    times = [int(slot.get("TIME_VALUE", "")) for slot in root.iter("TIME_SLOT")]
+    assert times == sorted(times)
+
+
+def test_a_live_clock_starts_at_the_first_frame(tmp_path: Path) -> None:
+    live = dataclasses.replace(INFO, uri="0", kind="camera", live=True, clock="monotonic", frames=None)
+    path = logged(tmp_path, info=live, first=86_400.0)
+    eaf = pympi.Elan.Eaf(str(convert(path, "elan")))
+    assert eaf.get_annotation_data_for_tier("face 1 micro")[0][:2] == (1000, 1300)
+    assert eaf.get_linked_files() == []
+    assert "00:00:01.000 --> 00:00:01.300" in convert(path, "webvtt").read_text()
+
+
+def test_webvtt(tmp_path: Path) -> None:
+    text = convert(logged(tmp_path, (event(7, 0.5, label="a<b & -->"),)), "webvtt").read_text()
+    assert text.startswith("WEBVTT\n\n")
+    blocks = text.strip().split("\n\n")[1:]
+    stamp = r"(\d\d):([0-5]\d):([0-5]\d)\.(\d{3})"
+    found = [re.fullmatch(f"{stamp} --> {stamp}\n(.+)", block) for block in blocks]
+    assert [m.group(9) for m in found if m] == [
+        "Face 1: a&lt;b &amp; --&gt; 0.70 (left lip corner AU12, left cheek)",
+        "Face 1: negative 0.70 (left lip corner AU12, left cheek)",
+    ]
+
+
+def test_bids(tmp_path: Path) -> None:
+    out = convert(logged(tmp_path), "bids")
+    assert out.name == "events_events.tsv"
+    with open(out, newline="", encoding="utf-8") as file:
+        micro, blink = csv.DictReader(file, delimiter="\t")
+    assert list(micro)[:3] == ["onset", "duration", "trial_type"]
+    assert (float(micro["onset"]), float(micro["duration"])) == (pytest.approx(1.0), pytest.approx(0.3))
+    assert (micro["trial_type"], micro["label"], micro["reason"]) == ("micro", "negative", "n/a")
+    assert (blink["trial_type"], blink["label"]) == ("blink", "n/a")
+    assert set(json.loads(out.with_suffix(".json").read_text())) == set(micro)
+
+
+def test_boris(tmp_path: Path) -> None:
+    with open(convert(logged(tmp_path), "boris"), newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert [(r["Behavior"], r["Behavior type"], r["Time"]) for r in rows] == [
+        ("micro", "START", "1.000"),
+        ("micro-expression apex", "POINT", "1.120"),
+        ("micro", "STOP", "1.300"),
+        ("blink", "START", "2.000"),
+        ("blink", "STOP", "2.300"),
+    ]
+    assert {r["Media file name"] for r in rows} == {"subject 1 & 2.mp4"}
+    assert (rows[0]["Modifier #1"], rows[0]["Modifier #2"]) == ("negative", "left lip corner+left cheek")
+
+
+@pytest.mark.parametrize(
+    ("base", "inclusive", "ends"), [(0, True, "100,130"), (1, True, "101,131"), (0, False, "100,131")]
+)
+def test_megc(tmp_path: Path, base: int, inclusive: bool, ends: str) -> None:
+    macro = event(4, 0.3, kind=Kind.MACRO, status=Status.REJECTED, reason="longer than 0.5 s")
+    recording_ = read_jsonl(logged(tmp_path, (macro,)))
+    write_megc(recording_, tmp_path / "m.csv", index_base=base, inclusive_end=inclusive)
+    lines = (tmp_path / "m.csv").read_text().splitlines()
+    assert lines[:2] == ["vid,pred_onset,pred_offset,type", f"subject 1 & 2,{ends},me"]
+    assert len(lines) == 3
+    assert lines[2].endswith(",mae")
+
+
+def test_openface_has_only_what_we_estimate(tmp_path: Path) -> None:
+    with open(convert(logged(tmp_path), "openface"), newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 300
+    assert not [name for name in rows[0] if name.startswith(("AU", "gaze", "x_", "pose_T"))]
+    assert (rows[0]["frame"], rows[0]["success"], rows[0]["pose_Rx"]) == ("1", "0", "")
+    assert (rows[10]["face_id"], rows[10]["success"], rows[10]["confidence"]) == ("0", "1", "0.970")
+    assert float(rows[10]["timestamp"]) == pytest.approx(0.1)
+    # yaw 3 to the subject's left, pitch 5 down, roll 1.5 clockwise
+    angles = [math.degrees(float(rows[10][f"pose_R{axis}"])) for axis in "xyz"]
+    assert angles == pytest.approx([5.0, -3.0, 1.5], abs=0.01)
+
+
+def test_every_format_of_an_empty_recording_and_of_no_log(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    with JsonLines(path, header(INFO, {})), SignalsCsv(tmp_path / "signals.csv"):
+        pass
+    for name in NAMES:
+        assert convert(path, name, tmp_path / f"{name}.out").stat().st_size > 0
+        with pytest.raises(SourceError):
+            convert(tmp_path / "none" / "events.jsonl", name, tmp_path / "o")
+        with pytest.raises(OutputError, match="cannot write"):
+            convert(path, name, tmp_path / "none" / "o")
+    with pytest.raises(ConfigError, match="choose from csv, elan"):
+        convert(path, "xls")
+
+
+def test_lab_streaming_layer_stamps_an_event_at_its_apex(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A double stands for pylsl, which is not among our requirements."""
+    pushed: dict[str, list[tuple[list[object], float]]] = {}
+
+    class Outlet:
+        def __init__(self, name: str) -> None:
+            self.rows = pushed.setdefault(name, [])
+
+        def push_sample(self, sample: list[object], stamp: float) -> None:
+            self.rows.append((sample, stamp))
+
+    lsl = types.ModuleType("pylsl")
+    vars(lsl).update(
+        IRREGULAR_RATE=0.0, StreamInfo=lambda name, *_: name, StreamOutlet=Outlet, local_clock=lambda: 5000.0
+    )
+    monkeypatch.setitem(sys.modules, "pylsl", lsl)
+    with LabStream("x") as sink:
+        for observation in recording():
+            sink.write(observation, None)
+    assert len(pushed["x-level"]) == 290
+    markers = pushed["x-events"]
+    assert [json.loads(str(m[0][0]))["status"] for m in markers] == ["provisional", "confirmed", "rejected"]
+    # reported at the frame of 1.35 s, apex at 1.12 s
+    assert markers[1][1] == pytest.approx(5000.0 - 0.23, abs=0.011)
+
+
+def test_without_pylsl_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pylsl", None)
+    with pytest.raises(OutputError, match="pip install pylsl"):
+        LabStream()

@@ -1,0 +1,238 @@
+"""The log: what is written comes back exactly, and whatever ends the run leaves whole lines."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made_observations import INFO, event, recording
+
+from realtime_mer.errors import OutputError, SourceError
+from realtime_mer.records import Cue, Event, Kind, Observation, Prediction, SourceStats, Span, Status
+from realtime_mer.sinks.jsonl import JsonLines, header, read_jsonl
+from realtime_mer.sinks.lines import LineFile, LineStream, write_whole
+from realtime_mer.sinks.logged import HISTORY, FrameTimes
+
+number = st.floats(allow_nan=False, allow_infinity=False)
+words = st.text(max_size=20)
+spans = st.builds(
+    Span, st.integers(1), number, number, st.none() | number, number, st.sampled_from(Kind),
+    st.sampled_from([Status.CONFIRMED, Status.REJECTED]), words,
+)  # fmt: skip
+predictions = st.builds(Prediction, st.none() | words, st.dictionaries(words, number, max_size=4))
+cues = st.builds(Cue, words, number, number, st.lists(words, max_size=2).map(tuple))
+events = st.builds(
+    Event, st.integers(1), spans, st.none() | predictions, st.lists(cues, max_size=3).map(tuple),
+    number, number, st.integers(0), words, words, number,
+)  # fmt: skip
+
+
+def write(path: Path, observations: list[Observation]) -> None:
+    with JsonLines(path, header(INFO, {})) as sink:
+        for observation in observations:
+            sink.write(observation, None)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(st.lists(events, max_size=4))
+def test_any_events_come_back_exactly(tmp_path: Path, given_events: list[Event]) -> None:
+    path = tmp_path / "events.jsonl"
+    write(path, [Observation(0, 0.0, (), tuple(given_events), 0.0)])
+    assert [logged.event for logged in read_jsonl(path).events] == given_events
+
+
+def test_header_summary_and_frames(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    head = header(INFO, {"spot": {"enter": 2.0}, "model": Path("/a")}, "flow-default/1", "CPU")
+    stats = SourceStats(301, 300, 1)
+    with JsonLines(path, head, stats=lambda: stats) as sink:
+        for observation in recording(first=7.0):
+            sink.write(observation, None)
+    back, logged, summary = read_jsonl(path)
+    assert back == dataclasses.replace(head, start=7.0)
+    assert back.settings == {"spot": {"enter": 2.0}, "model": "/a"}
+    assert [e.event.span.status for e in logged] == [Status.CONFIRMED, Status.REJECTED]
+    assert (logged[0].onset_frame, logged[0].apex_frame, logged[0].offset_frame) == (100, 112, 130)
+    assert summary is not None
+    assert (summary.frames, summary.face_frames, summary.measured_frames, summary.tracks) == (300, 290, 290, 1)
+    assert summary.duration == pytest.approx(2.99)
+    assert summary.events == {"confirmed": 1, "blink": 1}
+    assert summary.labels == {"negative": 1}
+    assert (summary.lost, summary.notes, summary.source) == (1, {"low rate": 5}, stats)
+
+
+def test_settings_hash_tells_settings_apart_whatever_their_order() -> None:
+    one, same, other = ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1, "b": 3})
+    assert header(INFO, one).settings_hash == header(INFO, same).settings_hash
+    assert header(INFO, one).settings_hash != header(INFO, other).settings_hash
+
+
+def test_a_password_is_not_logged() -> None:
+    camera = dataclasses.replace(INFO, uri="rtsp://admin:p@ss@10.0.0.7/stream?x=a@b")
+    assert header(camera, {}).source.uri == "rtsp://10.0.0.7/stream?x=a@b"
+
+
+def test_provisional_events_go_to_live_readers_only(tmp_path: Path) -> None:
+    live = io.StringIO()
+    with JsonLines(LineStream(live), header(INFO, {}), provisional=True) as sink:
+        for observation in recording():
+            sink.write(observation, None)
+    lines = [json.loads(line) for line in live.getvalue().splitlines()]
+    assert [line["type"] for line in lines] == ["header", "event", "event", "event", "summary"]
+    assert [line["status"] for line in lines[1:4]] == ["provisional", "confirmed", "rejected"]
+    assert lines[1]["id"] == lines[2]["id"]
+    write(tmp_path / "file.jsonl", list(recording()))
+    assert len(read_jsonl(tmp_path / "file.jsonl").events) == 2
+
+
+def test_an_event_is_readable_as_soon_as_it_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    sink = JsonLines(path, header(INFO, {}))
+    for observation in recording(137):
+        sink.write(observation, None)
+    _, logged, summary = read_jsonl(path)
+    assert len(logged) == 1
+    assert summary is None
+    sink.close()
+    assert read_jsonl(path).summary is not None
+
+
+def test_the_report_at_the_end_is_no_new_frame(tmp_path: Path) -> None:
+    observations = list(recording(200))
+    last = observations[-1]
+    write(tmp_path / "e", [*observations, dataclasses.replace(last, events=(event(9, 1.7),), lost=3)])
+    _, logged, summary = read_jsonl(tmp_path / "e")
+    assert [e.event.span.id for e in logged] == [1, 9]
+    assert summary is not None
+    assert (summary.frames, summary.lost) == (200, 1)
+
+
+def test_no_frames_at_all(tmp_path: Path) -> None:
+    write(tmp_path / "e", [])
+    head, logged, summary = read_jsonl(tmp_path / "e")
+    assert (head.start, logged) == (None, [])
+    assert summary is not None
+    assert (summary.frames, summary.duration) == (0, 0.0)
+
+
+@pytest.mark.parametrize("cut", [1, 7, 100])
+def test_a_cut_off_last_line_is_left_out(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "events.jsonl"
+    write(path, list(recording()))
+    path.write_bytes(path.read_bytes()[:-cut])
+    _, logged, summary = read_jsonl(path)
+    assert (len(logged), summary) == (2, None)
+
+
+def test_what_is_no_log_is_said_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    for content in (b"", b"hello\n", b"{}\n", b"[1]\n", b"\xff\xfe\n", b'{"type": "header", "format": 99}\n'):
+        path.write_bytes(content)
+        with pytest.raises(SourceError) as caught:
+            read_jsonl(path)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(SourceError, match="No such file"):
+        read_jsonl(tmp_path / "missing")
+
+
+def test_damage_in_the_middle_is_not_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    write(path, list(recording()))
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([lines[0], "{broken\n", *lines[1:]]))
+    with pytest.raises(SourceError, match="line 2"):
+        read_jsonl(path)
+
+
+def test_unwritable_place_is_known_before_work_starts(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot write"):
+        JsonLines(tmp_path / "no" / "such" / "events.jsonl", header(INFO, {}))
+    with pytest.raises(OutputError, match="cannot write"):
+        JsonLines(tmp_path, header(INFO, {}))
+    with pytest.raises(OutputError, match="cannot write"):
+        write_whole(tmp_path / "no" / "x", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_disk_is_an_output_error() -> None:
+    file = LineFile(Path("/dev/full"))
+    with pytest.raises(OutputError, match="No space left"):
+        file.write("line\n")
+    file.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits and signals")
+def test_when_writing_stops_the_lines_before_are_whole(tmp_path: Path) -> None:
+    """A limit on the size of files stops the write within a line, as a full disk does."""
+    script = """
+        import resource, signal, sys
+        from pathlib import Path
+        from realtime_mer.errors import OutputError
+        from realtime_mer.sinks.lines import LineFile
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        file = LineFile(Path(sys.argv[1]))
+        try:
+            while True:
+                file.write("x" * 63 + chr(10))
+        except OutputError as error:
+            sys.exit(0 if "960 bytes" in str(error) else 9)
+    """
+    path = tmp_path / "lines"
+    assert subprocess.run([sys.executable, "-c", textwrap.dedent(script), str(path)], check=False).returncode == 0
+    assert path.read_text() == ("x" * 63 + "\n") * 15
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_killed_process_leaves_whole_lines(tmp_path: Path) -> None:
+    script = """
+        import sys
+        from pathlib import Path
+        from made_observations import INFO, recording
+        from realtime_mer.sinks.csv import EventsCsv, SignalsCsv
+        from realtime_mer.sinks.jsonl import JsonLines, header
+        folder = Path(sys.argv[1])
+        sinks = [JsonLines(folder / "events.jsonl", header(INFO, {})), EventsCsv(folder / "events.csv"),
+                 SignalsCsv(folder / "signals.csv")]
+        for observation in recording(1_000_000):
+            for sink in sinks:
+                sink.write(observation, None)
+            if observation.index == 40_000:
+                print("ready", flush=True)
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)], stdout=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGKILL)
+    _, logged, summary = read_jsonl(tmp_path / "events.jsonl")
+    assert (len(logged), summary) == (2, None)
+    assert (tmp_path / "events.jsonl").read_bytes().endswith(b"}\n")
+    assert len((tmp_path / "events.csv").read_text().splitlines()) == 3
+    signals = (tmp_path / "signals.csv").read_text()
+    assert signals.endswith("\n")
+    rows = [line.count(",") for line in signals.splitlines()]
+    assert len(rows) > 1000
+    assert len(set(rows)) == 1
+
+
+def test_frame_times_forget_what_is_old_and_find_the_nearest() -> None:
+    times = FrameTimes()
+    for index in range(int(5 * HISTORY)):
+        times.push(Observation(index, float(index), (), (), 1.0))
+    assert len(times._times) <= 2 * HISTORY + 1
+    end = 5 * HISTORY - 1
+    assert [times.nearest(end - back) for back in (0.0, 0.4, 0.6, 50.2)] == [end, end, end - 1, end - 50]
+    assert times.nearest(1e9) == end

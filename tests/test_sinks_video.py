@@ -1,0 +1,160 @@
+"""Annotated video and clips: the source's times are kept, and a killed process leaves a file that plays."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from made_observations import event, face, frame, motion, recording
+
+from realtime_mer.errors import OutputError
+from realtime_mer.records import FaceSignal, Frame, Observation
+from realtime_mer.sinks.clips import EventClips, FrameRing, Stills
+from realtime_mer.sinks.video import TICKS, AnnotatedVideo, VideoFile
+
+
+def times_of(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [float(picture.pts * picture.time_base) for picture in container.decode(video=0)]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_variable_times_are_kept(tmp_path: Path, suffix: str) -> None:
+    times = 1000.0 + np.cumsum(np.r_[0.0, np.random.default_rng(0).choice([0.004, 0.005, 0.033, 0.4], 40)])
+    path = tmp_path / f"x{suffix}"
+    with AnnotatedVideo(path, 200.0) as sink:
+        for index, time in enumerate(times):
+            observation = Observation(index, float(time), (FaceSignal(face(), motion(3.0)),), (), 200.0)
+            sink.write(observation, frame(index, float(time), (97, 75)))
+    # Matroska's clock has whole milliseconds
+    assert times_of(path) == pytest.approx(list(times - times[0]), abs=1e-3 if suffix == ".mkv" else 1.1 / TICKS)
+
+
+def test_pictures_of_other_sizes_and_falling_times(tmp_path: Path) -> None:
+    file = VideoFile(tmp_path / "x.mp4", 0.0)
+    for time, shape in ((0.0, (61, 81)), (0.1, (120, 40)), (0.1, (300, 300)), (0.05, (20, 20)), (0.2, (61, 81))):
+        file.write(np.full((*shape, 3), 128, np.uint8), time)
+    file.close()
+    file.close()
+    with av.open(str(tmp_path / "x.mp4")) as container:
+        assert (container.streams.video[0].width, container.streams.video[0].height) == (82, 62)
+    times = times_of(tmp_path / "x.mp4")
+    assert len(times) == 5
+    assert times == sorted(set(times))
+
+
+def test_frames_can_be_thinned_and_frames_without_a_picture_are_left_out(tmp_path: Path) -> None:
+    with AnnotatedVideo(tmp_path / "x.mp4", 100.0, max_rate=25.0) as sink:
+        for observation in recording(100):
+            sink.write(observation, frame(observation.index, observation.time, (64, 48)) if observation.index else None)
+    assert times_of(tmp_path / "x.mp4") == pytest.approx(np.arange(25) / 25, abs=1e-4)
+
+
+def test_unwritable_videos_are_known_before_work_starts(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot write"):
+        AnnotatedVideo(tmp_path / "none" / "x.mp4", 30.0)
+    with pytest.raises(OutputError, match="must end in .mp4 or .mkv"):
+        AnnotatedVideo(tmp_path / "x.avi", 30.0)
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="folder"):
+        EventClips(tmp_path / "file", 30.0)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_disk_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "x.mkv").symlink_to("/dev/full")
+    file = VideoFile(tmp_path / "x.mkv", 30.0)
+    rng = np.random.default_rng(0)
+    with pytest.raises(OutputError, match="stopped"):
+        for index in range(300):
+            file.write(rng.integers(0, 255, (120, 160, 3), np.uint8), index / 30)
+    file.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_killed_process_leaves_a_video_that_plays(tmp_path: Path, suffix: str) -> None:
+    script = """
+        import sys
+        from pathlib import Path
+        import numpy as np
+        from realtime_mer.sinks.video import VideoFile
+        file = VideoFile(Path(sys.argv[1]), 30.0)
+        rng = np.random.default_rng(0)
+        for index in range(400):
+            file.write(rng.integers(0, 255, (48, 64, 3), np.uint8), index / 30)
+        print("ready", flush=True)
+        sys.stdin.read()
+    """
+    path = tmp_path / f"x{suffix}"
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGKILL)
+    times = times_of(path)
+    assert 400 / 30 - times[-1] < 4.0  # s: what the encoder looks ahead, and one key frame's interval
+    assert times[:3] == pytest.approx([0.0, 1 / 30, 2 / 30], abs=1e-3)
+
+
+@pytest.mark.parametrize("slow", [1.0, 4.0])
+def test_a_clip_has_its_pre_and_post_roll_once(tmp_path: Path, slow: float) -> None:
+    with EventClips(tmp_path / "clips", 100.0, before=0.2, after=0.3, slow=slow) as sink:
+        for observation in recording():
+            sink.write(observation, frame(observation.index, observation.time, (64, 48)))
+    assert [p.name for p in (tmp_path / "clips").iterdir()] == ["event-1-1.mp4"]
+    times = times_of(tmp_path / "clips" / "event-1-1.mp4")
+    # from 0.8 s to 1.6 s at 100 frames/s
+    assert len(times) in (80, 81)
+    assert np.diff(times) == pytest.approx(slow / 100, abs=1e-4)
+
+
+def test_a_clip_that_the_end_cuts_short_is_finished(tmp_path: Path) -> None:
+    with EventClips(tmp_path, 100.0) as sink:
+        for observation in recording(140):
+            sink.write(observation, frame(observation.index, observation.time, (64, 48)))
+    assert len(times_of(tmp_path / "event-1-1.mp4")) == pytest.approx(140 - 50, abs=2)
+
+
+def test_the_ring_keeps_to_its_time_and_its_budget() -> None:
+    ring = FrameRing(0.5)
+    small = FrameRing(0.5, budget=10 * 3 * 64 * 48)
+    for index in range(200):
+        for one in (ring, small):
+            one.push(frame(index, index / 100, (64, 48)), (face(),))
+    assert len(ring.since(0.0)) in (50, 51)
+    assert [f.index for f in small.since(0.0)] == list(range(190, 200))
+    assert ring.nearest(1.752, 2) is None
+    found = ring.nearest(1.752, 1)
+    assert found is not None
+    assert found[0].index == 175
+
+
+def test_stills_show_onset_apex_and_offset() -> None:
+    """The brightness of the made-up frames tells which one was taken."""
+    sink = Stills(size=32)
+    for observation in recording():
+        image = np.full((240, 320), observation.index // 2, np.uint8)
+        sink.write(observation, Frame(observation.index, observation.time, image))
+    strip = sink.strips.pop((1, 1))
+    assert not sink.strips
+    assert [int(strip[10, x].mean()) for x in (10, 46, 82)] == [50, 56, 65]
+
+
+def test_stills_are_bounded() -> None:
+    sink = Stills(size=16, most=3)
+    for index in range(10):
+        report = dataclasses.replace(event(index + 1, index / 100))
+        observation = Observation(index, index / 100, (FaceSignal(face(), None),), (report,), 0.0)
+        sink.write(observation, frame(index, index / 100))
+    assert list(sink.strips) == [(1, 1), (1, 2), (1, 3)]
