@@ -373,3 +373,10 @@ def test_the_command_reports_a_lone_sheet(tmp_path: Path, capsys: pytest.Capture
     sheet(tmp_path / "sheets" / "CASME2-coding-20990101.xlsx", [CASME2_HEAD, casme2_row("EP90_01", 9, 11, 13)])
     assert command(["--data", str(tmp_path), "casme2"]) == 0
     assert "only CASME2-coding-20990101.xlsx: 1 clips, 1 subjects; disgust 1" in capsys.readouterr().out
+
+
+def test_the_documentation_lists_every_data_set() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    for name, entry in DATASETS.items():
+        assert f"| `{name}` |" in text
+        assert f"`{entry.layout}`" in text
