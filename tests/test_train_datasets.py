@@ -215,6 +215,7 @@ def test_casme3_has_several_expressions_in_one_recording(tmp_path: Path) -> None
     for onset in (5, 9):
         folder = tmp_path / "Part_A_ME_clip" / "frame" / f"spNO.999_A_{onset}"
         frames(folder, [f"{i}.jpg" for i in range(onset, onset + 3)])
+        frames(tmp_path / "Part_A_ME_clip" / "depth" / folder.name, [f"{onset}.png"])
     reading = read("casme3", tmp_path)
     first, second = reading.clips
     assert (first.emotion, first.objective, first.apex) == ("happiness", "I", 1)
@@ -261,6 +262,14 @@ def test_smic_parts_share_their_people(tmp_path: Path, name: str, part: str, fps
     assert (clip.dataset, clip.group, clip.clip, clip.fps) == (name, "smic/s03", "s3_po_01", fps)
     assert (clip.onset, clip.apex, clip.offset, clip.emotion) == (0, None, 4, "positive")
     assert part.lower() in str(clip.frames[0]).lower()
+
+
+def test_smic_raw_and_cropped_together_are_refused(tmp_path: Path) -> None:
+    for version in ("SMIC_all_raw", "SMIC_all_cropped"):
+        frames(tmp_path / version / "HS" / "s3" / "micro" / "positive" / "s3_po_01", ["image1.jpg"])
+    with pytest.raises(DataError, match="s3_po_01 is under .* more than once"):
+        read("smic", tmp_path)
+    assert len(read("smic", tmp_path / "SMIC_all_raw").clips) == 1
 
 
 def test_smic_sheet_adds_the_apex(tmp_path: Path) -> None:

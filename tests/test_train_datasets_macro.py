@@ -102,7 +102,7 @@ def test_ckplus_sequences(tmp_path: Path) -> None:
     pictures(tmp_path / "cohn-kanade-images" / "S901" / "001", *(f"S901_001_{i:08d}.png" for i in range(1, 12)))
     pictures(tmp_path / "cohn-kanade-images" / "S901" / "002", "S901_002_00000001.png")
     for kind, suffix, text in (("Emotion", "emotion", "   3.0000000e+00\n"), ("FACS", "facs", " 9.0 4.0\n 17.0 0.0\n")):
-        folder = tmp_path / kind / "S901" / "001"
+        folder = tmp_path / f"{kind}_labels" / kind / "S901" / "001"
         folder.mkdir(parents=True)
         (folder / f"S901_001_00000011_{suffix}.txt").write_text(text)
     reading = read("ckplus", tmp_path)
@@ -110,7 +110,7 @@ def test_ckplus_sequences(tmp_path: Path) -> None:
     assert (clip.group, clip.emotion, clip.action_units) == ("ckplus/S901", "disgust", ("9", "17"))
     assert (clip.onset, clip.apex, clip.frames[10].name) == (0, 10, "S901_001_00000011.png")
     assert (reading.problems[0].where, reading.skipped) == ("S901/002", 1)
-    (tmp_path / "Emotion" / "S901" / "001" / "S901_001_00000011_emotion.txt").write_text("none")
+    (tmp_path / "Emotion_labels" / "Emotion" / "S901" / "001" / "S901_001_00000011_emotion.txt").write_text("none")
     with pytest.raises(DataError, match="cannot be read as numbers"):
         read("ckplus", tmp_path)
 

@@ -58,7 +58,9 @@ class Dataset:
 
 
 _CASME_PAGE: Final = "http://casme.psych.ac.cn/casme/ (Institute of Psychology, Chinese Academy of Sciences)"
-_OULU_PAGE: Final = "https://www.oulu.fi/en/university/faculties-and-units/faculty-information-technology-and-electrical-engineering/center-machine-vision-and-signal-analysis"
+_OULU_PAGE: Final = (
+    "Center for Machine Vision and Signal Analysis, University of Oulu (https://www.oulu.fi/cmvs/node/41319)"
+)
 _SMIC_PAPER: Final = "Li et al., FG 2013"
 
 DATASETS: Final[dict[str, Dataset]] = {
@@ -66,7 +68,7 @@ DATASETS: Final[dict[str, Dataset]] = {
         "CASME: micro-expressions at 60 fps, 19 subjects",
         _CASME_PAGE, "Yan et al., FG 2013",
         "Cropped/sub01/EP01_12/*-73.jpg (frame number last in the name)",
-        ("CASME", "CASME1", "casme"), ("CASME-cod*.xlsx",), "emotion", 195, read_micro,
+        ("CASME", "CASME1", "casme"), ("CASME-cod*.xlsx",), "emotion", None, read_micro,
     ),
     "casme2": Dataset(
         "CASME II: micro-expressions at 200 fps, 26 subjects",
@@ -85,7 +87,7 @@ DATASETS: Final[dict[str, Dataset]] = {
         "CAS(ME)^2, macro-expressions of the same videos",
         _CASME_PAGE, "Qu et al., IEEE Trans. Affective Computing 2018",
         "rawpic/s15/15_0401girlcrashing/img1.jpg",
-        ("CAS(ME)^2", "CASME_sq", "CAS(ME)2", "casmesq"), ("CAS(ME)^2code_final*.xlsx", "code_final*.xlsx"), "3", 300,
+        ("CAS(ME)^2", "CASME_sq", "CAS(ME)2", "casmesq"), ("CAS(ME)^2code_final*.xlsx", "code_final*.xlsx"), "3", None,
         read_casmesq,
     ),
     "casme3": Dataset(
@@ -117,7 +119,7 @@ DATASETS: Final[dict[str, Dataset]] = {
     ),
     "mmew": Dataset(
         "MMEW: micro-expressions at 90 fps and macro-expressions of the same 36 subjects",
-        "http://www.dpailab.com/database.html (Shandong University of Finance and Economics)",
+        "http://www.dpailab.com/database.html",
         "Ben et al., IEEE Trans. PAMI 2022",
         "Micro_Expression/anger/S01-07-001/1.jpg",
         ("MMEW_Final", "MMEW", "mmew"), ("MMEW_Micro_Exp*.xlsx",), "7", 300, read_micro,

@@ -124,11 +124,13 @@ def read_ckplus(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:
     """
     clips: list[Clip] = []
     problems: list[Problem] = []
-    for folder in Tree(root).folders():
+    tree = Tree(root)
+    labels, codes = _by_sequence(root, "*_emotion.txt"), _by_sequence(root, "*_facs.txt")
+    for folder in tree.folders():
         subject, name = folder.parent.name, folder.name
         if not re.fullmatch(r"S\d{3}", subject) or not re.fullmatch(r"\d{3}", name):
             continue
-        label = _only_file(root, f"Emotion*/{subject}/{name}/*_emotion.txt")
+        label = labels.get((subject, name))
         if label is None:
             problems.append(Problem(f"{subject}/{name}", "no emotion file: this sequence has no class", True))
             continue
@@ -136,7 +138,7 @@ def read_ckplus(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:
         if len(code) != 1 or not 0 <= code[0] < len(_CK):
             problems.append(Problem(str(label), f"{code} is not one label from 0 to 7", True))
             continue
-        facs = _only_file(root, f"FACS*/{subject}/{name}/*_facs.txt")
+        facs = codes.get((subject, name))
         units = tuple(str(int(unit)) for unit in _numbers(facs)[::2]) if facs else ()
         frames = [path for _, path in numbered(folder)]
         # Every sequence starts neutral and ends at the apex (Lucey et al., CVPRW 2010).
@@ -228,9 +230,9 @@ def _something(clips: list[Clip], problems: list[Problem], root: Path, example: 
     return Reading(tuple(clips), tuple(problems))
 
 
-def _only_file(root: Path, pattern: str) -> Path | None:
-    hits = sorted(root.glob(pattern))
-    return hits[0] if hits else None
+def _by_sequence(root: Path, pattern: str) -> dict[tuple[str, str], Path]:
+    """CK+'s small text files at any depth, by person and sequence."""
+    return {(path.parent.parent.name, path.parent.name): path for path in sorted(root.rglob(pattern))}
 
 
 def _numbers(path: Path) -> list[float]:

@@ -133,7 +133,7 @@ CODINGS: Final[dict[str, Coding]] = {
 _FOLDERS: Final[dict[str, str]] = {
     "casme": "{subject}/{clip}",
     "casme2": "{subject}/{clip}",
-    "casme3": "{subject}_{clip}",
+    "casme3": "frame/{subject}_{clip}",  # the depth pictures lie in depth/ under the same names
     "samm": "{subject}/{clip}",
     "mmew": "{clip}",
     "dfme": "{clip}",

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from realtime_mer.errors import DataError
 from train.datasets.micro import attach
 from train.datasets.reading import Problem, Reading, Tree, numbered
 from train.datasets.sheets import Annotation, Coding, annotations
@@ -71,8 +72,7 @@ def read_smic(dataset: str, root: Path, sheets: Sequence[Path]) -> Reading:
             continue
         name = clip_name(folder.name)
         if name in clips:
-            problems.append(Problem(str(folder), f"{name} is there more than once: give the folder of one part", True))
-            continue
+            raise DataError(f"{name} is under {tree.root} more than once: give the folder of one version of one part")
         frames = numbered(folder)
         emotion = _EMOTION[match.group(2).lower()]
         first, last = frames[0][0], frames[-1][0]
