@@ -56,9 +56,11 @@ CODING: Final = Coding(
 
 
 def read_smic(dataset: str, root: Path, sheets: Sequence[Path]) -> Reading:
-    """Reads one camera's part: .../s1/micro/negative/s1_ne_01/*; ``root`` may hold all three parts."""
-    inner = [path for path in (root.iterdir() if root.is_dir() else ()) if path.name.lower().startswith(_PART[dataset])]
-    tree = Tree(inner[0] if len(inner) == 1 else root)
+    """Reads one camera's part: .../HS/s1/micro/negative/s1_ne_01/*; ``root`` may hold all parts, or be one of them."""
+    tree = Tree(root)
+    part = re.compile(rf"(?:^|[^a-z]){_PART[dataset]}(?:[^a-z]|$)", re.IGNORECASE)
+    folders = tree.folders()
+    folders = [path for path in folders if any(part.search(name) for name in path.relative_to(root).parts)] or folders
     problems: list[Problem] = []
     coded: dict[str, Annotation] = {}
     for sheet in sheets:
@@ -66,7 +68,7 @@ def read_smic(dataset: str, root: Path, sheets: Sequence[Path]) -> Reading:
         coded.update({annotation.clip: annotation for annotation in found})
         problems += faults
     clips: dict[str, Clip] = {}
-    for folder in tree.folders():
+    for folder in folders:
         match = _CLIP.fullmatch(folder.name)
         if match is None:  # non-micro parts and references lie beside
             continue
