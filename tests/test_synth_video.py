@@ -74,3 +74,9 @@ def test_the_demo_clip_shows_a_bit_of_everything() -> None:
     assert len({event.name for event in truth if event.kind is Kind.MICRO}) == 6
     assert all(a.offset < b.onset for a, b in pairwise(truth))
     assert truth[-1].offset < script.duration
+
+
+def test_a_bare_mjpeg_file_is_a_row_of_pictures(tmp_path: Path) -> None:
+    frames = drawn(Script(0.2, 30))
+    write_video(frames, tmp_path / "a.mjpeg", "mjpeg", quality=3)
+    assert (tmp_path / "a.mjpeg").read_bytes().count(b"\xff\xd8\xff") == len(frames)
