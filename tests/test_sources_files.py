@@ -126,6 +126,17 @@ def test_one_frame(tmp_path: Path) -> None:
     assert len(read(open_source(write_video(tmp_path / "a.mp4", [0])))) == 1
 
 
+def test_a_name_that_looks_like_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "10:30 50%d é.mp4", [0, 10])
+    monkeypatch.chdir(tmp_path)
+    assert len(read(open_source("10:30 50%d é.mp4"))) == 2
+
+
+def test_a_single_picture_is_a_recording_of_one_frame(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.jpg"), picture(7))
+    assert [number_in(frame.gray) for frame in read(open_source(tmp_path / "a.jpg"))] == [7]
+
+
 def test_raw_video_without_timestamps_is_refused(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.h264"), "w") as container:
         stream = container.add_stream("libx264", rate=100)

@@ -40,7 +40,7 @@ def open_source(
     """
     text = str(uri)
     scheme = text.partition("://")[0].lower() if "://" in text else ""
-    camera = text.isdecimal() or text.startswith("/dev/video")
+    camera = text.isdecimal() or text.startswith("/dev/")
     if (rate is not None or times is not None) and (scheme or camera or not Path(text).is_dir()):
         raise SourceError(f"{text} has times of its own: a rate or times can be given for a folder of images only")
     if not camera and (width, height, fps) != (None, None, None):

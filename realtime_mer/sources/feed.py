@@ -10,18 +10,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from statistics import median
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from realtime_mer.errors import SourceError
 from realtime_mer.records import Frame, Gray, Image, SourceInfo, SourceStats
+from realtime_mer.sources.gaps import Gaps
 
 AHEAD_FRAMES = 16  # how far a recorded source is read ahead: evens out the decoder's pace, costs 5 MB at 640x480
 JOIN_S = 1.0  # how long close() waits for the capture thread
-HISTORY_FRAMES = 64  # intervals over which the running median is taken
-SETTLED_FRAMES = 8  # intervals needed before a gap can be judged
-CERTAIN = 0.25  # by arrival times a frame is missed when at least 1 - 0.25 intervals went by without it
 
 
 @runtime_checkable
@@ -86,48 +83,6 @@ class Counts:
             skipped=self.skipped,
             notes=tuple(self.notes),
         )
-
-
-class Gaps:
-    """Judges from the capture times how many frames were never captured.
-
-    A gap of more than 1.5 running median intervals misses ``round(gap / median) - 1`` frames. Arrival times
-    (``bursty``) also show gaps when one frame came early, or the network stalls and then hands over all at once: those
-    are judged one frame later, against the frame before the gap and the burst behind it, and in doubt are not counted.
-    """
-
-    def __init__(self, bursty: bool) -> None:
-        self.usual: float | None = None  # running median interval, s
-        self._bursty = bursty
-        self._intervals: deque[float] = deque(maxlen=HISTORY_FRAMES)
-        self._last: float | None = None
-        self._owed: float | None = None  # frames due and not seen since a gap began
-        self._early = 0.0  # by how many intervals the frame before was early, as a negative number
-
-    def judge(self, time: float) -> int:
-        """Frames missed before the one captured at ``time`` (s)."""
-        if self._last is None:
-            self._last = time
-            return 0
-        interval, self._last = time - self._last, time
-        usual = self.usual
-        self._intervals.append(interval)
-        if len(self._intervals) >= SETTLED_FRAMES:
-            self.usual = median(self._intervals)
-        if usual is None:
-            return 0
-        due = interval / usual
-        if not self._bursty:
-            return round(due) - 1 if due > 1.5 else 0
-        early, self._early = self._early, min(due - 1, 0.0)
-        if self._owed is None:
-            self._owed = due - 1 + early if due > 1.5 else None
-            return 0
-        self._owed += due - 1
-        if due < 0.5:  # the burst goes on
-            return 0
-        missed, self._owed = max(int(self._owed + CERTAIN), 0), None
-        return missed
 
 
 class Feed:

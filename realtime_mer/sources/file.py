@@ -68,7 +68,8 @@ def open_file(path: Path) -> Source:
     if path.is_file() and path.stat().st_size == 0:
         raise SourceError(f"{path} is empty (0 bytes)")
     try:
-        container = av.open(str(path))
+        # Without "file:", a name such as 10:30.mp4 is taken for an address. Tags in an odd encoding do no harm.
+        container = av.open(f"file:{path}", metadata_errors="replace")
     except PermissionError:
         raise SourceError(f"{path} may not be read: check its permissions") from None
     except (av.error.FFmpegError, OSError):

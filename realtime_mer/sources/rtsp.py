@@ -75,7 +75,7 @@ def _shots(
     if stop.is_set():
         return
     try:
-        container = av.open(uri, options=OPTIONS, timeout=(timeout_s, SLICE_S))
+        container = av.open(uri, options=OPTIONS, metadata_errors="replace", timeout=(timeout_s, SLICE_S))
     except (av.error.FFmpegError, OSError) as error:
         raise SourceError(f"{name} cannot be opened: {reason(error)}") from None
     try:
