@@ -60,12 +60,10 @@ def pretrained(
 
 
 def limited(samples: Samples, limit: int, seed: int) -> Samples:
-    """At most ``limit`` samples a class, drawn by the seed; all of them for 0."""
-    if not limit:
+    """At most ``limit`` samples, drawn by the seed from all classes alike (their proportions stay); all for 0."""
+    if not limit or limit >= len(samples):
         return samples
-    random = np.random.default_rng(seed)
-    chosen = [random.permutation(np.flatnonzero(samples.y == label))[:limit] for label in np.unique(samples.y)]
-    return samples.take(np.sort(np.concatenate(chosen)))
+    return samples.take(np.sort(np.random.default_rng(seed).permutation(len(samples))[:limit]))
 
 
 def accuracy(state: dict[str, Tensor], recipe: Recipe, test: Samples, classes: int, device: str = "cpu") -> float:

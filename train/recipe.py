@@ -96,7 +96,7 @@ class Pretrain:
     data: Data
     size: int = 0  # px; 0: as the recipe's input
     stages: tuple[Stage, ...] = ()
-    limit: int = 0  # at most so many images a class, drawn by the seed; 0: all
+    limit: int = 0  # at most so many images, drawn by the seed; 0: all
 
 
 @dataclass(frozen=True, slots=True)

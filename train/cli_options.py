@@ -1,0 +1,33 @@
+"""Options that several training commands share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+DATA_FOLDER = "REALTIME_MER_DATA"
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    default = Path(os.environ.get(DATA_FOLDER, "data"))
+    parser.add_argument(
+        "--data", type=Path, default=default, metavar="DIR", help=f"folder of the data sets (${DATA_FOLDER})"
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (runs)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def prepare_torch(args: argparse.Namespace) -> None:
+    """Threads and repeatable arithmetic, once, before anything is trained. Raises DeviceError."""
+    import torch
+
+    from train.fit import open_device
+
+    if args.threads > 0:
+        torch.set_num_threads(args.threads)
+    if open_device(args.device).type == "cuda":
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True

@@ -1,0 +1,66 @@
+"""``python -m train reproduce PAPER``: prints each table of a paper beside ours, and stores what was run."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from realtime_mer.errors import ConfigError
+from train.cli_options import add_common, prepare_torch
+from train.reproduce.common import Setting, Table
+from train.runs import store
+
+PAPERS: Final = {
+    "abrazak2023": "Ab Razak & Sahran 2023: Efficient-ME, static apex, MEGC2019",
+    "ho2023": "Ho et al. 2023: six pre-trained networks on frames of CASME II",
+    "ibrahim2020": "Ibrahim et al. 2020: five ResNets on onset, apex and offset frames",
+    "hata2025": "Hata et al. 2025: regions, three frames, attention branch, ArcFace",
+    "peng2018": "Peng et al. 2018: ResNet-10 from macro to micro, MEGC2018",
+    "selection": "STSTNet with a fixed last epoch, and what choosing the epoch on the test subject adds",
+}
+
+
+def command(argv: Sequence[str]) -> int:
+    """Runs the command. Returns 0."""
+    papers = "\n".join(f"  {name:12} {what}" for name, what in PAPERS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m train reproduce",
+        epilog=f"papers:\n{papers}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("paper", choices=PAPERS, metavar="PAPER", help=f"one of {', '.join(PAPERS)}")
+    parser.add_argument("--table", action="append", metavar="N", help="only this table; may be given several times")
+    parser.add_argument("--scale", choices=("quick", "full"), default="quick", help="quick: reduced, minutes on a CPU")
+    parser.add_argument(
+        "--protocol", choices=("as-published", "clean"), default="as-published",
+        help="as-published: the paper's own protocol beside the clean one; clean: only that",
+    )  # fmt: skip
+    parser.add_argument(
+        "--weights", default="", metavar="W", help="start from: imagenet, none or a file (else the recipe's)"
+    )
+    add_common(parser)
+    args = parser.parse_args(argv)
+    prepare_torch(args)
+    module = importlib.import_module(f"train.reproduce.{args.paper}")
+    wanted = tuple(args.table or module.TABLES)
+    if unknown := [number for number in wanted if number not in module.TABLES]:
+        raise ConfigError(f"{args.paper} has no table {unknown[0]} here: choose from {', '.join(module.TABLES)}")
+    setting = Setting(
+        args.data, args.out, args.scale, args.protocol == "as-published", args.weights, args.device, args.quiet
+    )
+    for table in module.tables(setting, wanted):
+        print(table.text(), end="\n\n", flush=True)
+        _keep(setting.out / f"{args.paper}-{args.scale}" / "tables.json", table)
+    return 0
+
+
+def _keep(file: Path, table: Table) -> None:
+    """Adds the table to the file of this paper and scale, in the place of an earlier one."""
+    tables = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    tables[table.number] = dataclasses.asdict(table)
+    store(file, tables)

@@ -1,0 +1,149 @@
+"""What the papers' modules share: the settings of a reproduction, a table that can be printed, and running one row."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from torch import Tensor
+
+from train import evaluate, gather, metrics, pretrain, protocols, recipe
+from train.inputs import Prepared, prepare
+from train.protocols import Fold
+from train.recipe import Input, Recipe
+from train.records import Clip
+from train.runs import Run
+
+RECIPES: Final = Path(__file__).parent.parent / "recipes"
+# Leave-one-subject-out over 68 subjects, done with the subjects in so many groups: how the quick scale saves time.
+QUICK_GROUPS: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the command line asked for. published: also run the papers' own, leaking, protocols."""
+
+    data: Path
+    out: Path
+    scale: str
+    published: bool
+    weights: str
+    device: str = "cpu"
+    quiet: bool = False
+
+    @property
+    def quick(self) -> bool:
+        return self.scale == "quick"
+
+    @property
+    def cache(self) -> Path:
+        """Decoded inputs and pre-trained weights, shared by all runs under ``out``."""
+        return self.out / "cache"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """number: of the table in the paper. rows: text, one cell a column. notes: printed below, leaks by name among them.
+    runs: folders of the stored runs behind it."""
+
+    paper: str
+    number: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+    scale: str
+    runs: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        widths = [max(len(row[i]) for row in (self.columns, *self.rows)) for i in range(len(self.columns))]
+        lines = [f"{self.paper}, table {self.number}: {self.title}", f"scale: {self.scale}", ""]
+        lines.append("  ".join(name.ljust(width) for name, width in zip(self.columns, widths, strict=True)).rstrip())
+        lines.append("  ".join("-" * width for width in widths))
+        lines += [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in self.rows
+        ]
+        return "\n".join([*lines, *(f"* {note}" for note in self.notes)])
+
+
+def load(name: str, setting: Setting) -> Recipe:
+    """The recipe of this name at the scale asked for, with the weights asked for."""
+    plan = recipe.load(RECIPES / (f"{name}-quick.toml" if setting.quick else f"{name}.toml"))
+    if setting.weights and plan.model.weights != setting.weights:
+        plan = with_model(plan, weights=setting.weights)
+    return dataclasses.replace(plan, input=gather.usual_input(plan.input, plan.model.name))
+
+
+def with_model(plan: Recipe, **changes: Any) -> Recipe:
+    return dataclasses.replace(plan, model=dataclasses.replace(plan.model, **changes))
+
+
+def with_input(plan: Recipe, **changes: Any) -> Recipe:
+    return dataclasses.replace(plan, input=dataclasses.replace(plan.input, **changes))
+
+
+def with_stages(plan: Recipe, **changes: Any) -> Recipe:
+    """The same change in every stage, of pre-training too."""
+    stages = tuple(dataclasses.replace(stage, **changes) for stage in plan.stage)
+    before = plan.pretrain
+    if before is not None:
+        macro = tuple(dataclasses.replace(stage, **changes) for stage in before.stages)
+        before = dataclasses.replace(before, stages=macro)
+    return dataclasses.replace(plan, stage=stages, pretrain=before)
+
+
+def inputs(clips: list[Clip], labels: tuple[str, ...], plan: Recipe, setting: Setting) -> Prepared:
+    return prepare(clips, labels, plan.data.scheme, plan.input, setting.cache, setting.quiet)
+
+
+def macro_start(plan: Recipe, labels: tuple[str, ...], setting: Setting) -> dict[str, Tensor] | None:
+    """Weights from the recipe's macro-expression stage, or None when it has none; official test pictures stay out."""
+    if plan.pretrain is None:
+        return None
+    how = Input(plan.input.feature, plan.pretrain.size or plan.input.size)
+    clips = [clip for clip in gather.gather(plan.pretrain.data, setting.data) if clip.split != "test"]
+    classes = gather.class_list(clips, plan.pretrain.data)
+    macro = prepare(clips, classes, plan.pretrain.data.scheme, how, setting.cache, setting.quiet)
+    return pretrain.pretrained(plan, macro, labels, setting.cache, setting.device, setting.quiet)
+
+
+def loso(clips: Sequence[Clip], setting: Setting) -> list[Fold]:
+    """Leave one subject out; at the quick scale with the subjects joined in QUICK_GROUPS groups."""
+    folds = protocols.loso(clips)
+    return evaluate.merged(folds, QUICK_GROUPS) if setting.quick else folds
+
+
+def row(
+    plan: Recipe, data: Prepared, folds: Sequence[Fold], where: str, setting: Setting, *, protocol: str,
+    clean: bool = True, once: bool = True, faults: tuple[str, ...] = (), start: dict[str, Tensor] | None = None,
+) -> Run:  # fmt: skip
+    """One trained and tested row; kept under ``out``/``where``, so that asking again costs nothing."""
+    return evaluate.evaluate(
+        dataclasses.replace(plan, name=where), data, folds, setting.out / where, protocol=protocol, clean=clean,
+        once=once, faults=faults, start=start, device=setting.device, quiet=setting.quiet,
+        about={"scale": setting.scale},
+    )  # fmt: skip
+
+
+def interval(run: Run, name: str) -> str:
+    """A score with its 95 % interval over subjects, as text."""
+    found = metrics.bootstrap(run.truth, run.probabilities, run.groups, run.labels, repeats=1000)[name]
+    return f"{found.value:.3f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def counts_note(run: Run) -> str:
+    """Class counts and what needs no picture, for below a table."""
+    scores = run.scores
+    base = metrics.trivial(run.truth, run.labels)["majority"]
+    parts = ", ".join(f"{label} {int(n)}" for label, n in zip(run.labels, scores.counts, strict=True))
+    return (
+        f"tested: {parts}; always answering the commonest class: accuracy {base.accuracy:.3f}, "
+        f"UF1 {base.uf1:.3f}, UAR {base.uar:.3f}"
+    )
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.2f}"
