@@ -2,11 +2,11 @@
 
 Causal: a decision at one frame uses that frame and earlier ones only. No pictures here, and no emotion.
 
-How it works. A resting position and its noise are followed slowly while nothing happens. The activity is the mean of
-the two regions that are furthest from rest, in units of their noise. When it rises above a threshold a movement has
-begun; its resting position is then frozen, so that rise and fall of one movement are seen as one. The apex is the
-maximum. Onset and offset are read from the displacement projected on its direction at the apex, which is far less
-noisy than the activity itself.
+How it works. ``rest`` knows how much the regions of this face wander. When they change by much more, a movement has
+begun; where they were just before is its starting point, and is kept, so that rise and fall of one movement are seen as
+one. The apex is the maximum. Onset and offset are read from the displacement projected on its direction at the apex,
+which is far less noisy than its length. What lasts too long, is too strong, belongs to a blink, a turn of the head or a run of
+movements is reported as rejected, with the reason.
 """
 
 from __future__ import annotations
@@ -19,92 +19,78 @@ import numpy as np
 
 from realtime_mer.config import SpotConfig
 from realtime_mer.records import Floats, Kind, Motion, Span, Status
-from realtime_mer.regions import BROW_REGIONS, EYE_REGIONS, MOUTH_REGIONS, REGIONS
+from realtime_mer.regions import EYE_REGIONS, MOUTH_REGIONS
+from realtime_mer.rest import ACTIVE, LAG, NOISE_FLOOR, UPPER, Rest
 
-HISTORY: Final = 1.5  # s of measurements kept for looking back
-SMOOTHING: Final = 0.016  # s: measurements are averaged over this, a fifth of the shortest movement of interest
-EYE_RECOVERY: Final = 0.08  # s after a blink during which the upper face is still moving
-NOISE_FLOOR: Final = 0.04  # px: registration is not better than this, however still the face
-PEAK_MEMORY: Final = 20.0  # s, half-life-like time constant of the memory of strong movements
+HISTORY: Final = 2.5  # s of measurements kept for looking back: the longest movement and its onset
+EYE_RECOVERY: Final = LAG + 0.06  # s after a blink during which the change of the upper face still contains it
 PLATEAU: Final = 0.12  # s: a face that keeps still this long in mid-movement has come to rest
 PLATEAU_RANGE: Final = 0.08  # of the peak, while it keeps still
 PLATEAU_SHARE: Final = 0.8  # of the peak: still further out than this, the expression is being held
+PEAK_MEMORY: Final = 20.0  # s, time constant of the memory of strong movements
 MACRO_LIMIT: Final = 2.0  # s: a movement that lasts longer has become the new resting face
-UPPER: Final = frozenset((*BROW_REGIONS, *EYE_REGIONS, 6, 7))  # what a blink drags along: brows, lids, cheeks
 MOUTH: Final = frozenset(MOUTH_REGIONS)
-ACTIVE: Final = np.array(
-    [i for i in range(len(REGIONS)) if i not in EYE_REGIONS]
-)  # lids open no event: they blink and follow the gaze
-
-
-@dataclass(slots=True)
-class _Sample:
-    time: float
-    displacement: Floats
-    eyes: float
-    head: float
-    level: float
-
-
-@dataclass(slots=True)
-class _Movement:
-    """The movement under way."""
-
-    id: int
-    entered: float  # time at which the activity exceeded the threshold
-    apex: float
-    peak: float  # activity at the apex
-    vector: Floats  # (R, 2) px from rest at the apex
-    rest: Floats  # (R, 2) px
-    announced: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Movement:
-    """A span and what moved in it. displacement: float32 (R, 2) px from rest at the apex."""
+    """A span and what moved in it. displacement: float32 (R, 2) px from the starting point at the apex."""
 
     span: Span
     displacement: Floats
 
 
+@dataclass(slots=True)
+class _Open:
+    """The movement under way."""
+
+    id: int
+    entered: float  # s, when the change was noticed
+    apex: float  # s
+    peak: float  # activity at the apex
+    vector: Floats  # (R, 2) px from the starting point at the apex
+    origin: Floats  # (R, 2) px, the starting point
+    announced: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sample:
+    time: float
+    displacement: Floats
+    eyes: float
+    head: float
+
+
 class Spotter:
-    """``push`` one measurement per frame; ``reach`` flushes at the end; ``reset`` forgets the face."""
+    """``push`` one measurement per frame; ``reach`` flushes at the end; ``interrupt`` when the face was lost."""
 
     def __init__(self, config: SpotConfig | None = None) -> None:
         self._config = config or SpotConfig()
+        self._ids = 0
         self.reset()
 
     def reset(self) -> None:
-        """Forgets everything but the count of movements."""
-        regions = len(REGIONS)
-        self._ids = getattr(self, "_ids", 0)
-        self._recent: deque[tuple[float, Floats]] = deque()
+        """Forgets the face, but goes on counting movements."""
+        settings = self._config
+        self._rest = Rest(settings.settle, settings.noise, settings.baseline)
         self._history: deque[_Sample] = deque()
-        self._rest = np.zeros((regions, 2), np.float32)
-        self._noise = np.full(regions, 4 * NOISE_FLOOR, np.float32)
-        self._level_rest, self._level_noise = 1.0, 0.5
-        self._strongest = 0.0
         self._began: float | None = None
-        self._previous: float | None = None
+        self._open: _Open | None = None
         self._above_since: float | None = None
-        self._movement: _Movement | None = None
-        self._last_eyes_shut = -np.inf
-        self._last_head = -np.inf
-        self._ended: deque[float] = deque(maxlen=8)  # offsets of recent movements
+        self._strongest = 0.0
+        self._eyes_shut = -np.inf  # s, when last
+        self._ended: deque[float] = deque(maxlen=8)  # s, offsets of recent movements
 
     @property
     def settled(self) -> bool:
         """The resting face is known: movements are reported from now on."""
-        return (
-            self._began is not None
-            and self._previous is not None
-            and self._previous - self._began >= self._config.settle
-        )
+        return self._began is not None and self._history[-1].time - self._began >= self._config.settle
 
     @property
     def quiet(self) -> bool:
-        """Nothing is moving: the moment to take a new anchor."""
-        return self._movement is None and self._above_since is None
+        """Nothing is moving and the eyes are open: the moment to take a new anchor."""
+        moving = self._open is not None or self._above_since is not None
+        return not moving and self._history[-1].time - self._eyes_shut > EYE_RECOVERY
 
     def push(self, time: float, displacement: Floats, eyes: float, head: float) -> tuple[Motion, list[Movement]]:
         """One frame's measurement. Times must increase.
@@ -112,170 +98,116 @@ class Spotter:
         displacement: float32 (R, 2) px, continuous over changes of the anchor. eyes: 1 = as at rest. head: px/s.
         Returns the signals and the movements reported at this frame (provisional or final).
         """
-        settings = self._config
-        if self._began is None:
-            self._began = time
-            self._rest = displacement.copy()
-        step = 0.0 if self._previous is None else time - self._previous
-        self._previous = time
-        smooth = self._smoothed(time, displacement)
+        settings, rest = self._config, self._rest
+        step = time - self._history[-1].time if self._history else 0.0
+        self._began = time if self._began is None else self._began
         if eyes < 1 - settings.eyes_shut:
-            self._last_eyes_shut = time
-        if head > settings.head_speed:
-            self._last_head = time
-
-        level = self._activity(time, smooth)
-        threshold = self._level_rest + max(
-            settings.enter * self._level_noise, settings.memory * (self._strongest - self._level_rest)
-        )
-        self._strongest *= float(np.exp(-step / PEAK_MEMORY))
-        self._history.append(_Sample(time, smooth, eyes, head, level))
+            self._eyes_shut = time
+        upper = time - self._eyes_shut > EYE_RECOVERY
+        smooth, before = rest.push(time, displacement)
+        self._history.append(_Sample(time, smooth, eyes, head))
         while self._history[0].time < time - HISTORY:
             self._history.popleft()
 
+        threshold = rest.level + max(
+            settings.enter * rest.level_noise, settings.memory * (self._strongest - rest.level)
+        )
+        self._strongest *= float(np.exp(-step / PEAK_MEMORY))
         found: list[Movement] = []
-        settled = self.settled
-        if self._movement is not None:
-            found = self._moving(time, smooth, level)
-        elif settled and level > threshold:
-            self._above_since = time if self._above_since is None else self._above_since
-            if time - self._above_since >= settings.hold or step >= settings.hold:
-                self._enter(time, smooth, level)
+        if self._open is not None:
+            level = rest.activity(smooth - self._open.origin, upper)
+            found = self._moving(self._open, time, smooth, level)
         else:
-            self._above_since = None
-            self._learn(step, smooth, level, fast=not settled)
-        return Motion(smooth - self._rest, self._noise.copy(), head, eyes, level, threshold), found
+            change = smooth - before
+            level = rest.activity(change, upper)
+            if self.settled and level > threshold and _strength(change) > settings.min_shift / 2:
+                self._above_since = time if self._above_since is None else self._above_since
+                if time - self._above_since >= settings.hold or step >= settings.hold:
+                    self._ids += 1
+                    self._open = _Open(self._ids, time, time, level, change, before)
+                    self._above_since = None
+            else:
+                self._above_since = None
+                rest.learn(step, smooth, change, level, first=not self.settled)
+        assert rest.position is not None
+        return Motion(smooth - rest.position, rest.noise.copy(), head, eyes, level, threshold), found
 
     def reach(self) -> list[Movement]:
         """The end of the recording, or of the face: the movement under way ends as not to be judged."""
-        movement, self._movement = self._movement, None
-        if movement is None:
-            return []
-        last = self._history[-1].time
-        return [
-            self._span(
-                movement,
-                self._onset(movement),
-                last,
-                Kind.UNSURE,
-                "the recording or the face ended before the movement did",
-            )
-        ]
+        return self._abandon("the recording ended before the movement did")
 
     def interrupt(self, reason: str) -> list[Movement]:
         """The measurement broke (face lost, turned away): ends the movement under way and starts learning anew."""
-        found = (
-            [self._span(m, self._onset(m), self._history[-1].time, Kind.UNSURE, reason)]
-            if (m := self._movement)
-            else []
-        )
+        found = self._abandon(reason)
         self.reset()
         return found
 
-    # --- the resting face -------------------------------------------------------------------------------------------
+    def _abandon(self, reason: str) -> list[Movement]:
+        movement, self._open = self._open, None
+        if movement is None:
+            return []
+        return [self._report(movement, self._history[-1].time, Kind.UNSURE, reason)]
 
-    def _smoothed(self, time: float, displacement: Floats) -> Floats:
-        self._recent.append((time, displacement))
-        while self._recent[0][0] < time - SMOOTHING:
-            self._recent.popleft()
-        if len(self._recent) == 1:
-            return displacement
-        return np.mean([d for _, d in self._recent], axis=0, dtype=np.float32)
+    # --- a movement under way -----------------------------------------------------------------------------------------
 
-    def _activity(self, time: float, smooth: Floats) -> float:
-        away = smooth - self._rest
-        z = np.sqrt((away**2).sum(axis=1)) / (self._noise + NOISE_FLOOR)
-        if time - self._last_eyes_shut < EYE_RECOVERY:
-            z[list(UPPER)] = 0.0
-        two = np.partition(z[ACTIVE], -2)[-2:]
-        return float(two.mean())
-
-    def _learn(self, step: float, smooth: Floats, level: float, fast: bool) -> None:
+    def _moving(self, movement: _Open, time: float, smooth: Floats, level: float) -> list[Movement]:
         settings = self._config
-        away = smooth - self._rest
-        size = np.sqrt((away**2).sum(axis=1))
-        share = 1 - float(np.exp(-step / (settings.settle / 4 if fast else settings.noise)))
-        # 0.8: what turns the mean length of a 2-D Gaussian residual into its standard deviation
-        self._noise += share * (0.8 * size - self._noise)
-        self._rest += (1 - float(np.exp(-step / (settings.baseline / 3 if fast else settings.baseline)))) * away
-        self._level_noise += share * (1.25 * abs(level - self._level_rest) - self._level_noise)
-        self._level_noise = max(self._level_noise, 0.1)
-        self._level_rest += share * (level - self._level_rest)
-
-    # --- a movement -------------------------------------------------------------------------------------------------
-
-    def _enter(self, time: float, smooth: Floats, level: float) -> None:
-        self._ids += 1
-        self._movement = _Movement(self._ids, time, time, level, smooth - self._rest, self._rest.copy())
-        self._above_since = None
-
-    def _moving(self, time: float, smooth: Floats, level: float) -> list[Movement]:
-        settings, movement = self._config, self._movement
-        assert movement is not None
         if level > movement.peak:
-            movement.apex, movement.peak, movement.vector = time, level, smooth - movement.rest
-        share = self._share(movement, smooth)
-        duration = time - movement.entered
+            movement.apex, movement.peak, movement.vector = time, level, smooth - movement.origin
         found: list[Movement] = []
-        past_apex = level < (1 - settings.fall) * movement.peak and time - movement.apex >= settings.wait
-        if past_apex and not movement.announced and duration <= settings.micro_max:
+        past = level < (1 - settings.fall) * movement.peak and time - movement.apex >= settings.wait
+        if past and not movement.announced and time - movement.entered <= settings.micro_max:
             movement.announced = True
-            onset = self._onset(movement)
-            if not self._objection(movement, onset, time):
-                found.append(self._span(movement, onset, None, Kind.MICRO, ""))
-        if share <= settings.leave and time > movement.apex:
+            if self._objection(movement, self._onset(movement), time) is None:
+                found.append(self._report(movement, None, Kind.MICRO, ""))
+        if self._share(movement, smooth) <= settings.leave and time > movement.apex:
             found.append(self._finish(movement, time))
         elif (stopped := self._stopped(movement, time)) is not None:
             found.append(self._finish(movement, stopped))
-            self._rest = smooth.copy()  # it did not return the whole way: this is the resting face now
-        elif duration > MACRO_LIMIT:
-            found.append(
-                self._span(movement, self._onset(movement), time, Kind.MACRO, f"lasted longer than {MACRO_LIMIT:g} s")
-            )
-            self._end(time, found[-1].span)
-            self._rest = smooth.copy()  # the face has come to rest in a new position
+        elif time - movement.entered > MACRO_LIMIT:
+            found.append(self._report(movement, time, Kind.MACRO, f"lasted longer than {MACRO_LIMIT:g} s"))
+            self._end(movement, time)
         return found
 
-    def _stopped(self, movement: _Movement, time: float) -> float | None:
+    def _stopped(self, movement: _Open, time: float) -> float | None:
         """When the face came to rest part of the way back, or None while it moves or holds the expression."""
         if time - movement.apex < PLATEAU:
             return None
-        late = [s for s in self._history if s.time >= time - PLATEAU]
+        late = [sample for sample in self._history if sample.time >= time - PLATEAU]
         shares = [self._share(movement, s.displacement) for s in (late[0], late[len(late) // 2], late[-1])]
         if max(shares) - min(shares) > PLATEAU_RANGE or shares[-1] > PLATEAU_SHARE:
             return None
         return late[0].time
 
-    def _finish(self, movement: _Movement, offset: float) -> Movement:
+    def _finish(self, movement: _Open, offset: float) -> Movement:
         settings = self._config
         onset = self._onset(movement)
-        objection = self._objection(movement, onset, offset)
-        if objection is None and offset - onset > settings.micro_max:
-            objection = Kind.MACRO, f"lasted {offset - onset:.2f} s, longer than {settings.micro_max:g} s"
-        kind, reason = objection or (Kind.MICRO, "")
-        found = self._span(movement, onset, offset, kind, reason)
-        self._end(offset, found.span)
+        kind, reason = self._objection(movement, onset, offset) or (Kind.MICRO, "")
+        if kind is Kind.MICRO and offset - onset > settings.micro_max:
+            kind, reason = Kind.MACRO, f"lasted {offset - onset:.2f} s, longer than {settings.micro_max:g} s"
+        found = self._report(movement, offset, kind, reason)
+        self._end(movement, offset)
         return found
 
-    def _end(self, offset: float, span: Span) -> None:
-        assert self._movement is not None
-        self._strongest = max(self._strongest, self._movement.peak)
-        self._movement = None
-        if span.strength >= self._config.min_shift:
+    def _end(self, movement: _Open, offset: float) -> None:
+        self._open = None
+        self._rest.restart()
+        self._strongest = max(self._strongest, movement.peak)
+        if _strength(movement.vector) >= self._config.min_shift:
             self._ended.append(offset)
 
-    def _objection(self, movement: _Movement, onset: float, until: float) -> tuple[Kind, str] | None:
-        """Why this is not a micro-expression, as far as can be seen at ``until``."""
+    def _objection(self, movement: _Open, onset: float, until: float) -> tuple[Kind, str] | None:
+        """Why this is not a micro-expression, as far as can be seen at ``until``; None when nothing speaks against it."""
         settings = self._config
-        inside = [s for s in self._history if onset - 0.05 <= s.time <= until]
-        strength = self._strength(movement)
+        strength, moved = _strength(movement.vector), _moved(movement.vector)
+        inside = [sample for sample in self._history if onset - LAG <= sample.time <= until]
         if strength < settings.min_shift:
             return Kind.UNSURE, f"moved only {strength:.2f} px, less than {settings.min_shift:g} px"
-        if inside and max(s.head for s in inside) > settings.head_speed:
+        if strength > settings.max_shift:
+            return Kind.MACRO, f"moved {strength:.1f} px, more than {settings.max_shift:g} px"
+        if max(sample.head for sample in inside) > settings.head_speed:
             return Kind.HEAD, "the head moved"
-        shut = min((s.eyes for s in inside), default=1.0)
-        moved = self._moved(movement)
-        if shut < 1 - settings.eyes_shut and moved <= UPPER:
+        if min(sample.eyes for sample in inside) < 1 - settings.eyes_shut and moved <= UPPER:
             return Kind.BLINK, "the eyes closed and only the upper face moved"
         since = [end for end in self._ended if onset - end < settings.isolation]
         if since:
@@ -285,37 +217,44 @@ class Spotter:
             return Kind.UNSURE, f"lasted only {until - onset:.3f} s"
         return None
 
-    def _moved(self, movement: _Movement) -> frozenset[int]:
-        """Regions displaced by at least half of the most displaced one."""
-        size = np.sqrt((movement.vector**2).sum(axis=1))
-        size[list(EYE_REGIONS)] = 0
-        return frozenset(int(i) for i in np.flatnonzero(size >= 0.5 * size.max()))
-
-    def _strength(self, movement: _Movement) -> float:
-        size = np.sqrt((movement.vector[ACTIVE] ** 2).sum(axis=1))
-        return float(np.partition(size, -2)[-2:].mean())
-
-    def _share(self, movement: _Movement, displacement: Floats) -> float:
+    def _share(self, movement: _Open, displacement: Floats) -> float:
         """The displacement projected on that at the apex, each region weighted by its precision; 1 at the apex."""
-        weight = 1 / (self._noise[ACTIVE, None] + NOISE_FLOOR) ** 2
+        weight = 1 / (self._rest.noise[ACTIVE, None] + NOISE_FLOOR) ** 2
         apex = movement.vector[ACTIVE]
-        away = (displacement - movement.rest)[ACTIVE]
+        away = (displacement - movement.origin)[ACTIVE]
         return float((weight * apex * away).sum() / max((weight * apex**2).sum(), 1e-9))
 
-    def _onset(self, movement: _Movement) -> float:
-        """Time at which the movement last was below ``start`` of its peak before the apex."""
-        onset = movement.entered
+    def _onset(self, movement: _Open) -> float:
+        """Time at which the movement last was below ``start`` of its peak before the apex, or was lowest."""
+        onset, lowest = movement.entered, np.inf
         for sample in reversed(self._history):
             if sample.time > movement.apex:
                 continue
             if sample.time < movement.entered - self._config.look_back:
                 break
-            onset = sample.time
-            if self._share(movement, sample.displacement) <= self._config.start:
+            share = self._share(movement, sample.displacement)
+            if share < lowest:
+                onset, lowest = sample.time, share
+            if share <= self._config.start:
                 break
         return onset
 
-    def _span(self, movement: _Movement, onset: float, offset: float | None, kind: Kind, reason: str) -> Movement:
+    def _report(self, movement: _Open, offset: float | None, kind: Kind, reason: str) -> Movement:
         status = Status.PROVISIONAL if offset is None else Status.CONFIRMED if kind is Kind.MICRO else Status.REJECTED
-        span = Span(movement.id, onset, movement.apex, offset, self._strength(movement), kind, status, reason)
-        return Movement(span, movement.vector)
+        onset, strength = self._onset(movement), _strength(movement.vector)
+        return Movement(
+            Span(movement.id, onset, movement.apex, offset, strength, kind, status, reason), movement.vector
+        )
+
+
+def _strength(vector: Floats) -> float:
+    """Mean displacement in px of the two regions that moved most, lids aside."""
+    size = np.sqrt((vector[ACTIVE] ** 2).sum(axis=1))
+    return float(np.partition(size, -2)[-2:].mean())
+
+
+def _moved(vector: Floats) -> frozenset[int]:
+    """Regions displaced by at least half of the most displaced one, lids aside."""
+    size = np.sqrt((vector**2).sum(axis=1))
+    size[list(EYE_REGIONS)] = 0
+    return frozenset(int(i) for i in np.flatnonzero(size >= 0.5 * size.max()))
