@@ -52,9 +52,13 @@ def load(name: str | Path = DEFAULT, device: str = "auto") -> Recogniser:
     Raises ModelError for a file that is missing, damaged, without ModelSpec or for another version; DeviceError for a
     device that is unknown or not there.
     """
+    from realtime_mer.models.onnx import check_fits
     from realtime_mer.models.opening import open_model
 
-    return open_model(find(name), device)
+    path = find(name)
+    opened = open_model(path, device)
+    check_fits(opened.spec, path)
+    return opened
 
 
 @dataclass(frozen=True, slots=True)

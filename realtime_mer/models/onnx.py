@@ -32,7 +32,6 @@ class OnnxRecogniser:
         self._spec = _spec(self._session, path)
         self._provider = session_provider(self._session, device)
         self._input = self._session.get_inputs()[0].name
-        check_fits(self._spec, path)
         self._try(path)
 
     @property

@@ -14,7 +14,7 @@ from realtime_mer.assets import cache_dir
 from realtime_mer.errors import DeviceError
 from realtime_mer.models import tensorrt_backend, torch_backend
 from realtime_mer.models.device import ONNXRUNTIME, TORCH, Choice, candidates
-from realtime_mer.models.onnx import OnnxRecogniser, check_fits, read_file
+from realtime_mer.models.onnx import OnnxRecogniser, read_file
 from realtime_mer.models.spec import ModelSpec
 from realtime_mer.records import Floats
 
@@ -41,6 +41,7 @@ class Opened:
 def open_model(path: Path, device: str) -> Opened:
     """The model on the first of the fitting back ends that works; for "auto" the CPU is the last of them.
 
+    Any feature will do: whether this version computes it is for the caller to ask (``onnx.check_fits``).
     Raises ModelError for a file that cannot be used, DeviceError when what was asked for is not there.
     """
     opened = _open_engine(path, device) if path.suffix == tensorrt_backend.SUFFIX else _open_onnx(path, device)
@@ -68,7 +69,6 @@ def _on(path: Path, choice: Choice) -> Opened:
         model = OnnxRecogniser(path, choice.device)
         return Opened(model.spec, model.provider, choice.why, model.classify)
     content, spec = read_file(path)
-    check_fits(spec, path)
     if choice.backend == TORCH:
         provider, run = torch_backend.load(content, spec.input_shape, choice.device)
     else:
@@ -82,6 +82,5 @@ def _open_engine(path: Path, device: str) -> Opened:
     if device not in ("auto", "tensorrt"):
         raise DeviceError(f"{path.name} is a TensorRT engine and cannot run on {device}: give the .onnx file")
     spec = tensorrt_backend.read_spec(path)
-    check_fits(spec, path)
     provider, run = tensorrt_backend.load(path, spec.input_shape)
     return Opened(spec, provider, "a TensorRT engine runs with TensorRT only", run)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from realtime_mer.errors import DeviceError, ModelError
+from realtime_mer.errors import DeviceError
 from realtime_mer.records import Floats
 
 # CUDA graphs have a fixed batch: a batch runs in the next larger one of these, a larger one in several.
@@ -29,7 +29,7 @@ def load(content: bytes, shape: tuple[int, ...], device: str, output: str = "pro
     """What really computes it, and the function that does.
 
     content: an ONNX file (FP32, opset 18). shape: of one sample. device: "cpu" or "cuda". output: the one wanted.
-    Raises ModelError for a file that needs other operators (a quantised one), DeviceError without torch, onnx or GPU.
+    Raises DeviceError without torch, onnx or GPU, and for a file that needs other operators (a quantised one).
     """
     try:
         import onnx
@@ -58,7 +58,7 @@ class Graph:
 
         foreign = sorted({node.op_type for node in model.graph.node} - OPERATORS.keys() - {"Constant"})
         if foreign:
-            raise ModelError(f"the torch back end does not know {', '.join(foreign)}: run this file on the CPU")
+            raise DeviceError(f"the torch back end does not know {', '.join(foreign)}: run this file on the CPU")
         self.device, self.output, self.input = device, output, model.graph.input[0].name
         self.constants: dict[str, Any] = {}
         self.steps: list[tuple[Callable[..., Any], dict[str, Any], tuple[str, ...], str]] = []

@@ -1,0 +1,116 @@
+"""`python -m export onnx | int8 | tensorrt | verify`: arguments in, a few lines out; the work is in the modules."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from realtime_mer.errors import ConfigError, MerError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0, or that of the MerError whose line was printed."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.act(arguments)
+    except MerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _onnx(a: argparse.Namespace) -> None:
+    from export import to_onnx
+    from train import checkpoint
+
+    module, spec = checkpoint.load(a.checkpoint)
+    report = to_onnx.export(module, spec, a.out or a.checkpoint.with_suffix(".onnx"))
+    print(f"{report.path}: {spec.id}, {report.size / 1e6:.2f} MB")
+    print(f"largest difference from torch at batch 1 and 8: {report.difference:.2g} (allowed {to_onnx.TOLERANCE:g})")
+
+
+def _int8(a: argparse.Namespace) -> None:
+    from export import data, int8, to_onnx
+
+    _, spec = to_onnx.read(a.model)
+    calibration = data.load(a.calibrate, spec, a.fps)
+    held_out = data.load(a.on, spec, a.fps) if a.on else None
+    target = a.out or a.model.with_name(f"{a.model.stem}-int8.onnx")
+    report = int8.quantise(a.model, target, calibration, held_out)
+    print(f"{report.path}: {report.int8_size / 1e6:.2f} MB instead of {report.fp32_size / 1e6:.2f} MB")
+    ratio = report.fp32_ms / report.int8_ms
+    print(
+        f"one sample on one CPU thread: {report.fp32_ms:.3f} ms -> {report.int8_ms:.3f} ms ({ratio:.2f} times as fast)"
+    )
+    print(f"{report.comparison}{'' if held_out else ' (on the calibration samples)'}")
+
+
+def _tensorrt(a: argparse.Namespace) -> None:
+    from export import data, tensorrt, to_onnx
+    from train import checkpoint
+
+    target = a.out or a.model.with_suffix(f".{a.precision}.engine")
+    if a.model.suffix == ".onnx":
+        _, spec = to_onnx.read(a.model)
+        if a.precision == "int8" and not a.calibrate:
+            raise ConfigError("int8 needs samples to calibrate on: give --calibrate DATA")
+        calibration = data.load(a.calibrate, spec, a.fps) if a.calibrate else None
+        tensorrt.from_onnx(a.model, target, a.precision, calibration)
+    else:
+        module, spec = checkpoint.load(a.model)
+        tensorrt.from_checkpoint(module, spec, target, a.precision)
+    print(f"{target}: {spec.id} in {a.precision}, its spec beside it")
+
+
+def _verify(a: argparse.Namespace) -> None:
+    from export import data, verify
+    from realtime_mer.models.opening import open_model
+
+    spec = open_model(a.first, "auto" if a.first.suffix == ".engine" else "cpu").spec
+    print(verify.compare(a.first, a.second, data.load(a.on, spec, a.fps), a.device))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m export", description="Model files: ONNX, INT8, TensorRT, and comparing."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    onnx = commands.add_parser("onnx", help="a checkpoint as one ONNX file with its spec inside, equal to torch")
+    onnx.add_argument("checkpoint", type=Path)
+    onnx.add_argument("--out", type=Path, help="default: beside the checkpoint")
+    onnx.set_defaults(act=_onnx)
+
+    int8 = commands.add_parser("int8", help="an ONNX file quantised; accuracy and latency before and after")
+    int8.add_argument("model", type=Path)
+    _data(int8, "--calibrate", "samples for the ranges", required=True)
+    int8.add_argument("--on", type=Path, help="samples for the comparison; default: the calibration ones")
+    int8.add_argument("--out", type=Path, help="default: MODEL-int8.onnx")
+    int8.set_defaults(act=_int8)
+
+    trt = commands.add_parser("tensorrt", help="a TensorRT engine from an ONNX file or (torch-tensorrt) a checkpoint")
+    trt.add_argument("model", type=Path)
+    trt.add_argument("--precision", default="fp16", choices=("fp32", "fp16", "int8"))
+    _data(trt, "--calibrate", "samples for the ranges (int8 only)", required=False)
+    trt.add_argument("--out", type=Path, help="default: MODEL.PRECISION.engine")
+    trt.set_defaults(act=_tensorrt)
+
+    verify = commands.add_parser("verify", help="two files of one model: largest difference, agreement, metric")
+    verify.add_argument("first", type=Path)
+    verify.add_argument("second", type=Path)
+    _data(verify, "--on", "samples", required=True)
+    verify.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda", "tensorrt"))
+    verify.set_defaults(act=_verify)
+    return parser
+
+
+def _data(parser: argparse.ArgumentParser, flag: str, what: str, required: bool) -> None:
+    about = f"{what}: an npz (x and, if known, y) or a folder of clips"
+    parser.add_argument(flag, type=Path, metavar="DATA", required=required, help=about)
+    parser.add_argument("--fps", type=float, default=200.0, help="frame rate of a folder's clips (200)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""FP32 ONNX to INT8 ONNX: static quantisation with ONNX Runtime's own tool, and what it costs and gains, measured.
+
+For the CPU: activations unsigned 8 bits, weights signed 8 bits per channel (signed activations are three times
+slower on x86). For TensorRT: both signed and symmetric, which is all that it takes. A network with squeeze-excitation
+or SiLU may become slower: look at the report before using the file.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime import quantization
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from export import to_onnx
+from export.data import Data
+from export.verify import Comparison, compare
+from realtime_mer.errors import ModelError
+
+CALIBRATION: Final = 256  # samples at most: ranges settle long before, and all activations are kept in memory
+CHUNK: Final = 8  # samples in one calibration run
+TIMED: Final = 200  # runs of one sample for each file, in turns, so that both see the same other load
+WARM: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """fp32_ms, int8_ms: median time of one sample on one thread of this CPU. sizes in bytes."""
+
+    path: Path
+    fp32_ms: float
+    int8_ms: float
+    fp32_size: int
+    int8_size: int
+    comparison: Comparison
+
+
+def quantise(
+    source: Path, target: Path, calibration: Data, held_out: Data | None = None, tensorrt: bool = False
+) -> Report:
+    """Writes ``source`` in INT8 to ``target`` with its spec (the name gets "-int8") and compares the two.
+
+    calibration: gives the ranges of the activations. held_out: for the comparison; without it the calibration samples
+    serve, which flatters the result a little. Raises ModelError when the tool refuses the file.
+    """
+    model, spec = to_onnx.read(source)
+    quantised = to_proto(model, calibration.x, tensorrt)
+    to_onnx.set_spec(quantised, replace(spec, name=f"{spec.name}-int8"))
+    to_onnx.write(quantised, target)
+    before, after = latency((source, target), calibration.x[:1])
+    comparison = compare(source, target, calibration if held_out is None else held_out)
+    return Report(target, before, after, source.stat().st_size, target.stat().st_size, comparison)
+
+
+def to_proto(model: onnx.ModelProto, x: NDArray[np.float32], tensorrt: bool = False) -> onnx.ModelProto:
+    """The quantised graph: float input and output, quantise/dequantise pairs inside. ``model`` stays as it is."""
+    activation = quantization.QuantType.QInt8 if tensorrt else quantization.QuantType.QUInt8
+    # The tool works on files, and writes a hint about preprocessing, which has been done, to the root logger.
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        plain, prepared, result = (Path(folder, name) for name in ("plain.onnx", "prepared.onnx", "int8.onnx"))
+        plain.write_bytes(model.SerializeToString())
+        try:
+            # Symbolic shape inference is for transformers; the folding of batch norms is what is wanted here.
+            quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+            quantization.quantize_static(
+                prepared,
+                result,
+                _Samples(model.graph.input[0].name, x[:CALIBRATION]),
+                quant_format=quantization.QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=activation,
+                weight_type=quantization.QuantType.QInt8,
+                calibrate_method=quantization.CalibrationMethod.MinMax,
+                extra_options={"ActivationSymmetric": tensorrt, "WeightSymmetric": True},
+            )
+        except Exception as error:  # the tool raises many kinds
+            raise ModelError(f"the file cannot be quantised: {str(error).splitlines()[0]}") from error
+        return onnx.load(result)
+
+
+def latency(files: tuple[Path, ...], sample: NDArray[np.float32]) -> list[float]:
+    """Median ms of one run of ``sample`` for each file, one thread, in turns."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    sessions = [onnxruntime.InferenceSession(str(f), options, providers=["CPUExecutionProvider"]) for f in files]
+    times = np.zeros((TIMED, len(files)))
+    for turn in range(-WARM, TIMED):
+        for i, session in enumerate(sessions):
+            begin = time.perf_counter()
+            session.run([to_onnx.OUTPUT], {to_onnx.INPUT: sample})
+            if turn >= 0:
+                times[turn, i] = time.perf_counter() - begin
+    return [float(ms) for ms in np.median(times, axis=0) * 1e3]
+
+
+class _Samples(quantization.CalibrationDataReader):  # type: ignore[misc]  # the tool wants its own base class
+    def __init__(self, name: str, x: NDArray[np.float32]) -> None:
+        self.chunks: Iterator[dict[str, Any]] = ({name: x[i : i + CHUNK]} for i in range(0, len(x), CHUNK))
+
+    def get_next(self) -> dict[str, Any] | None:
+        return next(self.chunks, None)
+
+
+class _quiet:  # noqa: N801  # reads as a statement
+    """Keeps the root logger below errors silent for a while."""
+
+    def __enter__(self) -> None:
+        self.level = logging.root.level
+        logging.root.setLevel(logging.ERROR)
+
+    def __exit__(self, *_: object) -> None:
+        logging.root.setLevel(self.level)
