@@ -7,3 +7,11 @@
             for event in observation.events:
                 print(event)
 """
+
+from realtime_mer.build import build
+from realtime_mer.config import Config
+from realtime_mer.errors import MerError
+from realtime_mer.records import Event, Frame, Observation
+from realtime_mer.sources import ArraySource, open_source
+
+__all__ = ["ArraySource", "Config", "Event", "Frame", "MerError", "Observation", "build", "open_source"]

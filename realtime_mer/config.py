@@ -41,6 +41,7 @@ class SpotConfig:
     )
     memory: float = setting(0.25, "0-1", "and by this share of the strongest recent movement", 0, 1)
     min_shift: float = setting(0.22, "px", "regions must have moved at least this far at the apex", 0, 10)
+    max_shift: float = setting(4.5, "px", "a stronger movement is a macro-expression however short", 0.5, 50)
     hold: float = setting(0.015, "s", "the activity must stay above the threshold this long", 0, 0.2)
     leave: float = setting(0.45, "0-1", "offset: the movement is back to this share of its peak", 0.05, 0.95)
     start: float = setting(0.25, "0-1", "onset: where the movement last was below this share of its peak", 0.01, 0.9)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, Self
 
@@ -18,8 +17,12 @@ from realtime_mer.align import Transform
 from realtime_mer.config import Config
 from realtime_mer.cues import cues
 from realtime_mer.faces.track import FaceTracks
+from realtime_mer.features import FEATURES
+from realtime_mer.features import REACH as NEAR
 from realtime_mer.follow import Followed, Follower
 from realtime_mer.lane import Detect, DetectionLane
+from realtime_mer.models import Recogniser, predict
+from realtime_mer.models.worker import BatchWorker
 from realtime_mer.records import (
     Event,
     Face,
@@ -36,11 +39,9 @@ from realtime_mer.records import (
 from realtime_mer.ring import Ring
 from realtime_mer.spot import Movement, Spotter
 
-NEAR: Final = 0.0125  # s around onset and apex whose pictures are averaged for classification: 5 frames at 200 frames/s
 MISSES: Final = 2  # detections in a row that must miss a face before it is given up
-MISMATCH: Final = 0.15  # s that registration may fail before the face is looked for anew
 
-Classify = Callable[[Sequence[Gray], Sequence[Gray]], Prediction]
+Pictures = tuple[Sequence[Gray], Sequence[Gray]]  # aligned, at the onset and at the apex
 
 
 class FrameSource(Protocol):
@@ -61,54 +62,47 @@ class _Tracked:
     misses: int = 0
     lost_since: float | None = None
     asked_transform: Transform | None = None  # in use when the detection under way was asked for
-    predictions: dict[int, tuple[float, float, Prediction | None]] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A movement whose classification is under way."""
-
-    event: Event
-    future: Future[Prediction]
+    known: dict[int, tuple[float, float, Prediction]] = field(default_factory=dict)  # span id -> onset, apex, answer
 
 
 class Pipeline:
     """Watches the faces in a run of frames.
 
-    detect:   finds the faces of a frame. classify: names the motion between pictures at the onset and at the apex,
-    or None.
-    model, provider: what ``classify`` is, stored in every event.
-    live:     never wait for detection or classification; a recording waits, and so gives the same result each time.
+    detect:     finds the faces of a frame, e.g. ``FaceDetector.detect``.
+    recogniser: names the motion of a movement; None leaves events without a prediction.
+    live:       never wait for detection or classification. A recording waits, and so gives the same result each time.
+    close:      called at the end of ``close``, to free what was made for this pipeline.
     """
 
     def __init__(
         self,
         detect: Detect,
-        classify: Classify | None = None,
+        recogniser: Recogniser | None = None,
         config: Config | None = None,
         *,
-        model: str = "",
-        provider: str = "",
         live: bool = False,
         close: Callable[[], None] | None = None,
     ) -> None:
         self.config = config or Config()
         self.live = live
-        self.model, self.provider = model, provider
-        self._detect, self._classify, self._close = detect, classify, close
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="classification")
+        self.recogniser = recogniser
+        self._detect, self._close = detect, close
         self._lane: DetectionLane | None = None
+        self._worker: BatchWorker[Event, Pictures] | None = None
         self.reset()
 
     def reset(self) -> None:
         """Forgets every face: the next frame begins a new recording."""
-        if self._lane is not None:
-            self._lane.close()
+        self._stop()
         faces = self.config.faces
         self._lane = DetectionLane(self._detect, faces.patience, self.live)
+        if self.recogniser is not None:
+            feature = FEATURES[self.recogniser.spec.feature]
+            self._worker = BatchWorker(
+                self.recogniser.classify, lambda pictures: feature(*pictures), threaded=self.live
+            )
         self._tracks = FaceTracks(faces.forget)
         self._faces: dict[int, _Tracked] = {}
-        self._waiting: list[_Waiting] = []
         self._asked = -np.inf
         self._hurry = False
         self._times: deque[float] = deque()
@@ -138,7 +132,7 @@ class Pipeline:
             signal, found = self._watch(track, tracked, frame)
             signals.append(signal)
             events += found
-        events += self._classified(frame.time)
+        events += self._classified(frame.time, wait=not self.live)
         return Observation(
             frame.index, frame.time, tuple(signals), tuple(events), self._rate(), frame.lost, self._notes()
         )
@@ -148,19 +142,21 @@ class Pipeline:
         events: list[Event] = []
         for track, tracked in self._faces.items():
             events += self._report(track, tracked, tracked.spotter.reach(), self._times[-1])
-        for waiting in self._waiting:
-            waiting.future.exception()  # waits
-        events += self._classified(self._times[-1] if self._times else 0.0)
+        events += self._classified(self._times[-1] if self._times else 0.0, wait=True)
         self._faces.clear()
         return tuple(events)
 
     def close(self) -> None:
         """Ends the threads; the pipeline cannot be used any more."""
-        if self._lane is not None:
-            self._lane.close()
-        self._worker.shutdown(wait=True, cancel_futures=True)
+        self._stop()
         if self._close is not None:
             self._close()
+
+    def _stop(self) -> None:
+        if self._lane is not None:
+            self._lane.close()
+        if self._worker is not None:
+            self._worker.close()
 
     def __enter__(self) -> Self:
         return self
@@ -250,28 +246,22 @@ class Pipeline:
     # --- events -----------------------------------------------------------------------------------------------------
 
     def _report(self, track: int, tracked: _Tracked, movements: Sequence[Movement], now: float) -> list[Event]:
+        """Events for the movements; those that are to be classified are sent to the worker and come from
+        ``_classified``."""
         events: list[Event] = []
         for movement in movements:
             event = self._event(track, tracked, movement, now)
             span = event.span
-            if span.kind is not Kind.MICRO or self._classify is None:
+            early = span.status is Status.PROVISIONAL and not self.config.classify.provisional
+            if span.kind is not Kind.MICRO or self._worker is None or early:
                 events.append(event)
                 continue
-            if span.status is Status.PROVISIONAL and not self.config.classify.provisional:
-                events.append(event)
-                continue
-            known = tracked.predictions.pop(span.id, None)
-            if known is not None and known[:2] == (span.onset, span.apex) and known[2] is not None:
-                events.append(replace(event, prediction=known[2]))
-                continue
-            onset, apex = tracked.ring.around(span.onset, NEAR), tracked.ring.around(span.apex, NEAR)
-            if self.live:
-                self._waiting.append(_Waiting(event, self._worker.submit(self._classify, onset, apex)))
-                continue
-            prediction = self._classify(onset, apex)
-            if span.status is Status.PROVISIONAL:
-                tracked.predictions[span.id] = (span.onset, span.apex, prediction)
-            events.append(replace(event, prediction=prediction))
+            onset, apex, prediction = tracked.known.pop(span.id, (None, None, None))
+            if (onset, apex) == (span.onset, span.apex):
+                events.append(replace(event, prediction=prediction))
+            else:
+                pictures = tracked.ring.around(span.onset, NEAR), tracked.ring.around(span.apex, NEAR)
+                self._worker.submit(event, pictures)
         return events
 
     def _event(self, track: int, tracked: _Tracked, movement: Movement, now: float) -> Event:
@@ -280,12 +270,22 @@ class Pipeline:
         if span.kind is Kind.MICRO and 0 < rate < self.config.spot.min_rate:
             reason = f"{rate:.1f} frames/s cannot resolve a micro-expression"
             span = replace(span, kind=Kind.UNSURE, status=Status.REJECTED, reason=reason)
-        return Event(track, span, None, cues(movement.displacement), rate, gap, lost, self.model, self.provider, now)
+        model, provider = (r.spec.id, r.provider) if (r := self.recogniser) else ("", "")
+        return Event(track, span, None, cues(movement.displacement), rate, gap, lost, model, provider, now)
 
-    def _classified(self, now: float) -> list[Event]:
-        ready = [waiting for waiting in self._waiting if waiting.future.done()]
-        self._waiting = [waiting for waiting in self._waiting if not waiting.future.done()]
-        return [replace(w.event, prediction=w.future.result(), reported=now) for w in ready]
+    def _classified(self, now: float, wait: bool) -> list[Event]:
+        """Events whose classification is done. ``wait``: for all of them."""
+        if self._worker is None or self.recogniser is None:
+            return []
+        events = []
+        for event, probabilities in self._worker.drain() if wait else self._worker.ready():
+            prediction = predict(probabilities, self.recogniser.spec)
+            if event.span.status is Status.PROVISIONAL and event.track in self._faces:
+                known = self._faces[event.track].known
+                known.clear()
+                known[event.span.id] = event.span.onset, event.span.apex, prediction
+            events.append(replace(event, prediction=prediction, reported=now))
+        return events
 
     def _rate(self) -> float:
         times = self._times

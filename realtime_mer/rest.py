@@ -41,7 +41,8 @@ class Rest:
         self.level, self.level_noise = 1.0, 0.5  # of the activity while nothing happens
 
     def push(self, time: float, displacement: Floats) -> tuple[Floats, Floats]:
-        """One measurement, float32 (R, 2) px. Returns it averaged over SMOOTHING, and where the regions were LAG ago."""
+        """One measurement, float32 (R, 2) px. Returns it averaged over SMOOTHING, and where the regions were LAG
+        ago."""
         self._recent.append((time, displacement))
         while self._recent[0][0] < time - SMOOTHING:
             self._recent.popleft()

@@ -5,8 +5,8 @@ Causal: a decision at one frame uses that frame and earlier ones only. No pictur
 How it works. ``rest`` knows how much the regions of this face wander. When they change by much more, a movement has
 begun; where they were just before is its starting point, and is kept, so that rise and fall of one movement are seen as
 one. The apex is the maximum. Onset and offset are read from the displacement projected on its direction at the apex,
-which is far less noisy than its length. What lasts too long, is too strong, belongs to a blink, a turn of the head or a run of
-movements is reported as rejected, with the reason.
+which is far less noisy than its length. What lasts too long, is too strong, belongs to a blink, a turn of the head
+or a run of movements is reported as rejected, with the reason.
 """
 
 from __future__ import annotations
@@ -197,7 +197,8 @@ class Spotter:
             self._ended.append(offset)
 
     def _objection(self, movement: _Open, onset: float, until: float) -> tuple[Kind, str] | None:
-        """Why this is not a micro-expression, as far as can be seen at ``until``; None when nothing speaks against it."""
+        """Why this is not a micro-expression, as far as can be seen at ``until``; None when nothing speaks against
+        it."""
         settings = self._config
         strength, moved = _strength(movement.vector), _moved(movement.vector)
         inside = [sample for sample in self._history if onset - LAG <= sample.time <= until]
