@@ -3,7 +3,7 @@
 STSTNet (Liong et al. 2019) prints UF1 .7353 and "UAR" .7605; its log gives a UAR of .7186 (the printed one is its
 macro precision). HTNet (Wang et al. 2024) prints .860 / .848, and its public code keeps, for each test subject, the
 epoch that does best on that subject. Here one network is trained once a fold; its last epoch and its best epoch on the
-test subject are read from the same training, and the same again with permuted labels: all above chance is then the leak.
+test subject are read from the same training, and again with permuted labels, where all above chance is the leak.
 """
 
 from __future__ import annotations
