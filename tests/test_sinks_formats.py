@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import json
 import math
 import re
@@ -56,7 +57,7 @@ def test_elan(tmp_path: Path) -> None:
     for tier in eaf.get_tier_names():
         ends = sorted(a[:2] for a in eaf.get_annotation_data_for_tier(tier))
         assert all(start < end for start, end in ends)
-        assert all(one[1] <= two[0] for one, two in zip(ends, ends[1:], strict=False))
+        assert all(one[1] <= two[0] for one, two in itertools.pairwise(ends))
 
 
 def test_elan_document_is_in_the_schemas_order(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 import av
@@ -16,7 +17,7 @@ import pytest
 from made_observations import event, face, frame, motion, recording
 
 from realtime_mer.errors import OutputError
-from realtime_mer.records import FaceSignal, Frame, Observation
+from realtime_mer.records import FaceSignal, Frame, Image, Observation
 from realtime_mer.sinks.clips import EventClips, FrameRing, Stills
 from realtime_mer.sinks.video import TICKS, AnnotatedVideo, VideoFile
 
@@ -24,6 +25,11 @@ from realtime_mer.sinks.video import TICKS, AnnotatedVideo, VideoFile
 def times_of(path: Path) -> list[float]:
     with av.open(str(path)) as container:
         return [float(picture.pts * picture.time_base) for picture in container.decode(video=0)]
+
+
+def write_all(file: VideoFile, pictures: Iterable[Image]) -> None:
+    for index, picture in enumerate(pictures):
+        file.write(picture, index / 30)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -61,7 +67,7 @@ def test_frames_can_be_thinned_and_frames_without_a_picture_are_left_out(tmp_pat
 def test_unwritable_videos_are_known_before_work_starts(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         AnnotatedVideo(tmp_path / "none" / "x.mp4", 30.0)
-    with pytest.raises(OutputError, match="must end in .mp4 or .mkv"):
+    with pytest.raises(OutputError, match=r"must end in \.mp4 or \.mkv"):
         AnnotatedVideo(tmp_path / "x.avi", 30.0)
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="folder"):
@@ -73,9 +79,11 @@ def test_full_disk_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "x.mkv").symlink_to("/dev/full")
     file = VideoFile(tmp_path / "x.mkv", 30.0)
     rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 255, (300, 120, 160, 3), np.uint8)
     with pytest.raises(OutputError, match="stopped"):
-        for index in range(300):
-            file.write(rng.integers(0, 255, (120, 160, 3), np.uint8), index / 30)
+        write_all(file, pictures)
+    with pytest.raises(OutputError, match="stopped"):
+        file.write(pictures[0], 99.0)
     file.close()
 
 

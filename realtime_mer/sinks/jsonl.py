@@ -227,7 +227,7 @@ def _read_header(values: dict[str, Any]) -> Header:
 def _read_summary(values: dict[str, Any]) -> Summary:
     source = values["source"]
     if source is not None:  # JSON has lists only
-        source = SourceStats(**{k: tuple(v) if isinstance(v, list) else v for k, v in source.items()})
+        source = SourceStats(**{**source, "notes": tuple(source["notes"])})
     return Summary(**{**values, "source": source})
 
 
