@@ -1,0 +1,245 @@
+"""Measures each network on each back end at batch 1, 8 and 64, and writes the tables of docs/export.md.
+
+    python -m benchmarks.models --data DATA --out table.md       # networks trained on CASME II, which lies in DATA
+    python -m benchmarks.models --out table.md                   # random weights: speed and parity only
+    python -m benchmarks.models --threads 1 2 --busy 1 ...       # threads, beside cores that do the motion lane's work
+
+All back ends of a network are timed in turns, so that other load on the machine falls on all alike: the ratios hold
+better than the times. GPU back ends run where there is one; what cannot run is listed with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from benchmarks import folds, tables
+from benchmarks.folds import Answer, Trained
+from export import int8, tensorrt, to_onnx
+from export.data import Data
+from realtime_mer import models as runtime
+from realtime_mer.errors import DeviceError, MerError, ModelError
+from realtime_mer.models import device, tensorrt_backend, torch_backend
+from realtime_mer.models.opening import open_model
+from realtime_mer.models.spec import ModelSpec
+from train import models
+from train.records import THREE
+
+NETWORKS = ("efficient-me", "efficient-me-lite", "mobilenet-v3-small", "ststnet")
+SIZES = {"ststnet": 28}  # px; the others run at --size
+BATCHES = (1, 8, 64)
+WARM = 5  # rounds before the clock counts
+ROUNDS = 60  # at least so many rounds in each cell: a 99th percentile of fewer says nothing
+TORCH, ORT, OURS, INT8 = "torch", "ONNX Runtime FP32", "this runtime FP32", "ONNX Runtime INT8"
+
+
+def main() -> int:
+    """Returns the exit code; errors of the user are one line."""
+    options = _parser().parse_args()
+    cv2.setNumThreads(1)
+    try:
+        text = "\n".join(_measure(options))
+    except MerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(text + "\n")
+    print(text)
+    return 0
+
+
+def _measure(options: argparse.Namespace) -> Iterator[str]:
+    yield tables.machine(options.busy, bool(options.data))
+    changes: dict[str, folds.Change] = {}
+    skipped: dict[str, str] = {}
+    for threads in options.threads:
+        torch.set_num_threads(threads)
+        rows: list[tables.Row] = []
+        for name in options.networks:
+            trained = _trained(name, options)
+            with tempfile.TemporaryDirectory() as work:
+                answers = [back_ends(fold, Path(work, str(i)), threads, skipped) for i, fold in enumerate(trained)]
+                with _busy(options.busy):
+                    rows += time_all(name, answers[0], trained[0].test, options.seconds)
+                if options.data and name not in changes:
+                    plain = [{k: run for k, (run, _) in one.items()} for one in answers]
+                    changes[name] = folds.change(trained, plain, TORCH)
+        with _busy(options.busy):
+            rows += time_all("default (shipped)", _default(threads), _noise(128), options.seconds)
+        yield tables.speed(rows, threads, TORCH)
+    if changes:
+        yield tables.changes(changes, TORCH)
+    yield tables.not_run(skipped)
+
+
+def back_ends(fold: Trained, work: Path, threads: int, skipped: dict[str, str]) -> dict[str, tuple[Answer, int]]:
+    """Everything that can run this network here, with the size of its file in bytes (0: none)."""
+    work.mkdir()
+    name, spec = fold.spec.name, fold.spec
+    plain, small = work / "m.onnx", work / "m-int8.onnx"
+    whole = to_onnx.Probabilities(fold.module, spec.temperature).eval()
+    to_onnx.export(fold.module, spec, plain)
+    calibration = Data(fold.train, None)
+    small_model = int8.to_proto(to_onnx.read(plain)[0], fold.train)
+    to_onnx.set_spec(small_model, spec)
+    to_onnx.write(small_model, small)
+    found: dict[str, tuple[Answer, int]] = {
+        TORCH: (_eager(whole), 0),
+        ORT: (_session(plain, threads), plain.stat().st_size),
+        INT8: (_session(small, threads), small.stat().st_size),
+    }
+    if threads == 1:
+        found[OURS] = (open_model(plain, "cpu").classify, plain.stat().st_size)
+    for label, start in _gpu(plain, spec, calibration, work).items():
+        try:
+            found[label] = (start(), 0)
+        except (DeviceError, ModelError) as error:
+            skipped[f"{name}, {label}"] = str(error)
+    return found
+
+
+def _gpu(plain: Path, spec: ModelSpec, calibration: Data, work: Path) -> dict[str, Callable[[], Answer]]:
+    """The GPU back ends by name, each as a function that opens it, or raises DeviceError or ModelError."""
+
+    def graph() -> Answer:
+        return torch_backend.load(plain.read_bytes(), spec.input_shape, "cuda")[1]
+
+    def engine(precision: str) -> Answer:
+        path = tensorrt.from_onnx(plain, work / f"m.{precision}.engine", precision, calibration)
+        return tensorrt_backend.load(path, spec.input_shape)[1]
+
+    def checked(start: Callable[[], Answer]) -> Answer:
+        if not device.gpu():
+            raise DeviceError("no NVIDIA GPU was available")
+        return start()
+
+    found = {"torch CUDA graph": partial(checked, graph)}
+    for precision in tensorrt.PRECISIONS:
+        found[f"TensorRT {precision.upper()}"] = partial(checked, partial(engine, precision))
+    return found
+
+
+def time_all(
+    name: str, running: dict[str, tuple[Answer, int]], samples: NDArray[np.float32], seconds: float
+) -> list[tables.Row]:
+    """Times every back end in turns, for each batch, and compares the answers with the first one's."""
+    reference = next(iter(running.values()))[0](samples)
+    rows = []
+    for batch in BATCHES:
+        x = np.resize(samples, (batch, *samples.shape[1:]))
+        times: dict[str, list[float]] = {label: [] for label in running}
+        end = time.perf_counter() + seconds * len(running)
+        turn = -WARM
+        while turn < ROUNDS or time.perf_counter() < end:
+            for label, (run, _) in running.items():
+                begin = time.perf_counter()
+                run(x)
+                if turn >= 0:
+                    times[label].append(time.perf_counter() - begin)
+            turn += 1
+        for label, (run, size) in running.items():
+            answer = run(samples)
+            difference = float(np.abs(answer - reference).max())
+            agreement = float(np.mean(answer.argmax(1) == reference.argmax(1)))
+            p50, p95, p99 = np.percentile(times[label], (50, 95, 99)) * 1e3
+            rows.append(tables.Row(name, label, batch, p50, p95, p99, size, difference, agreement))
+    return rows
+
+
+def _trained(name: str, options: argparse.Namespace) -> list[Trained]:
+    """The folds trained on real clips (kept between thread settings), or one with random weights and noise."""
+    size = SIZES.get(name, options.size)
+    if options.data:
+        return folds.trained(name, options.data, size, options.cache)
+    torch.manual_seed(0)
+    module = models.create(name, len(THREE), feature="flow-uvs/1", size=size).eval()
+    spec = ModelSpec(name, "random", THREE, "flow-uvs/1", (3, size, size))
+    x = _noise(size)
+    return [Trained(module, spec, x, x, np.zeros(len(x), np.int64), ())]
+
+
+def _default(threads: int) -> dict[str, tuple[Answer, int]]:
+    """The shipped model. It has no torch module any more: the torch back end runs the same file."""
+    path = runtime.find(runtime.DEFAULT)
+    opened = open_model(path, "cpu")
+    _, by_torch = torch_backend.load(path.read_bytes(), opened.spec.input_shape, "cpu")
+    size = path.stat().st_size
+    found = {TORCH: (by_torch, 0), ORT: (_session(path, threads), size)}
+    return {**found, OURS: (opened.classify, size)} if threads == 1 else found
+
+
+def _eager(module: torch.nn.Module) -> Answer:
+    module = module.to(memory_format=torch.channels_last)
+
+    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return module(torch.from_numpy(x).contiguous(memory_format=torch.channels_last)).numpy()
+
+    return run
+
+
+def _session(path: Path, threads: int) -> Answer:
+    """Plain ONNX Runtime, as its documentation shows it."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda x: session.run([to_onnx.OUTPUT], {to_onnx.INPUT: x})[0]
+
+
+def _noise(size: int) -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal((64, 3, size, size), dtype=np.float32)
+
+
+@contextlib.contextmanager
+def _busy(count: int) -> Iterator[None]:
+    """Keeps ``count`` cores at the motion lane's work (flow at 128 px) as long as the block lasts."""
+    workers = [multiprocessing.get_context("spawn").Process(target=_flow, daemon=True) for _ in range(count)]
+    for worker in workers:
+        worker.start()
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+
+
+def _flow() -> None:
+    cv2.setNumThreads(1)
+    first, second = np.random.default_rng(0).integers(0, 255, (2, 128, 128), np.uint8)
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    while True:
+        flow.calc(first, second, None)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m benchmarks.models", description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder of data sets with CASME II in it: train on real clips first")
+    parser.add_argument("--out", type=Path, default=Path("models_table.md"))
+    parser.add_argument(
+        "--cache", type=Path, default=Path("runs/benchmark-models"), help="for inputs and trained folds"
+    )
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=tuple(models.MODELS), metavar="NAME")
+    parser.add_argument("--size", type=int, default=112, help="px of the input (ststnet: always 28)")
+    parser.add_argument("--threads", nargs="+", type=int, default=[1])
+    parser.add_argument("--busy", type=int, default=0, help="so many cores do other work meanwhile")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each network, back end and batch")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
