@@ -143,7 +143,7 @@ def test_resuming_a_snapshot_gives_the_same_weights(tmp_path, monkeypatch) -> No
     )
     monkeypatch.setattr(fit, "SNAPSHOT_SECONDS", 0.0)
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def train(snapshot: Path | None, stop_after: int = 99) -> dict[str, torch.Tensor]:
@@ -155,13 +155,13 @@ def test_resuming_a_snapshot_gives_the_same_weights(tmp_path, monkeypatch) -> No
             nonlocal count
             count += 1
             if count > stop_after:
-                raise Stop
+                raise StopError
 
         fit.fit(model, data, stages, classes=3, seed=7, validation=0.25, snapshot=snapshot, watch=watch)
         return model.state_dict()
 
     whole = train(None)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         train(tmp_path / "s.pt", stop_after=5)
     resumed = train(tmp_path / "s.pt")
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
@@ -251,8 +251,8 @@ def test_wrong_wishes_are_told() -> None:
         fit.fit(model, data, (Stage(1),), classes=3, seed=0, device="tpu")
     with pytest.raises(DataError, match="two classes"):
         fit.fit(model, data.take([0, 3]), (Stage(1),), classes=3, seed=0)
+    broken = Samples(np.full_like(data.x, np.nan), data.y, data.groups)
     with pytest.raises(DataError, match="not finite"):
-        broken = Samples(np.full_like(data.x, np.nan), data.y, data.groups)
         fit.fit(model, broken, (Stage(1),), classes=3, seed=0)
     with pytest.raises(ConfigError, match="class_weights"):
         fit.fit(model, data, (Stage(1, class_weights=(1.0,)),), classes=3, seed=0)

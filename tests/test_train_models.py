@@ -177,7 +177,7 @@ def test_a_model_file_gives_back_the_same_network(tmp_path) -> None:
 
 
 class _Bomb:
-    def __reduce__(self):  # noqa: ANN204 - what a pickle runs when it is opened
+    def __reduce__(self):  # what a pickle runs when it is opened
         return (exec, ("raise SystemExit('code ran')",))
 
 

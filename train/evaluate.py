@@ -8,6 +8,7 @@ the training clips only. The two faults that published code has are here, by nam
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -172,7 +173,7 @@ def _one(
             "test": list(fold.test),
             "logits": logits.tolist(),
             "best": None if best_logits is None else best_logits.tolist(),
-            "curves": [asdict(line) for line in curves],
+            "curves": [_plain(line) for line in curves],
             "seconds": time.perf_counter() - began,
         },
     )
@@ -226,6 +227,13 @@ def _close(out: Path, recipe: Recipe, data: Prepared, folds: Sequence[Fold]) -> 
     store(out / "run.json", stored)
     (out / "carried.pt").unlink(missing_ok=True)
     return Run.from_plain(stored)
+
+
+def _plain(line: fit.Epoch) -> dict[str, Any]:
+    """As JSON has it: it knows no nan."""
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value for key, value in asdict(line).items()
+    }
 
 
 def _digest(state: dict[str, Tensor]) -> float:

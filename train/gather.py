@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from realtime_mer.errors import DataError
+from train import models
 from train.datasets import find_root, find_sheets, read
 from train.datasets.micro import CODINGS
 from train.datasets.sheets import annotations
@@ -64,8 +65,6 @@ def relabelled(clips: list[Clip], dataset: str, folder: Path) -> list[Clip]:
 
 
 def usual_input(how: Input, model: str) -> Input:
-    """The input with what the recipe leaves open filled in from the network's own usual one."""
-    from train.models import MODELS
-
-    entry = MODELS[model]
+    """The input with what the recipe leaves open filled in from the network's own usual one. Raises ConfigError."""
+    entry = models.find(model)
     return dataclasses.replace(how, feature=how.feature or entry.feature, size=how.size or entry.size)

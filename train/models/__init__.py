@@ -95,9 +95,7 @@ def create(
     dropout:   before the last layer; None means as published.
     Raises ConfigError for an unknown name or option, ModelError when weights that were asked for cannot be had.
     """
-    entry = MODELS.get(name)
-    if entry is None:
-        raise ConfigError(f"unknown model {name!r}: choose from {', '.join(MODELS)}")
+    entry = find(name)
     feature, size = feature or entry.feature, size or entry.size
     if feature not in entry.features:
         raise ConfigError(
@@ -118,10 +116,16 @@ def create(
     return model
 
 
+def find(name: str) -> Entry:
+    """The row of the table. Raises ConfigError."""
+    if name not in MODELS:
+        raise ConfigError(f"unknown model {name!r}: choose from {', '.join(MODELS)}")
+    return MODELS[name]
+
+
 def input_shape(name: str, *, feature: str = "", size: int = 0) -> tuple[int, int, int]:
     """Shape of one sample, without the batch axis, as a ModelSpec wants it."""
-    entry = MODELS[name]
-    side = size or entry.size
+    side = size or find(name).size
     del feature  # every feature has three planes
     return 3, side, side
 

@@ -175,7 +175,7 @@ def _notes(run: Run) -> tuple[str, ...]:
     start = run.about["recipe"]["model"]["weights"]
     weights = "random" if start == "none" else start
     return (
-        f"no leak is known in this protocol; ours starts from {weights} weights and CK+48 only, and SAMM's pictures are "
+        f"no leak is known in this protocol; ours starts from {weights} weights and CK+48 only; SAMM's pictures are"
         " the composite's apex crops, cut otherwise than CASME II's",
     )
 

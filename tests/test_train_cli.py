@@ -1,0 +1,164 @@
+"""The commands as a user types them: on small made-up trees, and when something is wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from train import checkpoint, runs
+from train.cli import main
+
+RECIPE = """
+name = "tiny"
+seed = 1
+[data]
+name = "megc2019-maps"
+[input]
+size = 28
+[model]
+name = "ststnet"
+[[stage]]
+epochs = 2
+batch = 8
+rate = 0.01
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A made-up MEGC2019 tree: 3 subjects of 6 clips, random maps, in the published layout."""
+    random = np.random.default_rng(0)
+    root = tmp_path / "data" / "megc2019"
+    (root / "STSNet_whole_norm_u_v_os").mkdir(parents=True)
+    with (root / "combined_3_class2_for_optical_flow.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["dataset", "sub", "filename_o", "label", "apex", "imagename", "sub_filename"])
+        for s in range(1, 4):
+            for k in range(6):
+                name = f"sub{s:02d}_EP{k:02d}"
+                writer.writerow(["casme2", f"sub{s:02d}", f"EP{k:02d}", k % 3, "", f"{name}.jpg", ""])
+                image = random.integers(0, 255, (28, 28, 3), np.uint8)
+                cv2.imwrite(str(root / "STSNet_whole_norm_u_v_os" / f"{name}.png"), image)
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    return tmp_path
+
+
+def call(tree: Path, *words: str) -> int:
+    return main([*words, "--data", str(tree / "data"), "--out", str(tree / "runs"), "--quiet"])
+
+
+def test_evaluate_prints_scores_beside_the_trivial_ones_and_report_makes_a_page(tree, capsys) -> None:
+    assert call(tree, "evaluate", str(tree / "tiny.toml"), "--protocol", "loso") == 0
+    printed = capsys.readouterr().out
+    assert "majority" in printed
+    assert "95 % interval" in printed
+    folder = tree / "runs" / "tiny-loso"
+    run = runs.load(folder)
+    assert len(run.truth) == 18
+    assert len(set(run.folds)) == 3
+    assert main(["report", str(folder)]) == 0
+    page = (folder / "report.html").read_text()
+    assert page.count("<svg") == 3
+    assert "confusion matrix" in page
+    assert all(f"<td>{label}</td>" in page for label in run.labels)
+    assert "src=" not in page  # nothing is loaded from elsewhere
+    assert "<link" not in page
+
+
+def test_finished_folds_are_not_trained_again(tree, capsys) -> None:
+    call(tree, "evaluate", str(tree / "tiny.toml"))
+    first = capsys.readouterr().out
+    stamps = [p.stat().st_mtime_ns for p in sorted((tree / "runs" / "tiny-loso" / "folds").iterdir())]
+    call(tree, "evaluate", str(tree / "tiny.toml"))
+    assert capsys.readouterr().out == first
+    assert stamps == [p.stat().st_mtime_ns for p in sorted((tree / "runs" / "tiny-loso" / "folds").iterdir())]
+
+
+def test_fit_writes_a_model_file_that_opens(tree) -> None:
+    assert call(tree, "fit", str(tree / "tiny.toml")) == 0
+    model, spec = checkpoint.load(tree / "runs" / "tiny" / "model.pt")
+    assert spec.labels == ("negative", "positive", "surprise")
+    assert spec.feature == "maps-uvs/1"
+    assert not model.training
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "says"),
+    [
+        (("epochs = 2", "epochz = 2"), 2, "did you mean 'epochs'"),
+        (('name = "ststnet"', 'name = "stsnet"'), 2, "unknown model"),
+        (("epochs = 2", 'epochs = "two"'), 2, "must be of type int"),
+        (("epochs = 2", "epochs = 0"), 2, "above 0"),
+        (("rate = 0.01", "rate = 0.01\npatience = 2"), 2, "needs validation"),
+        (("[data]", "[data"), 2, "cannot be read"),
+        (('name = "megc2019-maps"', 'name = "casme2"'), 7, "is not in"),
+        (('name = "megc2019-maps"', 'name = "casme9"'), 7, "unknown data set"),
+    ],
+)
+def test_a_wrong_recipe_is_one_clear_line(tree, capsys, change, code, says) -> None:
+    (tree / "tiny.toml").write_text(RECIPE.replace(*change))
+    assert call(tree, "evaluate", str(tree / "tiny.toml")) == code
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert says in error
+    assert "\n" not in error
+
+
+def test_wrong_places_are_one_clear_line(tree, capsys) -> None:
+    recipe = str(tree / "tiny.toml")
+    assert call(tree, "evaluate", str(tree / "none.toml")) == 2
+    assert main(["evaluate", recipe, "--data", str(tree / "nowhere"), "--out", str(tree / "runs")]) == 7
+    assert main(["report", str(tree / "nowhere")]) == 7
+    assert main(["report", str(tree)]) == 7
+    assert main(["dance"]) == 2
+    assert call(tree, "evaluate", recipe, "--device", "cuda:9") == 5
+    assert capsys.readouterr().err.count("\n") == 6
+    assert main([]) == 0
+
+
+def test_a_missing_column_and_a_corrupt_picture_are_named(tree, capsys) -> None:
+    recipe = str(tree / "tiny.toml")
+    root = tree / "data" / "megc2019"
+    bad = root / "STSNet_whole_norm_u_v_os" / "sub02_EP03.png"
+    bad.write_bytes(b"not a picture")
+    assert call(tree, "evaluate", recipe) == 7
+    assert bad.name in capsys.readouterr().err
+    sheet = root / "combined_3_class2_for_optical_flow.csv"
+    sheet.write_text(sheet.read_text().replace("label", "lable", 1))
+    assert call(tree, "evaluate", recipe) == 7
+    assert "label" in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_what_is_done_and_says_so(tree, capsys, monkeypatch) -> None:
+    from train import fit
+
+    real, count = fit.predict, 0
+
+    def interrupted(*args):
+        nonlocal count
+        count += 1
+        if count == 2:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(fit, "predict", interrupted)
+    assert call(tree, "evaluate", str(tree / "tiny.toml")) == 130
+    assert "finished folds are kept" in capsys.readouterr().err
+    assert [p.name for p in (tree / "runs" / "tiny-loso" / "folds").glob("*.json")] == ["000.json"]
+    monkeypatch.setattr(fit, "predict", real)
+    assert call(tree, "evaluate", str(tree / "tiny.toml")) == 0
+
+
+def test_a_run_is_plain_json(tree) -> None:
+    call(tree, "evaluate", str(tree / "tiny.toml"))
+    text = (tree / "runs" / "tiny-loso" / "run.json").read_text()
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    json.loads(text, parse_constant=refuse)
