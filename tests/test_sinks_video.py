@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -20,6 +21,7 @@ from realtime_mer.errors import OutputError
 from realtime_mer.records import FaceSignal, Frame, Image, Observation
 from realtime_mer.sinks.clips import EventClips, FrameRing, Stills
 from realtime_mer.sinks.video import TICKS, AnnotatedVideo, VideoFile
+from realtime_mer.sources import open_source
 
 
 def times_of(path: Path) -> list[float]:
@@ -42,6 +44,17 @@ def test_variable_times_are_kept(tmp_path: Path, suffix: str) -> None:
             sink.write(observation, frame(index, float(time), (97, 75)))
     # Matroska's clock has whole milliseconds
     assert times_of(path) == pytest.approx(list(times - times[0]), abs=1e-3 if suffix == ".mkv" else 1.1 / TICKS)
+
+
+def test_a_frame_can_be_drawn_while_it_is_looked_at(tmp_path: Path) -> None:
+    """The detector's thread and the sinks convert one frame at once: with PyAV's shared converter the process died."""
+    file = VideoFile(tmp_path / "x.mp4", 100.0)
+    write_all(file, np.random.default_rng(0).integers(0, 255, (60, 240, 320, 3), np.uint8))
+    file.close()
+    with open_source(str(tmp_path / "x.mp4")) as source, ThreadPoolExecutor(2) as threads:
+        for one in source:
+            first, second = threads.map(lambda f: f.image, (one, one))
+            assert np.array_equal(first, second)
 
 
 def test_pictures_of_other_sizes_and_falling_times(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import av
 import av.error
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from realtime_mer.errors import SourceError
 from realtime_mer.records import Gray, Image, SourceInfo
@@ -47,7 +48,8 @@ def to_shot(frame: av.VideoFrame, time: float | None) -> Shot:
 
 
 def _bgr(frame: av.VideoFrame, turn: int | None) -> Image:
-    image: Image = frame.to_ndarray(format="bgr24")
+    # A converter of its own: the frame's is shared, and two threads (detection, drawing) that convert one frame crash.
+    image = np.asarray(VideoReformatter().reformat(frame, format="bgr24").to_ndarray(), np.uint8)
     return image if turn is None else np.asarray(cv2.rotate(image, turn), np.uint8)
 
 
