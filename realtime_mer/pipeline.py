@@ -109,15 +109,20 @@ class Pipeline:
 
     def run(self, source: FrameSource) -> Iterator[Observation]:
         """One observation per frame of ``source``, and a last one when movements were still open at its end."""
-        if source.info.live != self.live:
+        for _, observation in self.watch(source):
+            yield observation
+
+    def watch(self, source: FrameSource) -> Iterator[tuple[Frame | None, Observation]]:
+        """As ``run``, with the frames, for whoever draws them; the last observation may come without one."""
+        if source.info.live != self.live or self._times:
             self.live = source.info.live
             self.reset()
         last: Frame | None = None
         for frame in source:
             last = frame
-            yield self.push(frame)
+            yield frame, self.push(frame)
         if last is not None and (events := self.finish()):
-            yield Observation(last.index, last.time, (), events, self._rate(), 0, ())
+            yield None, Observation(last.index, last.time, (), events, self._rate(), 0, ())
 
     def push(self, frame: Frame) -> Observation:
         """Takes the next frame; its time must be later than the last one's. No face is an observation without faces."""

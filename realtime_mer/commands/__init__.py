@@ -1,0 +1,2 @@
+"""The subcommands of ``realtime-mer``, one module each: ``add`` declares it, ``run`` does it and returns the exit
+code."""

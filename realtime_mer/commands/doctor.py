@@ -1,0 +1,109 @@
+"""``realtime-mer doctor``: what is installed, what works, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from realtime_mer.commands.options import Commands
+from realtime_mer.errors import MerError
+
+NEEDED: Final = ("numpy", "opencv-python", "mediapipe", "onnxruntime", "av")
+OPTIONAL: Final = {
+    "gradio": "the browser front end: pip install 'realtime-mer[app]'",
+    "scikit-image": "the demo clip: pip install 'realtime-mer[demo]'",
+    "torch": "training: pip install 'realtime-mer[train]'",
+    "onnx": "export: pip install 'realtime-mer[export]'",
+    "torch-tensorrt": "TensorRT: see docs/gpu.md",
+    "tensorrt": "TensorRT: see docs/gpu.md",
+    "onnxruntime-gpu": "ONNX Runtime on an NVIDIA GPU: see docs/gpu.md",
+    "pylsl": "Lab Streaming Layer markers: pip install pylsl",
+}
+RIVALS: Final = ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+
+
+def add(commands: Commands) -> None:
+    """Declares the command."""
+    parser = commands.add_parser("doctor", help="versions, devices, the provider in use, what is missing")
+    parser.set_defaults(run=run)
+
+
+def run(_arguments: argparse.Namespace) -> int:
+    """Prints one line per finding; exit code 1 when something needed does not work."""
+    print(f"realtime-mer {_version('realtime-mer')}, Python {platform.python_version()}, {platform.platform()}")
+    working = True
+    for name in NEEDED:
+        found = _version(name)
+        if name == "opencv-python" and found is None:
+            found = next((f"{_version(rival)} ({rival})" for rival in RIVALS if _version(rival)), None)
+        working &= found is not None
+        print(_line(found is not None, name, found or "missing: pip install realtime-mer"))
+    for what, check in (("OpenCV", _opencv), ("face model", _face_model), ("recogniser", _recogniser)):
+        working &= _checked(what, check)
+    _checked("GPU", _gpu)
+    _checked("cameras", _cameras)
+    for name, use in OPTIONAL.items():
+        print(_line(None if _version(name) is None else True, name, _version(name) or f"not installed ({use})"))
+    return 0 if working else 1
+
+
+def _checked(what: str, check: Callable[[], str]) -> bool:
+    try:
+        print(_line(True, what, check()))
+    except (MerError, ImportError, OSError) as error:
+        print(_line(False, what, str(error)))
+        return False
+    return True
+
+
+def _line(good: bool | None, what: str, text: str) -> str:
+    mark = {True: "ok", False: "!!", None: "--"}[good]
+    return f"{mark}  {what:16} {text}"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _opencv() -> str:
+    try:
+        import cv2
+    except ImportError as error:
+        hint = "on Debian or Ubuntu: apt-get install libgl1 libglib2.0-0" if sys.platform == "linux" else ""
+        raise ImportError(f"cannot be imported ({error}); {hint}") from None
+    installed = [name for name in ("opencv-python", *RIVALS) if _version(name)]
+    if len(installed) > 1:
+        raise ImportError(f"installed {len(installed)} times ({', '.join(installed)}): uninstall all but one")
+    return f"{cv2.__version__}, {cv2.getNumThreads()} threads"
+
+
+def _face_model() -> str:
+    from realtime_mer.assets import face_model
+
+    return str(face_model())
+
+
+def _recogniser() -> str:
+    from realtime_mer.models import load
+
+    recogniser = load()
+    return f"{recogniser.spec.id} on {recogniser.provider} ({recogniser.why})"
+
+
+def _gpu() -> str:
+    from realtime_mer.models.device import gpu
+
+    return gpu() or "none found"
+
+
+def _cameras() -> str:
+    found = sorted(str(path) for path in Path("/dev").glob("video*"))
+    return ", ".join(found) or "none found (none under /dev)"

@@ -1,0 +1,164 @@
+"""``realtime-mer live``: a camera or a stream; events on standard output as JSON Lines while it runs."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from realtime_mer.build import build
+from realtime_mer.commands.analyze import LOG, describe
+from realtime_mer.commands.options import Commands, add_camera, add_settings, camera, settings
+from realtime_mer.errors import ConfigError, OutputError
+from realtime_mer.pipeline import Pipeline
+from realtime_mer.records import Frame, Observation
+from realtime_mer.sinks import Sink
+from realtime_mer.sinks.csv import SignalsCsv
+from realtime_mer.sinks.jsonl import JsonLines, header
+from realtime_mer.sinks.lines import LineStream
+from realtime_mer.sinks.video import AnnotatedVideo
+from realtime_mer.sources import Source, open_source
+
+STATUS: Final = 5.0  # s between two status lines
+WINDOW_RATE: Final = 25.0  # pictures/s in the window
+RECORD_RATE: Final = 30.0  # pictures/s in the annotated recording: the camera's frames come first
+
+
+def add(commands: Commands) -> None:
+    """Declares the command."""
+    parser = commands.add_parser("live", help="camera or stream: events as JSON Lines while it runs")
+    parser.add_argument("source", metavar="SOURCE", help="0, /dev/video0, rtsp://..., http://... (MJPEG)")
+    parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="stop after this long")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="also write events.jsonl and signals.csv here")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="annotated recording (.mp4 or .mkv)")
+    parser.add_argument("--window", action="store_true", help="show the annotated picture; q or Esc stops")
+    parser.add_argument("--quiet", action="store_true", help="no status on standard error")
+    add_camera(parser)
+    add_settings(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs until the time is over, the source ends, or Ctrl-C."""
+    config = settings(arguments)
+    if arguments.seconds is not None and arguments.seconds <= 0:
+        raise ConfigError("--for takes a positive number of seconds")
+    with ExitStack() as stack:
+        pipeline = stack.enter_context(build(config, live=True))
+        source = stack.enter_context(open_source(arguments.source, **camera(arguments)))
+        sinks = [stack.enter_context(sink) for sink in _sinks(source, pipeline, arguments)]
+        session = _Session(source, pipeline, sinks, arguments)
+        with _stop_signals(source):
+            if arguments.window:
+                _show(session)
+            else:
+                session.watch()
+        print(f"{arguments.source}: {describe(source.stats())}", file=sys.stderr)
+        if session.error is not None:
+            raise session.error
+    return 0
+
+
+class _Session:
+    """One run over a source; may be watched from a thread of its own."""
+
+    def __init__(self, source: Source, pipeline: Pipeline, sinks: list[Sink], arguments: argparse.Namespace) -> None:
+        self.source, self.pipeline, self._sinks = source, pipeline, sinks
+        self._seconds, self._quiet = arguments.seconds, arguments.quiet
+        self.latest: tuple[Observation, Frame] | None = None
+        self.error: Exception | None = None
+
+    def watch(self) -> None:
+        status, first = time.monotonic(), None
+        for frame, observation in self.pipeline.watch(self.source):
+            for sink in self._sinks:
+                sink.write(observation, frame)
+            if frame is None:
+                continue
+            self.latest = observation, frame
+            first = frame.time if first is None else first
+            if self._seconds is not None and frame.time - first >= self._seconds:
+                self.source.close()
+            if not self._quiet and time.monotonic() - status >= STATUS:
+                status = time.monotonic()
+                self._status(observation)
+
+    def watch_safely(self) -> None:
+        """``watch`` in a thread: an error is kept for the caller."""
+        try:
+            self.watch()
+        except Exception as error:
+            self.error = error
+
+    def _status(self, observation: Observation) -> None:
+        faces = ", ".join(f"face {s.face.track}: {s.note or 'watching'}" for s in observation.faces) or "no face"
+        line = f"{observation.fps:.1f} frames/s; {describe(self.source.stats())}; {faces}"
+        print("; ".join((line, *observation.notes)), file=sys.stderr)
+
+
+def _sinks(source: Source, pipeline: Pipeline, arguments: argparse.Namespace) -> list[Sink]:
+    model, provider = (r.spec.id, r.provider) if (r := pipeline.recogniser) else ("", "")
+    head = header(source.info, asdict(pipeline.config), model, provider)
+    sinks: list[Sink] = [JsonLines(LineStream(sys.stdout), head, provisional=True, stats=source.stats)]
+    if arguments.out is not None:
+        try:
+            arguments.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make the folder {arguments.out}: {error.strerror}") from None
+        sinks += [JsonLines(arguments.out / LOG, head, stats=source.stats), SignalsCsv(arguments.out / "signals.csv")]
+    if arguments.record is not None:
+        sinks.append(AnnotatedVideo(arguments.record, source.info.rate or RECORD_RATE, max_rate=RECORD_RATE))
+    return sinks
+
+
+class _stop_signals:  # noqa: N801  (used like a function)
+    """Within it, Ctrl-C and SIGTERM close the source, so that everything ends in order; a second Ctrl-C ends at
+    once."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __enter__(self) -> None:
+        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, self._before[number])
+        # the handler must not wait for the capture thread
+        threading.Thread(target=self._source.close, name="stop", daemon=True).start()
+
+
+def _show(session: _Session) -> None:
+    """Watches in a thread and shows the latest picture in this one, as window systems demand."""
+    import cv2
+
+    from realtime_mer.draw import Overlay
+
+    overlay, shown = Overlay(), -1
+    watcher = threading.Thread(target=session.watch_safely, name="watch")
+    watcher.start()
+    try:
+        while watcher.is_alive():
+            if session.latest is not None and session.latest[0].index != shown:
+                observation, frame = session.latest
+                shown = observation.index
+                overlay.see(observation)
+                cv2.imshow("realtime-mer", overlay.draw(frame.image, observation))
+            if cv2.waitKey(int(1000 / WINDOW_RATE)) & 0xFF in (ord("q"), 27):
+                break
+    except cv2.error as error:
+        raise OutputError(f"no window can be opened here ({error.err}): leave --window out, or use --record") from None
+    finally:
+        session.source.close()
+        watcher.join()
+        cv2.destroyAllWindows()

@@ -1,0 +1,44 @@
+"""Options that several commands share, and what is made of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from realtime_mer.config import Config, load, merge
+
+Commands = Any  # argparse's subparsers object has no public type
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """--config, --set, --model, --device."""
+    parser.add_argument("--config", metavar="FILE", help="settings as TOML (see `realtime-mer config`)")
+    parser.add_argument("--set", metavar="SECTION.KEY=VALUE", action="append", default=[], help="one setting")
+    parser.add_argument("--model", help="recogniser: a name, an .onnx file, or none (see `realtime-mer models`)")
+    parser.add_argument("--device", help="auto, cpu, cuda or tensorrt")
+
+
+def settings(arguments: argparse.Namespace) -> Config:
+    """The settings that the options of ``add_settings`` ask for. Raises ConfigError."""
+    config = load(arguments.config, arguments.set)
+    chosen = {key: value for key in ("model", "device") if (value := getattr(arguments, key)) is not None}
+    return merge(config, {"classify": chosen}) if chosen else config
+
+
+def add_camera(parser: argparse.ArgumentParser) -> None:
+    """--width, --height, --fps, asked of a camera, and --rate of a folder of images."""
+    parser.add_argument("--width", type=int, help="asked of a camera, px")
+    parser.add_argument("--height", type=int, help="asked of a camera, px")
+    parser.add_argument("--fps", type=float, help="asked of a camera, frames/s")
+    parser.add_argument("--rate", type=float, help="frames/s of a folder of images")
+
+
+def camera(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of ``add_camera`` as arguments of ``open_source``."""
+    return {key: getattr(arguments, key) for key in ("width", "height", "fps", "rate")}
+
+
+def print_json(value: Any) -> None:
+    """``value`` on standard output as indented JSON."""
+    print(json.dumps(value, indent=2))

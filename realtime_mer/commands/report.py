@@ -1,0 +1,27 @@
+"""``realtime-mer report``: the HTML report of a recording that was analysed, made anew."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from realtime_mer.commands.options import Commands
+
+
+def add(commands: Commands) -> None:
+    """Declares the command."""
+    parser = commands.add_parser("report", help="a self-contained HTML report from events.jsonl")
+    parser.add_argument("log", type=Path, metavar="EVENTS.JSONL", help="signals.csv beside it is used when there")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: report.html beside the log")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes the report; without pictures, which are not kept in the log."""
+    from realtime_mer.report import write_report
+
+    signals = arguments.log.with_name("signals.csv")
+    out = arguments.out or arguments.log.with_name("report.html")
+    write_report(arguments.log, signals if signals.is_file() else None, out)
+    print(out)
+    return 0

@@ -1,0 +1,21 @@
+"""``realtime-mer setup``: obtains the face model, once, and checks it."""
+
+from __future__ import annotations
+
+import argparse
+
+from realtime_mer.commands.options import Commands
+
+
+def add(commands: Commands) -> None:
+    """Declares the command."""
+    parser = commands.add_parser("setup", help="obtain the face model (3.8 MB), once")
+    parser.set_defaults(run=run)
+
+
+def run(_arguments: argparse.Namespace) -> int:
+    """Fetches what is missing."""
+    from realtime_mer.assets import fetch_face_model
+
+    print(f"face model: {fetch_face_model()}")
+    return 0
