@@ -47,12 +47,13 @@ class Rest:
         while self._recent[0][0] < time - SMOOTHING:
             self._recent.popleft()
         smooth = displacement if len(self._recent) == 1 else np.mean([d for _, d in self._recent], axis=0)
+        centre = (self._recent[0][0] + time) / 2
         if self.position is None:
             self.position = smooth.copy()
         self._lagged.append((time, smooth))
         while len(self._lagged) > 1 and self._lagged[1][0] <= time - LAG:
             self._lagged.popleft()
-        return smooth, self._lagged[0][1]
+        return centre, smooth, self._lagged[0][1]
 
     def restart(self) -> None:
         """A movement has ended: where the regions were during it is not what the next one starts from."""

@@ -75,6 +75,7 @@ class Spotter:
         self._rest = Rest(settings.settle, settings.noise, settings.baseline)
         self._history: deque[_Sample] = deque()
         self._began: float | None = None
+        self._latest: float | None = None
         self._open: _Open | None = None
         self._above_since: float | None = None
         self._strongest = 0.0
@@ -84,13 +85,15 @@ class Spotter:
     @property
     def settled(self) -> bool:
         """The resting face is known: movements are reported from now on."""
-        return self._began is not None and self._history[-1].time - self._began >= self._config.settle
+        return (
+            self._began is not None and self._latest is not None and self._latest - self._began >= self._config.settle
+        )
 
     @property
     def quiet(self) -> bool:
         """Nothing is moving and the eyes are open: the moment to take a new anchor."""
         moving = self._open is not None or self._above_since is not None
-        return not moving and self._history[-1].time - self._eyes_shut > EYE_RECOVERY
+        return not moving and self._latest is not None and self._latest - self._eyes_shut > EYE_RECOVERY
 
     def push(self, time: float, displacement: Floats, eyes: float, head: float) -> tuple[Motion, list[Movement]]:
         """One frame's measurement. Times must increase.
@@ -99,13 +102,14 @@ class Spotter:
         Returns the signals and the movements reported at this frame (provisional or final).
         """
         settings, rest = self._config, self._rest
-        step = time - self._history[-1].time if self._history else 0.0
+        step = 0.0 if self._latest is None else time - self._latest
+        self._latest = time
         self._began = time if self._began is None else self._began
         if eyes < 1 - settings.eyes_shut:
             self._eyes_shut = time
         upper = time - self._eyes_shut > EYE_RECOVERY
-        smooth, before = rest.push(time, displacement)
-        self._history.append(_Sample(time, smooth, eyes, head))
+        centre, smooth, before = rest.push(time, displacement)
+        self._history.append(_Sample(centre, smooth, eyes, head))
         while self._history[0].time < time - HISTORY:
             self._history.popleft()
 
@@ -116,7 +120,7 @@ class Spotter:
         found: list[Movement] = []
         if self._open is not None:
             level = rest.activity(smooth - self._open.origin, upper)
-            found = self._moving(self._open, time, smooth, level)
+            found = self._moving(self._open, centre, smooth, level)
         else:
             change = smooth - before
             level = rest.activity(change, upper)
@@ -124,7 +128,7 @@ class Spotter:
                 self._above_since = time if self._above_since is None else self._above_since
                 if time - self._above_since >= settings.hold or step >= settings.hold:
                     self._ids += 1
-                    self._open = _Open(self._ids, time, time, level, change, before)
+                    self._open = _Open(self._ids, centre, centre, level, change, before)
                     self._above_since = None
             else:
                 self._above_since = None

@@ -43,8 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(
         f"of {len(drawn)} micro-expressions drawn into the clip {scores.hits} were found, false: {scores.false_alarms}"
     )
-    if scores.apex_error is not None:
-        print(
-            f"median error of the apex {1000 * scores.apex_error:.0f} ms, of the onset {1000 * (scores.onset_error or 0):.0f} ms"
-        )
+    if scores.apex_error is not None and scores.onset_error is not None:
+        onset = 1000 * scores.onset_error
+        print(f"median error of the apex {1000 * scores.apex_error:.0f} ms, of the onset {onset:.0f} ms")
     return 0

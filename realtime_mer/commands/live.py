@@ -133,7 +133,7 @@ class _stop_signals:  # noqa: N801  (used like a function)
             signal.signal(number, handler)
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, self._before[number])
+        signal.signal(number, self._before[signal.Signals(number)])
         # the handler must not wait for the capture thread
         threading.Thread(target=self._source.close, name="stop", daemon=True).start()
 
