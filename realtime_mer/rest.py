@@ -40,9 +40,11 @@ class Rest:
         self.position: Floats | None = None  # (R, 2) px, followed slowly
         self.level, self.level_noise = 1.0, 0.5  # of the activity while nothing happens
 
-    def push(self, time: float, displacement: Floats) -> tuple[Floats, Floats]:
-        """One measurement, float32 (R, 2) px. Returns it averaged over SMOOTHING, and where the regions were LAG
-        ago."""
+    def push(self, time: float, displacement: Floats) -> tuple[float, Floats, Floats]:
+        """One measurement, float32 (R, 2) px.
+
+        Returns it averaged over SMOOTHING, after the middle of the averaged times, and where the regions were LAG ago.
+        """
         self._recent.append((time, displacement))
         while self._recent[0][0] < time - SMOOTHING:
             self._recent.popleft()
