@@ -82,13 +82,16 @@ def build(
     found: list[NDArray[Any]] = []
     kept: list[int] = []
     skipped: list[str] = []
-    for i, clip in enumerate(tqdm(clips, "inputs", disable=quiet, leave=False)):
-        result = make(clip)
-        if isinstance(result, str):
-            skipped.append(f"{clip.key}: {result}")
-        else:
-            found.append(result)
-            kept.append(i)
+    try:
+        for i, clip in enumerate(tqdm(clips, "inputs", disable=quiet, leave=False)):
+            result = make(clip)
+            if isinstance(result, str):
+                skipped.append(f"{clip.key}: {result}")
+            else:
+                found.append(result)
+                kept.append(i)
+    finally:
+        make.close()
     x = np.stack(found) if found else np.zeros((0, 3, how.size, how.size), np.uint8)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +106,11 @@ class _Maker:
 
     def __init__(self, how: Input) -> None:
         self._how = how
-        self._detector: Any = None
+        self._detector: FaceDetector | None = None
+
+    def close(self) -> None:
+        if self._detector is not None:
+            self._detector.close()
 
     def __call__(self, clip: Clip) -> NDArray[Any] | str:
         how = self._how
