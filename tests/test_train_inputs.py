@@ -1,4 +1,4 @@
-"""From clips to inputs: crops, sizes, the choice of frames, the cache, what is left out. The faces are made-up points."""
+"""From clips to inputs: crops, sizes, the choice of frames, the cache, what is left out. Faces are made-up points."""
 
 from __future__ import annotations
 
