@@ -29,8 +29,8 @@ from train.recipe import Data, Input, Stage
 from train.records import THREE
 
 FOLDS = 5
-EPOCHS = 15
-STAGES = (Stage(epochs=EPOCHS, rate=1e-3, weight_decay=1e-4, every=6, factor=0.3, augment=("flip-motion",)),)
+EPOCHS = 10
+STAGES = (Stage(epochs=EPOCHS, rate=1e-3, weight_decay=1e-4, every=4, factor=0.3, augment=("flip-motion",)),)
 Answer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 

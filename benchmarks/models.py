@@ -25,6 +25,7 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import folds, tables
 from benchmarks.folds import Answer, Trained
@@ -65,11 +66,13 @@ def _measure(options: argparse.Namespace) -> Iterator[str]:
     yield tables.machine(options.busy, bool(options.data))
     changes: dict[str, folds.Change] = {}
     skipped: dict[str, str] = {}
+    work_of: dict[str, tables.Work] = {}
     for threads in options.threads:
         torch.set_num_threads(threads)
         rows: list[tables.Row] = []
         for name in options.networks:
             trained = _trained(name, options)
+            work_of[name] = _work(trained[0])
             with tempfile.TemporaryDirectory() as work:
                 answers = [back_ends(fold, Path(work, str(i)), threads, skipped) for i, fold in enumerate(trained)]
                 with _busy(options.busy):
@@ -80,6 +83,7 @@ def _measure(options: argparse.Namespace) -> Iterator[str]:
         with _busy(options.busy):
             rows += time_all("default (shipped)", _default(threads), _noise(128), options.seconds)
         yield tables.speed(rows, threads, TORCH)
+        yield tables.roofline(rows, work_of)
     if changes:
         yield tables.changes(changes, TORCH)
     yield tables.not_run(skipped)
@@ -169,6 +173,15 @@ def _trained(name: str, options: argparse.Namespace) -> list[Trained]:
     spec = ModelSpec(name, "random", THREE, "flow-uvs/1", (3, size, size))
     x = _noise(size)
     return [Trained(module, spec, x, x, np.zeros(len(x), np.int64), ())]
+
+
+def _work(fold: Trained) -> tables.Work:
+    """Operations of one sample as torch counts them (convolutions and matrix products), and the bytes it needs."""
+    x = torch.zeros(1, *fold.spec.input_shape)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        fold.module(x)
+    weights = 4.0 * sum(p.numel() for p in fold.module.parameters())
+    return tables.Work(counter.get_total_flops(), weights, 4.0 * (x.numel() + len(fold.spec.labels)))
 
 
 def _default(threads: int) -> dict[str, tuple[Answer, int]]:

@@ -29,6 +29,22 @@ class Row:
     agreement: float
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one sample costs at the least: floating-point operations, bytes of all weights, bytes of input and output
+    (float32, as the back ends take and give them)."""
+
+    operations: float
+    weights: float
+    sample: float
+
+
+# H200 SXM, dense, from its data sheet: operations/s of the unit that each back end may use.
+PEAKS = {"torch CUDA graph": 67e12, "TensorRT FP32": 67e12, "TensorRT FP16": 989e12, "TensorRT INT8": 1979e12}
+BANDWIDTH = 4.8e12  # bytes/s of its memory
+LINK = 64e9  # bytes/s of PCIe 5 x16: samples come from the host
+
+
 def machine(busy: int, real: bool) -> str:
     """Where and with what this was measured."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime", "onnx", "numpy"))
@@ -57,6 +73,29 @@ def speed(rows: Sequence[Row], threads: int, reference: str) -> str:
             f"| {r.difference:.1e} | {r.agreement:.1%} |"
         )
     return "\n".join([*lines, ""])
+
+
+def roofline(rows: Sequence[Row], work: dict[str, Work]) -> str:
+    """Samples/s at the best batch against the least time that an H200 could need; empty without GPU rows."""
+    best: dict[tuple[str, str], Row] = {}
+    for r in rows:
+        if r.back_end in PEAKS and r.network in work:
+            other = best.setdefault((r.network, r.back_end), r)
+            if r.batch / r.p50 > other.batch / other.p50:
+                best[r.network, r.back_end] = r
+    lines = []
+    for (network, back_end), r in best.items():
+        need = work[network]
+        compute = PEAKS[back_end] / need.operations
+        memory = BANDWIDTH / (need.weights / r.batch + need.sample)
+        link = LINK / need.sample
+        bound, by = min((compute, "arithmetic"), (memory, "memory"), (link, "copy to the GPU"))
+        rate = 1e3 * r.batch / r.p50
+        lines.append(f"| {network} | {back_end} | {r.batch} | {rate:.0f} | {bound:.0f} ({by}) | {rate / bound:.1%} |")
+    head = (
+        "| Network | Back end | Best batch | samples/s | Roofline bound, samples/s | Share |\n|---|---|---|---|---|---|"
+    )
+    return "\n".join(["### Against the roofline of an H200\n", head, *lines, ""]) if lines else ""
 
 
 def changes(found: dict[str, Change], reference: str) -> str:
