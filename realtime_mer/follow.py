@@ -7,7 +7,8 @@ while anything is measured.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -68,10 +69,11 @@ class Follower:
         picture = warp(gray, self.transform)
         reading = self._meter.measure(picture)
         aligned = AlignedFace(self.face.track, time, picture, self.transform)
-        lost = reading.fit < FIT_LOST or not self._plausible(reading.head)
+        moved = apply(reading.head, PROBES) - PROBES
+        lost = reading.fit < FIT_LOST or not np.abs(moved).max() < SIZE / 4
         if not lost:
             self._last = self._carry + reading.displacement
-            self._follow(reading.head, time)
+            self._follow(reading.head, moved, time)
         self._fit = reading.fit
         self._time = time
         head = float(np.hypot(*self._velocity.T).max())
@@ -87,12 +89,13 @@ class Follower:
     def carried(self) -> Face:
         """The face as last detected, its landmarks and box carried to the latest frame."""
         points = self._carried()
-        low, high = points.min(axis=0), points.max(axis=0)
-        box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-        return replace(self.face, box=box, points=points.astype(np.float32))
+        (x0, y0), (x1, y1) = points.T.min(axis=1).tolist(), points.T.max(axis=1).tolist()
+        was = self.face
+        return Face(was.track, (x0, y0, x1, y1), points.astype(np.float32, order="C"), was.score, was.pose)
 
     def _carried(self) -> NDArray[np.float64]:
-        return apply(cv2.invertAffineTransform(self.transform), self._points)
+        inverse = cv2.invertAffineTransform(self.transform)
+        return (inverse[:, :2] @ self._points.T + inverse[:, 2:]).T  # the long side contiguous: half the time
 
     def agrees(self, detected: Face, transform: Transform) -> bool:
         """Whether a detection made when ``transform`` was in use puts the face where registration did.
@@ -114,17 +117,16 @@ class Follower:
         self._anchored = time
         self._fit = 1.0
 
-    def _plausible(self, head: Transform) -> bool:
-        return bool(np.abs(apply(head, PROBES) - PROBES).max() < SIZE / 4)
-
-    def _follow(self, head: Transform, time: float) -> None:
+    def _follow(self, head: Transform, moved: NDArray[np.float64], time: float) -> None:
         step = max(time - self._time, 1e-4)
-        keep = float(np.exp(-step / HEAD_MEMORY))
-        self._velocity = keep * self._velocity + (1 - keep) * (apply(head, PROBES) - PROBES) / step
+        keep = math.exp(-step / HEAD_MEMORY)
+        self._velocity = keep * self._velocity + ((1 - keep) / step) * moved
         self.transform = _compose(cv2.invertAffineTransform(head), self.transform)
-        self._meter.follow(head)
+        self._meter.follow()
 
 
 def _compose(outer: Transform, inner: Transform) -> Transform:
     """outer after inner, both float64 (2, 3)."""
-    return np.hstack([outer[:, :2] @ inner[:, :2], (outer[:, :2] @ inner[:, 2] + outer[:, 2])[:, None]])
+    both = outer[:, :2] @ inner
+    both[:, 2] += outer[:, 2]
+    return both
