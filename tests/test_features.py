@@ -1,0 +1,144 @@
+"""The onset-to-apex feature on made-up textures whose motion is known."""
+
+import cv2
+import numpy as np
+import pytest
+
+from realtime_mer.features import FEATURES, OVAL, flow_uvs, robust_fit
+from realtime_mer.regions import SIZE
+
+CX, CY, A, B = OVAL
+GRID = np.arange(SIZE, dtype=np.float32)
+INSIDE = np.hypot((GRID[None, :] - CX) / A, (GRID[:, None] - CY) / B) < 0.85
+SPOT = (82.0, 88.0)  # where a lip corner lies
+
+
+def texture(seed=0):
+    """Skin-like grey: noise of several sizes."""
+    random = np.random.default_rng(seed)
+    layers = [cv2.GaussianBlur(random.normal(size=(SIZE, SIZE)), (0, 0), s) * s for s in (1.5, 3, 6)]
+    picture = sum(layers)
+    return (128 + 35 * picture / picture.std()).clip(0, 255).astype(np.uint8)
+
+
+def moved(picture, dx, dy):
+    """``picture`` with the skin at (x, y) shifted by (dx, dy), arrays or numbers, px (good for small smooth shifts)."""
+    x, y = np.meshgrid(GRID, GRID)
+    return cv2.remap(picture, (x - dx).astype(np.float32), (y - dy).astype(np.float32), cv2.INTER_CUBIC, borderMode=1)
+
+
+def bump(height, at=SPOT, width=8.0):
+    x, y = np.meshgrid(GRID, GRID)
+    return height * np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / (2 * width**2))
+
+
+def test_a_still_face_has_no_motion():
+    assert np.abs(flow_uvs([texture()], [texture()])).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        [[1, 0, 1.7], [0, 1, -1.2]],
+        [[0.9998, -0.02, 1.5], [0.02, 0.9998, -1.0]],
+        [[1.02, 0, -1.3], [0, 1.02, -1.3]],
+    ],
+    ids=["shift", "roll", "nearer"],
+)
+def test_head_motion_is_removed(matrix):
+    face = texture()
+    there = cv2.warpAffine(face, np.array(matrix, np.float64), (SIZE, SIZE), flags=cv2.INTER_CUBIC, borderMode=1)
+    u, v, _ = flow_uvs([face], [there])
+    assert np.hypot(u, v)[INSIDE].mean() < 0.1
+
+
+def test_a_local_movement_is_found_in_px_and_where_it_is():
+    face = texture()
+    u, v, strain = flow_uvs([face], [moved(face, bump(0.8), bump(-1.5))])
+    x, y = (int(n) for n in SPOT)
+    assert u[y, x] == pytest.approx(0.8, abs=0.4)  # the flow smooths: small spots come out weaker
+    assert v[y, x] == pytest.approx(-1.5, abs=0.4)
+    far = INSIDE & (bump(1.0, width=16) < 0.05)
+    assert np.hypot(u, v)[far].mean() < 0.1
+    assert strain[INSIDE & ~far].mean() > 4 * strain[far].mean()
+
+
+def test_a_local_movement_survives_head_motion():
+    face = texture()
+    still = flow_uvs([face], [moved(face, bump(0.8), bump(-1.5))])
+    swayed = flow_uvs([face], [moved(face, bump(0.8) + 1.3, bump(-1.5) - 0.9)])
+    assert np.abs(still - swayed)[:2, INSIDE].mean() < 0.1
+
+
+def test_brighter_light_is_not_motion():
+    face = texture()
+    brighter = (face.astype(np.float32) * 1.1 + 8).clip(0, 255).astype(np.uint8)
+    u, v, _ = flow_uvs([face], [brighter])
+    assert np.hypot(u, v)[INSIDE].mean() < 0.1
+
+
+def test_a_mirrored_face_moves_as_in_a_mirror():
+    face = texture()
+    apex = moved(face, bump(0.8), bump(-1.5))
+    straight = flow_uvs([face], [apex])
+    mirrored = flow_uvs([np.ascontiguousarray(face[:, ::-1])], [np.ascontiguousarray(apex[:, ::-1])])[:, :, ::-1]
+    difference = np.stack([straight[0] + mirrored[0], straight[1] - mirrored[1]])
+    assert np.abs(difference)[:, INSIDE].mean() < 0.05
+
+
+def test_averaging_frames_lowers_the_noise():
+    random = np.random.default_rng(1)
+    face = texture()
+
+    def shots(count):
+        return [(face + random.normal(0, 6, face.shape)).clip(0, 255).astype(np.uint8) for _ in range(count)]
+
+    def level(count):
+        return np.abs(flow_uvs(shots(count), shots(count))[:2, INSIDE]).mean()
+
+    assert level(5) < 0.75 * level(1)
+
+
+def test_outside_the_face_is_nothing():
+    random = np.random.default_rng(2)
+    pictures = [random.integers(0, 256, (SIZE, SIZE), np.uint8) for _ in range(2)]
+    feature = flow_uvs([pictures[0]], [pictures[1]])
+    assert feature.shape == (3, SIZE, SIZE)
+    assert feature.dtype == np.float32
+    assert np.isfinite(feature).all()
+    assert not feature[:, :, :20].any()
+    assert not feature[:, :10].any()
+
+
+def test_the_same_pictures_give_the_same_numbers():
+    face, apex = texture(), texture(5)
+    assert np.array_equal(flow_uvs([face], [apex]), flow_uvs([face], [apex]))
+
+
+@pytest.mark.parametrize(
+    ("onset", "apex"),
+    [
+        ([], [texture()]),
+        ([texture()], []),
+        ([texture()], [texture()[:64, :64]]),
+        ([texture(), texture()[:64]], [texture()]),
+        ([texture()[:64]], [texture()[:64]]),
+    ],
+    ids=["no onset", "no apex", "two sizes", "two sizes in one", "not square"],
+)
+def test_what_is_not_one_face_is_refused(onset, apex):
+    with pytest.raises(ValueError, match="picture"):
+        flow_uvs(onset, apex)
+
+
+def test_robust_fit_ignores_a_minority():
+    random = np.random.default_rng(3)
+    design = np.column_stack([random.normal(size=(300, 2)), np.ones(300)])
+    truth = np.array([[0.5, -0.2], [0.1, 0.3], [1.0, -2.0]])
+    target = design @ truth + random.normal(0, 0.02, (300, 2))
+    target[:90] += 4
+    assert np.abs(robust_fit(design, target) - truth).max() < 0.05
+
+
+def test_feature_ids_carry_a_version():
+    assert all(name.rpartition("/")[2].isdigit() for name in FEATURES)
