@@ -1,0 +1,48 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both make their own virtual environment first.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test check test-gpu system clean
+
+demo: $(VENV)/.demo
+	$(BIN)/realtime-mer demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -q
+
+# Formatting, lint, types, and the direction of imports.
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# On a machine with an NVIDIA GPU: the contract tests of the GPU back ends, with their figures.
+test-gpu: $(VENV)/.dev
+	$(BIN)/python -m pytest -m gpu -s -ra
+
+# What the tests use of Debian or Ubuntu: a browser, and an RTSP server. Without them those tests are skipped.
+system:
+	apt-get update -qq
+	apt-get install -y --no-install-recommends libgl1 libglib2.0-0 libegl1 libgles2 chromium python3-gi \
+		gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
+		gstreamer1.0-plugins-ugly
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	$(BIN)/realtime-mer setup
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/realtime-mer setup
+	touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info
