@@ -125,8 +125,13 @@ class Meter:
         return 1.0 - _median(error / self._contrast)
 
     def _openness(self, gray: Gray) -> float:
-        pairs = zip(self._eyes, self._eye_template, strict=True)
-        return float(np.mean([np.vdot(_normal(_eye(gray, eye)), kept) for eye, kept in pairs]))
+        """Mean correlation of the eye patches with the anchor's, whose mean is 0 and length 1."""
+        total = 0.0
+        for eye, kept in zip(self._eyes, self._eye_template, strict=True):
+            values = _eye(gray, eye)
+            spread = float(np.vdot(values, values)) - float(values.sum()) ** 2 / values.size
+            total += float(np.vdot(values, kept)) / (math.sqrt(max(spread, 0.0)) + 1e-6)
+        return total / len(self._eyes)
 
 
 def _smooth(gray: Gray) -> Floats:
@@ -137,14 +142,14 @@ def _sample(image: Floats, x: Floats, y: Floats, out: Floats | None = None) -> F
     return cv2.remap(image, x, y, cv2.INTER_LINEAR, out, cv2.BORDER_REPLICATE)
 
 
-def _eye(gray: Gray, centre: tuple[float, float]) -> Gray:
-    return cv2.getRectSubPix(gray, (2 * EYE_HALF[0] + 1, 2 * EYE_HALF[1] + 1), centre)
+def _eye(gray: Gray, centre: tuple[float, float]) -> Floats:
+    size = 2 * EYE_HALF[0] + 1, 2 * EYE_HALF[1] + 1
+    return cv2.getRectSubPix(gray, size, centre, patchType=cv2.CV_32F)
 
 
-def _normal(patch: Gray) -> Floats:
-    values = patch.ravel().astype(np.float32)
-    values -= values.mean()
-    return values / (math.sqrt(np.vdot(values, values)) + 1e-6)
+def _normal(values: Floats) -> Floats:
+    values = values - values.mean()
+    return values / (float(np.linalg.norm(values)) + 1e-6)
 
 
 def _median(values: NDArray[np.floating]) -> float:
