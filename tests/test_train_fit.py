@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -14,10 +15,10 @@ import pytest
 import torch
 
 from realtime_mer.errors import ConfigError, DataError, DeviceError
-from train import augment, evaluate, fit, losses, protocols
+from train import augment, evaluate, fit, losses, pretrain, protocols
 from train.inputs import Prepared
 from train.models import create
-from train.recipe import Recipe, Stage, from_table
+from train.recipe import Pretrain, Recipe, Stage, from_table
 from train.records import Clip
 from train.samples import Samples
 
@@ -258,3 +259,27 @@ def test_wrong_wishes_are_told() -> None:
         fit.fit(model, data, (Stage(1, class_weights=(1.0,)),), classes=3, seed=0)
     with pytest.raises(ConfigError, match="augmentation"):
         fit.fit(model, data, (Stage(1, augment=("fog",)),), classes=3, seed=0)
+
+
+def test_macro_weights_are_made_once_and_start_every_fold(tmp_path) -> None:
+    plan = recipe(1)
+    stage = Stage(2, 8, rate=0.01)
+    plan = dataclasses.replace(plan, pretrain=Pretrain(plan.data, 28, (stage,), limit=20))
+    macro = made_up(seed=5)
+    same = pretrain.pretrained(plan, macro, LABELS, tmp_path, quiet=True)
+    assert "head.weight" in same
+    other = pretrain.pretrained(plan, macro, ("a", "b", "c"), tmp_path, quiet=True)
+    assert "head.weight" not in other  # other classes: a head of their own
+    assert len(list(tmp_path.glob("pretrained-*.pt"))) == 1
+    model = evaluate.fresh(plan, 3, other)
+    assert torch.equal(model.streams[0][0].weight, same["streams.0.0.weight"])
+    assert not torch.equal(model.head.weight, same["head.weight"])
+
+
+def test_a_limit_keeps_the_proportions() -> None:
+    y = np.repeat([0, 1], [900, 100])
+    samples = Samples(np.zeros((1000, 3, 1, 1), np.uint8), y, ("g",) * 1000)
+    kept = pretrain.limited(samples, 200, 0)
+    assert len(kept) == 200
+    assert 5 < kept.y.sum() < 40
+    assert pretrain.limited(samples, 0, 0) is samples

@@ -105,10 +105,9 @@ def _prepare(args: argparse.Namespace) -> tuple[Recipe, Prepared]:
 
 
 def _start(plan: Recipe, data: Prepared, args: argparse.Namespace) -> dict | None:
-    from train.reproduce.common import Setting, macro_start
+    from train import pretrain
 
-    setting = Setting(args.data, args.out, "full", False, "", args.device, args.quiet)
-    return macro_start(plan, data.labels, setting)
+    return pretrain.start(plan, data.labels, args.data, args.out / "cache", args.device, args.quiet)
 
 
 def _parser(name: str, about: str) -> argparse.ArgumentParser:

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from realtime_mer.errors import DataError, DeviceError
 from train import augment, checkpoint, losses
-from train.models.freezing import freeze, freeze_body, hold, unfreeze
+from train.models.freezing import LEARNABLE, freeze, freeze_body, hold, unfreeze
+from train.models.heads import CosineHead
 from train.recipe import Stage
 from train.samples import Samples
 
@@ -236,7 +237,7 @@ def _optimizer(model: nn.Module, stage: Stage) -> torch.optim.Optimizer:
 def _penalty(model: nn.Module, stage: Stage) -> Tensor | float:
     if not stage.head_l1 and not stage.head_l2:
         return 0.0
-    weight = [m for m in model.modules() if isinstance(m, nn.Linear)][-1].weight
+    weight = [m for m in model.modules() if isinstance(m, (*LEARNABLE, CosineHead))][-1].weight
     return stage.head_l1 * weight.abs().sum() + stage.head_l2 * weight.square().sum()
 
 

@@ -14,11 +14,24 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from train import checkpoint, evaluate, fit
-from train.inputs import Prepared
+from train import checkpoint, evaluate, fit, gather
+from train.inputs import Prepared, prepare
 from train.models.weights import head_keys
-from train.recipe import Recipe
+from train.recipe import Input, Recipe
 from train.samples import Samples
+
+
+def start(
+    recipe: Recipe, labels: tuple[str, ...], folder: Path, cache: Path, device: str = "cpu", quiet: bool = False
+) -> dict[str, Tensor] | None:
+    """Weights from the recipe's macro-expression stage, or None when it has none; official test pictures stay out."""
+    plan = recipe.pretrain
+    if plan is None:
+        return None
+    how = Input(recipe.input.feature, plan.size or recipe.input.size)
+    clips = [clip for clip in gather.gather(plan.data, folder) if clip.split != "test"]
+    macro = prepare(clips, gather.class_list(clips, plan.data), plan.data.scheme, how, cache, quiet)
+    return pretrained(recipe, macro, labels, cache, device, quiet)
 
 
 def pretrained(

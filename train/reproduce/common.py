@@ -13,7 +13,7 @@ from torch import Tensor
 from train import evaluate, gather, metrics, pretrain, protocols, recipe
 from train.inputs import Prepared, prepare
 from train.protocols import Fold
-from train.recipe import Input, Recipe
+from train.recipe import Recipe
 from train.records import Clip
 from train.runs import Run
 
@@ -100,14 +100,8 @@ def inputs(clips: list[Clip], labels: tuple[str, ...], plan: Recipe, setting: Se
 
 
 def macro_start(plan: Recipe, labels: tuple[str, ...], setting: Setting) -> dict[str, Tensor] | None:
-    """Weights from the recipe's macro-expression stage, or None when it has none; official test pictures stay out."""
-    if plan.pretrain is None:
-        return None
-    how = Input(plan.input.feature, plan.pretrain.size or plan.input.size)
-    clips = [clip for clip in gather.gather(plan.pretrain.data, setting.data) if clip.split != "test"]
-    classes = gather.class_list(clips, plan.pretrain.data)
-    macro = prepare(clips, classes, plan.pretrain.data.scheme, how, setting.cache, setting.quiet)
-    return pretrain.pretrained(plan, macro, labels, setting.cache, setting.device, setting.quiet)
+    """Weights from the recipe's macro-expression stage, or None when it has none."""
+    return pretrain.start(plan, labels, setting.data, setting.cache, setting.device, setting.quiet)
 
 
 def loso(clips: Sequence[Clip], setting: Setting) -> list[Fold]:
