@@ -127,7 +127,8 @@ def _colour(gray: Gray, face: Face, map_x: Floats, map_y: Floats) -> Image:
     chroma = face.chroma.copy()
     height, width = map_x.shape
     height, width = min(height, chroma.shape[0] - y0), min(width, chroma.shape[1] - x0)
-    moved = cv2.remap(face.chroma, map_x[:height, :width] / 2, map_y[:height, :width] / 2, cv2.INTER_LINEAR)
+    half_x, half_y = map_x[:height, :width] / 2, map_y[:height, :width] / 2
+    moved = cv2.remap(face.chroma, half_x, half_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     chroma[y0 : y0 + height, x0 : x0 + width] = moved
     full = cv2.resize(chroma, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.cvtColor(cv2.merge([gray, *cv2.split(full)]), cv2.COLOR_YCrCb2BGR), np.uint8)
