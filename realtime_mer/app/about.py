@@ -1,0 +1,88 @@
+"""The words of the About page: what this is, what it is not, the model card, law and privacy."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from realtime_mer.errors import MerError
+from realtime_mer.models.spec import ModelSpec
+
+WHAT: Final = """
+## What micro-expressions are
+
+Short, involuntary movements of the face: 1/25 to 1/2 second from onset to offset, often of one part of the face only.
+To time them, a camera must deliver 100 or more frames a second; below 20 they cannot be resolved at all, and the page
+says so. This program aligns the face in every frame, measures how fifteen regions move against the resting face, and
+reports a movement that rises from the resting noise and is over within half a second. Longer movements, blinks, speech
+and head motion are rejected, each with its reason.
+
+## What they are not
+
+- **No proof of a feeling.** People show feelings without such movements, and such movements without the feeling.
+- **No sign of a lie or of stress.** There is no such score here, and there will be none.
+- **Not a fact about a person.** The class is a classifier's opinion on one movement. Its probability says how often
+  such opinions were right on the data below; "unsure" means that it abstained.
+- **Not a FACS coding.** Action units are candidates that fit the direction in which a region moved.
+"""
+
+USE: Final = """
+## Intended use, and limits
+
+For research, teaching about the method, and one's own recordings, with people who know of it and agree. Not for
+decisions about anybody. Movements that are weak, hidden, outside the picture or made while the head moves are missed;
+low light, low frame rates and strong compression make it worse. It was trained on a few dozen people, most of them
+young adults from laboratory recordings: expect it to be worse for everybody else.
+
+## The law
+
+- **EU AI Act, Art. 5(1)(f)**: inferring emotions of people **at work and in education is banned**, but for medical and
+  safety reasons.
+- **EU AI Act, Art. 50(3)**: who is exposed to an emotion recognition system **must be told so**.
+- Pictures of faces are personal data (GDPR). You need a legal ground, which is usually consent.
+
+This is no legal advice.
+
+## Privacy
+
+- Pictures are analysed in memory and forgotten. **Nothing is stored unless you save it.**
+- Uploaded videos and what is made from them are removed when you close the page.
+- Privacy mode blurs the picture, makes no pictures of faces, and keeps only the events.
+- The program calls nobody: no telemetry, no fonts, no scripts from elsewhere. Viewers do not see each other.
+"""
+
+
+def card(spec: ModelSpec, provider: str = "") -> str:
+    """What a model file says of itself, as Markdown."""
+    rows = [
+        ("model", f"{spec.id}" + (f", {provider}" if provider else "")),
+        ("classes", ", ".join(spec.labels)),
+        ("looks at", f"{spec.feature}, {' x '.join(map(str, spec.input_shape))}"),
+        ("abstains below", f"{100 * spec.abstain_below:.0f} %"),
+        ("trained on", spec.training_data),
+        ("judged by", spec.protocol),
+        ("licence", spec.licence),
+        ("made", " ".join(filter(None, (spec.created, spec.commit)))),
+    ]
+    lines = ["| | |", "|---|---|"] + [f"| **{name}** | {_cell(value) or 'not stated'} |" for name, value in rows]
+    if spec.scores:
+        lines += ["", "| score | value | 95 % interval |", "|---|---|---|"]
+        for name, score in spec.scores.items():
+            interval = f"{score['low']:.3f} to {score['high']:.3f}" if {"low", "high"} <= score.keys() else "-"
+            lines.append(f"| {_cell(name)} | {score.get('value', float('nan')):.3f} | {interval} |")
+    return "\n".join(lines)
+
+
+def text(model: str) -> str:
+    """The whole page for the recogniser called ``model``."""
+    from realtime_mer.models import find
+    from realtime_mer.models.onnx import read_file
+
+    try:
+        shown = card(read_file(find(model))[1])
+    except MerError as error:
+        shown = f"No recogniser is in use: {error}"
+    return f"{WHAT}\n## The model\n\n{shown}\n{USE}"
+
+
+def _cell(value: str) -> str:
+    return value.replace("|", "\\|").replace("\n", " ")

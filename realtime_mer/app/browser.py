@@ -1,0 +1,108 @@
+"""The browser's camera as a Source: JPEG pictures with their own capture times, as the page sends them.
+
+How they travel is ``live``'s affair. Times are the browser's, so the intervals are true; only their origin is the
+browser's own.
+"""
+
+from __future__ import annotations
+
+import queue
+import struct
+import threading
+from functools import partial
+from typing import Final
+
+import cv2
+import numpy as np
+
+from realtime_mer.errors import SourceError
+from realtime_mer.records import Image, SourceInfo
+from realtime_mer.sources.feed import Counts, Feed, Shot, Shots, Source
+from realtime_mer.sources.images import decode
+
+HEAD: Final = struct.Struct("<d")  # capture time in s, then the JPEG
+WAITING: Final = 64  # packets that may wait to be decoded: half a second at 120 frames/s
+PACKET_BYTES: Final = 4 << 20  # a 1080p JPEG of the best quality has about one
+LONGEST_SIDE: Final = 4096  # px
+FIRST_S: Final = 15.0  # how long the first picture may take: the person is still asked whether the camera may be used
+
+
+class BrowserCamera:
+    """Where the page's packets go in (``push``, any thread) and a live Source comes out (``open``)."""
+
+    def __init__(self) -> None:
+        self._packets: queue.Queue[bytes] = queue.Queue(WAITING)
+        self._stop = threading.Event()
+        self._counts = Counts()
+
+    def push(self, packet: bytes) -> None:
+        """Takes a packet. When too many wait, the newest is dropped; the gap in the times tells the source of it."""
+        try:
+            self._packets.put_nowait(packet)
+        except queue.Full:
+            self._counts.dropped += 1
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def open(self) -> Source:
+        """Waits for the first picture. Raises SourceError when none comes."""
+        shots = self._shots()
+        first = next(shots, None)
+        if first is None:
+            raise SourceError("the browser sent no picture: allow the page to use the camera, then start again")
+        height, width = first.gray.shape
+        info = SourceInfo(
+            uri="browser camera",
+            kind="camera",
+            live=True,
+            size=(width, height),
+            rate=0.0,
+            clock="sender",
+            details={"pixel_format": "jpeg", "protocol": "websocket"},
+        )
+        return Feed(info, first, shots, self._counts, self._stop)
+
+    def _shots(self) -> Shots:
+        waited = 0.0
+        while not self._stop.is_set() and waited < FIRST_S:
+            try:
+                packet = self._packets.get(timeout=0.1)
+            except queue.Empty:
+                waited += 0.1
+                continue
+            waited = 0.0
+            if (shot := read(packet)) is None:
+                self._counts.skip()
+            else:
+                yield shot
+
+
+def read(packet: bytes) -> Shot | None:
+    """One packet as a shot; None when it is not a picture with a time."""
+    if not HEAD.size + 4 < len(packet) <= PACKET_BYTES or not np.isfinite(time := HEAD.unpack_from(packet)[0]):
+        return None
+    content = packet[HEAD.size :]
+    width, height = jpeg_size(content)
+    if not 0 < max(width, height) <= LONGEST_SIDE:
+        return None
+    gray = decode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
+    return None if gray is None else Shot(time, gray, partial(_colour, content))
+
+
+def jpeg_size(content: bytes) -> tuple[int, int]:
+    """Width and height that the header states, (0, 0) when it is no JPEG: asked before memory is taken for it."""
+    at = 2
+    while content[:2] == b"\xff\xd8" and at + 9 < len(content) and content[at] == 0xFF:
+        marker = content[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(content[at + 7 : at + 9], "big"), int.from_bytes(content[at + 5 : at + 7], "big")
+        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return 0, 0
+
+
+def _colour(content: bytes) -> Image:
+    image = decode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise SourceError("a picture of the browser's camera can be decoded in gray only")
+    return image

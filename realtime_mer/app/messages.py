@@ -1,0 +1,75 @@
+"""Observations and events as the small JSON that the page draws from. docs/app.md describes the fields."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from realtime_mer.align import similarity
+from realtime_mer.records import Event, FaceSignal, SourceInfo
+from realtime_mer.regions import REGIONS
+
+PLACES: Final = [list(region.points) for region in REGIONS]
+
+
+def face(signal: FaceSignal) -> dict[str, Any]:
+    """One face: box and regions in px of the picture; each region with its displacement (px of the picture)."""
+    points = signal.face.points
+    regions: list[list[float]] = []
+    if signal.motion is not None:
+        to_picture = np.linalg.inv(similarity(points)[:, :2])
+        moves = signal.motion.displacement @ to_picture.T
+        size = np.hypot(*signal.motion.displacement.T)  # px of the aligned face: how strongly it is drawn
+        for place, (dx, dy), moved in zip(PLACES, moves, size, strict=True):
+            x, y = points[place].mean(axis=0)
+            regions.append([round(float(v), 2) for v in (x, y, dx, dy, moved)])
+    return {
+        "track": signal.face.track,
+        "box": [round(v, 1) for v in signal.face.box],
+        "note": signal.note,
+        "regions": regions,
+    }
+
+
+def event(found: Event, run: int, pictures: dict[str, str]) -> dict[str, Any]:
+    """One event. ``run`` counts the restarts of the pipeline, which begins its numbers anew each time."""
+    span, prediction = found.span, found.prediction
+    return {
+        "type": "event",
+        "key": f"{run}-{found.track}-{span.id}",
+        "face": found.track,
+        "status": span.status.value,
+        "kind": span.kind.value,
+        "reason": span.reason,
+        "onset": span.onset,
+        "apex": span.apex,
+        "offset": span.offset,
+        "strength": round(span.strength, 3),
+        "label": prediction.label if prediction else None,
+        "probabilities": prediction.probabilities if prediction else None,
+        "cues": [
+            {"region": c.region, "dx": round(c.dx, 2), "dy": round(c.dy, 2), "action_units": list(c.action_units)}
+            for c in found.cues
+        ],
+        "fps": round(found.fps, 1),
+        "gap": round(found.gap, 4),
+        "lost": found.lost,
+        "model": found.model,
+        "provider": found.provider,
+        "reported": found.reported,
+        "pictures": pictures,
+    }
+
+
+def started(info: SourceInfo, model: str, provider: str, why: str) -> dict[str, Any]:
+    return {
+        "type": "started",
+        "source": info.uri,
+        "kind": info.kind,
+        "size": list(info.size),
+        "clock": info.clock,
+        "model": model,
+        "provider": provider,
+        "why": why,
+    }

@@ -1,0 +1,224 @@
+"""Uploaded videos: their analysis and its files, kept for one session of one viewer and then removed.
+
+A session has a folder of its own with a name that cannot be guessed; only the files listed here are served from it.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from realtime_mer.app.pictures import EventPictures
+from realtime_mer.app.settings import UPLOADS
+from realtime_mer.build import build
+from realtime_mer.config import Config
+from realtime_mer.errors import MerError, SourceError
+from realtime_mer.records import Status
+from realtime_mer.report import write_report
+from realtime_mer.sinks import Sink
+from realtime_mer.sinks.clips import EventClips, Stills
+from realtime_mer.sinks.convert import convert
+from realtime_mer.sinks.csv import SignalsCsv
+from realtime_mer.sinks.jsonl import JsonLines, Recording, header, read_jsonl
+from realtime_mer.sinks.signals import Signals, read_signals
+from realtime_mer.sinks.video import AnnotatedVideo
+from realtime_mer.sources import open_source
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+SLOW: Final = 8.0  # an event's clip plays this many times slower: 0.2 s become 1.6
+SHOWN_RATE: Final = 30.0  # frames/s of the annotated video: it is for looking
+NEWS_S: Final = 0.4  # how often progress is told
+LOG, EVENTS_CSV, SIGNALS_CSV, REPORT, VIDEO = (
+    "events.jsonl",
+    "events.csv",
+    "signals.csv",
+    "report.html",
+    "annotated.mp4",
+)
+SUFFIXES: Final = (".jsonl", ".csv", ".html", ".mp4")  # of the files that may be fetched
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """One analysed video. token: names its folder in the addresses of its files. pictures: by (track, span id)."""
+
+    name: str
+    folder: Path
+    token: str
+    recording: Recording
+    signals: Signals
+    pictures: dict[tuple[int, int], dict[str, str]]
+
+    def url(self, file: str) -> str | None:
+        """Where the page finds a file of this analysis, None when it was not made."""
+        return f"/results/{self.token}/{file}" if (self.folder / file).is_file() else None
+
+
+@dataclass(slots=True)
+class Session:
+    """What one viewer has uploaded and analysed. ``gone`` is set when the viewer has left."""
+
+    folder: Path
+    uploads: set[Path] = field(default_factory=set)
+    analyses: list[Analysis] = field(default_factory=list)
+    gone: threading.Event = field(default_factory=threading.Event)
+    busy: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Sessions:
+    """All sessions of one app, below ``root``, by Gradio's session hash."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._sessions: dict[str, Session] = {}
+        self._folders: dict[str, Path] = {}  # token -> folder of an analysis
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def of(self, key: str) -> Session:
+        """The viewer's session, made at its first use."""
+        with self._lock:
+            if key not in self._sessions:
+                folder = self._root / "sessions" / secrets.token_urlsafe(16)
+                folder.mkdir(parents=True, mode=0o700)
+                self._sessions[key] = Session(folder)
+            return self._sessions[key]
+
+    def leave(self, key: str) -> None:
+        """The viewer has left: the analysis under way ends, and all that belongs to the session is removed."""
+        with self._lock:
+            session = self._sessions.pop(key, None)
+        if session is not None:
+            session.gone.set()
+            with session.busy:  # an analysis notices within some frames
+                self._remove(session)
+
+    def close(self) -> None:
+        """The server ends: nothing stays behind."""
+        for key in list(self._sessions):
+            self.leave(key)
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def clear(self, session: Session) -> None:
+        """Forgets the results of an earlier run."""
+        for analysis in session.analyses:
+            self._folders.pop(analysis.token, None)
+            shutil.rmtree(analysis.folder, ignore_errors=True)
+        session.analyses.clear()
+
+    def folder(self, session: Session) -> tuple[str, Path]:
+        """A new folder for one analysis, and its token."""
+        token = secrets.token_urlsafe(24)
+        folder = session.folder / token
+        folder.mkdir()
+        with self._lock:
+            self._folders[token] = folder
+        return token, folder
+
+    async def serve(self, token: str, name: str) -> Response:
+        """One file of one analysis; 404 for everything else."""
+        from starlette.responses import FileResponse, PlainTextResponse
+
+        folder = self._folders.get(token)
+        path = None if folder is None else folder / name
+        if path is None or path.parent != folder or path.suffix not in SUFFIXES or not path.is_file():
+            return PlainTextResponse("there is no such result, or its session has ended", 404)
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        where = "inline" if path.suffix in (".html", ".mp4") else "attachment"
+        return FileResponse(
+            path, media_type=kind, filename=name, content_disposition_type=where, headers={"Cache-Control": "no-store"}
+        )
+
+    def _remove(self, session: Session) -> None:
+        self.clear(session)
+        shutil.rmtree(session.folder, ignore_errors=True)
+        for upload in session.uploads:
+            upload.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the analysis of one video is; share from 0 to 1, None when the length is unknown."""
+
+    name: str
+    share: float | None
+    frames: int
+    rate: float
+    found: int
+
+
+def analyse(
+    sessions: Sessions, session: Session, upload: Path, config: Config, *, private: bool, video: bool
+) -> Iterator[Progress | Analysis]:
+    """Analyses one upload; yields progress, at last the Analysis, which is also kept in the session.
+
+    private: make no pictures and no videos. video: make the annotated one. Raises MerError with the upload's name in
+    place of its path.
+    """
+    name = upload.name
+    if len(session.analyses) >= UPLOADS:
+        raise SourceError(f"{name}: {UPLOADS} videos at a time are enough: analyse the others afterwards")
+    if not session.busy.acquire(blocking=False):
+        raise SourceError(f"{name}: another analysis is under way in this window: stop it first")
+    token, folder = sessions.folder(session)
+    try:
+        with build(config) as pipeline, open_source(upload) as source:
+            info = replace(source.info, uri=name)
+            recogniser = pipeline.recogniser
+            about = (recogniser.spec.id, recogniser.provider) if recogniser else ("", "")
+            stills, seen = Stills(), EventPictures()
+            with ExitStack() as stack:
+                made: list[Sink] = [
+                    JsonLines(folder / LOG, header(info, asdict(config), *about), stats=source.stats),
+                    SignalsCsv(folder / SIGNALS_CSV),
+                ]
+                if not private:
+                    made += [stills, EventClips(folder, info.rate, slow=SLOW)]
+                    if video:
+                        made.append(AnnotatedVideo(folder / VIDEO, info.rate, max_rate=SHOWN_RATE))
+                for sink in made:
+                    stack.enter_context(sink)
+                pictures: dict[tuple[int, int], dict[str, str]] = {}
+                found, told = 0, time.monotonic()
+                for frame, observation in pipeline.watch(source):
+                    if session.gone.is_set():
+                        raise SourceError("the session has ended")
+                    if frame is not None and not private:
+                        seen.see(observation, frame)
+                    for sink in made:
+                        sink.write(observation, frame)
+                    for event in observation.events:
+                        found += event.span.status is Status.CONFIRMED
+                        if not private and event.span.status is not Status.PROVISIONAL:
+                            pictures[event.key] = seen.of(event)
+                    if time.monotonic() - told > NEWS_S:
+                        told = time.monotonic()
+                        share = min(observation.time / info.duration, 1.0) if info.duration else None
+                        yield Progress(name, share, observation.index + 1, observation.fps, found)
+        convert(folder / LOG, "csv", folder / EVENTS_CSV)
+        write_report(folder / LOG, folder / SIGNALS_CSV, folder / REPORT, None if private else stills.strips)
+        result = Analysis(
+            name, folder, token, read_jsonl(folder / LOG), read_signals(folder / SIGNALS_CSV), pictures
+        )
+        session.analyses.append(result)
+    except MerError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        # a viewer knows the name of the file, and is not told where the server keeps it
+        raise type(error)(str(error).replace(str(upload), name).replace(str(folder) + os.sep, "")) from None
+    finally:
+        session.busy.release()
+    yield result
+

@@ -1,0 +1,98 @@
+"""What the server was started with, and which of a viewer's wishes it grants. No web framework here."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from realtime_mer.build import NO_MODEL
+from realtime_mer.config import Config
+from realtime_mer.errors import ConfigError, ModelError, SourceError
+
+VIEWERS: Final = 8  # live analyses at once: each takes about a core at 200 frames/s
+UPLOADS: Final = 8  # videos in one session
+UPLOAD_BYTES: Final = 1 << 30  # of one video
+KINDS: Final = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".mjpeg")
+STREAMS: Final = ("rtsp", "rtsps", "http", "https")
+
+
+@dataclass(frozen=True, slots=True)
+class AppSettings:
+    """host, port: where to listen; port 0 takes a free one. share: also through Gradio's public relay.
+
+    server_cameras: let viewers use the server's cameras and open stream addresses from it; None: only viewers who sit
+    at this machine, which is when the host is a loopback address and nothing is shared.
+    """
+
+    config: Config = field(default_factory=Config)
+    host: str = "127.0.0.1"
+    port: int = 7860
+    share: bool = False
+    server_cameras: bool | None = None
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the page."""
+        if self.share:
+            return False
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def may_capture(self) -> bool:
+        return self.loopback if self.server_cameras is None else self.server_cameras
+
+
+def models() -> list[str]:
+    """Names that a viewer may choose from: shipped and cached models that are usable, and none."""
+    from realtime_mer.models import catalogue
+
+    return [*dict.fromkeys(entry.path.stem for entry in catalogue() if entry.spec is not None), NO_MODEL]
+
+
+def address(text: object, settings: AppSettings) -> str:
+    """``text`` as a camera number or a stream address that the server may open; never a path of the server.
+
+    Raises SourceError for anything else, and for everything when the server lends no cameras.
+    """
+    if not settings.may_capture:
+        raise SourceError("this server lends neither its cameras nor its network: use your browser's camera")
+    wanted = str(text).strip()
+    if wanted.isascii() and wanted.isdecimal() and len(wanted) < 3:
+        return wanted
+    try:
+        parts = urlsplit(wanted)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if host and parts.scheme.lower() in STREAMS and wanted.isprintable():
+        return wanted
+    raise SourceError("give a camera number such as 0, or an address that begins with rtsp:// or http://")
+
+
+def viewer_config(wishes: dict[str, Any], settings: AppSettings) -> Config:
+    """The server's settings with a viewer's sensitivity ("enter") and "model" put in. Raises ConfigError, ModelError.
+
+    A model is chosen by name only, so that no file of the server can be named.
+    """
+    config = settings.config
+    enter, model = wishes.get("enter"), wishes.get("model")
+    if enter is not None:
+        try:
+            value = float(enter)
+        except (TypeError, ValueError):
+            raise ConfigError("the sensitivity must be a number") from None
+        if not 3 <= value <= 20:
+            raise ConfigError("the sensitivity must lie between 3 and 20 times the resting noise")
+        config = replace(config, spot=replace(config.spot, enter=value))
+    if model is not None and model != config.classify.model:
+        if model not in models():
+            raise ModelError("there is no such model here: choose one from the list")
+        config = replace(config, classify=replace(config.classify, model=str(model)))
+    return config

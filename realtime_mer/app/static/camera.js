@@ -1,0 +1,51 @@
+// The browser's camera at its full rate: every frame with its own capture time, encoded in a worker.
+
+const WANTED = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 120 } };
+
+export class Camera {
+  // onPacket(buffer, time): a packet as capture.js makes it. onDropped(): a picture was thrown away here.
+  constructor(video, { onPacket, onDropped, onError }) {
+    this.video = video;
+    this.worker = new Worker(new URL("capture.js", import.meta.url));
+    this.worker.onmessage = ({ data }) => {
+      if (data.packet) onPacket(data.packet, data.time);
+      else if (data.dropped) onDropped();
+      else onError(data.error);
+    };
+  }
+
+  async open() {
+    if (!navigator.mediaDevices) throw new Error("this page may use a camera on https:// or http://127.0.0.1 only");
+    this.stream = await navigator.mediaDevices.getUserMedia({ video: WANTED, audio: false });
+    this.video.srcObject = this.stream;
+    await this.video.play();
+  }
+
+  // Begins to hand out packets. Where the browser offers no stream of frames, those that are shown are taken.
+  start() {
+    const [track] = this.stream.getVideoTracks();
+    if ("MediaStreamTrackProcessor" in window) {
+      const { readable } = new MediaStreamTrackProcessor({ track, maxBufferSize: 8 });
+      this.worker.postMessage({ readable }, [readable]);
+    } else {
+      this.watch();
+    }
+  }
+
+  watch() {
+    this.video.requestVideoFrameCallback(async (now, seen) => {
+      if (!this.stream) return;
+      this.watch();
+      const time = (seen.captureTime ?? seen.presentationTime) / 1000;
+      const picture = await createImageBitmap(this.video);
+      this.worker.postMessage({ picture, time }, [picture]);
+    });
+  }
+
+  close() {
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.stream = null;
+    this.video.srcObject = null;
+    this.worker.terminate();
+  }
+}

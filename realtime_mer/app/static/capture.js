@@ -1,0 +1,54 @@
+// Worker: turns video frames into packets (8 bytes capture time in s, little endian; then a JPEG), in order.
+// It is given either a stream of VideoFrames ({readable}) or single pictures with their times ({picture, time}).
+
+const QUALITY = 0.92; // JPEG below this makes blocks that flow sees
+const AT_ONCE = 4; // pictures being encoded; more only add delay, so a newer one is dropped and counted
+
+const canvases = [];
+let under_way = 0;
+let sent = Promise.resolve();
+
+async function encode(picture, time) {
+  const width = picture.displayWidth ?? picture.width;
+  const height = picture.displayHeight ?? picture.height;
+  const canvas = canvases.pop() ?? new OffscreenCanvas(width, height);
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  canvas.getContext("2d", { alpha: false, willReadFrequently: true }).drawImage(picture, 0, 0);
+  picture.close();
+  const blob = await canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY });
+  canvases.push(canvas);
+  const packet = new Uint8Array(8 + blob.size);
+  new DataView(packet.buffer).setFloat64(0, time, true);
+  packet.set(new Uint8Array(await blob.arrayBuffer()), 8);
+  return packet.buffer;
+}
+
+function take(picture, time) {
+  if (under_way >= AT_ONCE) {
+    picture.close();
+    postMessage({ dropped: 1 });
+    return;
+  }
+  under_way += 1;
+  const packet = encode(picture, time);
+  sent = sent.then(async () => {
+    try {
+      const buffer = await packet;
+      postMessage({ packet: buffer, time }, [buffer]);
+    } catch (error) {
+      postMessage({ error: String(error) });
+    } finally {
+      under_way -= 1;
+    }
+  });
+}
+
+onmessage = async ({ data }) => {
+  if (data.picture) return take(data.picture, data.time);
+  const reader = data.readable.getReader();
+  for (;;) {
+    const { value: frame, done } = await reader.read();
+    if (done) return;
+    take(frame, frame.timestamp / 1e6);
+  }
+};
