@@ -17,11 +17,10 @@ def similarity(points: Floats) -> Transform:
 
     points: float32 (K, 2) px, face mesh order. Returns float64 (2, 3). Raises ValueError when the eyes coincide.
     """
-    right = points[list(RIGHT_EYE_CORNERS)].mean(axis=0).astype(np.float64)
-    left = points[list(LEFT_EYE_CORNERS)].mean(axis=0).astype(np.float64)
+    right, left = _eyes(points)
     across = left - right
     distance_squared = float(across @ across)
-    if distance_squared < 1.0:
+    if not distance_squared >= 1.0:
         raise ValueError("the eyes coincide")
     # rotation and scale that take the line between the eyes to a horizontal of EYE_DISTANCE
     a = EYE_DISTANCE * across[0] / distance_squared
@@ -29,6 +28,18 @@ def similarity(points: Floats) -> Transform:
     rotation = np.array([[a, b], [-b, a]])
     centre = (right + left) / 2
     return np.hstack([rotation, (np.array(EYES_CENTRE) - rotation @ centre)[:, None]])
+
+
+def alignable(points: NDArray[np.floating]) -> bool:
+    """Whether ``similarity`` takes these landmarks (K, 2): all finite, the eyes a pixel apart."""
+    right, left = _eyes(points)
+    return bool(np.isfinite(points).all() and np.hypot(*(left - right)) >= 1.0)
+
+
+def _eyes(points: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The centres of the right and the left eye."""
+    right, left = (points[list(corners)].mean(axis=0) for corners in (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS))
+    return right.astype(np.float64), left.astype(np.float64)
 
 
 def warp(gray: Gray, transform: Transform, size: int = SIZE) -> Gray:

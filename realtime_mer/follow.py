@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_mer.align import Transform, apply, similarity, warp
+from realtime_mer.align import Transform, alignable, apply, similarity, warp
 from realtime_mer.motion import Meter
 from realtime_mer.records import AlignedFace, Face, Floats, Gray
 from realtime_mer.regions import EYE_DISTANCE, EYES_CENTRE, REGIONS, SIZE
@@ -74,17 +74,28 @@ class Follower:
         if not lost:
             self._last = self._carry + reading.displacement
             self._follow(reading.head, moved, time)
+        else:
+            self._meter.restart()
         self._fit = reading.fit
         self._time = time
         head = float(np.hypot(*self._velocity.T).max())
         return Followed(aligned, self._last, reading.eyes, head, lost)
 
-    def rest(self, gray: Gray, time: float) -> None:
-        """Called while nothing moves: renews the anchor when it is old or no longer looks like the face."""
-        if time - self._anchored > ANCHOR_AGE or self._fit < FIT_STALE:
-            self.transform = similarity(self._carried().astype(np.float32))
-            self._carry = self._last
-            self._anchor(warp(gray, self.transform), time)
+    def rest(self, gray: Gray, time: float) -> bool:
+        """Called while nothing moves: renews the anchor when it is old or no longer looks like the face.
+
+        Returns whether it did: then aligned places are no longer those of before.
+        """
+        if time - self._anchored <= ANCHOR_AGE and self._fit >= FIT_STALE:
+            return False
+        carried = self._carried()
+        if not alignable(carried):
+            return False
+        self.transform = similarity(carried.astype(np.float32))
+        self._points = apply(self.transform, carried)
+        self._carry = self._last
+        self._anchor(warp(gray, self.transform), time)
+        return True
 
     def carried(self) -> Face:
         """The face as last detected, its landmarks and box carried to the latest frame."""
@@ -103,6 +114,8 @@ class Follower:
         When it does, its landmarks are taken over for the next anchor.
         """
         points = apply(transform, detected.points)
+        if not alignable(points):
+            return False
         here = similarity(points.astype(np.float32))
         scale = float(np.hypot(here[0, 0], here[0, 1]))
         moved = np.hypot(*(apply(here, PROBES) - PROBES).T).max()

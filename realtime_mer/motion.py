@@ -119,6 +119,10 @@ class Meter:
         points along."""
         self._shift -= self._rigid
 
+    def restart(self) -> None:
+        """The face was not found: the next frame is searched from where the anchor was, not from where this one led."""
+        self._shift[:] = 0
+
     def _fit(self, difference: Floats, weighted_mean: Floats, mean: Floats) -> float:
         square = np.multiply(difference, difference, out=self._square) @ self._weight
         error = np.sqrt(np.maximum(square - 2 * mean * weighted_mean + mean**2, 0))  # weighted, about the plain mean
