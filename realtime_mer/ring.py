@@ -24,7 +24,8 @@ class Ring:
         self._faces.append(face)
         if lost:
             self._lost.append((face.time, lost))
-        while self._faces[0].time < face.time - SPAN:
+        # the one before the newest stays, so that a gap longer than SPAN is seen
+        while len(self._faces) > 2 and self._faces[0].time < face.time - SPAN:
             self._faces.popleft()
         while self._lost and self._lost[0][0] < face.time - SPAN:
             self._lost.popleft()
