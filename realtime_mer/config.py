@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -89,7 +90,7 @@ def load(path: str | Path | None = None, pairs: Iterable[str] = ()) -> Config:
             config = merge(config, tomllib.loads(Path(path).read_text(encoding="utf-8")))
         except OSError as error:
             raise ConfigError(f"settings file {path} cannot be read: {error.strerror or error}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:  # not TOML, not UTF-8, or a number too long for Python
             raise ConfigError(f"settings file {path} is not valid TOML: {error}") from None
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -98,7 +99,7 @@ def load(path: str | Path | None = None, pairs: Iterable[str] = ()) -> Config:
             raise ConfigError(f"'{pair}' is not of the form section.key=value, e.g. spot.enter=8")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except ValueError:  # not TOML (or a number too long for Python): taken as text
             value = text.strip()
         config = merge(config, {section: {key: value}})
     return config
@@ -123,7 +124,7 @@ def merge(config: Config, values: Mapping[str, Any]) -> Config:
 
 def _checked(name: str, value: Any, current: Any, meta: Mapping[str, Any]) -> Any:
     kind = type(current)
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) <= sys.float_info.max:
         value = float(value)
     if type(value) is not kind:
         raise ConfigError(
@@ -131,8 +132,13 @@ def _checked(name: str, value: Any, current: Any, meta: Mapping[str, Any]) -> An
         )
     low, high = meta["low"], meta["high"]
     if low is not None and not low <= value <= high:
-        raise ConfigError(f"{name} must lie between {low:g} and {high:g} {meta['unit']}, not {value:g}")
+        raise ConfigError(f"{name} must lie between {low:g} and {high:g} {meta['unit']}, not {value}")
     return value
+
+
+def _toml(value: Any) -> str:
+    # TOML's strings are JSON's, but for surrogate pairs and the bare delete character
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def to_toml(config: Config) -> str:
@@ -143,5 +149,5 @@ def to_toml(config: Config) -> str:
         part = getattr(config, section.name)
         for entry in fields(part):
             unit = f"[{entry.metadata['unit']}] " if entry.metadata["unit"] else ""
-            lines.append(f"{entry.name} = {json.dumps(getattr(part, entry.name))}  # {unit}{entry.metadata['help']}")
+            lines.append(f"{entry.name} = {_toml(getattr(part, entry.name))}  # {unit}{entry.metadata['help']}")
     return "\n".join(lines) + "\n"
