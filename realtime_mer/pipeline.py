@@ -6,6 +6,7 @@ or twice a movement. A recording and a camera go through the same ``push``.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,9 +14,10 @@ from typing import Final, Protocol, Self
 
 import numpy as np
 
-from realtime_mer.align import Transform
+from realtime_mer.align import Transform, alignable
 from realtime_mer.config import Config
 from realtime_mer.cues import cues
+from realtime_mer.errors import SourceError
 from realtime_mer.faces.track import FaceTracks
 from realtime_mer.features import FEATURES
 from realtime_mer.features import REACH as NEAR
@@ -24,6 +26,7 @@ from realtime_mer.lane import Detect, DetectionLane
 from realtime_mer.models import Recogniser, predict
 from realtime_mer.models.worker import BatchWorker
 from realtime_mer.records import (
+    Detection,
     Event,
     Face,
     FaceSignal,
@@ -39,6 +42,7 @@ from realtime_mer.records import (
 from realtime_mer.ring import Ring
 from realtime_mer.spot import Movement, Spotter
 
+RATE_KNOWN: Final = 0.25  # s of frames before their rate is judged
 MISSES: Final = 2  # detections in a row that must miss a face before it is given up
 
 Pictures = tuple[Sequence[Gray], Sequence[Gray]]  # aligned, at the onset and at the apex
@@ -62,6 +66,7 @@ class _Tracked:
     misses: int = 0
     lost_since: float | None = None
     asked_transform: Transform | None = None  # in use when the detection under way was asked for
+    closed: int = 0  # id of the latest movement whose final report is out
     known: dict[int, tuple[float, float, Prediction]] = field(default_factory=dict)  # span id -> onset, apex, answer
 
 
@@ -103,6 +108,7 @@ class Pipeline:
             )
         self._tracks = FaceTracks(faces.forget)
         self._faces: dict[int, _Tracked] = {}
+        self._counted: dict[int, int] = {}  # track -> movements reported, of faces that may come back
         self._asked = -np.inf
         self._hurry = False
         self._times: deque[float] = deque()
@@ -125,11 +131,13 @@ class Pipeline:
             yield None, Observation(last.index, last.time, (), events, self._rate(), 0, ())
 
     def push(self, frame: Frame) -> Observation:
-        """Takes the next frame; its time must be later than the last one's. No face is an observation without faces."""
-        if self._times and frame.time <= self._times[-1]:
-            raise ValueError(f"frame {frame.index} is not later than the one before it: {frame.time} s")
+        """Takes the next frame. No face is an observation without faces.
+
+        Raises SourceError when its time is not later than the last one's, or its ``gray`` is no picture.
+        """
+        self._check(frame)
         self._times.append(frame.time)
-        while self._times[0] < frame.time - 1.0:
+        while len(self._times) > 2 and self._times[0] < frame.time - 1.0:
             self._times.popleft()
         events = self._detection(frame)
         signals = []
@@ -148,7 +156,8 @@ class Pipeline:
         for track, tracked in self._faces.items():
             events += self._report(track, tracked, tracked.spotter.reach(), self._times[-1])
         events += self._classified(self._times[-1] if self._times else 0.0, wait=True)
-        self._faces.clear()
+        for track in tuple(self._faces):
+            self._drop(track)
         return tuple(events)
 
     def close(self) -> None:
@@ -169,6 +178,15 @@ class Pipeline:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _check(self, frame: Frame) -> None:
+        last = self._times[-1] if self._times else -math.inf
+        if not last < frame.time < math.inf:
+            raise SourceError(f"frame {frame.index}: times must increase, but {frame.time} s follows {last} s")
+        if frame.gray.dtype != np.uint8 or frame.gray.ndim != 2 or not frame.gray.size:
+            raise SourceError(
+                f"frame {frame.index}: gray must be uint8 (H, W), not {frame.gray.dtype} {frame.gray.shape}"
+            )
+
     # --- detection: the heavy lane --------------------------------------------------------------------------------
 
     def _detection(self, frame: Frame) -> list[Event]:
@@ -183,24 +201,31 @@ class Pipeline:
                 tracked.asked_transform = tracked.follower.transform
             if not self._faces and not self.live:
                 # nothing is measured meanwhile, so a recording may as well wait and lose no frame of a new face
-                return self._take(self._lane.answer(frame.time + self.config.faces.patience))
+                return self._take(self._lane.answer(math.inf))
         if (answer := self._lane.answer(frame.time)) is not None:
             events = self._take(answer)
         return events
 
-    def _take(self, answer: tuple[Frame, Sequence[object]] | None) -> list[Event]:
+    def _take(self, answer: tuple[Frame, Sequence[Detection]] | None) -> list[Event]:
         if answer is None:
             return []
         asked, detections = answer
-        seen = self._tracks.update(asked.time, detections)  # type: ignore[arg-type]
+        # where registration has carried the faces is where they are known to be
+        self._tracks.follow(asked.time, [t.follower.carried() for t in self._faces.values() if t.lost_since is None])
+        seen = self._tracks.update(asked.time, [d for d in detections if alignable(d.points)])
         events: list[Event] = []
         for face in seen:
             tracked = self._faces.get(face.track)
             if tracked is None:
-                self._faces[face.track] = _Tracked(Follower(face, asked.gray, asked.time), Spotter(self.config.spot))
+                counted = self._counted.pop(face.track, 0)
+                follower, spotter = Follower(face, asked.gray, asked.time), Spotter(self.config.spot, counted)
+                self._faces[face.track] = _Tracked(follower, spotter, closed=counted)
                 continue
             tracked.misses = 0
-            if tracked.asked_transform is not None and not tracked.follower.agrees(face, tracked.asked_transform):
+            asked_at = tracked.asked_transform
+            slipped = asked_at is not None and not tracked.follower.agrees(face, asked_at)
+            # a face that is out of sight where it was detected has changed its looks: only a new anchor finds it again
+            if slipped or tracked.lost_since is not None:
                 events += self._report(
                     face.track, tracked, tracked.spotter.interrupt("the face was lost and found again"), asked.time
                 )
@@ -214,8 +239,11 @@ class Pipeline:
                 events += self._report(
                     track, tracked, tracked.spotter.interrupt("the face left the picture"), asked.time
                 )
-                del self._faces[track]
+                self._drop(track)
         return events
+
+    def _drop(self, track: int) -> None:
+        self._counted[track] = self._faces.pop(track).spotter.counted
 
     # --- the motion lane --------------------------------------------------------------------------------------------
 
@@ -229,8 +257,8 @@ class Pipeline:
                 track, tracked, tracked.spotter.interrupt(note), frame.time
             )
         motion, movements = tracked.spotter.push(frame.time, followed.displacement, followed.eyes, followed.head)
-        if tracked.spotter.quiet:
-            tracked.follower.rest(frame.gray, frame.time)
+        if tracked.spotter.quiet and tracked.follower.rest(frame.gray, frame.time):
+            tracked.asked_transform = None
         settling = "" if tracked.spotter.settled else "learning the resting face"
         return FaceSignal(face, motion, settling), self._report(track, tracked, movements, frame.time)
 
@@ -257,9 +285,12 @@ class Pipeline:
         for movement in movements:
             event = self._event(track, tracked, movement, now)
             span = event.span
-            early = span.status is Status.PROVISIONAL and not self.config.classify.provisional
-            if span.kind is not Kind.MICRO or self._worker is None or early:
+            early = movement.span.status is Status.PROVISIONAL
+            if early and span.kind is not Kind.MICRO:
+                continue  # the final report will say it
+            if span.kind is not Kind.MICRO or self._worker is None or (early and not self.config.classify.provisional):
                 events.append(event)
+                tracked.closed = tracked.closed if early else span.id
                 continue
             onset, apex, prediction = tracked.known.pop(span.id, (None, None, None))
             if (onset, apex) == (span.onset, span.apex):
@@ -285,10 +316,11 @@ class Pipeline:
         events = []
         for event, probabilities in self._worker.drain() if wait else self._worker.ready():
             prediction = predict(probabilities, self.recogniser.spec)
-            if event.span.status is Status.PROVISIONAL and event.track in self._faces:
-                known = self._faces[event.track].known
-                known.clear()
-                known[event.span.id] = event.span.onset, event.span.apex, prediction
+            if event.span.status is Status.PROVISIONAL:
+                tracked = self._faces.get(event.track)
+                if tracked is None or event.span.id <= tracked.closed:
+                    continue  # computed too late: its final report is out
+                tracked.known = {event.span.id: (event.span.onset, event.span.apex, prediction)}
             events.append(replace(event, prediction=prediction, reported=now))
         return events
 
@@ -298,6 +330,6 @@ class Pipeline:
 
     def _notes(self) -> tuple[str, ...]:
         rate = self._rate()
-        if len(self._times) > 5 and rate < self.config.spot.min_rate:
+        if self._times[-1] - self._times[0] >= RATE_KNOWN and rate < self.config.spot.min_rate:
             return (f"{rate:.1f} frames/s: below {self.config.spot.min_rate:g} micro-expressions cannot be resolved",)
         return ()

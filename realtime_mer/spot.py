@@ -64,9 +64,10 @@ class _Sample:
 class Spotter:
     """``push`` one measurement per frame; ``reach`` flushes at the end; ``interrupt`` when the face was lost."""
 
-    def __init__(self, config: SpotConfig | None = None) -> None:
+    def __init__(self, config: SpotConfig | None = None, counted: int = 0) -> None:
+        """counted: movements of this track that were reported before: ids go on from there."""
         self._config = config or SpotConfig()
-        self._ids = 0
+        self.counted = counted
         self.reset()
 
     def reset(self) -> None:
@@ -127,8 +128,8 @@ class Spotter:
             if self.settled and level > threshold and _strength(change) > settings.min_shift / 2:
                 self._above_since = time if self._above_since is None else self._above_since
                 if time - self._above_since >= settings.hold or step >= settings.hold:
-                    self._ids += 1
-                    self._open = _Open(self._ids, centre, centre, level, change, before)
+                    self.counted += 1
+                    self._open = _Open(self.counted, centre, centre, level, change, before)
                     self._above_since = None
             else:
                 self._above_since = None
