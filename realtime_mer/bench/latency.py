@@ -1,0 +1,123 @@
+"""The three latencies, never mixed: what each stage takes, how late an observation is, how late an event is.
+
+The last two come from ``live`` at a real rate. Starting up is measured too. How fast a file goes through is in
+``throughput``.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Final
+
+from realtime_mer.bench import live
+from realtime_mer.bench.clips import Clip, make
+from realtime_mer.bench.results import Result, Series, machine, series
+from realtime_mer.bench.stages import POINTS, Stages
+from realtime_mer.build import build
+from realtime_mer.config import Config
+from realtime_mer.errors import SourceError
+from realtime_mer.records import Frame
+from realtime_mer.sinks.csv import SignalsCsv
+from realtime_mer.sinks.jsonl import JsonLines, header
+from realtime_mer.sources import Source, open_source
+
+STARTS: Final = 3  # fresh processes timed from start to first observation
+_START = (
+    "import sys, time; from realtime_mer.build import build; from realtime_mer.sources import open_source\n"
+    "with build() as pipeline, open_source(sys.argv[1]) as source:\n"
+    "    next(iter(pipeline.run(source))); print(time.time(), flush=True)\n"
+)
+
+
+def run(
+    video: Path | None = None,
+    fps: float = 200.0,
+    seconds: float = 20.0,
+    config: Config | None = None,
+    starts: int = STARTS,
+) -> Result:
+    """Measures all of it; takes ``seconds`` for the live part, and about as long for the rest.
+
+    video: by default the synthetic demo clip, drawn at ``fps``. Raises what ``live.run`` raises.
+    """
+    host, config = machine(), config or Config()
+    file = video or make(Clip(fps=fps))
+    at_rate = live.run(fps, seconds, video, config)
+    lines = [
+        *(replace(line, name=f"stage: {line.name}") for line in stages(file, config)),
+        *(replace(line, name=f"live: {line.name}") for line in at_rate.series),
+        series(
+            "start to first observation",
+            "ms",
+            "from the start of a fresh Python process to the first observation of a file: imports, models, first face",
+            [1e3 * start_up(file) for _ in range(starts)],
+        ),
+    ]
+    facts = {f"live: {name}": value for name, value in at_rate.facts.items()}
+    settings = {"fps": fps, "seconds": seconds, "video": file.name, "config": asdict(config)}
+    return Result("latency", settings, facts, tuple(line for line in lines if line.samples), host)
+
+
+def stages(video: Path, config: Config | None = None) -> list[Series]:
+    """Time per frame of each step over a whole recorded file, in ms, the warm-up left out."""
+    config = config or Config()
+    spent: dict[str, list[float]] = {
+        name: [] for name in (*POINTS, "decoding, waited for", "sinks", "frame, all of it")
+    }
+    with ExitStack() as stack:
+        timer = stack.enter_context(Stages())
+        pipeline = stack.enter_context(build(config))
+        source = stack.enter_context(open_source(video))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        log = JsonLines(folder / "events.jsonl", header(source.info, asdict(config)))
+        sinks = [stack.enter_context(log), stack.enter_context(SignalsCsv(folder / "signals.csv"))]
+        for frame, waited in _timed(source):
+            began = time.perf_counter()
+            observation = pipeline.push(frame)
+            pushed = time.perf_counter()
+            for sink in sinks:
+                sink.write(observation, frame)
+            done = time.perf_counter()
+            steps = timer.take()
+            if frame.time < live.WARM_UP:
+                continue
+            steps |= {"decoding, waited for": waited, "sinks": done - pushed, "frame, all of it": waited + done - began}
+            for name, took in steps.items():
+                spent[name].append(took)
+    if not spent["sinks"]:
+        raise SourceError(f"{video} is shorter than the warm-up of {live.WARM_UP:g} s: give a longer recording")
+    what = {name: why for name, (_, _, why) in POINTS.items()} | {
+        "decoding, waited for": "the frame path waits for the decoder, which runs ahead in its own thread",
+        "sinks": "writing the event log and signals.csv",
+        "frame, all of it": "from asking for a frame to having written its observation, everything included",
+    }
+    lines = [series(name, "ms", what[name], [1e3 * t for t in samples]) for name, samples in spent.items()]
+    beside = [1e3 * t for t in timer.beside]
+    return [*lines, series("face detection", "ms", "one detection, in its own thread beside the frame path", beside)]
+
+
+def start_up(video: Path) -> float:
+    """Seconds from starting a fresh process to its first observation of ``video``."""
+    began = time.time()
+    done = subprocess.run([sys.executable, "-c", _START, str(video)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SourceError(f"a fresh process could not read {video}: {done.stderr.strip().splitlines()[-1]}")
+    return float(done.stdout) - began
+
+
+def _timed(source: Source) -> Iterator[tuple[Frame, float]]:
+    """Each frame and the seconds that it was waited for."""
+    frames = iter(source)
+    while True:
+        began = time.perf_counter()
+        frame = next(frames, None)
+        if frame is None:
+            return
+        yield frame, time.perf_counter() - began

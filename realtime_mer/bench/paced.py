@@ -1,0 +1,88 @@
+"""A live source at an exact rate: a recorded clip, decoded and handed over as a camera would, stamped at the grab.
+
+It goes through the same thread, queue and counting as a camera. Only the device is missing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+
+from realtime_mer.errors import ConfigError
+from realtime_mer.records import Frame, SourceInfo, SourceStats
+from realtime_mer.sources.feed import Counts, Feed, Shot, Shots
+from realtime_mer.sources.file import to_shot
+
+
+class PacedSource:
+    """Plays ``video`` over and over at ``fps`` frames/s, in real time. A Source; capture times are monotonic.
+
+    lateness: seconds by which each frame was stamped after it was due: what the sender itself is worth.
+    Raises ConfigError for a rate that is not positive, SourceError for an unreadable video.
+    """
+
+    def __init__(self, video: Path, fps: float, buffer_s: float = 1.0) -> None:
+        if fps <= 0:
+            raise ConfigError("the rate of a live source must be positive")
+        self.lateness: list[float] = []
+        self._played: list[tuple[float, float]] = []  # capture time, time in the clip counted over its repetitions
+        self._length: float | None = None  # s from one repetition to the next, once known
+        self._fps, self._stop = fps, threading.Event()
+        shots, counts = self._shots(video), Counts()
+        first = next(shots)
+        height, width = first.gray.shape
+        info = SourceInfo(f"{video.name} at {fps:g} frames/s", "array", True, (width, height), fps, "monotonic")
+        self._feed = Feed(info, first, shots, counts, self._stop, buffer_s=buffer_s)
+
+    @property
+    def info(self) -> SourceInfo:
+        return self._feed.info
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(self._feed)
+
+    def stats(self) -> SourceStats:
+        return self._feed.stats()
+
+    def close(self) -> None:
+        self._feed.close()
+
+    def __enter__(self) -> PacedSource:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def captured(self, clip_time: float) -> list[float]:
+        """When the moment ``clip_time`` (s in the clip) was played, on the capture clock: once per repetition."""
+        if not self._played:
+            return []
+        capture, clip = np.array(self._played).T
+        repetitions = 1 if self._length is None else int(clip[-1] / self._length) + 1
+        wanted = [clip_time + number * (self._length or 0.0) for number in range(repetitions)]
+        return [float(np.interp(t, clip, capture)) for t in wanted if clip[0] <= t <= clip[-1]]
+
+    def _shots(self, video: Path) -> Shots:
+        start, index = time.monotonic(), 0
+        while not self._stop.is_set():
+            before = index
+            with av.open(str(video)) as container:
+                for picture in container.decode(video=0):
+                    due = start + index / self._fps
+                    if (early := due - time.monotonic()) > 0:
+                        time.sleep(early)
+                    now = time.monotonic()
+                    if now - due > 1 / self._fps:  # a camera would have missed it: no burst to catch up
+                        start += now - due
+                    self.lateness.append(now - due)
+                    self._played.append((now, index / self._fps))
+                    index += 1
+                    yield Shot(now, *to_shot(picture, None)[1:])
+                    if self._stop.is_set():
+                        return
+            self._length = (index - before) / self._fps

@@ -1,0 +1,178 @@
+"""As fast as possible over recorded files: frames/s, cores, memory; and the floor under it, in the same run.
+
+The floor is what cannot be left out: decode, cut out the aligned face, measure. Both are run in turns, so that whatever
+else the machine does hits both. Every case has a fresh process of its own, so that its peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from realtime_mer.bench.clips import Clip, make
+from realtime_mer.bench.results import Result, Series, machine, series
+from realtime_mer.build import build
+from realtime_mer.config import Config, merge
+from realtime_mer.errors import SourceError
+from realtime_mer.faces import FaceDetector
+from realtime_mer.follow import Follower
+from realtime_mer.pipeline import Pipeline
+from realtime_mer.records import Face
+from realtime_mer.sources import open_source
+
+ROUNDS: Final = 5  # times that the pipeline and the floor are run in turns
+SHORT: Final = 4.0  # s of video in all cases but the first
+FACES: Final = (1, 2, 4, 8, 16)
+SIZES: Final = ((640, 480), (1280, 720), (1920, 1080))
+RATES: Final = (30.0, 60.0, 100.0, 200.0, 240.0)
+STREAMS: Final = (2, 4)
+CROWD: Final = (1280, 720)  # px, of the clips with 1 to 16 faces
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing to time: a file, how many pipelines read it at once, and how many faces they may follow."""
+
+    name: str
+    video: Path
+    faces: int = 1
+    streams: int = 1
+
+
+class Timed(NamedTuple):
+    """One pass: frames, seconds of wall clock, seconds of processor time over all threads, faces measured per frame."""
+
+    frames: int
+    wall: float
+    cpu: float
+    measured: float
+
+
+def run(
+    video: Path | None = None,
+    config: Config | None = None,
+    rounds: int = ROUNDS,
+    groups: Sequence[str] = ("faces", "size", "rate", "streams"),
+    progress: Callable[[str], None] | None = None,
+) -> Result:
+    """Times ``video`` alone, or the demo clip and the curves of ``groups``.
+
+    progress: told each case's name when it begins. Raises what making the clips, opening and building raise.
+    """
+    host, config = machine(), config or Config()
+    cases: Iterable[Case] = [Case(video.name, video, config.faces.max_faces)] if video else _cases(groups)
+    lines: list[Series] = []
+    facts: dict[str, Any] = {}
+    for case in cases:
+        if progress is not None:
+            progress(case.name)
+        ours, floor, peak = _isolated(case, config, rounds)
+        lines += [
+            series(f"{case.name}: pipeline", "frames/s", "all stages on, as fast as possible", map(_rate, ours)),
+            series(
+                f"{case.name}: floor", "frames/s", "decode, cut out the face, measure: nothing else", map(_rate, floor)
+            ),
+            series(f"{case.name}: pipeline, processor", "ms/frame", "processor time of all threads", map(_cpu, ours)),
+            series(f"{case.name}: floor, processor", "ms/frame", "processor time of all threads", map(_cpu, floor)),
+        ]
+        facts[case.name] = {
+            "frames": ours[0].frames,
+            "faces measured": round(ours[-1].measured, 2),
+            "cores used": round(sum(t.cpu for t in ours) / sum(t.wall for t in ours), 2),
+            "peak memory, MB": round(peak),
+        }
+    settings = {"rounds": rounds, "video": str(video or "synthetic demo portrait"), "config": asdict(config)}
+    return Result("throughput", settings, facts, tuple(lines), host)
+
+
+def _cases(groups: Sequence[str]) -> Iterator[Case]:
+    """Each is made when it is reached."""
+    yield Case("640x480, 1 face, 100 frames/s", make(Clip()))
+    if "size" in groups:
+        for width, height in SIZES[1:]:
+            yield Case(f"{width}x{height}, 1 face", make(Clip(width, height, seconds=SHORT)))
+    if "faces" in groups:
+        for faces in FACES:
+            yield Case(f"{CROWD[0]}x{CROWD[1]}, faces: {faces}", make(Clip(*CROWD, faces, seconds=SHORT)), faces)
+    if "rate" in groups:
+        for rate in RATES:
+            yield Case(f"640x480, recorded at {rate:g} frames/s", make(Clip(fps=rate, seconds=SHORT)))
+    if "streams" in groups:
+        for streams in STREAMS:
+            yield Case(f"640x480, streams in one process: {streams}", make(Clip(seconds=SHORT)), streams=streams)
+
+
+def _isolated(case: Case, config: Config, rounds: int) -> tuple[list[Timed], list[Timed], float]:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(alternate, case, config, rounds).result()
+
+
+def alternate(case: Case, config: Config, rounds: int) -> tuple[list[Timed], list[Timed], float]:
+    """Pipeline and floor in turns, after a first pass of each that is not counted; and the peak memory, MB."""
+    config = merge(config, {"faces": {"max_faces": case.faces}})
+    faces = _found(case.video, case.faces)
+    ours, floor = [], []
+    with ExitStack() as stack:
+        pipelines = [stack.enter_context(build(config)) for _ in range(case.streams)]
+        for _ in range(rounds + 1):
+            ours.append(timed([partial(_analyse, pipeline, case.video) for pipeline in pipelines]))
+            floor.append(timed([partial(_floor, faces, case.video)] * case.streams))
+    return ours[1:], floor[1:], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def timed(jobs: Sequence[Callable[[], tuple[int, int]]]) -> Timed:
+    """Runs the jobs at the same time, each in a thread; a job returns its frames and the faces measured in them."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        done = list(pool.map(lambda job: job(), jobs))
+    frames = sum(n for n, _ in done)
+    return Timed(
+        frames, time.perf_counter() - wall, time.process_time() - cpu, sum(n for _, n in done) / max(frames, 1)
+    )
+
+
+def _analyse(pipeline: Pipeline, video: Path) -> tuple[int, int]:
+    frames = measured = 0
+    pipeline.reset()
+    with open_source(video) as source:
+        for frame, observation in pipeline.watch(source):
+            frames += frame is not None
+            measured += sum(signal.motion is not None for signal in observation.faces)
+    return frames, measured
+
+
+def _floor(faces: Sequence[Face], video: Path) -> tuple[int, int]:
+    frames = 0
+    followers: list[Follower] = []
+    with open_source(video) as source:
+        for frame in source:
+            followers = followers or [Follower(face, frame.gray, frame.time) for face in faces]
+            for follower in followers:
+                follower.step(frame.gray, frame.time)
+            frames += 1
+    return frames, frames * len(faces)
+
+
+def _found(video: Path, most: int) -> list[Face]:
+    """The faces in the first frame."""
+    with open_source(video) as source, FaceDetector(max_faces=most) as detector:
+        frame = next(iter(source), None)
+        if frame is None:
+            raise SourceError(f"{video} holds no frame that can be decoded")
+        return [Face(n, d.box, d.points, d.score, d.pose) for n, d in enumerate(detector.detect(frame), 1)]
+
+
+def _rate(timed: Timed) -> float:
+    return timed.frames / timed.wall
+
+
+def _cpu(timed: Timed) -> float:
+    return 1e3 * timed.cpu / timed.frames
