@@ -1,0 +1,75 @@
+"""What several test files share: one synthetic recording, drawn once, and one face detector, opened once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pytest
+
+from realtime_mer.faces import FaceDetector
+from realtime_mer.records import Detection, Frame
+from realtime_mer.synth import MOVEMENTS, Blink, Pulse, Script, Sway, Truth, portrait, render
+from realtime_mer.synth.render import Face
+
+SCALE = 0.5  # of the portrait: 320x240 px is drawn four times as fast
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A script, its frames, and a detector that needs no pictures because it knows where the face is."""
+
+    script: Script
+    face: Face
+    frames: tuple[Frame, ...]
+
+    @property
+    def truth(self) -> list[Truth]:
+        return self.script.truth()
+
+    def points(self, time: float, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:
+        """The landmarks at ``time`` in pictures ``scale`` times as large, moved right by ``shift`` px."""
+        known = (self.face.points_at(self.script, time) + 0.5) * scale - 0.5
+        return (known + np.array([shift, 0])).astype(np.float32)
+
+    def detect(self, frame: Frame) -> list[Detection]:
+        return [self.detection(frame.time, frame.size[0] / self.frames[0].size[0])]
+
+    def detection(self, time: float, scale: float = 1.0, shift: float = 0.0) -> Detection:
+        points = self.points(time, scale, shift)
+        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+        return Detection((float(x0), float(y0), float(x1), float(y1)), points, 1.0, (0.0, 0.0, 0.0))
+
+
+@pytest.fixture(scope="session")
+def recording() -> Recording:
+    """8 s at 100 frames/s, 320x240: quiet for 2 s, then three micro-expressions, a blink and a macro-expression."""
+
+    def pulse(name: str, peak: float, onset: float, rise: float, fall: float, hold: float = 0.0) -> Pulse:
+        return Pulse(MOVEMENTS[name], peak, onset, onset + rise, onset + rise + hold + fall, hold)
+
+    script = Script(
+        duration=8.0,
+        fps=100.0,
+        seed=11,
+        pulses=(
+            pulse("inner brow raise", 2.2, 2.2, 0.12, 0.18),
+            pulse("left smirk", 2.6, 3.9, 0.12, 0.18),
+            pulse("upper lip raise", 2.0, 4.9, 0.12, 0.18),
+            pulse("smile", 3.4, 5.9, 0.4, 0.6, hold=0.4),
+        ),
+        blinks=(Blink(3.10, 3.18, 3.30),),
+        sway=Sway(shift=0.8, roll=0.3, yaw=0.4, pitch=0.3, scale=0.003),
+    )
+    image, points = portrait()
+    small = cv2.resize(image, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_AREA)
+    points = ((points + 0.5) * SCALE - 0.5).astype(np.float32)
+    return Recording(script, Face(small, points), tuple(render(script, small, points)))
+
+
+@pytest.fixture(scope="session")
+def detector() -> Iterator[FaceDetector]:
+    with FaceDetector() as opened:
+        yield opened

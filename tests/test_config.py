@@ -1,0 +1,105 @@
+"""Settings: what is written can be read back, and what is wrong ends in one clear line."""
+
+from dataclasses import asdict, fields
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime_mer.config import Config, load, merge, to_toml
+from realtime_mer.errors import ConfigError, MerError
+
+ENTRIES = [(section.name, entry) for section in fields(Config) for entry in fields(getattr(Config(), section.name))]
+
+
+def test_the_defaults_come_back_from_toml(tmp_path):
+    path = tmp_path / "settings.toml"
+    path.write_text(to_toml(Config()), encoding="utf-8")
+    assert load(path) == Config()
+    assert load() == Config()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
+def test_any_model_name_comes_back_from_toml(tmp_path_factory, name):
+    config = merge(Config(), {"classify": {"model": name}})
+    path = tmp_path_factory.mktemp("toml") / "settings.toml"
+    path.write_bytes(to_toml(config).encode())
+    assert load(path) == config
+
+
+def test_pairs_go_before_the_file(tmp_path):
+    path = tmp_path / "settings.toml"
+    path.write_text("[spot]\nenter = 3\nleave = 0.3\n[classify]\nprovisional = false\n")
+    config = load(path, ["spot.enter=9", "classify.model=none", "faces.max_faces = 2"])
+    assert (config.spot.enter, config.spot.leave) == (9.0, 0.3)
+    assert (config.classify.model, config.classify.provisional, config.faces.max_faces) == ("none", False, 2)
+
+
+@pytest.mark.parametrize(
+    ("pair", "says"),
+    [
+        ("enter=2", "section.key=value"),
+        ("spot.enter", "section.key=value"),
+        ("spott.enter=2", "unknown section"),
+        ("spot.entre=2", "unknown setting spot.entre"),
+        ("spot.enter=two", "must be a number"),
+        ("spot.enter=true", "must be a number"),
+        ("spot.enter=nan", "must lie between"),
+        ("spot.enter=-1", "must lie between"),
+        ("spot.enter=1" + "0" * 400, "spot.enter must"),
+        ("spot.enter=1" + "0" * 5000, "spot.enter must"),
+        ("faces.max_faces=1" + "0" * 400, "must lie between"),
+        ("faces.max_faces=1.5", "of type int"),
+        ("classify.provisional=1", "of type bool"),
+        ("classify.model=3", "of type str"),
+        ("spot.enter=[1]", "must be a number"),
+    ],
+)
+def test_wrong_pairs(pair, says):
+    with pytest.raises(ConfigError, match=says) as caught:
+        load(None, [pair])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [b"[spot", b"spot = 3", b"[spot]\nenter = 'x'", b"\xff\xfe", b"[other]\nx = 1"])
+def test_wrong_files(tmp_path, text):
+    path = tmp_path / "settings.toml"
+    path.write_bytes(text)
+    with pytest.raises(ConfigError):
+        load(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml"):
+        load(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize(("section", "entry"), ENTRIES, ids=lambda v: v if isinstance(v, str) else v.name)
+def test_every_setting_says_what_it_is_and_keeps_to_its_range(section, entry):
+    meta, default = entry.metadata, getattr(getattr(Config(), section), entry.name)
+    assert meta["help"]
+    if meta["low"] is not None:
+        assert meta["unit"]
+        assert meta["low"] <= default <= meta["high"]
+        for outside in (meta["low"] - 1, meta["high"] + 1):
+            with pytest.raises(ConfigError, match="must lie between"):
+                merge(Config(), {section: {entry.name: outside}})
+
+
+@given(st.lists(st.text(max_size=30), max_size=3))
+def test_random_pairs_raise_only_our_errors(pairs):
+    try:
+        load(None, [f"spot.{pair}" for pair in pairs] + pairs)
+    except MerError:
+        pass
+    else:
+        assert not pairs or all("=" in pair for pair in pairs)
+
+
+def test_the_digest_tells_settings_apart():
+    changed = merge(Config(), {"spot": {"enter": 7.25}})
+    assert Config().digest == Config().digest
+    assert changed.digest != Config().digest
+    assert len(changed.digest) == 12
+    assert asdict(changed)["spot"]["enter"] == 7.25
