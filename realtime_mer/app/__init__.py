@@ -8,6 +8,9 @@ pictures    the onset, the apex, the offset and the motion of one event, as JPEG
 live        the WebSocket between the page and a viewer
 recorded    uploaded videos: their analysis and its files, kept for one session
 timeline    the plotly figures
+shown       an analysed recording as HTML
+benchmark   the tab of the latency benchmark
+about       the words of the About page
 pages       the Gradio page; server puts all together and serves it
 static/     the live page's own script and the style sheet
 

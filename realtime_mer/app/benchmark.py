@@ -1,12 +1,109 @@
-"""The Benchmark tab: runs the latency benchmark on this machine. What is measured, and how, is in ``bench``."""
+"""The Benchmark tab: runs the latency benchmark on this machine and shows it beside a stored result.
+
+What is measured, and how, is in ``bench``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
 import gradio as gr
 
+from realtime_mer.app.recorded import Sessions
 from realtime_mer.app.settings import AppSettings
+from realtime_mer.app.shown import note
+from realtime_mer.app.timeline import histograms
+from realtime_mer.bench import compare, latency
+from realtime_mer.bench.results import Result, read
+from realtime_mer.errors import MerError
+
+RESULT: Final = "latency.json"
+EXPLAINED: Final = (
+    "Three latencies, never mixed: what each **stage** takes per frame; how late an **observation** is when frames "
+    "come at the real rate; how late an **event** is reported after its apex or offset, which contains the look-ahead. "
+    "Measured on the synthetic demo clip, on the machine that serves this page, with whatever else it is doing."
+)
 
 
-def tab(settings: AppSettings) -> None:  # noqa: ARG001
+def tab(settings: AppSettings, sessions: Sessions) -> None:
     """Adds the tab's parts to the page that is being built."""
-    gr.Markdown("Benchmark")
+    gr.Markdown(EXPLAINED)
+    with gr.Row():
+        fps = gr.Slider(30, 240, 200, step=10, label="Frames per second")
+        seconds = gr.Slider(5, 60, 20, step=5, label="Seconds of live measuring")
+        stored = gr.File(label="Compare with a stored result", file_types=[".json"], type="filepath", height=110)
+    go = gr.Button("Run the latency benchmark", variant="primary", elem_id="mer-bench")
+    status = gr.HTML(elem_id="mer-bench-status")
+    state = gr.State()
+    which = gr.Dropdown([], label="Histogram of", visible=False, interactive=True)
+    plot = gr.Plot(show_label=False, visible=False)
+    table = gr.HTML(elem_id="mer-bench-table")
+
+    def run(fps: float, seconds: float, stored: str | None, request: gr.Request) -> Iterator[dict[Any, Any]]:
+        yield {status: note(f"Measuring: the clip is drawn first, then {seconds:g} s live, then each stage …")}
+        try:
+            other = read(Path(stored)) if stored else None
+            result = latency.run(fps=fps, seconds=seconds, config=settings.config)
+            url = _keep(result, sessions, str(request.session_hash))
+            shown = _table(result, other, url)
+        except MerError as error:
+            yield {status: note(str(error).replace(stored or "\0", Path(stored or "").name), bad=True)}
+            return
+        names = [series.name for series in result.series if series.unit == "ms"]
+        first = next((name for name in names if name.startswith("live: ")), names[0])
+        yield {
+            status: note("Done."),
+            state: (result, other),
+            which: gr.Dropdown(names, value=first, visible=True),
+            plot: gr.Plot(_histogram((result, other), first), visible=True),
+            table: shown,
+        }
+
+    go.click(
+        run,
+        [fps, seconds, stored],
+        [status, state, which, plot, table],
+        concurrency_limit=1,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    which.input(_histogram, [state, which], plot, show_progress="hidden", api_visibility="private")
+
+
+def _keep(result: Result, sessions: Sessions, key: str) -> str:
+    """Writes the record into the viewer's session; returns where it can be fetched."""
+    token, folder = sessions.folder(sessions.of(key))
+    result.save(folder / RESULT)
+    return f"/results/{token}/{RESULT}"
+
+
+def _histogram(results: tuple[Result, Result | None] | None, name: str) -> Any:
+    if results is None:
+        return None
+    named = zip(("this run", "stored result"), results, strict=True)
+    samples = {
+        title: series.samples for title, result in named if result for series in result.series if series.name == name
+    }
+    return histograms(samples)
+
+
+def _table(result: Result, other: Result | None, url: str) -> str:
+    rows = "".join(
+        f"<tr title='{escape(series.what)}'><th>{escape(series.name)}</th><td>{len(series.samples)}</td>"
+        + "".join(f"<td>{value:.3f}</td>" for value in series.quantiles())
+        + f"<td>{escape(series.unit)}</td></tr>"
+        for series in result.series
+    )
+    host = result.machine
+    compared = ""
+    if other is not None:
+        compared = f"<pre>{escape(compare.text(other, result, compare.compare(other, result)))}</pre>"
+    return (
+        f"<div class='mer-about'><p>{escape(host['cpu'])}, {host['cores']} cores, load {host['load']:.1f} when it "
+        f"began, {escape(result.created)}</p><table><thead><tr><th></th><th>n</th><th>p50</th><th>p95</th><th>p99</th>"
+        f"<th>max</th><th></th></tr></thead><tbody>{rows}</tbody></table>{compared}"
+        f"<div class='mer-links'><a href='{url}' download>the whole record, JSON</a></div></div>"
+    )

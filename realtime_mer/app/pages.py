@@ -4,7 +4,6 @@ itself (static/live.js)."""
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -12,23 +11,20 @@ from typing import Any, Final
 
 import gradio as gr
 
-from realtime_mer.app import about, benchmark
-from realtime_mer.app.recorded import EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, VIDEO, Analysis, Progress, Sessions, analyse
+from realtime_mer.app import about, benchmark, shown
+from realtime_mer.app.recorded import Analysis, Progress, Sessions, analyse
 from realtime_mer.app.settings import KINDS, UPLOADS, AppSettings, models, viewer_config
-from realtime_mer.app.timeline import described, timeline
-from realtime_mer.errors import ConfigError, MerError, SourceError
-from realtime_mer.records import Status
-from realtime_mer.sinks.logged import LoggedEvent
+from realtime_mer.app.timeline import timeline
+from realtime_mer.errors import MerError, SourceError
 
 TITLE: Final = "realtime-mer"
 SYSTEM_FONT: Final = ("ui-sans-serif", "system-ui", "sans-serif")
 SYSTEM_MONO: Final = ("ui-monospace", "Consolas", "monospace")
-ARROWS: Final = "→↘↓↙←↖↑↗"
 
 
 def theme() -> gr.themes.Base:
     """Quiet greys with one blue (Okabe & Ito's), the system's own fonts: nothing is loaded from elsewhere."""
-    return gr.themes.Soft(
+    return gr.themes.Default(
         primary_hue=gr.themes.colors.blue,
         neutral_hue=gr.themes.colors.slate,
         font=SYSTEM_FONT,
@@ -54,7 +50,7 @@ def build_page(settings: AppSettings, sessions: Sessions) -> gr.Blocks:
         with gr.Tab("Recorded", id="recorded"):
             _recorded(settings, sessions)
         with gr.Tab("Benchmark", id="benchmark"):
-            benchmark.tab(settings)
+            benchmark.tab(settings, sessions)
         with gr.Tab("About", id="about"):
             gr.Markdown(about.text(settings.config.classify.model), elem_classes="mer-about")
         page.unload(_leaver(sessions))
@@ -105,15 +101,18 @@ def _recorded(settings: AppSettings, sessions: Sessions) -> None:
                 go = gr.Button("Analyse", variant="primary", elem_id="mer-analyse")
                 stop = gr.Button("Stop", elem_id="mer-halt")
         with gr.Column(scale=2, min_width=320):
-            status = gr.HTML(_note("Choose one or several videos, then press Analyse."), elem_id="mer-status")
+            status = gr.HTML(shown.note("Choose one or several videos, then press Analyse."), elem_id="mer-status")
             which = gr.Dropdown([], label="Recording", visible=False, interactive=True)
             summary = gr.HTML(elem_id="mer-summary")
     with gr.Column(visible=False) as results:
-        player = gr.HTML(elem_id="mer-player")
-        rejected = gr.Checkbox(True, label="Show rejected movements")
-        plot = gr.Plot(label="Timeline: drag to zoom, double-click for all", elem_id="mer-timeline")
-        event = gr.Dropdown([], label="Event", interactive=True, elem_id="mer-event")
-        detail = gr.HTML(elem_id="mer-detail")
+        with gr.Row():
+            with gr.Column(min_width=340):
+                player = gr.HTML(elem_id="mer-player")
+            with gr.Column(min_width=340):
+                event = gr.Dropdown([], label="Event", interactive=True, elem_id="mer-event")
+                detail = gr.HTML(elem_id="mer-detail")
+        rejected = gr.Checkbox(True, label="Show rejected movements in the list and on the timeline")
+        plot = gr.Plot(show_label=False, elem_id="mer-timeline")
 
     def uploaded(paths: list[str] | None, request: gr.Request) -> None:
         sessions.of(str(request.session_hash)).uploads.update(Path(p) for p in paths or [])
@@ -123,7 +122,7 @@ def _recorded(settings: AppSettings, sessions: Sessions) -> None:
     ) -> Iterator[dict[Any, Any]]:
         session = sessions.of(str(request.session_hash))
         if not paths:
-            yield {status: _note("Choose a video first.", bad=True)}
+            yield {status: shown.note("Choose a video first.", bad=True)}
             return
         sessions.clear(session)
         yield {results: gr.Column(visible=False), which: gr.Dropdown(visible=False), summary: ""}
@@ -135,29 +134,29 @@ def _recorded(settings: AppSettings, sessions: Sessions) -> None:
                 config = viewer_config({"enter": enter}, settings)
                 for news in analyse(sessions, session, Path(path), config, private=private, video=video):
                     if isinstance(news, Progress):
-                        yield {status: _progress(news, number, len(paths))}
+                        yield {status: shown.progress(news, number, len(paths))}
             except MerError as error:
                 problems.append(str(error))
         if not session.analyses:
-            yield {status: _note(*problems, bad=True)}
+            yield {status: shown.note(*problems, bad=True)}
             return
         names = [(analysis.name, i) for i, analysis in enumerate(session.analyses)]
         yield {
-            status: _note(*problems, bad=True) if problems else _note(f"Done: {len(names)} of {len(paths)}."),
+            status: shown.note(*problems, bad=True) if problems else shown.note(f"Done: {len(names)} of {len(paths)}."),
             results: gr.Column(visible=True),
             which: gr.Dropdown(names, value=0, visible=len(names) > 1),
             **show(session.analyses[0], True),
         }
 
     def show(analysis: Analysis, with_rejected: bool) -> dict[Any, Any]:
-        choices = _choices(analysis, with_rejected)
+        choices = shown.choices(analysis, with_rejected)
         first = choices[0][1] if choices else None
         return {
-            summary: _summary(analysis),
-            player: _player(analysis),
+            summary: shown.summary(analysis),
+            player: shown.player(analysis),
             plot: timeline(analysis.recording, analysis.signals, rejected=with_rejected),
             event: gr.Dropdown(choices, value=first),
-            detail: _detail(analysis, first),
+            detail: shown.detail(analysis, first),
         }
 
     def _current(request: gr.Request, index: int | None) -> Analysis | None:
@@ -170,132 +169,21 @@ def _recorded(settings: AppSettings, sessions: Sessions) -> None:
 
     def pick(index: int | None, key: str | None, request: gr.Request) -> str:
         analysis = _current(request, index)
-        return _detail(analysis, key) if analysis else ""
+        return shown.detail(analysis, key) if analysis else ""
 
-    files.upload(uploaded, files, None, show_progress="hidden")
-    shown = [summary, player, plot, event, detail]
+    files.upload(uploaded, files, None, show_progress="hidden", api_visibility="private")
+    parts = [summary, player, plot, event, detail]
     running = go.click(
         run,
         [files, video, private, enter],
-        [status, results, which, *shown],
+        [status, results, which, *parts],
         concurrency_limit=2,
         show_progress="hidden",
+        api_visibility="private",
     )
-    stop.click(lambda: _note("Stopped."), None, status, cancels=running, show_progress="hidden")
-    which.input(choose, [which, rejected], shown, show_progress="hidden")
-    rejected.input(choose, [which, rejected], shown, show_progress="hidden")
-    event.input(pick, [which, event], detail, show_progress="hidden")
-
-
-def _note(*lines: str, bad: bool = False) -> str:
-    text = "".join(f"<p class='{'mer-bad' if bad else ''}'>{escape(line)}</p>" for line in lines)
-    return f"<div class='mer-status' role='status'>{text}</div>"
-
-
-def _progress(news: Progress, number: int, total: int) -> str:
-    value = "" if news.share is None else f"value='{news.share:.3f}'"
-    which = f"{number} of {total}: " if total > 1 else ""
-    return (
-        f"<div class='mer-status' role='status'><p>{which}{escape(news.name)}: {news.frames} frames, "
-        f"{news.found} micro-expressions so far</p><progress max='1' {value}></progress></div>"
+    stop.click(
+        lambda: shown.note("Stopped."), None, status, cancels=running, show_progress="hidden", api_visibility="private"
     )
-
-
-def _summary(analysis: Analysis) -> str:
-    made = analysis.recording.summary
-    if made is None:
-        return ""
-    boxes = [
-        (str(made.events.get("confirmed", 0)), "micro-expressions"),
-        (str(sum(made.events.values()) - made.events.get("confirmed", 0)), "rejected movements"),
-        (f"{made.duration:.2f} s", f"{made.frames} frames"),
-        (f"{made.frames / made.duration:.1f} /s" if made.duration else "-", "frame rate"),
-        (str(made.lost), "frames lost"),
-        (f"{100 * made.measured_frames / made.frames:.0f} %" if made.frames else "-", "of frames measured"),
-    ]
-    cells = "".join(f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for value, name in boxes)
-    warnings = [*made.notes, *(made.source.notes if made.source else ())]
-    links = [("events, JSON Lines", LOG), ("events, CSV", EVENTS_CSV), ("signals, CSV", SIGNALS_CSV)]
-    links += [("annotated video", VIDEO), ("HTML report", REPORT)]
-    anchors = "".join(
-        f"<a href='{url}' download='{escape(Path(analysis.name).stem)}.{file}'>{escape(words)}</a>"
-        for words, file in links
-        if (url := analysis.url(file))
-    )
-    return (
-        f"<div class='mer-summary'>{cells}</div>{_note(*warnings, bad=True) if warnings else ''}"
-        f"<div class='mer-links' aria-label='downloads'>{anchors}</div>"
-    )
-
-
-def _player(analysis: Analysis) -> str:
-    url = analysis.url(VIDEO)
-    return f"<video class='mer-video' src='{url}' controls preload='metadata'></video>" if url else ""
-
-
-def _choices(analysis: Analysis, with_rejected: bool) -> list[tuple[str, str]]:
-    shown = []
-    for logged in analysis.recording.events:
-        event = logged.event
-        if logged.final and (with_rejected or event.span.status is Status.CONFIRMED):
-            words = f"{event.span.onset:.2f} s, face {event.track}: {described(event)}"
-            shown.append((event.span.status is Status.REJECTED, words, _key(logged)))
-    return [(words, key) for _, words, key in sorted(shown, key=lambda entry: entry[0])]
-
-
-def _key(logged: LoggedEvent) -> str:
-    return f"{logged.event.track}-{logged.event.span.id}"
-
-
-def _detail(analysis: Analysis, key: str | None) -> str:
-    logged = next((e for e in analysis.recording.events if e.final and _key(e) == key), None)
-    if logged is None:
-        return "<p>No movement was reported.</p>"
-    event, span = logged.event, logged.event.span
-    pictures = analysis.pictures.get(event.key, {})
-    figures = "".join(
-        f"<figure><img src='{uri}' alt='the face: {name}'><figcaption>{_caption(name, logged)}</figcaption></figure>"
-        for name, uri in pictures.items()
-    )
-    bars = ""
-    if event.prediction is not None:
-        ranked = sorted(event.prediction.probabilities.items(), key=lambda item: -item[1])
-        bars = "".join(
-            f"<span>{escape(label)}</span><meter min='0' max='1' value='{share:.4f}'></meter>"
-            f"<b>{100 * share:.0f} %</b>"
-            for label, share in ranked
-        )
-    cues = "".join(
-        f"<li>{escape(cue.region)} {ARROWS[round(math.degrees(math.atan2(cue.dy, cue.dx)) / 45) % 8]}"
-        + (f" ({escape('/'.join(cue.action_units))})" if cue.action_units else "")
-        + "</li>"
-        for cue in event.cues
-    )
-    duration = "offset not seen" if span.duration is None else f"{1000 * span.duration:.0f} ms"
-    facts = (
-        f"onset {span.onset:.3f} s, apex {span.apex:.3f} s, {duration}, {span.strength:.2f} px; "
-        f"{event.fps:.1f} frames/s, largest gap {1000 * event.gap:.1f} ms, {event.lost} frames lost"
-    )
-    clip = analysis.url(f"event-{key}.mp4")
-    moving = (
-        f"<video class='mer-video' src='{clip}' controls loop muted autoplay aria-label='the event, slowed down'></video>"
-        if clip
-        else ""
-    )
-    kind = "mer-confirmed" if span.status is Status.CONFIRMED else "mer-rejected"
-    reason = f"<p class='mer-reason'>{escape(span.reason)}</p>" if span.reason else ""
-    return (
-        f"<article class='mer-card {kind} mer-detail'><header><h4>{escape(described(event))}</h4>"
-        f"<span class='mer-when'>face {event.track}</span></header>{reason}<small>{escape(facts)}</small>"
-        f"<div class='mer-strip'>{figures}</div><div class='mer-bars'>{bars}</div>"
-        f"<ul class='mer-cues'>{cues}</ul>{moving}</article>"
-    )
-
-
-def _caption(name: str, logged: LoggedEvent) -> str:
-    span = logged.event.span
-    time = {"onset": span.onset, "apex": span.apex, "offset": span.offset}.get(name)
-    return "motion at the apex" if time is None else f"{name} {time:.3f} s"
-
-
-__all__ = ["ConfigError", "build_page", "theme"]
+    which.input(choose, [which, rejected], parts, show_progress="hidden", api_visibility="private")
+    rejected.input(choose, [which, rejected], parts, show_progress="hidden", api_visibility="private")
+    event.input(pick, [which, event], detail, show_progress="hidden", api_visibility="private")

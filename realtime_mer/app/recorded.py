@@ -46,7 +46,7 @@ LOG, EVENTS_CSV, SIGNALS_CSV, REPORT, VIDEO = (
     "report.html",
     "annotated.mp4",
 )
-SUFFIXES: Final = (".jsonl", ".csv", ".html", ".mp4")  # of the files that may be fetched
+SUFFIXES: Final = (".json", ".jsonl", ".csv", ".html", ".mp4")  # of the files that may be fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,10 @@ class Sessions:
             session.gone.set()
             with session.busy:  # an analysis notices within some frames
                 self._remove(session)
+
+    def holds(self, upload: Path) -> bool:
+        """Whether the path lies where uploads are kept: the page is not believed when it names a file."""
+        return upload.resolve().is_relative_to((self._root / "uploads").resolve())
 
     def close(self) -> None:
         """The server ends: nothing stays behind."""
@@ -169,6 +173,8 @@ def analyse(
     place of its path.
     """
     name = upload.name
+    if not sessions.holds(upload):
+        raise SourceError(f"{name} is not an upload of this page")
     if len(session.analyses) >= UPLOADS:
         raise SourceError(f"{name}: {UPLOADS} videos at a time are enough: analyse the others afterwards")
     if not session.busy.acquire(blocking=False):
@@ -210,9 +216,7 @@ def analyse(
                         yield Progress(name, share, observation.index + 1, observation.fps, found)
         convert(folder / LOG, "csv", folder / EVENTS_CSV)
         write_report(folder / LOG, folder / SIGNALS_CSV, folder / REPORT, None if private else stills.strips)
-        result = Analysis(
-            name, folder, token, read_jsonl(folder / LOG), read_signals(folder / SIGNALS_CSV), pictures
-        )
+        result = Analysis(name, folder, token, read_jsonl(folder / LOG), read_signals(folder / SIGNALS_CSV), pictures)
         session.analyses.append(result)
     except MerError as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -221,4 +225,3 @@ def analyse(
     finally:
         session.busy.release()
     yield result
-

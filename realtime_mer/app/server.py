@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from realtime_mer.app.live import Live
 from realtime_mer.app.recorded import Sessions
 from realtime_mer.app.settings import UPLOAD_BYTES, AppSettings
-from realtime_mer.errors import MerError, OutputError
+from realtime_mer.errors import OutputError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -164,7 +164,9 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
     except OSError as error:
-        raise OutputError(f"cannot listen on {host}:{port} ({error.strerror}): choose another --port or --host") from None
+        raise OutputError(
+            f"cannot listen on {host}:{port} ({error.strerror}): choose another --port or --host"
+        ) from None
     return listener
 
 
@@ -178,6 +180,3 @@ def _share(host: str, port: int) -> str:
         return setup_tunnel(host, port, secrets.token_urlsafe(32), None, None)
     except Exception as error:  # it raises plain ones
         raise OutputError(f"Gradio's relay cannot be used ({error}): start without --share") from None
-
-
-__all__ = ["LIVE_PATH", "Guard", "MerError", "create_app", "listen", "serve", "server_config"]

@@ -56,12 +56,16 @@ def timeline(recording: Recording, signals: Signals, *, rejected: bool = True) -
                 hovertemplate="%{text}<br>apex %{x:.3f} s<extra></extra>",
             )
     figure.update_yaxes(title="motion / resting noise", range=[0, 1.15 * top], gridcolor="rgba(128,128,128,.22)")
-    figure.update_xaxes(title="time, s", gridcolor="rgba(128,128,128,.22)", rangeslider={"visible": False})
+    figure.update_xaxes(
+        title="time, s   (drag: zoom, double-click: all)",
+        gridcolor="rgba(128,128,128,.22)",
+        rangeslider={"visible": False},
+    )
     return _plain(figure, 340)
 
 
 def histograms(samples: Mapping[str, Sequence[float]]) -> go.Figure:
-    """A box per name of its ``samples``, ms."""
+    """A histogram per name of its ``samples``, ms."""
     figure = go.Figure()
     for number, (name, values) in enumerate(samples.items()):
         figure.add_histogram(x=list(values), name=name, opacity=0.65, marker={"color": FACES[number % len(FACES)]})
@@ -93,18 +97,20 @@ def _band(figure: go.Figure, event: Event) -> None:
 def _plain(figure: go.Figure, height: int) -> go.Figure:
     figure.update_layout(
         height=height,
-        margin={"l": 55, "r": 15, "t": 30, "b": 45},
+        margin={"l": 55, "r": 15, "t": 40, "b": 45},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": FONT, "color": "#808590", "size": 12},
-        legend={"orientation": "h", "y": 1.12},
+        legend={"orientation": "h", "y": 1.16},
         dragmode="zoom",
         hovermode="closest",
     )
     return figure
 
 
-def _thinned(points: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _thinned(
+    points: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """At most POINTS rows, each keeping the highest level of those it stands for: no peak is lost."""
     if len(points) <= POINTS:
         return points

@@ -159,7 +159,10 @@ class Viewer:
         stats = source.stats() if source is not None else None
         hints = list(seen.notes)
         if not hints and self._config.spot.min_rate <= seen.fps < COARSE_FPS:
-            hints.append(f"{seen.fps:.0f} frames/s: short movements rest on few frames; 100 or more are better")
+            hints.append(
+                f"below {COARSE_FPS:g} frames/s the shortest movements rest on two or three frames: "
+                "a faster camera sees more"
+            )
         return {
             "type": "state",
             "time": seen.time,
@@ -186,4 +189,3 @@ def preview(frame: Frame, private: bool) -> bytes:
         size = (PREVIEW_WIDTH, round(height * PREVIEW_WIDTH / width))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return jpeg(np.asarray(image, np.uint8), PREVIEW_QUALITY)
-

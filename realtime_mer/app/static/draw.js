@@ -141,7 +141,8 @@ export class Curve {
     const x = (time) => width - ((this.now - time) / WINDOW) * width;
     const y = (level) => height - 16 - (level / top) * (height - 34);
     pen.font = "11px system-ui, sans-serif";
-    for (const event of events) {
+    let free = 0; // px from the left where the next word may stand
+    for (const event of [...events].sort((a, b) => a.onset - b.onset)) {
       const from = x(event.onset);
       const to = Math.max(x(event.offset ?? event.reported), from + 2);
       if (to < 0) continue;
@@ -150,13 +151,19 @@ export class Curve {
       pen.fillRect(from, 0, to - from, height - 16);
       pen.globalAlpha = 1;
       const apex = x(event.apex);
+      pen.fillStyle = eventColour(event);
       pen.beginPath();
       pen.moveTo(apex, 24);
       pen.lineTo(apex - 5, 15);
       pen.lineTo(apex + 5, 15);
       pen.fill();
       pen.fillStyle = ink;
-      if (event.status !== "rejected" || event.kind !== "unsure") pen.fillText(event.status === "rejected" ? event.kind : "micro", Math.max(from, 2), 11);
+      const words = event.status === "rejected" ? event.kind : "micro";
+      const at = Math.max(from, 2);
+      if (at >= free) {
+        pen.fillText(words, at, 11);
+        free = at + pen.measureText(words).width + 6;
+      }
     }
     pen.fillStyle = pen.strokeStyle = ink;
     pen.globalAlpha = 0.55;

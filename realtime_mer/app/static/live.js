@@ -224,7 +224,7 @@ class MerLive extends HTMLElement {
     this.facts.delay.textContent = delay ? `${Math.round(delay[0])} / ${Math.round(delay[1])} ms` : "–";
     this.facts.faces.textContent = state.faces.map((face) => face.note || "measuring").join(", ") || "none in view";
     this.facts.fps.parentElement.classList.toggle("mer-warn", state.notes.length > 0);
-    if (!this.told) this.say(state.notes.join("; "));
+    if (!this.told && state.notes.join("; ") !== this.find(".mer-banner").textContent) this.say(state.notes.join("; "));
     if (!this.waiting) {
       this.waiting = true;
       requestAnimationFrame(() => this.draw());
