@@ -70,7 +70,7 @@ def test_what_can_be_learned_is_learned(tmp_path) -> None:
 def test_permuted_labels_fall_to_chance(tmp_path) -> None:
     data = made_up(subjects=6, each=12)
     wrong = Samples(data.samples.x, np.random.default_rng(0).permutation(data.samples.y), data.samples.groups)
-    result = run(tmp_path, Prepared(data.clips, wrong, LABELS, ()), recipe(8))
+    result = run(tmp_path, Prepared(data.clips, wrong, LABELS, ()), recipe(5))
     assert result.scores.accuracy < 0.5  # chance is 1/3, 72 clips
 
 
@@ -174,12 +174,12 @@ from pathlib import Path
 from tests.test_train_fit import made_up, recipe, run
 from train import fit
 fit.SNAPSHOT_SECONDS = 0.0
-run(Path(sys.argv[1]), made_up(), recipe(40))
+run(Path(sys.argv[1]), made_up(), recipe(20))
 """
 
 
 def test_a_killed_run_started_again_gives_the_same_result(tmp_path) -> None:
-    whole = run(tmp_path / "whole", made_up(), recipe(40))
+    whole = run(tmp_path / "whole", made_up(), recipe(20))
     out = tmp_path / "killed"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(torch.get_num_threads())}
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(out)], env=environment, stderr=subprocess.DEVNULL)
@@ -190,7 +190,7 @@ def test_a_killed_run_started_again_gives_the_same_result(tmp_path) -> None:
     child.wait()
     assert (out / "folds" / "000.json").exists()
     assert not (out / "run.json").exists(), "the run ended before it was killed: give it more epochs"
-    resumed = run(out, made_up(), recipe(40))
+    resumed = run(out, made_up(), recipe(20))
     assert np.array_equal(whole.logits, resumed.logits)
     assert json.loads((out / "run.json").read_text())["keys"] == list(whole.keys)
 

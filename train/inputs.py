@@ -43,6 +43,12 @@ class Prepared:
     labels: tuple[str, ...]
     skipped: tuple[str, ...]
 
+    def take(self, positions: Sequence[int]) -> Prepared:
+        """Those at the positions, in their order."""
+        return Prepared(
+            tuple(self.clips[i] for i in positions), self.samples.take(positions), self.labels, self.skipped
+        )
+
 
 def prepare(
     clips: Sequence[Clip],
