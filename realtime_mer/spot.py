@@ -23,6 +23,7 @@ from realtime_mer.regions import EYE_REGIONS, MOUTH_REGIONS
 from realtime_mer.rest import ACTIVE, LAG, NOISE_FLOOR, UPPER, Rest
 
 HISTORY: Final = 2.5  # s of measurements kept for looking back: the longest movement and its onset
+RETURN: Final = 2 * LAG  # s after a movement during which the rest of the way back to its start is not a new one
 EYE_RECOVERY: Final = LAG + 0.06  # s after a blink during which the change of the upper face still contains it
 PLATEAU: Final = 0.12  # s: a face that keeps still this long in mid-movement has come to rest
 PLATEAU_RANGE: Final = 0.08  # of the peak, while it keeps still
@@ -81,6 +82,7 @@ class Spotter:
         self._above_since: float | None = None
         self._strongest = 0.0
         self._eyes_shut = -np.inf  # s, when last
+        self._returning: tuple[float, Floats] | None = None  # until when, to where: the latest movement's way back
         self._ended: deque[float] = deque(maxlen=8)  # s, offsets of recent movements
 
     @property
@@ -125,6 +127,8 @@ class Spotter:
         else:
             change = smooth - before
             level = rest.activity(change, upper)
+            if self._returning is not None and time < self._returning[0]:
+                level = min(level, rest.activity(smooth - self._returning[1], upper))
             if self.settled and level > threshold and _strength(change) > settings.min_shift / 2:
                 self._above_since = time if self._above_since is None else self._above_since
                 if time - self._above_since >= settings.hold or step >= settings.hold:
@@ -195,8 +199,10 @@ class Spotter:
         return found
 
     def _end(self, movement: _Open, offset: float) -> None:
+        assert self._latest is not None
         self._open = None
         self._rest.restart()
+        self._returning = self._latest + RETURN, movement.origin
         self._strongest = max(self._strongest, movement.peak)
         if _strength(movement.vector) >= self._config.min_shift:
             self._ended.append(offset)
