@@ -6,13 +6,14 @@ import argparse
 from pathlib import Path
 
 from realtime_mer.commands.options import Commands
+from realtime_mer.errors import ConfigError
 from realtime_mer.sinks.convert import NAMES, convert
 
 
 def add(commands: Commands) -> None:
     """Declares the command."""
     parser = commands.add_parser("convert", help="events.jsonl to ELAN, BIDS, BORIS, WebVTT, ...")
-    parser.add_argument("log", type=Path, metavar="EVENTS.JSONL")
+    parser.add_argument("log", type=Path, metavar="EVENTS.JSONL", help="written by analyze or live")
     parser.add_argument("--to", required=True, metavar="FORMAT", help=f"one or several of {','.join(NAMES)}")
     parser.add_argument("--out", type=Path, metavar="FILE", help="with one format: where to (default: beside the log)")
     parser.set_defaults(run=run)
@@ -20,7 +21,17 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the formats and names the files."""
-    formats = arguments.to.split(",")
-    for name in formats:
-        print(convert(arguments.log, name, arguments.out if len(formats) == 1 else None))
+    names = formats(arguments.to)
+    if arguments.out is not None and len(names) != 1:
+        raise ConfigError("--out names one file: give one format with --to, or leave --out away")
+    for name in names:
+        print(convert(arguments.log, name, arguments.out))
     return 0
+
+
+def formats(text: str) -> list[str]:
+    """The names in a list such as "elan,bids". Raises ConfigError for one that is not in NAMES."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := sorted(set(names) - set(NAMES)):
+        raise ConfigError(f"unknown format {', '.join(unknown)}: choose from {', '.join(NAMES)}")
+    return names

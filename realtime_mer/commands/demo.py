@@ -27,12 +27,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     clip = arguments.out / "clip.mp4"
     truth_file = clip.with_suffix(".truth.json")
-    if not truth_file.is_file():
-        print("making the clip: 20 s of a public-domain portrait with known movements (synthetic)", file=sys.stderr)
+    if not (clip.is_file() and truth_file.is_file()):
         try:
             arguments.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make the folder {arguments.out}: {error.strerror}") from None
+        print("making the clip: 20 s of a public-domain portrait with known movements (synthetic)", file=sys.stderr)
         demo_clip(clip)
     if code := main(["analyze", str(clip), "--out", str(arguments.out), "--overwrite"]):
         return code

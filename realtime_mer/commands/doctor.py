@@ -34,7 +34,10 @@ def add(commands: Commands) -> None:
 
 
 def run(_arguments: argparse.Namespace) -> int:
-    """Prints one line per finding; exit code 1 when something needed does not work."""
+    """Prints one line per finding: "ok", "!!" for what must be put right, "--" for what may be missing.
+
+    Exit code 1 when something needed does not work.
+    """
     print(f"realtime-mer {_version('realtime-mer')}, Python {platform.python_version()}, {platform.platform()}")
     working = True
     for name in NEEDED:
@@ -54,7 +57,8 @@ def run(_arguments: argparse.Namespace) -> int:
 
 def _checked(what: str, check: Callable[[], str]) -> bool:
     try:
-        print(_line(True, what, check()))
+        found = check()
+        print(_line(True if found else None, what, found or "none found"))
     except (MerError, ImportError, OSError) as error:
         print(_line(False, what, str(error)))
         return False
@@ -101,9 +105,8 @@ def _recogniser() -> str:
 def _gpu() -> str:
     from realtime_mer.models.device import gpu
 
-    return gpu() or "none found"
+    return gpu() or ""
 
 
 def _cameras() -> str:
-    found = sorted(str(path) for path in Path("/dev").glob("video*"))
-    return ", ".join(found) or "none found (none under /dev)"
+    return ", ".join(sorted(str(path) for path in Path("/dev").glob("video*")))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from realtime_mer.build import build
-from realtime_mer.commands.analyze import LOG, describe
-from realtime_mer.commands.options import Commands, add_camera, add_settings, camera, settings
-from realtime_mer.errors import ConfigError, OutputError
+from realtime_mer.commands.analyze import LOG
+from realtime_mer.commands.options import Commands, add_camera, add_settings, camera, positive, settings
+from realtime_mer.commands.screen import describe, introduce
+from realtime_mer.errors import OutputError
 from realtime_mer.pipeline import Pipeline
 from realtime_mer.records import Frame, Observation
 from realtime_mer.sinks import Sink
@@ -28,6 +31,8 @@ from realtime_mer.sources import Source, open_source
 
 STATUS: Final = 5.0  # s between two status lines
 WINDOW_RATE: Final = 25.0  # pictures/s in the window
+TITLE: Final = "realtime-mer"  # of the window
+ESCAPE: Final = 27  # OpenCV's code of the key
 RECORD_RATE: Final = 30.0  # pictures/s in the annotated recording: the camera's frames come first
 
 
@@ -35,11 +40,11 @@ def add(commands: Commands) -> None:
     """Declares the command."""
     parser = commands.add_parser("live", help="camera or stream: events as JSON Lines while it runs")
     parser.add_argument("source", metavar="SOURCE", help="0, /dev/video0, rtsp://..., http://... (MJPEG)")
-    parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="stop after this long")
+    parser.add_argument("--for", dest="seconds", type=positive, metavar="SECONDS", help="stop after this long")
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write events.jsonl and signals.csv here")
     parser.add_argument("--record", type=Path, metavar="FILE", help="annotated recording (.mp4 or .mkv)")
     parser.add_argument("--window", action="store_true", help="show the annotated picture; q or Esc stops")
-    parser.add_argument("--quiet", action="store_true", help="no status on standard error")
+    parser.add_argument("--quiet", action="store_true", help="errors only on standard error")
     add_camera(parser)
     add_settings(parser)
     parser.set_defaults(run=run)
@@ -48,19 +53,22 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs until the time is over, the source ends, or Ctrl-C."""
     config = settings(arguments)
-    if arguments.seconds is not None and arguments.seconds <= 0:
-        raise ConfigError("--for takes a positive number of seconds")
+    if arguments.window:
+        _need_display()
     with ExitStack() as stack:
         pipeline = stack.enter_context(build(config, live=True))
         source = stack.enter_context(open_source(arguments.source, **camera(arguments)))
         sinks = [stack.enter_context(sink) for sink in _sinks(source, pipeline, arguments)]
         session = _Session(source, pipeline, sinks, arguments)
-        with _stop_signals(source):
+        if not arguments.quiet:
+            print(introduce(source.info.uri, source.info, pipeline), file=sys.stderr)
+        with _stop_signals(source), _time_limit(source, arguments.seconds):
             if arguments.window:
                 _show(session)
             else:
                 session.watch()
-        print(f"{arguments.source}: {describe(source.stats())}", file=sys.stderr)
+        if not arguments.quiet:
+            print(f"{source.info.uri}: {describe(source.stats())}", file=sys.stderr)
         if session.error is not None:
             raise session.error
     return 0
@@ -84,7 +92,7 @@ class _Session:
                 continue
             self.latest = observation, frame
             first = frame.time if first is None else first
-            if self._seconds is not None and frame.time - first >= self._seconds:
+            if not self.source.info.live and self._seconds is not None and frame.time - first >= self._seconds:
                 self.source.close()
             if not self._quiet and time.monotonic() - status >= STATUS:
                 status = time.monotonic()
@@ -118,6 +126,20 @@ def _sinks(source: Source, pipeline: Pipeline, arguments: argparse.Namespace) ->
     return sinks
 
 
+@contextmanager
+def _time_limit(source: Source, seconds: float | None) -> Iterator[None]:
+    """Closes a live source after ``seconds``, though it may have fallen silent; a recorded one has its own time."""
+    if seconds is None or not source.info.live:
+        yield
+        return
+    timer = threading.Timer(seconds, source.close)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 class _stop_signals:  # noqa: N801  (used like a function)
     """Within it, Ctrl-C and SIGTERM close the source, so that everything ends in order; a second Ctrl-C ends at
     once."""
@@ -138,6 +160,12 @@ class _stop_signals:  # noqa: N801  (used like a function)
         threading.Thread(target=self._source.close, name="stop", daemon=True).start()
 
 
+def _need_display() -> None:
+    """Where there is no display, OpenCV's window library ends the whole process instead of raising."""
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise OutputError("no window can be opened here (no display): leave --window out, or use --record FILE")
+
+
 def _show(session: _Session) -> None:
     """Watches in a thread and shows the latest picture in this one, as window systems demand."""
     import cv2
@@ -153,11 +181,15 @@ def _show(session: _Session) -> None:
                 observation, frame = session.latest
                 shown = observation.index
                 overlay.see(observation)
-                cv2.imshow("realtime-mer", overlay.draw(frame.image, observation))
-            if cv2.waitKey(int(1000 / WINDOW_RATE)) & 0xFF in (ord("q"), 27):
+                cv2.imshow(TITLE, overlay.draw(frame.image, observation))
+            if cv2.waitKey(int(1000 / WINDOW_RATE)) & 0xFF in (ord("q"), ESCAPE):
+                break
+            if shown >= 0 and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:  # closed by the mouse
                 break
     except cv2.error as error:
-        raise OutputError(f"no window can be opened here ({error.err}): leave --window out, or use --record") from None
+        raise OutputError(
+            f"no window can be opened here ({error.err}): leave --window out, or use --record FILE"
+        ) from None
     finally:
         session.source.close()
         watcher.join()

@@ -39,6 +39,7 @@ def _text(listed: Listed) -> str:
         f"  licence   {spec.licence}",
         f"  protocol  {spec.protocol}",
     ]
+    lines = [line for line in lines if line.split()[1:]]  # what the model does not say is left out
     for name, score in spec.scores.items():
         interval = f" ({score['low']:.3f} to {score['high']:.3f})" if "low" in score else ""
         lines.append(f"  {name:9} {score['value']:.3f}{interval}")

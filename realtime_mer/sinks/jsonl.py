@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from realtime_mer.errors import SourceError
@@ -56,7 +57,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The last line, written at close; a log without it was interrupted.
+    """The last line, written at the end; a log without it was interrupted.
 
     duration: last minus first frame time, s. face_frames: frames with a face. measured_frames: with a measured face.
     tracks: faces seen. events: counts of final events by "confirmed" or the kind of the rejected. labels: of the
@@ -153,6 +154,15 @@ class JsonLines(Sink):
         finally:
             self._lines.close()
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes the log; without the summary when the run was cut short, so that it is not taken for complete."""
+        if kind is not None and not self._closed:
+            self._closed = True
+            self._lines.close()
+        self.close()
+
     def _count(self, observation: Observation) -> None:
         if not self._frames:
             self._first = observation.time
@@ -209,6 +219,8 @@ def read_jsonl(path: Path) -> Recording:
                 case "summary":
                     summary = _read_summary(values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
+            if head is None and isinstance(error, json.JSONDecodeError):
+                break
             raise SourceError(f"{path}, line {number} is not of an event log of this version: {error!r}") from None
         if head is None:
             break

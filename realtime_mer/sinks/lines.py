@@ -60,6 +60,8 @@ class LineStream:
         try:
             self._stream.write(text)
             self._stream.flush()
+        except BrokenPipeError:
+            raise  # no mistake: the reader has seen enough
         except OSError as error:
             raise OutputError(f"the output stream takes no more: {error.strerror}") from None
 

@@ -34,7 +34,7 @@ def open_images(folder: Path, rate: float | None, times: Sequence[float] | None)
     if not paths:
         raise SourceError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))})")
     if (rate is None) == (times is None):
-        raise SourceError(f"{folder} is a folder of images: say either their frame rate or their times")
+        raise SourceError(f"{folder} is a folder of images: give their frame rate (--rate) or their times")
     if rate is not None and not 0 < rate < float("inf"):
         raise SourceError(f"the frame rate of {folder} must be a positive number, not {rate}")
     when = [index / rate for index in range(len(paths))] if rate is not None else [float(time) for time in times or ()]

@@ -1,0 +1,110 @@
+"""What people read of a run on the terminal: progress, counts, a summary with its events. Sinks write the files."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+from realtime_mer.pipeline import Pipeline
+from realtime_mer.records import Kind, SourceInfo, SourceStats
+from realtime_mer.sinks.jsonl import Recording, Summary
+from realtime_mer.sinks.logged import LoggedEvent
+
+EVERY: Final = 0.5  # s between two lines of progress
+NOTES: Final = 3  # different warnings shown; all of them are in the log
+CUES: Final = 3  # regions named for each event; all of them are in the log
+
+
+def introduce(name: str, info: SourceInfo, pipeline: Pipeline) -> str:
+    """One line before a run: what is watched, and with what."""
+    about = [f"{info.size[0]}x{info.size[1]} px", f"{info.rate:.4g} frames/s" if info.rate else "unknown frame rate"]
+    if info.duration:
+        about.append(f"{info.duration:.1f} s")
+    named = "none" if (r := pipeline.recogniser) is None else f"{r.spec.id} on {r.provider} ({r.why})"
+    return f"{name}: {', '.join(about)}; recogniser: {named}"
+
+
+def describe(stats: SourceStats) -> str:
+    """The counts of a live source in words."""
+    words = f"{stats.captured} captured, {stats.delivered} measured, {stats.dropped} dropped, {stats.missed} missed"
+    return words + (f", {count(stats.reconnects, 'reconnect')}" if stats.reconnects else "")
+
+
+def summary(video: str, folder: Path, recording: Recording) -> str:
+    """A few lines: what was found in a complete recording, and where it is written."""
+    total = recording.summary
+    assert total is not None
+    micro = [e for e in recording.events if e.final and e.event.span.kind is Kind.MICRO]
+    rejected = Counter({kind: n for kind, n in total.events.items() if kind != "confirmed"})
+    found = [count(total.frames, "frame"), f"{total.duration:.1f} s", count(len(micro), "micro-expression")]
+    if total.tracks > 1:
+        found.insert(2, f"{total.tracks} faces")
+    if rejected:
+        found.append("rejected: " + ", ".join(f"{n} {kind}" for kind, n in rejected.most_common()))
+    lines = [f"{video}: {', '.join(found)}"]
+    if blind := _blind(total, float(recording.header.settings["spot"]["settle"])):
+        lines.append(f"  {blind}")
+    notes = Counter(total.notes).most_common()
+    lines += [f"  {note} ({count(n, 'frame')})" for note, n in notes[:NOTES]]
+    if len(notes) > NOTES:
+        lines.append(f"  and {count(len(notes) - NOTES, 'warning')} more like these")
+    if micro:
+        face = "  face" if total.tracks > 1 else ""
+        lines.append(f"{face}   onset s    apex s  offset s   label            what moved")
+        lines += [_line(event, total.tracks > 1) for event in micro]
+    return "\n".join([*lines, f"  {folder}/: {', '.join(sorted(p.name for p in folder.iterdir()))}"])
+
+
+def _blind(total: Summary, settle: float) -> str:
+    """Why nothing could be found, empty when something could."""
+    if not total.face_frames:
+        return "no face was found"
+    if total.duration <= settle:
+        return f"nothing could be judged: learning the resting face alone takes {settle:g} s (spot.settle)"
+    if not total.measured_frames:
+        return "the face could not be measured: signals.csv says why for each frame"
+    return ""
+
+
+def _line(logged: LoggedEvent, with_face: bool) -> str:
+    span, prediction = logged.event.span, logged.event.prediction
+    label = ""
+    if prediction is not None:
+        best = max(prediction.probabilities, key=lambda name: prediction.probabilities[name])
+        likely = f"{best} {prediction.probabilities[best]:.2f}"
+        label = f"unsure ({likely})" if prediction.abstained else likely
+    face = f"{logged.event.track:6d}" if with_face else ""
+    moved = ", ".join(f"{cue.region} {'/'.join(cue.action_units)}".strip() for cue in logged.event.cues[:CUES])
+    return f"{face}{span.onset:10.3f}{span.apex:10.3f}{logged.end:10.3f}   {label:16} {moved}"
+
+
+def count(number: int, noun: str) -> str:
+    """ "1 frame", "2 frames"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+class Progress:
+    """One line on a terminal's standard error, renewed twice a second; nothing where it is not a terminal."""
+
+    def __init__(self, name: str, info: SourceInfo) -> None:
+        self._name, self._info = name, info
+        self._began = self._shown = time.monotonic()
+        self._on = sys.stderr.isatty()
+
+    def show(self, frames: int, at: float) -> None:
+        """After ``frames`` frames, the last at source time ``at``."""
+        now = time.monotonic()
+        if not self._on or now - self._shown < EVERY:
+            return
+        self._shown = now
+        done = f"{100 * at / self._info.duration:3.0f} %" if self._info.duration else f"{at:.0f} s"
+        rate = frames / (now - self._began)
+        print(f"\r\033[K{self._name}: {done}, {rate:.0f} frames/s", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Clears the line."""
+        if self._on:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
