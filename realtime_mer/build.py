@@ -14,10 +14,16 @@ def build(config: Config | None = None, *, live: bool = False) -> Pipeline:
     live: for pushing frames of a camera; ``Pipeline.run`` takes it from its source. Use it in a ``with`` block, or
     close it. Raises ModelError when the face model or the recogniser is missing or unusable, DeviceError when the
     device is.
+
+    OpenCV's own threads are turned off for the whole process: the pictures here are so small that handing halves of
+    them to another thread gains nothing, and takes that thread from the decoder and the detector.
     """
+    import cv2
+
     from realtime_mer.faces import FaceDetector
     from realtime_mer.models import load
 
+    cv2.setNumThreads(1)
     config = config or Config()
     recogniser = None
     if config.classify.model != NO_MODEL:
