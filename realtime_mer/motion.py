@@ -30,8 +30,13 @@ STEPS: Final = 4  # Gauss-Newton steps at most; at 100 frames/s and more one is 
 SETTLED: Final = 0.15  # px: a step shorter than this ends the iteration
 _KERNEL: Final = cv2.getGaussianKernel(13, BLUR, cv2.CV_32F)  # reaches 4 sigma: wider changes nothing
 
-# Places that expressions move least; the head's motion is fitted on them.
+# Places that expressions move least; they anchor the fit of the head's motion.
 STEADY: Final = (168, 6, 197, 195, 33, 133, 263, 362, 4, 127, 356, 9, 151, 10)
+# How much each place counts in the fit of the head's motion: all regions do, because a fit on the steady places alone is
+# extrapolated to the mouth and chin, which doubles what a turning head shows there. A region that moves by itself departs
+# from the fit and loses its weight. Lids never count.
+TRUST: Final = np.array([0.0 if region.eye else 0.5 for region in REGIONS] + [1.0] * len(STEADY))
+
 # Eye patches, px half width and half height at the aligned size: the opening of the lids and what it shows.
 EYE_HALF: Final = (11, 6)
 RIGHT_EYE: Final = (33, 133, 159, 145)
@@ -92,7 +97,7 @@ class Meter:
         )
         self._contrast = np.sqrt(centred**2 @ self._weight) + 1.0
         self._shift = np.zeros_like(self._centres)
-        self._head = AffineFit(self._centres[len(REGIONS) :])
+        self._head = AffineFit(self._centres, TRUST)
         self._eyes = [points[list(eye)].mean(axis=0).tolist() for eye in (RIGHT_EYE, LEFT_EYE)]
         self._eye_template = [_normal(_eye(gray, eye)) for eye in self._eyes]
 
@@ -109,7 +114,7 @@ class Meter:
             np.clip(self._shift, -REACH, REACH, out=self._shift)
             if np.abs(answers[:, :2]).max() < SETTLED:
                 break
-        head = self._head.fit(self._shift[len(REGIONS) :])
+        head = self._head.fit(self._shift)
         self._rigid = (apply(head, self._centres) - self._centres).astype(np.float32)
         displacement = (self._shift - self._rigid)[: len(REGIONS)]
         return Reading(displacement, head, self._openness(gray), self._fit(difference, answers[:, 2], answers[:, 3]))
@@ -165,27 +170,29 @@ def _median(values: NDArray[np.floating]) -> float:
 class AffineFit:
     """The affine map that takes ``points`` (K, 2) to where they moved, robust against a minority that moved by itself.
 
+    trust: (K,), how much each point counts before it is seen to depart from the others.
+
     Iteratively reweighted least squares with Cauchy weights, scale from the median residual. Solved in closed form:
-    for 14 points, numpy's solver costs more in calls than in arithmetic.
+    for so few points, numpy's solver costs more in calls than in arithmetic.
     """
 
-    def __init__(self, points: NDArray[np.floating], rounds: int = 3) -> None:
+    def __init__(self, points: NDArray[np.floating], trust: NDArray[np.float64], rounds: int = 3) -> None:
         x, y = points.T.astype(np.float64)
         one = np.ones_like(x)
         self._rounds = rounds
         self._design = np.stack([x, y, one])  # (3, K)
         self._terms = np.concatenate([np.stack([x * x, x * y, x, y * y, y, one]), np.zeros((6, len(x)))])
-        self._even = np.ones(len(x))
+        self._trust = trust
 
     def fit(self, shift: Floats) -> Transform:
         """The map for ``shift`` float32 (K, 2) px; float64 (2, 3)."""
         target = shift.T.astype(np.float64)
         np.multiply(self._design, target[0], out=self._terms[6:9])
         np.multiply(self._design, target[1], out=self._terms[9:])
-        weight, solution = self._even, _solve((self._terms @ self._even).tolist())
+        solution = _solve((self._terms @ self._trust).tolist())
         for _ in range(self._rounds - 1):
             residual = np.hypot(*(target - solution @ self._design))
-            weight = 1 / (1 + (residual / (2 * _median(residual) + 0.02)) ** 2)
+            weight = self._trust / (1 + (residual / (2 * _median(residual) + 0.02)) ** 2)
             solution = _solve((self._terms @ weight).tolist())
         solution[0, 0] += 1.0
         solution[1, 1] += 1.0
