@@ -39,6 +39,7 @@ TRUST: Final = np.array([0.0 if region.eye else 0.5 for region in REGIONS] + [1.
 
 # Eye patches, px half width and half height at the aligned size: the opening of the lids and what it shows.
 EYE_HALF: Final = (11, 6)
+FLAT: Final = 10.0  # grey levels, length of a patch's contrast: below it there is nothing but rounding
 RIGHT_EYE: Final = (33, 133, 159, 145)
 LEFT_EYE: Final = (263, 362, 386, 374)
 
@@ -139,7 +140,7 @@ class Meter:
         for eye, kept in zip(self._eyes, self._eye_template, strict=True):
             values = _eye(gray, eye)
             spread = float(np.vdot(values, values)) - float(values.sum()) ** 2 / values.size
-            total += float(np.vdot(values, kept)) / (math.sqrt(max(spread, 0.0)) + 1e-6)
+            total += float(np.vdot(values, kept)) / math.sqrt(max(spread, FLAT**2))
         return total / len(self._eyes)
 
 
@@ -158,7 +159,7 @@ def _eye(gray: Gray, centre: tuple[float, float]) -> Floats:
 
 def _normal(values: Floats) -> Floats:
     values = values - values.mean()
-    return values / (float(np.linalg.norm(values)) + 1e-6)
+    return values / max(float(np.linalg.norm(values)), FLAT)
 
 
 def _median(values: NDArray[np.floating]) -> float:
