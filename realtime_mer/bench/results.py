@@ -74,11 +74,16 @@ class Result:
         values = asdict(self)
         for entry in values["series"]:
             entry["samples"] = [float(f"{sample:.{DIGITS}g}") for sample in entry["samples"]]
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(values, indent=1, default=str) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
+        save_json(values, path)
+
+
+def save_json(values: Mapping[str, Any], path: Path) -> None:
+    """Writes plain data as indented JSON. Raises OutputError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values, indent=1, default=str) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def read(path: Path) -> Result:

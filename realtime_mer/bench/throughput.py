@@ -6,14 +6,16 @@ else the machine does hits both. Every case has a fresh process of its own, so t
 
 from __future__ import annotations
 
+import pickle
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,7 +23,7 @@ from realtime_mer.bench.clips import Clip, make
 from realtime_mer.bench.results import Result, Series, machine, series
 from realtime_mer.build import build
 from realtime_mer.config import Config, merge
-from realtime_mer.errors import SourceError
+from realtime_mer.errors import MerError, SourceError
 from realtime_mer.faces import FaceDetector
 from realtime_mer.follow import Follower
 from realtime_mer.pipeline import Pipeline
@@ -34,6 +36,7 @@ FACES: Final = (1, 2, 4, 8, 16)
 SIZES: Final = ((640, 480), (1280, 720), (1920, 1080))
 RATES: Final = (30.0, 60.0, 100.0, 200.0, 240.0)
 STREAMS: Final = (2, 4)
+_CHILD: Final = "from realtime_mer.bench.throughput import child; child()"
 CROWD: Final = (1280, 720)  # px, of the clips with 1 to 16 faces
 
 
@@ -111,8 +114,26 @@ def _cases(groups: Sequence[str]) -> Iterator[Case]:
 
 
 def _isolated(case: Case, config: Config, rounds: int) -> tuple[list[Timed], list[Timed], float]:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(alternate, case, config, rounds).result()
+    """``alternate`` in a process of its own. Not by multiprocessing, which would import the caller's program again."""
+    asked = pickle.dumps((case, config, rounds))
+    done = subprocess.run([sys.executable, "-c", _CHILD], input=asked, stdout=subprocess.PIPE, check=False)
+    if done.returncode:
+        raise MerError(f"{case.name}: the process that was timed ended with code {done.returncode}")
+    answer = pickle.loads(done.stdout)
+    if isinstance(answer, MerError):
+        raise answer
+    measured: tuple[list[Timed], list[Timed], float] = answer
+    return measured
+
+
+def child() -> None:
+    """Reads what to time from standard input and answers on standard output, both pickled."""
+    case, config, rounds = pickle.load(sys.stdin.buffer)
+    try:
+        answer: object = alternate(case, config, rounds)
+    except MerError as error:
+        answer = error
+    sys.stdout.buffer.write(pickle.dumps(answer))
 
 
 def alternate(case: Case, config: Config, rounds: int) -> tuple[list[Timed], list[Timed], float]:
@@ -123,7 +144,7 @@ def alternate(case: Case, config: Config, rounds: int) -> tuple[list[Timed], lis
     with ExitStack() as stack:
         pipelines = [stack.enter_context(build(config)) for _ in range(case.streams)]
         for _ in range(rounds + 1):
-            ours.append(timed([partial(_analyse, pipeline, case.video) for pipeline in pipelines]))
+            ours.append(timed([partial(analyse, pipeline, case.video) for pipeline in pipelines]))
             floor.append(timed([partial(_floor, faces, case.video)] * case.streams))
     return ours[1:], floor[1:], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
@@ -139,7 +160,8 @@ def timed(jobs: Sequence[Callable[[], tuple[int, int]]]) -> Timed:
     )
 
 
-def _analyse(pipeline: Pipeline, video: Path) -> tuple[int, int]:
+def analyse(pipeline: Pipeline, video: Path) -> tuple[int, int]:
+    """One pass of ``pipeline`` over ``video``: frames, and faces measured in them."""
     frames = measured = 0
     pipeline.reset()
     with open_source(video) as source:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,9 @@ from realtime_mer.errors import ConfigError
 
 if TYPE_CHECKING:
     from realtime_mer.bench.results import Result
+    from realtime_mer.bench.spotting import Case
 
 GROUPS = ("size", "faces", "rate", "streams")
-SPOTTING = "realtime_mer.commands.bench_spotting"  # declares its own options
 
 
 def add(commands: Commands) -> None:
@@ -47,8 +48,18 @@ def add(commands: Commands) -> None:
     compare.add_argument("a", type=Path, metavar="A.json")
     compare.add_argument("b", type=Path, metavar="B.json")
     compare.set_defaults(run=run_compare)
-    if importlib.util.find_spec(SPOTTING) is not None:
-        importlib.import_module(SPOTTING).add(parts)
+    spotting = parts.add_parser("spotting", help="known movements: F1, errors of apex, onset, offset, false alarms")
+    spotting.add_argument("--seconds", type=float, default=60.0, help="of each synthetic recording")
+    spotting.add_argument("--videos", type=Path, metavar="DIR", help="real recordings: pulses are injected into them")
+    spotting.add_argument("--peaks", default="0.5,1,2,3", metavar="LIST", help="px of the injected pulses")
+    spotting.add_argument(
+        "--casme2", type=Path, nargs=2, metavar=("FRAMES", "TABLE"), help="streams spliced from real CASME II clips"
+    )
+    spotting.add_argument("--subjects", default="", metavar="LIST", help="of CASME II; default: all")
+    spotting.add_argument("--seed", type=int, default=1)
+    spotting.add_argument("--out", type=Path, metavar="FILE", help="every movement as JSON")
+    add_settings(spotting)
+    spotting.set_defaults(run=run_spotting)
 
 
 def run_latency(arguments: argparse.Namespace) -> int:
@@ -88,6 +99,42 @@ def run_compare(arguments: argparse.Namespace) -> int:
     a, b = read(arguments.a), read(arguments.b)
     print(text(a, b, compare(a, b)))
     return 0
+
+
+def run_spotting(arguments: argparse.Namespace) -> int:
+    """Finds known movements: synthetic ones, or in recordings that the user has."""
+    from realtime_mer.bench import spotting
+    from realtime_mer.bench.results import machine, save_json, versions
+
+    config = settings(arguments)
+    rows = []
+    print(spotting.HEADER)
+    for row in spotting.measure(_conditions(arguments), config):
+        print(spotting.line(row), flush=True)
+        rows.append(row.to_dict())
+    if arguments.out is not None:
+        record = {"kind": "spotting", "machine": machine(), "versions": versions(), "config": asdict(config)}
+        save_json({**record, "seed": arguments.seed, "rows": rows}, arguments.out)
+    return 0
+
+
+def _conditions(arguments: argparse.Namespace) -> Iterable[tuple[str, list[Case]]]:
+    from realtime_mer.bench import spotting
+
+    if arguments.casme2:
+        subjects = [name for name in arguments.subjects.split(",") if name]
+        frames, table = arguments.casme2
+        yield "CASME II, spliced streams", spotting.from_casme2(frames, table, subjects, seed=arguments.seed)
+    if arguments.videos:
+        try:
+            peaks = [float(peak) for peak in arguments.peaks.split(",") if peak]
+        except ValueError:
+            raise ConfigError(f"--peaks takes numbers such as 0.5,1,2, not {arguments.peaks}") from None
+        yield "real videos as they are", spotting.from_videos(arguments.videos, None, arguments.seed)
+        for peak in peaks:
+            yield f"real videos, pulses of {peak:g} px", spotting.from_videos(arguments.videos, peak, arguments.seed)
+    if not (arguments.casme2 or arguments.videos):
+        yield from spotting.synthetic(arguments.seconds, arguments.seed)
 
 
 def _show(result: Result, arguments: argparse.Namespace) -> int:

@@ -1,0 +1,158 @@
+"""The benchmarks run and count rightly, and the pipeline stays far cheaper than landmarks on every frame.
+
+Wall times are never judged here: the guard is a ratio of processor times inside one run.
+"""
+
+import time
+from functools import partial
+
+import pytest
+
+from realtime_mer import follow
+from realtime_mer.bench import latency, live, throughput
+from realtime_mer.bench.clips import Clip, largest_square, make
+from realtime_mer.bench.paced import PacedSource
+from realtime_mer.bench.stages import POINTS, Stages
+from realtime_mer.build import build
+from realtime_mer.config import load
+from realtime_mer.errors import ConfigError, SourceError
+from realtime_mer.faces import FaceDetector
+from realtime_mer.motion import Meter
+from realtime_mer.sources import open_source
+from realtime_mer.synth import read_truth
+
+NO_MODEL = load(None, ["classify.model=none"])
+
+
+@pytest.fixture(scope="module")
+def clip():
+    """4 s of the synthetic demo clip at 100 frames/s, with its first movement; kept in the cache."""
+    return make(Clip(seconds=throughput.SHORT))
+
+
+def test_the_clip_is_what_its_name_says(clip):
+    with open_source(clip) as source:
+        assert source.info.size == (640, 480)
+        assert sum(1 for _ in source) == 400
+    assert [round(t.apex, 2) for t in read_truth(clip.with_suffix(".truth.json"))] == [3.12]
+
+
+@pytest.mark.parametrize(("number", "expected"), [(1, (720, 1)), (2, (640, 2)), (4, (426, 3)), (16, (240, 5))])
+def test_faces_get_the_largest_squares(number, expected):
+    side, columns = largest_square(number, 1280, 720)
+    rows = -(-number // columns)
+    assert side * columns <= 1280
+    assert side * rows <= 720
+    assert side >= expected[0] * 0.7
+
+
+def test_stages_are_timed_while_open_and_untouched_afterwards(clip):
+    before = follow.warp, Meter.measure, FaceDetector.detect
+    with Stages() as stages, build(NO_MODEL) as pipeline, open_source(clip) as source:
+        for frame in source:
+            began = time.perf_counter()
+            pipeline.push(frame)
+            whole = time.perf_counter() - began
+            spent = stages.take()
+            assert sum(spent.values()) <= whole
+            if frame.index == 300:
+                break
+    assert (follow.warp, Meter.measure, FaceDetector.detect) == before
+    assert all(spent[name] > 0 for name in POINTS if name != "classify")
+    assert len(stages.beside) >= 5
+
+
+def test_stage_times_leave_the_warm_up_out(clip):
+    lines = {line.name: line for line in latency.stages(clip, NO_MODEL)}
+    assert len(lines["measure"].samples) == 200
+    assert min(lines["warp"].samples) > 0
+    assert lines["frame, all of it"].quantiles()[0] >= lines["measure"].quantiles()[0]
+
+
+def test_a_paced_source_keeps_its_rate_and_knows_what_it_played(clip):
+    with PacedSource(clip, 50) as source:
+        times = []
+        for frame in source:
+            times.append(frame.time)
+            if len(times) == 40:
+                source.close()
+    (played,) = source.captured(0.5)
+    assert times[0] - 0.6 < played < times[-1] + 0.1
+    assert len(source.lateness) >= 40
+    assert times[-1] - times[0] >= 39 / 50 - 0.03
+    assert source.captured(3.9) == []
+
+
+def test_a_live_run_counts_every_frame_and_finds_the_movement(clip):
+    with build(live=True) as pipeline, PacedSource(clip, 100) as source:
+        session = live.watch(pipeline, source, 3.7)
+        stats = source.stats()
+    assert len(session.frames) == stats.delivered
+    assert 0 <= stats.captured - stats.delivered - stats.dropped <= 100  # what the queue held at the end
+    assert all(seen >= captured for captured, seen in session.frames)
+    truth = read_truth(clip.with_suffix(".truth.json"))
+    lines = {line.name: line for line in live.event_series(session, truth, source)}
+    if stats.missed == stats.dropped == 0:  # the machine kept up, so the one movement must be there
+        assert len(lines["drawn apex to provisional event"].samples) == 1
+    for name in ("reported apex to provisional event", "of which look-ahead"):
+        assert all(sample > 0 for sample in lines[name].samples)
+
+
+def test_throughput_counts_frames_and_faces(clip):
+    ours, floor, peak = throughput.alternate(throughput.Case("one", clip), NO_MODEL, 1)
+    assert [t.frames for t in (*ours, *floor)] == [400, 400]
+    assert ours[0].measured > 0.95
+    assert 50 < peak < 2000
+
+
+def test_streams_are_added_up(clip):
+    with build(NO_MODEL) as one, build(NO_MODEL) as other:
+        both = throughput.timed([partial(throughput.analyse, pipeline, clip) for pipeline in (one, other)])
+    assert both.frames == 800
+    assert both.measured > 0.95
+
+
+def test_a_case_runs_in_a_process_of_its_own_and_hands_on_errors(clip, tmp_path):
+    result = throughput.run(clip, NO_MODEL, rounds=1)
+    assert len(result.series) == 4
+    assert result.facts[clip.name]["frames"] == 400
+    with pytest.raises(SourceError, match="no such file"):
+        throughput.run(tmp_path / "no.mp4", NO_MODEL, rounds=1)
+
+
+def test_what_cannot_be_measured_is_one_clear_error(clip):
+    with pytest.raises(ConfigError, match="more than 2 s"):
+        live.run(100, 1, clip)
+    with pytest.raises(ConfigError, match="positive"):
+        PacedSource(clip, 0)
+
+
+def processor_ms_per_frame(work, frames):
+    began = time.process_time()
+    work()
+    return 1e3 * (time.process_time() - began) / frames
+
+
+def test_a_frame_costs_a_fraction_of_landmarks_on_every_frame(clip):
+    """The guard against slow code: everything, decoding included, against MediaPipe's landmarks alone.
+
+    In turns and by processor time, so that a busy machine slows both. About 8 here; a change that halves the speed of
+    the frame path fails.
+    """
+    ratios = []
+    with open_source(clip) as source:
+        frames = list(source)
+    with FaceDetector(max_faces=1) as detector, build(NO_MODEL) as pipeline:
+        detector.detect(frames[0])
+        for start in (0, 130, 260):
+            some = frames[start : start + 30]
+            theirs = processor_ms_per_frame(lambda some=some: [detector.detect(frame) for frame in some], len(some))
+            ours = processor_ms_per_frame(lambda: throughput.analyse(pipeline, clip), len(frames))
+            ratios.append(theirs / ours)
+    assert sorted(ratios)[1] > 4, ratios
+
+
+def test_timing_costs_nothing_when_off():
+    assert not hasattr(Meter.measure, "__wrapped__")
+    assert Meter.measure.__name__ == "measure"
+    assert follow.warp.__module__ == "realtime_mer.align"
