@@ -131,7 +131,10 @@ def _calibration(data: Motions, tested: Tested, spec: ModelSpec) -> str:
         )
     own = data.own
     answered = tested.answered & own
-    kept = metrics.score(data.y[answered], tested.probabilities[answered], THREE)
+    kept = "none were answered"
+    if answered.any():
+        found_there = metrics.score(data.y[answered], tested.probabilities[answered], THREE)
+        kept = f"with UF1 {found_there.uf1:.3f} and UAR {found_there.uar:.3f}"
     lines += [
         "",
         "ECE has 15 bins; so few clips give a perfectly calibrated model an ECE above 0 by chance alone: the third "
@@ -139,7 +142,7 @@ def _calibration(data: Motions, tested: Tested, spec: ModelSpec) -> str:
         "",
         f"The shipped model abstains below a probability of {spec.abstain_below:.2f}. With thresholds chosen in the "
         f"same way inside each fold's training subjects, {answered.sum() / own.sum():.0%} of the own-flow clips were "
-        f"answered, with UF1 {kept.uf1:.3f} and UAR {kept.uar:.3f}.",
+        f"answered, {kept}.",
         "",
         "| answered, surest first (own flow) | errors among them | probability of the last |",
         "|---|---|---|",
