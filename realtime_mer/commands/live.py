@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -161,9 +162,14 @@ class _stop_signals:  # noqa: N801  (used like a function)
 
 
 def _need_display() -> None:
-    """Where there is no display, OpenCV's window library ends the whole process instead of raising."""
-    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise OutputError("no window can be opened here (no display): leave --window out, or use --record FILE")
+    """Tries in a process of its own, because OpenCV's window library ends a process that has no usable display.
+
+    Raises OutputError.
+    """
+    os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")  # OpenCV ships no fonts, and says so each time
+    trial = subprocess.run([sys.executable, "-c", "import cv2; cv2.namedWindow('trial')"], capture_output=True)
+    if trial.returncode != 0:
+        raise OutputError("no window can be opened here: leave --window out, or use --record FILE")
 
 
 def _show(session: _Session) -> None:
@@ -186,10 +192,6 @@ def _show(session: _Session) -> None:
                 break
             if shown >= 0 and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:  # closed by the mouse
                 break
-    except cv2.error as error:
-        raise OutputError(
-            f"no window can be opened here ({error.err}): leave --window out, or use --record FILE"
-        ) from None
     finally:
         session.source.close()
         watcher.join()

@@ -147,7 +147,8 @@ def _open(uri: str, line: Line, timeout_s: float) -> http.client.HTTPResponse:
         hint = ": put user:password@ before the host" if error.code == 401 else ""
         raise SourceError(f"{bare}: the server answers {error.code} {error.reason}{hint}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise SourceError(f"{bare} cannot be reached: {getattr(error, 'reason', None) or error}") from None
+        why = getattr(error, "reason", None) or error
+        raise SourceError(f"{bare} cannot be reached: {getattr(why, 'strerror', None) or why}") from None
     return response
 
 

@@ -64,7 +64,7 @@ def _ask(uri: str, line: Line, timeout_s: float) -> None:
     except TimeoutError:
         raise SourceError(f"{name}: the server does not answer") from None
     except (OSError, ValueError) as error:
-        raise SourceError(f"{name} cannot be reached: {error}") from None
+        raise SourceError(f"{name} cannot be reached: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _shots(
