@@ -1,0 +1,36 @@
+"""This project's pipeline, all stages on. argv: VIDEO SECONDS. Runs in the project's own environment."""
+
+import itertools
+import sys
+
+from timing import time_frames
+
+from realtime_mer.build import build
+from realtime_mer.records import Frame
+from realtime_mer.sources import open_source
+
+pipeline = build()
+
+
+def frames():
+    """The file over and over, as one recording whose time goes on."""
+    index, offset = itertools.count(), 0.0
+    while True:
+        with open_source(sys.argv[1]) as source:
+            for frame in source:
+                last = offset + frame.time
+                yield Frame(next(index), last, frame.gray, frame.to_bgr)
+        offset = last + 0.01
+
+
+def analyse(frame):
+    return pipeline.push(frame).faces
+
+
+with pipeline:
+    time_frames(
+        "decode, follow the face, motion of 15 regions, spotting, and the recogniser for what was spotted",
+        "realtime-mer",
+        analyse,
+        frames(),
+    )

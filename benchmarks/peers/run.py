@@ -1,0 +1,134 @@
+"""The same video through this pipeline and through others, in turns: `python -m benchmarks.peers.run --setup`.
+
+Each peer runs in a virtual environment of its own and times its own frames, after its models are loaded. One that
+cannot be installed or started here is named with the reason, and left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from realtime_mer.assets import cache_dir, face_model
+from realtime_mer.bench.clips import Clip, make
+from realtime_mer.bench.results import Result, Series, machine, series
+from realtime_mer.errors import MerError
+
+HERE: Final = Path(__file__).parent
+LIMIT: Final = 300.0  # s for one turn of one peer, loading included
+OURS: Final = "realtime-mer"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """script: in this folder. packages: for pip; none means this project's own environment."""
+
+    script: str
+    packages: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+
+
+def peers() -> dict[str, Peer]:
+    """All of them, ours first."""
+    return {
+        OURS: Peer("peer_ours.py"),
+        "MediaPipe Face Landmarker": Peer("peer_mediapipe.py", arguments=(str(face_model()),)),
+        "OpenCV DIS, whole frames": Peer("peer_dis.py"),
+        "py-feat": Peer("peer_pyfeat.py", ("py-feat==2.1.5", "av")),
+        "DeepFace": Peer("peer_deepface.py", ("deepface", "tf-keras", "av")),
+        "EmotiEffLib": Peer(
+            "peer_emotiefflib.py", ("emotiefflib", "onnx", "onnxruntime", "opencv-python-headless", "av")
+        ),
+        "FER": Peer("peer_fer.py", ("fer==25.10.3", "opencv-python", "av")),
+    }
+
+
+def main() -> int:
+    """Sets up if asked, then measures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.run", description=__doc__)
+    parser.add_argument("--video", type=Path, help="default: the synthetic demo clip, 640x480")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each peer in each round")
+    parser.add_argument("--only", default="", metavar="LIST", help="parts of names")
+    parser.add_argument("--environments", type=Path, default=cache_dir() / "peers", metavar="DIR")
+    parser.add_argument("--setup", action="store_true", help="make the environments first (several GB, minutes)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="every turn as JSON")
+    arguments = parser.parse_args()
+    try:
+        wanted = [part.lower() for part in arguments.only.split(",") if part]
+        chosen = {n: p for n, p in peers().items() if not wanted or n == OURS or any(w in n.lower() for w in wanted)}
+        if arguments.setup:
+            for name, peer in chosen.items():
+                set_up(name, peer, arguments.environments)
+        result = measure(
+            chosen, arguments.video or make(Clip()), arguments.rounds, arguments.seconds, arguments.environments
+        )
+        if arguments.out is not None:
+            result.save(arguments.out)
+    except MerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(result.text())
+    return 0
+
+
+def set_up(name: str, peer: Peer, environments: Path) -> None:
+    """Makes the peer's environment. What pip says goes to standard error; a failure leaves the peer out."""
+    folder = environments / Path(peer.script).stem
+    if not peer.packages or folder.is_dir():
+        return
+    print(f"installing {name}", file=sys.stderr)
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    subprocess.run([str(folder / "bin" / "pip"), "install", "--quiet", *peer.packages], stdout=sys.stderr, check=False)
+
+
+def measure(chosen: dict[str, Peer], video: Path, rounds: int, seconds: float, environments: Path) -> Result:
+    """One turn each, ``rounds`` times over."""
+    host = machine()
+    turns: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
+    facts: dict[str, Any] = {}
+    for _ in range(rounds):
+        for name, peer in chosen.items():
+            if name in facts:
+                continue  # it failed before
+            answer = turn(peer, video, seconds, environments)
+            if isinstance(answer, str):
+                facts[name] = f"not measured: {answer}"
+            else:
+                turns[name].append(answer)
+    lines: list[Series] = []
+    for name, done in turns.items():
+        if done and name not in facts:
+            what, faces = f"{done[0]['version']}: {done[0]['what']}", done[-1]["faces"]
+            what += "" if faces is None else f"; a face in {100 * faces:.0f} % of the frames"
+            lines.append(series(name, "frames/s", what, [t["frames"] / t["wall"] for t in done]))
+            cost = [1e3 * t["cpu"] / t["frames"] for t in done]
+            lines.append(series(f"{name}, processor", "ms/frame", "processor time of all threads", cost))
+    settings = {"video": video.name, "rounds": rounds, "seconds": seconds}
+    return Result("peers", settings, facts, tuple(lines), host)
+
+
+def turn(peer: Peer, video: Path, seconds: float, environments: Path) -> dict[str, Any] | str:
+    """What the peer printed, or why it did not."""
+    python = environments / Path(peer.script).stem / "bin" / "python" if peer.packages else Path(sys.executable)
+    if not python.exists():
+        return "not installed (--setup)"
+    command = [str(python), str(HERE / peer.script), str(video), str(seconds), *peer.arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+    except subprocess.TimeoutExpired:
+        return f"no answer within {LIMIT:g} s"
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200]
+    answer: dict[str, Any] = json.loads(lines[-1])
+    return answer
+
+
+if __name__ == "__main__":
+    sys.exit(main())
