@@ -75,7 +75,7 @@ def tab(settings: AppSettings, sessions: Sessions) -> None:
 
 def _keep(result: Result, sessions: Sessions, key: str) -> str:
     """Writes the record into the viewer's session; returns where it can be fetched."""
-    token, folder = sessions.folder(sessions.of(key))
+    token, folder = sessions.folder(sessions.of(key), "realtime-mer")
     result.save(folder / RESULT)
     return f"/results/{token}/{RESULT}"
 

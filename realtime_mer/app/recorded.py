@@ -80,10 +80,10 @@ class Sessions:
     """All sessions of one app, below ``root``, by Gradio's session hash."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
-        self._folders: dict[str, Path] = {}  # token -> folder of an analysis
+        self._folders: dict[str, tuple[Path, str]] = {}  # token -> folder of an analysis, and what it is of
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -92,7 +92,7 @@ class Sessions:
         """The viewer's session, made at its first use."""
         with self._lock:
             if key not in self._sessions:
-                folder = self._root / "sessions" / secrets.token_urlsafe(16)
+                folder = self.root / "sessions" / secrets.token_urlsafe(16)
                 folder.mkdir(parents=True, mode=0o700)
                 self._sessions[key] = Session(folder)
             return self._sessions[key]
@@ -108,13 +108,13 @@ class Sessions:
 
     def holds(self, upload: Path) -> bool:
         """Whether the path lies where uploads are kept: the page is not believed when it names a file."""
-        return upload.resolve().is_relative_to((self._root / "uploads").resolve())
+        return upload.resolve().is_relative_to((self.root / "uploads").resolve())
 
     def close(self) -> None:
         """The server ends: nothing stays behind."""
         for key in list(self._sessions):
             self.leave(key)
-        shutil.rmtree(self._root, ignore_errors=True)
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def clear(self, session: Session) -> None:
         """Forgets the results of an earlier run."""
@@ -123,27 +123,31 @@ class Sessions:
             shutil.rmtree(analysis.folder, ignore_errors=True)
         session.analyses.clear()
 
-    def folder(self, session: Session) -> tuple[str, Path]:
-        """A new folder for one analysis, and its token."""
+    def folder(self, session: Session, name: str) -> tuple[str, Path]:
+        """A new folder for one analysis, and its token. name: put before the names of its files when they are saved."""
         token = secrets.token_urlsafe(24)
         folder = session.folder / token
         folder.mkdir()
         with self._lock:
-            self._folders[token] = folder
+            self._folders[token] = folder, name
         return token, folder
 
     async def serve(self, token: str, name: str) -> Response:
         """One file of one analysis; 404 for everything else."""
         from starlette.responses import FileResponse, PlainTextResponse
 
-        folder = self._folders.get(token)
-        path = None if folder is None else folder / name
-        if path is None or path.parent != folder or path.suffix not in SUFFIXES or not path.is_file():
+        folder, of = self._folders.get(token, (self.root, ""))
+        path = folder / name
+        if not of or path.parent != folder or path.suffix not in SUFFIXES or not path.is_file():
             return PlainTextResponse("there is no such result, or its session has ended", 404)
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         where = "inline" if path.suffix in (".html", ".mp4") else "attachment"
         return FileResponse(
-            path, media_type=kind, filename=name, content_disposition_type=where, headers={"Cache-Control": "no-store"}
+            path,
+            media_type=kind,
+            filename=f"{of}.{name}",
+            content_disposition_type=where,
+            headers={"Cache-Control": "no-store"},
         )
 
     def _remove(self, session: Session) -> None:
@@ -179,7 +183,7 @@ def analyse(
         raise SourceError(f"{name}: {UPLOADS} videos at a time are enough: analyse the others afterwards")
     if not session.busy.acquire(blocking=False):
         raise SourceError(f"{name}: another analysis is under way in this window: stop it first")
-    token, folder = sessions.folder(session)
+    token, folder = sessions.folder(session, upload.stem)
     try:
         with build(config) as pipeline, open_source(upload) as source:
             info = replace(source.info, uri=name)

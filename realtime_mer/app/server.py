@@ -158,15 +158,18 @@ def server_config(app: Any) -> Any:
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises OutputError."""
+    listener: socket.socket | None = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen()
     except OSError as error:
-        raise OutputError(
-            f"cannot listen on {host}:{port} ({error.strerror}): choose another --port or --host"
-        ) from None
+        if listener is not None:
+            listener.close()
+        where = f"{host}:{port} ({error.strerror})"
+        raise OutputError(f"cannot listen on {where}: choose another --port or --host") from None
     return listener
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from html import escape
-from pathlib import Path
 from typing import Final
 
 from realtime_mer.app.recorded import EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, SLOW, VIDEO, Analysis, Progress
@@ -47,9 +46,7 @@ def summary(analysis: Analysis) -> str:
     links = [("events, JSON Lines", LOG), ("events, CSV", EVENTS_CSV), ("signals, CSV", SIGNALS_CSV)]
     links += [("annotated video", VIDEO), ("HTML report", REPORT)]
     anchors = "".join(
-        f"<a href='{url}' download='{escape(Path(analysis.name).stem)}.{file}'>{escape(words)}</a>"
-        for words, file in links
-        if (url := analysis.url(file))
+        f"<a href='{url}' download>{escape(words)}</a>" for words, file in links if (url := analysis.url(file))
     )
     return (
         f"<div class='mer-summary'>{cells}</div>{note(*warnings, bad=True) if warnings else ''}"

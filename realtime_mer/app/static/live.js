@@ -39,7 +39,7 @@ const BODY = `
       <div class="mer-wide"><dt>model on device</dt><dd data-fact="model">–</dd></div>
     </dl>
   </section>
-  <section class="mer-side" aria-label="Controls and events">
+  <section class="mer-controls" aria-label="Controls">
     <fieldset class="mer-sources"><legend>Source</legend>
       <label><input type="radio" name="mer-source" value="browser" checked> This browser's camera</label>
       <label><input type="radio" name="mer-source" value="server"> Camera of the server, or a stream</label>
@@ -54,6 +54,8 @@ const BODY = `
       <input class="mer-enter" type="range" min="3" max="20" step="0.5"></label>
     <label class="mer-field">Model <select class="mer-model"></select></label>
     <label><input type="checkbox" class="mer-private"> Privacy mode: blur the picture, keep only events</label>
+  </section>
+  <section class="mer-events" aria-label="Events">
     <div class="mer-events-head"><h3>Events</h3><span class="mer-count" aria-live="polite"></span>
       <button class="mer-save mer-quiet" type="button" disabled>Save events</button></div>
     <label><input type="checkbox" class="mer-rejected"> Show rejected movements</label>

@@ -1,0 +1,230 @@
+"""The page in a real Chromium: its fake camera shows the synthetic clip, with pulses at known times."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from app_server import APEXES, LAP, Served, draw_clip, served, until, working_threads
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+)  # fmt: skip
+NEAR = 0.1  # s: three frames of the fake camera
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(240),
+    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting'"),  # Gradio asks pandas for both
+    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed at /usr/bin/chromium"),
+]
+EVENTS = "[...document.querySelector('mer-live').cards.events.values()]"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return draw_clip(tmp_path_factory.mktemp("clip"))
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[Served]:
+    with served() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chromium(clip: tuple[Path, Path]) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=[*FLAGS, f"--use-file-for-fake-video-capture={clip[0]}"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any, app: Served) -> Iterator[Any]:
+    """A page of a viewer of its own. It must ask nobody but the server, and log no error."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    page = opened(context, app)
+    yield page
+    context.close()
+    assert not page.trouble
+
+
+def opened(context: Any, app: Served) -> Any:
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    page.trouble = []
+    page.on("pageerror", lambda error: page.trouble.append(str(error)))
+    page.on("console", lambda line: page.trouble.append(line.text) if line.type == "error" else None)
+    own = (app.url, app.url.replace("http", "ws"), "data:", "blob:")
+    page.on("request", lambda asked: None if asked.url.startswith(own) else page.trouble.append(asked.url))
+    page.goto(app.url)
+    page.wait_for_selector("mer-live .mer-start")
+    return page
+
+
+def start_camera(page: Any) -> None:
+    page.click(".mer-start")
+    page.check(".mer-agree")
+    page.click(".mer-consent [value=yes]")
+
+
+def micro(page: Any) -> list[dict[str, Any]]:
+    return page.evaluate(f"{EVENTS}.filter((e) => e.status === 'confirmed' && e.kind === 'micro')")
+
+
+def wait_for_micro(page: Any, count: int) -> list[dict[str, Any]]:
+    page.wait_for_function(
+        f"{EVENTS}.filter((e) => e.status === 'confirmed').length >= {count}", timeout=60_000, polling=200
+    )
+    return micro(page)
+
+
+def analyse(page: Any, *videos: Path) -> None:
+    page.get_by_role("tab", name="Recorded").click()
+    page.set_input_files("#mer-upload input[type=file]", [str(video) for video in videos])
+    page.wait_for_selector(f"#mer-upload >> text={videos[-1].stem}")
+    page.click("#mer-analyse")
+
+
+def test_no_camera_starts_without_consent(page: Any, app: Served) -> None:
+    page.click(".mer-start")
+    assert page.is_visible(".mer-consent")
+    assert page.is_disabled(".mer-consent [value=yes]")
+    page.click(".mer-consent [value=no]")
+    assert not app.live.viewers
+    assert page.evaluate("document.querySelector('mer-live').camera === undefined")
+
+
+def test_the_live_page_reports_the_pulses_that_the_camera_shows(page: Any, app: Served) -> None:
+    start_camera(page)
+    found = wait_for_micro(page, 2)
+    # the clip's phase is not known, but the pulses of its laps lie at known distances
+    first, second = found[0], found[1]
+    apart = second["apex"] - first["apex"]
+    known = {round(b - a, 2) for a in APEXES for b in (*APEXES, *(x + LAP for x in APEXES)) if b > a}
+    assert min(abs(apart - k) for k in known) < NEAR, apart
+    regions = [{c["region"] for c in e["cues"]} for e in found]
+    for moved in regions:
+        assert moved & {"left inner brow", "right inner brow"} or "left lip corner" in moved, moved
+    assert {"onset", "apex", "offset", "motion"} <= set(first["pictures"])
+    assert page.is_visible(".mer-card .mer-strip img")
+    assert re.search("below 50 frames/s|cannot be resolved", page.inner_text(".mer-banner"))
+
+    page.click(".mer-stop")
+    page.wait_for_selector(".mer-start:enabled")
+    until(lambda: not app.live.viewers and not working_threads(), 10)
+
+
+def test_privacy_mode_sends_no_pictures_and_blurs_the_shown_one(page: Any) -> None:
+    page.check(".mer-private")
+    start_camera(page)
+    found = wait_for_micro(page, 1)
+    assert found[0]["pictures"] == {}
+    assert "blur" in page.evaluate("getComputedStyle(document.querySelector('mer-live video')).filter")
+
+
+def test_two_viewers_stay_apart_and_leave_nothing_behind(chromium: Any, app: Served, clip: tuple[Path, Path]) -> None:
+    contexts = [chromium.new_context(), chromium.new_context()]
+    pages = [opened(context, app) for context in contexts]
+    start_camera(pages[0])
+    pages[0].wait_for_function("document.querySelector('mer-live').state?.faces.length > 0", timeout=30_000)
+    assert len(app.live.viewers) == 1
+    assert pages[1].evaluate("document.querySelector('mer-live').state === undefined")
+
+    analyse(pages[1], clip[1])
+    pages[1].wait_for_selector(".mer-links a", timeout=90_000)
+    assert pages[0].locator(".mer-links a").count() == 0
+    result = pages[1].locator(".mer-links a").first.get_attribute("href")
+    assert chromium.contexts  # both are open
+    assert contexts[0].request.get(app.url + result).ok  # only who has the secret address gets it ...
+
+    for context in contexts:
+        context.close()
+    until(lambda: not app.live.viewers and not working_threads(), 20)
+    until(lambda: not len(app.sessions), 20)
+    kept = [path for path in app.root.rglob("*") if path.is_file() and path.stat().st_size]
+    assert kept == []  # ... and nobody any more once the session has ended
+    for page in pages:
+        assert page.trouble == []
+
+
+def test_a_recorded_file_gives_what_the_command_line_gives(page: Any, clip: tuple[Path, Path], tmp_path: Path) -> None:
+    from realtime_mer import cli
+
+    assert cli.main(["analyze", str(clip[1]), "--out", str(tmp_path), "--no-video"]) == 0
+    expected = events(tmp_path / "clip" / "events.jsonl")
+    assert [round(e["apex"], 1) for e in expected if e["status"] == "confirmed"] == [round(a, 1) for a in APEXES]
+
+    analyse(page, clip[1])
+    page.wait_for_selector(".mer-links a", timeout=90_000)
+    with page.expect_download() as download:
+        page.click("text=events, JSON Lines")
+    assert events(Path(download.value.path())) == expected
+    assert download.value.suggested_filename == "clip.events.jsonl"
+
+    with page.expect_download() as download:
+        page.click("text=HTML report")
+    report = page.context.new_page()
+    report.goto(Path(download.value.path()).rename(tmp_path / "report.html").as_uri())
+    assert report.locator("article.event").count() == 2
+    assert report.locator("svg#timeline").count() == 1
+
+    page.wait_for_selector("#mer-timeline .js-plotly-plot")
+    assert page.locator("#mer-detail img").count() == 4
+    page.wait_for_function("document.querySelector('#mer-detail video')?.duration > 4")  # slowed down
+    page.wait_for_function("document.querySelector('#mer-player video')?.duration > 6")
+
+
+def test_a_text_file_named_mp4_gives_a_friendly_line(page: Any, app: Served, tmp_path: Path) -> None:
+    (tmp_path / "notes.mp4").write_text("not a video")
+    analyse(page, tmp_path / "notes.mp4")
+    page.wait_for_selector("#mer-status .mer-bad")
+    said = page.inner_text("#mer-status")
+    assert said.startswith("notes.mp4 is not a readable video")
+    assert str(app.root) not in said
+
+
+def test_addresses_that_are_files_of_the_server_are_refused(page: Any) -> None:
+    page.check("[value=server]")
+    page.fill(".mer-address", "/etc/passwd")
+    start_camera(page)
+    page.wait_for_selector(".mer-banner.mer-bad")
+    assert "camera number" in page.inner_text(".mer-banner")
+
+
+def test_the_page_can_be_used_with_the_keyboard(page: Any) -> None:
+    page.focus("[value=browser]")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className").startswith("mer-start")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    assert not page.is_visible(".mer-consent")
+
+
+@pytest.mark.parametrize("width", [800, 1280])
+def test_nothing_is_wider_than_the_window(chromium: Any, app: Served, width: int) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": 900})
+    page = opened(context, app)
+    for name in ("Live", "Recorded", "Benchmark", "About"):
+        page.get_by_role("tab", name=name).click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+    context.close()
+    assert page.trouble == []
+
+
+def events(log: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return [line for line in lines if line["type"] == "event"]
