@@ -106,7 +106,8 @@ class Pipeline:
             self._worker = BatchWorker(
                 self.recogniser.classify, lambda pictures: feature(*pictures), threaded=self.live
             )
-        self._tracks = FaceTracks(faces.forget)
+        # a face in view is seen at the checks only, and must be remembered from one to the next
+        self._tracks = FaceTracks(max(faces.forget, 2 * faces.refresh))
         self._faces: dict[int, _Tracked] = {}
         self._counted: dict[int, int] = {}  # track -> movements reported, of faces that may come back
         self._asked = -np.inf
@@ -163,8 +164,9 @@ class Pipeline:
     def close(self) -> None:
         """Ends the threads; the pipeline cannot be used any more."""
         self._stop()
-        if self._close is not None:
-            self._close()
+        close, self._close = self._close, None
+        if close is not None:
+            close()
 
     def _stop(self) -> None:
         if self._lane is not None:
