@@ -1,0 +1,34 @@
+"""Micro-expressions of a video file, printed as they are found.
+
+python demos/video_file.py                 # the bundled synthetic clip, drawn at the first use
+python demos/video_file.py interview.mp4
+"""
+
+import sys
+
+from realtime_mer import MerError, build, open_source
+from realtime_mer.bench.clips import Clip, make
+
+
+def main(video: str | None = None) -> int:
+    """Prints one line per movement; returns how many micro-expressions there were."""
+    found = 0
+    with build() as pipeline, open_source(video or make(Clip())) as source:
+        for observation in pipeline.run(source):
+            for event in observation.events:
+                span = event.span
+                if span.status == "confirmed":
+                    found += 1
+                    label = (event.prediction and event.prediction.label) or "unsure"
+                    moved = ", ".join(cue.region for cue in event.cues)
+                    print(f"{span.onset:8.3f} s  {1000 * span.duration:4.0f} ms  {label:10} {moved}")
+                elif span.status == "rejected":
+                    print(f"{span.onset:8.3f} s  not one: {span.kind}, {span.reason}")
+    return found
+
+
+if __name__ == "__main__":
+    try:
+        print(f"{main(*sys.argv[1:2])} micro-expressions")
+    except MerError as error:
+        sys.exit(str(error))

@@ -1,0 +1,74 @@
+"""Every demo runs, on a shorter bundled clip, and finds what was drawn into it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realtime_mer.bench.clips import Clip, make
+
+DEMOS = Path(__file__).resolve().parents[1] / "demos"
+SHORT = Clip(fps=50.0, seconds=6.2)  # the first two micro-expressions of the bundled clip, and a blink
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The face model is taken from the real cache, the clip is made in one of our own."""
+    from realtime_mer.assets import FACE_MODEL, face_model
+
+    folder = tmp_path_factory.mktemp("cache")
+    (folder / FACE_MODEL).symlink_to(face_model())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REALTIME_MER_CACHE", str(folder))
+        patch.setenv("MPLBACKEND", "agg")
+        yield make(SHORT)
+
+
+def demo(name: str) -> dict[str, Any]:
+    source = (DEMOS / name).read_text(encoding="utf-8")
+    names: dict[str, Any] = {"__name__": "demo"}
+    exec(compile(source, name, "exec"), names)
+    return names
+
+
+def test_video_file(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo("video_file.py")["main"](str(clip)) == 2
+    said = capsys.readouterr().out
+    assert "inner brow" in said
+    assert "left lip corner" in said
+
+
+def test_webcam_on_the_clip_played_as_a_camera(capsys: pytest.CaptureFixture[str]) -> None:
+    found = demo("webcam.py")["main"]("clip", 5.9, SHORT)
+    said = capsys.readouterr().out
+    assert "frames/s" in said
+    assert found >= 1, said  # a busy machine loses frames, and an event with them
+
+
+def test_push_your_own_frames() -> None:
+    assert demo("push_your_own_frames.py")["main"]() == [pytest.approx(2.14, abs=0.05)]
+
+
+def test_latency(clip: Path) -> None:
+    result = demo("latency.py")["main"](str(clip))
+    assert 0 < result["p50"] <= result["p95"] <= result["p99"] <= result["max"]
+
+
+def test_notebook(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib", reason="the notebook draws with matplotlib")
+    monkeypatch.setattr("realtime_mer.bench.clips.Clip", lambda: SHORT)
+    names: dict[str, Any] = {}
+    for number, cell in enumerate(json.loads((DEMOS / "explore.ipynb").read_text(encoding="utf-8"))["cells"]):
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), f"explore.ipynb, cell {number}", "exec"), names)
+    names["plt"].close("all")
+    assert "2 of 2 found, 0 false" in capsys.readouterr().out
+
+
+def test_demos_stay_short() -> None:
+    for path in DEMOS.glob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 60, path.name
