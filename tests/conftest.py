@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 
@@ -13,6 +14,10 @@ from realtime_mer.faces import FaceDetector
 from realtime_mer.records import Detection, Frame
 from realtime_mer.synth import MOVEMENTS, Blink, Pulse, Script, Sway, Truth, portrait, render
 from realtime_mer.synth.render import Face
+
+# How long an example takes depends on what else the machine does: no reason to fail.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 SCALE = 0.5  # of the portrait: 320x240 px is drawn four times as fast
 

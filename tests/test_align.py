@@ -22,7 +22,7 @@ def eyes(points):
     return points[list(RIGHT_EYE_CORNERS)].mean(axis=0), points[list(LEFT_EYE_CORNERS)].mean(axis=0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.tuples(st.floats(-500, 4000), st.floats(-500, 4000)),
     st.floats(2, 2000),
@@ -84,7 +84,7 @@ def test_a_moving_large_face_does_not_shimmer(recording):
         assert np.abs(seen - reference)[20:110, 25:103].mean() < 1.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from([(1, 1), (2, 500), (37, 41), (480, 640), (2400, 3200)]),
     st.tuples(st.floats(-5000, 5000), st.floats(-5000, 5000)),

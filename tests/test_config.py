@@ -19,7 +19,7 @@ def test_the_defaults_come_back_from_toml(tmp_path):
     assert load() == Config()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
 def test_any_model_name_comes_back_from_toml(tmp_path_factory, name):
     config = merge(Config(), {"classify": {"model": name}})

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from realtime_mer.align import apply, similarity, warp
 from realtime_mer.follow import FIT_LOST
-from realtime_mer.motion import REACH, Meter
+from realtime_mer.motion import REACH, STEADY, AffineFit, Meter
 from realtime_mer.regions import NAMES, REGIONS, SIZE
 
 GRID = np.arange(SIZE, dtype=np.float32)
@@ -120,7 +120,7 @@ def test_another_picture_does_not_fit_and_is_forgotten(face, meter, other):
     assert np.abs(again.displacement).max() < 0.05
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["flat", "noise", "steps"]))
 def test_any_pictures_give_finite_numbers(seed, kind):
     random = np.random.default_rng(seed)
@@ -160,3 +160,30 @@ def test_displacement_keeps_within_reach(meter):
     for _ in range(20):
         meter.measure(noise.integers(0, 256, (SIZE, SIZE)).astype(np.uint8))
     assert np.abs(meter._shift).max() <= REACH
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32 - 1))
+def test_the_affine_fit_is_exact_on_points_that_agree(seed):
+    random = np.random.default_rng(seed)
+    points = random.uniform(20, 110, (len(STEADY), 2))
+    truth = np.eye(2, 3) + np.column_stack([random.normal(0, 0.02, (2, 2)), random.normal(0, 2, 2)])
+    shift = (apply(truth, points) - points).astype(np.float32)
+    fitted = AffineFit(points, random.uniform(0.5, 1, len(points))).fit(shift)
+    np.testing.assert_allclose(apply(fitted, points), apply(truth, points), atol=1e-3)
+
+
+def test_a_minority_that_moves_by_itself_does_not_pull_the_fit(face):
+    places, trust = face[1][list(STEADY)], np.ones(len(STEADY))
+    shift = np.tile(np.float32([1.0, -0.5]), (len(STEADY), 1))
+    shift[[1, 12]] += 3.0
+    design = np.column_stack([places, trust])
+    plain = np.linalg.lstsq(design, shift.astype(float), rcond=None)[0].T + np.eye(2, 3)
+    nose = np.array([[64.0, 60.0]])
+
+    def error(fitted):
+        return np.abs(apply(fitted, nose) - nose - (1.0, -0.5)).max()
+
+    assert error(AffineFit(places, trust).fit(shift)) < 0.5 * error(plain)
+    trust[[1, 12]] = 0.0  # not trusted, they do not count at all
+    assert error(AffineFit(places, trust).fit(shift)) < 1e-3

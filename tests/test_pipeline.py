@@ -520,7 +520,7 @@ def test_pictures_must_be_pictures(bad):
         pipeline.push(Frame(0, 0.0, bad))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 2**32 - 1))
 def test_random_pictures_and_detections_raise_nothing(seed):
     random = np.random.default_rng(seed)

@@ -156,7 +156,7 @@ def test_provisional_soon_after_the_apex_then_one_final():
         assert abs(provisional.apex - span.apex) <= 0.05
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_invariants_on_random_signals(data):
     """Whatever is pushed at whatever times: nothing raises, ids rise, times are in order, one final per id."""
