@@ -34,7 +34,13 @@ def add(commands: Commands) -> None:
     """Declares the command."""
     parser = commands.add_parser("analyze", help="recorded files: events, signals, annotated video, report")
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video files, or folders of images with --rate")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder per recording is made here")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="a folder per recording is made here (default: results)",
+    )
     add_rate(parser)
     parser.add_argument("--overwrite", action="store_true", help="analyse again what is complete in DIR")
     parser.add_argument("--no-video", action="store_true", help="no annotated video (the slowest output)")

@@ -1,0 +1,156 @@
+"""``realtime-mer analyze`` from the command line to its files, on a short synthetic clip with known movements."""
+
+import csv
+import signal
+import time
+
+import av
+import cv2
+import numpy as np
+import pytest
+from cli_media import start
+from source_media import write_video as write_numbered
+
+from realtime_mer.cli import INTERRUPTED, main
+from realtime_mer.records import Frame, Kind
+from realtime_mer.sinks.jsonl import read_jsonl
+from realtime_mer.synth import write_video
+
+
+@pytest.fixture(scope="module")
+def clip(recording, tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "face.mp4"
+    write_video(recording.frames, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def results(clip, tmp_path_factory):
+    """The clip analysed once, with everything that can be written."""
+    out = tmp_path_factory.mktemp("results")
+    assert main(["analyze", str(clip), "--out", str(out), "--clips", "--formats", "csv,elan,webvtt,bids,boris"]) == 0
+    return out
+
+
+def micro(recording):
+    return [truth for truth in recording.truth if truth.kind == "micro"]
+
+
+def test_the_movements_drawn_are_found_in_time(results, recording):
+    log = read_jsonl(results / "face" / "events.jsonl")
+    found = [e.event.span for e in log.events if e.final and e.event.span.kind is Kind.MICRO]
+    drawn = micro(recording)
+    assert len(found) == len(drawn)
+    for span, truth in zip(found, drawn, strict=True):
+        assert abs(span.apex - truth.apex) < 0.04
+    assert log.summary.frames == len(recording.frames)
+    assert all(e.event.prediction is not None for e in log.events if e.event.span.kind is Kind.MICRO)
+
+
+def test_every_output_is_there(results, recording):
+    folder = results / "face"
+    names = {path.name for path in folder.iterdir()}
+    assert {"events.jsonl", "events.csv", "signals.csv", "annotated.mp4", "report.html", "clips"} <= names
+    assert {"events.eaf", "events.vtt", "events_events.tsv", "events.boris.tsv"} <= names
+    with open(folder / "signals.csv", newline="") as file:
+        assert sum(1 for _ in csv.DictReader(file)) == len(recording.frames)
+    with av.open(str(folder / "annotated.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) == len(recording.frames) / 2  # 50 of 100 frames/s
+    assert len(list((folder / "clips").glob("*.mp4"))) >= len(micro(recording))
+
+
+def test_what_was_done_is_left_as_it_is(clip, results, recording, capfd):
+    log = results / "face" / "events.jsonl"
+    before = log.stat().st_mtime_ns
+    assert main(["analyze", str(clip), "--out", str(results)]) == 0
+    out, err = capfd.readouterr()
+    assert log.stat().st_mtime_ns == before
+    assert err == f"{clip}: done before, left as it is (--overwrite to repeat)\n"
+    lines = out.splitlines()
+    assert lines[0].startswith(f"{clip}: 800 frames, 8.0 s, 3 micro-expressions, rejected: ")
+    assert lines[1].split() == ["onset", "s", "apex", "s", "offset", "s", "label", "what", "moved"]
+    assert len(lines) == 3 + len(micro(recording))
+    assert main(["analyze", str(clip), "--out", str(results), "--set", "spot.enter=9"]) == 0
+    assert "done before with other settings" in capfd.readouterr().err
+
+
+def test_the_results_of_another_recording_are_not_taken_for_this_one(clip, results, tmp_path, capfd):
+    other = write_numbered(tmp_path / clip.name, range(0, 200, 10))
+    assert main(["analyze", str(other), "--out", str(results)]) == 2
+    assert "holds the results of another recording" in capfd.readouterr().err
+
+
+def test_one_that_is_broken_does_not_stop_the_others(tmp_path, capfd):
+    for name in ("a", "c"):
+        write_numbered(tmp_path / f"{name}.mp4", range(0, 300, 10))
+    (tmp_path / "b.mp4").write_text("this is no video")
+    names = [str(tmp_path / f"{name}.mp4") for name in "abc"]
+    assert main(["analyze", *names, "--out", str(tmp_path / "out"), "--model", "none"]) == 3
+    out, err = capfd.readouterr()
+    # neither MediaPipe nor libav nor OpenCV add anything to these three lines
+    assert [line.partition(":")[0] for line in err.splitlines()] == [names[0], "realtime-mer", names[2]]
+    assert out.count("no face was found") == 2
+    assert not (tmp_path / "out" / "b").exists()
+
+
+def test_a_single_frame_is_a_recording(recording, tmp_path, capfd):
+    one = tmp_path / "one.mp4"
+    write_video(recording.frames[:1], one)
+    assert main(["analyze", str(one), "--out", str(tmp_path)]) == 0
+    out, _ = capfd.readouterr()
+    assert "1 frame, 0.0 s, 0 micro-expressions" in out
+    assert "nothing could be judged: learning the resting face alone takes 1 s" in out
+
+
+def test_a_file_that_was_cut_off_is_analysed_to_where_it_ends(recording, tmp_path, capfd):
+    whole = tmp_path / "whole.mkv"
+    write_video(recording.frames[:100], whole)
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    assert main(["analyze", str(cut), "--out", str(tmp_path / "out"), "--no-video"]) == 0
+    out, err = capfd.readouterr()
+    assert "warning: the file was cut off: it ends at" in err
+    frames = read_jsonl(tmp_path / "out" / "cut" / "events.jsonl").summary.frames
+    assert 0 < frames < 100
+    assert f"cut.mkv: {frames} frames" in out
+
+
+def test_two_faces_and_one_that_leaves(recording, tmp_path, capfd):
+    """The right face is half a second behind; the left one is gone for the last 2 s."""
+    frames = []
+    for index in range(0, 500):
+        left, right = (recording.frames[max(i, 0)].image for i in (index, index - 50))
+        left = left if index < 300 else np.full_like(left, 90)
+        picture = np.hstack([left, right])
+        gray = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+        frames.append(Frame(index, index / 100, gray, lambda picture=picture: picture))
+    write_video(frames, tmp_path / "two.mp4")
+    assert main(["analyze", str(tmp_path / "two.mp4"), "--out", str(tmp_path), "--no-video", "--model", "none"]) == 0
+    out, _ = capfd.readouterr()
+    assert "500 frames, 5.0 s, 2 faces, " in out
+    assert out.splitlines()[1].split()[0] == "face"
+    events = [e.event for e in read_jsonl(tmp_path / "two" / "events.jsonl").events if e.final]
+    firsts = {e.track: e.span.apex for e in reversed(events) if e.span.kind is Kind.MICRO}
+    assert len(firsts) == 2
+    assert abs(abs(firsts[1] - firsts[2]) - 0.5) < 0.03
+
+
+def test_ctrl_c_leaves_whole_files_that_are_not_taken_for_complete(clip, tmp_path):
+    log = tmp_path / "face" / "events.jsonl"
+    with start("analyze", clip, "--out", tmp_path, "--video-rate", "0") as process:
+        until = time.monotonic() + 60
+        while not (log.is_file() and log.read_text().count("\n") >= 2):  # the header and an event
+            assert time.monotonic() < until
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED
+    assert out == ""
+    assert err.splitlines()[1:] == ["realtime-mer: interrupted; what was written is whole"]
+    recording = read_jsonl(log)
+    assert recording.events
+    assert recording.summary is None
+    with av.open(str(tmp_path / "face" / "annotated.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) > 100
+    assert (tmp_path / "face" / "signals.csv").read_text().endswith("\n")

@@ -1,0 +1,87 @@
+"""``realtime-mer live`` on a real stream: a paced MJPEG server on loopback that plays synthetic pictures."""
+
+import json
+import signal
+import time
+
+import numpy as np
+import pytest
+from cli_media import Player, encoded, start
+
+from realtime_mer.cli import main
+from realtime_mer.sinks.jsonl import read_jsonl
+
+
+@pytest.fixture(scope="module")
+def pictures(recording):
+    return encoded(frame.image for frame in recording.frames)
+
+
+def test_events_are_printed_while_it_runs(pictures, recording, tmp_path):
+    """The sender stamps its pictures, so that the times are exact however busy this machine is."""
+    with (
+        Player(pictures, 100.0) as player,
+        start("live", player.uri, "--for", "6", "--out", tmp_path, "--quiet") as process,
+    ):
+        lines, arrived = [], []
+        for text in process.stdout:
+            lines.append(json.loads(text))  # and so every line of standard output is JSON
+            arrived.append(time.monotonic())
+        assert process.wait(60) == 0
+        assert process.stderr.read() == ""
+    assert [line["type"] for line in (lines[0], lines[-1])] == ["header", "summary"]
+    events = [(line, at) for line, at in zip(lines, arrived, strict=True) if line["type"] == "event"]
+    micro = [line for line, _ in events if line["status"] == "confirmed"]
+    drawn = [truth.apex for truth in recording.truth if truth.kind == "micro"]
+    start_of_clip = micro[0]["apex"] - drawn[0]
+    assert len(micro) == len(drawn)
+    for line, apex in zip(micro, drawn, strict=True):
+        assert abs(line["apex"] - start_of_clip - apex) < 0.04
+        assert line["reported"] - line["apex"] < 0.5
+    assert events[0][0]["status"] == "provisional"
+    assert arrived[-1] - events[0][1] > 2.0  # the first was printed long before the end
+    log = read_jsonl(tmp_path / "events.jsonl")
+    assert [e.event.span.apex for e in log.events if e.event.span.kind == "micro"] == [e["apex"] for e in micro]
+    assert log.summary.frames > 300
+    assert (tmp_path / "signals.csv").read_text().count("\n") == log.summary.frames + 1
+
+
+def test_ctrl_c_ends_it_in_order(pictures):
+    with Player(pictures, 50.0) as player, start("live", player.uri) as process:
+        assert json.loads(process.stdout.readline())["type"] == "header"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert json.loads(out.splitlines()[-1])["type"] == "summary"
+    said = err.splitlines()
+    assert said[0].startswith(f"{player.uri}: 320x240 px, ")
+    assert " captured, " in said[-1]
+    assert "Traceback" not in err
+
+
+def test_the_time_limit_holds_though_the_stream_falls_silent(pictures, capfd):
+    with Player(pictures[:30], 100.0) as player:
+        began = time.monotonic()
+        assert main(["live", player.uri, "--for", "1.5", "--quiet", "--model", "none"]) == 0
+        assert time.monotonic() - began < 5
+    out, err = capfd.readouterr()
+    assert json.loads(out.splitlines()[-1])["frames"] <= 30
+    assert err == ""
+
+
+def test_a_recording_can_be_watched_too(tmp_path, capfd):
+    for index in range(5):
+        (tmp_path / f"{index}.jpg").write_bytes(encoded([np.full((60, 80), 100 + index, np.uint8)])[0])
+    assert main(["live", str(tmp_path), "--rate", "100", "--for", "0.02", "--model", "none"]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out.splitlines()[-1])["frames"] == 3
+    assert err.splitlines()[0] == f"{tmp_path}: 80x60 px, 100 frames/s, 0.1 s; recogniser: none"
+
+
+def test_without_a_display_a_window_is_refused(monkeypatch, capfd):
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":4711")
+    assert main(["live", "0", "--window"]) == 6
+    assert capfd.readouterr().err == (
+        "realtime-mer: no window can be opened here: leave --window out, or use --record FILE\n"
+    )
