@@ -15,6 +15,7 @@ import numpy as np
 
 from realtime_mer.errors import ConfigError
 from realtime_mer.records import Frame, SourceInfo, SourceStats
+from realtime_mer.sources import open_source
 from realtime_mer.sources.feed import Counts, Feed, Shot, Shots
 from realtime_mer.sources.file import to_shot
 
@@ -33,10 +34,11 @@ class PacedSource:
         self._played: list[tuple[float, float]] = []  # capture time, time in the clip counted over its repetitions
         self._length: float | None = None  # s from one repetition to the next, once known
         self._fps, self._stop = fps, threading.Event()
+        with open_source(video) as recorded:  # refuses what is no video
+            size = recorded.info.size
         shots, counts = self._shots(video), Counts()
         first = next(shots)
-        height, width = first.gray.shape
-        info = SourceInfo(f"{video.name} at {fps:g} frames/s", "array", True, (width, height), fps, "monotonic")
+        info = SourceInfo(f"{video.name} at {fps:g} frames/s", "array", True, size, fps, "monotonic")
         self._feed = Feed(info, first, shots, counts, self._stop, buffer_s=buffer_s)
 
     @property

@@ -1,0 +1,90 @@
+"""Memory over an hour of video: `python -m benchmarks.hour --fps 100 --minutes 60 --out hour.json`.
+
+The synthetic demo clip is repeated without encoding it again, as one long file, and analysed with the event log and
+signals.csv being written. Memory is noted after every minute of video.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+import av
+import numpy as np
+
+from realtime_mer.bench.clips import Clip, make
+from realtime_mer.bench.results import Result, machine, resident, series
+from realtime_mer.build import build
+from realtime_mer.sinks.csv import SignalsCsv
+from realtime_mer.sinks.jsonl import JsonLines, header
+from realtime_mer.sources import open_source
+
+MINUTE = 60.0
+SETTLED = 5  # minutes after which memory should not grow any more
+
+
+def repeat(clip: Path, times: int, out: Path) -> None:
+    """The packets of ``clip``, ``times`` times over, with times that go on."""
+    with av.open(str(out), "w") as target:
+        shift = 0
+        track = None
+        for _ in range(times):
+            with av.open(str(clip)) as source:
+                stream = source.streams.video[0]
+                track = track or target.add_stream_from_template(stream)
+                end = 0
+                for packet in source.demux(stream):
+                    if packet.dts is None:
+                        continue
+                    end = max(end, packet.pts + packet.duration)
+                    packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, track
+                    target.mux(packet)
+                shift += end
+
+
+def run(fps: float, minutes: float) -> Result:
+    """Analyses ``minutes`` of video at ``fps`` frames/s."""
+    host, clip = machine(), Clip(fps=fps)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        repeat(make(clip), round(minutes * MINUTE / clip.seconds), folder / "long.mkv")
+        source = stack.enter_context(open_source(folder / "long.mkv"))
+        pipeline = stack.enter_context(build())
+        log = JsonLines(folder / "events.jsonl", header(source.info, asdict(pipeline.config)))
+        sinks = [stack.enter_context(log), stack.enter_context(SignalsCsv(folder / "signals.csv"))]
+        memory, frames, events = [], 0, 0
+        for frame, observation in pipeline.watch(source):
+            for sink in sinks:
+                sink.write(observation, frame)
+            events += sum(event.span.offset is not None for event in observation.events)
+            frames += frame is not None
+            if observation.time >= MINUTE * (len(memory) + 1):
+                memory.append(resident())
+                print(f"{len(memory)} min: {memory[-1]:.0f} MB", file=sys.stderr)
+    late = np.arange(len(memory))[SETTLED:]
+    growth = float(np.polyfit(late, memory[SETTLED:], 1)[0] * 60) if len(late) > 1 else float("nan")
+    facts = {"frames": frames, "final events": events, "largest, MB": max(memory), "growth, MB per hour": growth}
+    what = "resident memory after each minute of video"
+    return Result("hour", {"fps": fps, "minutes": minutes}, facts, (series("memory", "MB", what, memory),), host)
+
+
+def main() -> int:
+    """Runs and prints."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.hour", description=__doc__)
+    parser.add_argument("--fps", type=float, default=100.0)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--out", type=Path, metavar="FILE")
+    arguments = parser.parse_args()
+    result = run(arguments.fps, arguments.minutes)
+    if arguments.out is not None:
+        result.save(arguments.out)
+    print(result.text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
