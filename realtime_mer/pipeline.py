@@ -43,6 +43,7 @@ from realtime_mer.ring import Ring
 from realtime_mer.spot import Movement, Spotter
 
 RATE_KNOWN: Final = 0.25  # s of frames before their rate is judged
+LARGEST: Final = 32766  # px, side of a picture: beyond it OpenCV cannot warp, and MediaPipe ends the process
 MISSES: Final = 2  # detections in a row that must miss a face before it is given up
 
 Pictures = tuple[Sequence[Gray], Sequence[Gray]]  # aligned, at the onset and at the apex
@@ -187,6 +188,11 @@ class Pipeline:
         if frame.gray.dtype != np.uint8 or frame.gray.ndim != 2 or not frame.gray.size:
             raise SourceError(
                 f"frame {frame.index}: gray must be uint8 (H, W), not {frame.gray.dtype} {frame.gray.shape}"
+            )
+        if max(frame.gray.shape) > LARGEST:
+            width, height = frame.size
+            raise SourceError(
+                f"frame {frame.index} is {width}x{height} px, more than {LARGEST} on a side: make it smaller"
             )
 
     # --- detection: the heavy lane --------------------------------------------------------------------------------

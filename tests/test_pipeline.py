@@ -520,6 +520,14 @@ def test_pictures_must_be_pictures(bad):
         pipeline.push(Frame(0, 0.0, bad))
 
 
+@pytest.mark.parametrize("shape", [(2, 32767), (40000, 1)])
+def test_pictures_too_large_to_warp_are_refused(shape):
+    with Pipeline(lambda _: []) as pipeline:
+        pipeline.push(Frame(0, 0.0, np.zeros((2, 32766), np.uint8)))
+        with pytest.raises(SourceError, match="more than 32766 on a side"):
+            pipeline.push(Frame(1, 1.0, np.zeros(shape, np.uint8)))
+
+
 @settings(max_examples=12)
 @given(st.integers(0, 2**32 - 1))
 def test_random_pictures_and_detections_raise_nothing(seed):
