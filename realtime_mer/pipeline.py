@@ -339,5 +339,6 @@ class Pipeline:
     def _notes(self) -> tuple[str, ...]:
         rate = self._rate()
         if self._times[-1] - self._times[0] >= RATE_KNOWN and rate < self.config.spot.min_rate:
-            return (f"{rate:.1f} frames/s: below {self.config.spot.min_rate:g} micro-expressions cannot be resolved",)
+            # the same words in every frame, so that they can be counted; the rate itself is in the observation
+            return (f"fewer than {self.config.spot.min_rate:g} frames/s: micro-expressions cannot be resolved",)
         return ()
