@@ -28,7 +28,8 @@ from train.models.heads import CosineHead
 from train.recipe import Stage
 from train.samples import Samples
 
-SNAPSHOT_SECONDS: Final = 15.0  # a snapshot of AlexNet takes about a second to write: not after each short epoch
+SNAPSHOT_SECONDS: Final = 15.0  # not after each short epoch
+SNAPSHOT_SHARE: Final = 0.05  # of the time at most: AlexNet with Adam's moments is 0.7 GB to write
 PREDICT_BATCH: Final = 64
 # Weight of the Attention Branch's own loss: Fukui et al. add the two losses as they are.
 BRANCH_WEIGHT: Final = 1.0
@@ -86,7 +87,7 @@ def fit(
         model.load_state_dict(saved["model"])
         at, curves = _Progress(**saved["at"]), [Epoch(**e) for e in saved["curves"]]
         best_state, optimizer_state = saved["best"], saved["optimizer"]
-    written = time.monotonic()
+    written, cost = time.monotonic(), 0.0  # of the last snapshot: when it was written, seconds it took
 
     while at.stage < len(stages):
         stage = stages[at.stage]
@@ -112,9 +113,12 @@ def fit(
             at.epoch += 1
             if watch is not None:
                 watch(line, model)
-            if snapshot is not None and time.monotonic() - written > SNAPSHOT_SECONDS:
+            since = time.monotonic() - written
+            if snapshot is not None and since > SNAPSHOT_SECONDS and since * SNAPSHOT_SHARE >= cost:
+                begun = time.monotonic()
                 _write(snapshot, model, optimizer, at, curves, best_state)
                 written = time.monotonic()
+                cost = written - begun
         if stage.patience and best_state is not None:
             model.load_state_dict(best_state)
         at, best_state = _Progress(stage=at.stage + 1), None
