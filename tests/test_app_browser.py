@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,24 @@ def test_a_recorded_file_gives_what_the_command_line_gives(page: Any, clip: tupl
     page.wait_for_function("document.querySelector('#mer-player video')?.duration > 6")
 
 
+def test_an_analysis_can_be_stopped_and_ends_with_its_page(
+    chromium: Any, app: Served, clip: tuple[Path, Path], tmp_path: Path
+) -> None:
+    videos = [Path(shutil.copy(clip[1], tmp_path / f"{name}.mp4")) for name in ("one", "two", "three", "four")]
+    context = chromium.new_context()
+    page = opened(context, app)
+    analyse(page, *videos)
+    page.wait_for_selector("#mer-status progress")
+    page.click("#mer-halt")
+    page.wait_for_selector("#mer-status .mer-bad >> text=stopped")
+    until(lambda: not working_threads(), 10)
+    page.click("#mer-analyse")
+    page.wait_for_selector("#mer-status progress")
+    assert working_threads()
+    context.close()
+    until(lambda: not working_threads() and not len(app.sessions), 20)
+
+
 def test_a_text_file_named_mp4_gives_a_friendly_line(page: Any, app: Served, tmp_path: Path) -> None:
     (tmp_path / "notes.mp4").write_text("not a video")
     analyse(page, tmp_path / "notes.mp4")
@@ -214,15 +233,12 @@ def test_the_page_can_be_used_with_the_keyboard(page: Any) -> None:
     assert not page.is_visible(".mer-consent")
 
 
-@pytest.mark.parametrize("width", [800, 1280])
-def test_nothing_is_wider_than_the_window(chromium: Any, app: Served, width: int) -> None:
-    context = chromium.new_context(viewport={"width": width, "height": 900})
-    page = opened(context, app)
+def test_nothing_is_wider_than_the_window(page: Any) -> None:
     for name in ("Live", "Recorded", "Benchmark", "About"):
         page.get_by_role("tab", name=name).click()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-    context.close()
-    assert page.trouble == []
+        for width in (800, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
 
 
 def events(log: Path) -> list[dict[str, Any]]:

@@ -117,6 +117,9 @@ def _recorded(settings: AppSettings, sessions: Sessions) -> None:
     def uploaded(paths: list[str] | None, request: gr.Request) -> None:
         sessions.of(str(request.session_hash)).uploads.update(Path(p) for p in paths or [])
 
+    def halt(request: gr.Request) -> None:
+        sessions.of(str(request.session_hash)).stop.set()
+
     def run(
         paths: list[str] | None, video: bool, private: bool, enter: float, request: gr.Request
     ) -> Iterator[dict[Any, Any]]:
@@ -125,6 +128,7 @@ def _recorded(settings: AppSettings, sessions: Sessions) -> None:
             yield {status: shown.note("Choose a video first.", bad=True)}
             return
         sessions.clear(session)
+        session.stop.clear()
         yield {results: gr.Column(visible=False), which: gr.Dropdown(visible=False), summary: ""}
         problems: list[str] = []
         for number, path in enumerate(paths, 1):
@@ -137,6 +141,8 @@ def _recorded(settings: AppSettings, sessions: Sessions) -> None:
                         yield {status: shown.progress(news, number, len(paths))}
             except MerError as error:
                 problems.append(str(error))
+            if session.stop.is_set():
+                break
         if not session.analyses:
             yield {status: shown.note(*problems, bad=True)}
             return
@@ -173,7 +179,7 @@ def _recorded(settings: AppSettings, sessions: Sessions) -> None:
 
     files.upload(uploaded, files, None, show_progress="hidden", api_visibility="private")
     parts = [summary, player, plot, event, detail]
-    running = go.click(
+    go.click(
         run,
         [files, video, private, enter],
         [status, results, which, *parts],
@@ -181,9 +187,7 @@ def _recorded(settings: AppSettings, sessions: Sessions) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
-    stop.click(
-        lambda: shown.note("Stopped."), None, status, cancels=running, show_progress="hidden", api_visibility="private"
-    )
+    stop.click(halt, None, None, show_progress="hidden", api_visibility="private", queue=False)
     which.input(choose, [which, rejected], parts, show_progress="hidden", api_visibility="private")
     rejected.input(choose, [which, rejected], parts, show_progress="hidden", api_visibility="private")
     event.input(pick, [which, event], detail, show_progress="hidden", api_visibility="private")

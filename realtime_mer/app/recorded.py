@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 SLOW: Final = 8.0  # an event's clip plays this many times slower: 0.2 s become 1.6
 SHOWN_RATE: Final = 30.0  # frames/s of the annotated video: it is for looking
 NEWS_S: Final = 0.4  # how often progress is told
+LEAVE_S: Final = 10.0  # how long an analysis may take to notice that its viewer has left
 LOG, EVENTS_CSV, SIGNALS_CSV, REPORT, VIDEO = (
     "events.jsonl",
     "events.csv",
@@ -67,12 +68,12 @@ class Analysis:
 
 @dataclass(slots=True)
 class Session:
-    """What one viewer has uploaded and analysed. ``gone`` is set when the viewer has left."""
+    """What one viewer has uploaded and analysed. ``stop`` ends the analysis under way, if there is one."""
 
     folder: Path
     uploads: set[Path] = field(default_factory=set)
     analyses: list[Analysis] = field(default_factory=list)
-    gone: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event = field(default_factory=threading.Event)
     busy: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -102,9 +103,12 @@ class Sessions:
         with self._lock:
             session = self._sessions.pop(key, None)
         if session is not None:
-            session.gone.set()
-            with session.busy:  # an analysis notices within some frames
-                self._remove(session)
+            session.stop.set()
+            # an analysis notices at its next frame; one that nobody asks for news any more is over anyway
+            waited = session.busy.acquire(timeout=LEAVE_S)
+            self._remove(session)
+            if waited:
+                session.busy.release()
 
     def holds(self, upload: Path) -> bool:
         """Whether the path lies where uploads are kept: the page is not believed when it names a file."""
@@ -204,8 +208,8 @@ def analyse(
                 pictures: dict[tuple[int, int], dict[str, str]] = {}
                 found, told = 0, time.monotonic()
                 for frame, observation in pipeline.watch(source):
-                    if session.gone.is_set():
-                        raise SourceError("the session has ended")
+                    if session.stop.is_set():
+                        raise SourceError(f"{name}: stopped")
                     if frame is not None and not private:
                         seen.see(observation, frame)
                     for sink in made:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import cv2
@@ -125,7 +126,7 @@ class Viewer:
             self._publish(frame, observation, pictures, time.monotonic() - frame.time if monotonic else None)
             if (wish := self._wish) is not None:
                 self._wish = None
-                pipeline.config = wish
+                pipeline.config = replace(pipeline.config, spot=wish.spot)
                 pipeline.reset()
                 self._run_number += 1
 
