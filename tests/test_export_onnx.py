@@ -23,7 +23,7 @@ from train.models import MODELS
 
 SLOW = (
     "alexnet", "googlenet", "efficientnet-b0", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
-    "mobilenet-v2", "mobilenet-v3-small", "hata-resnet",
+    "mobilenet-v2", "mobilenet-v3-small", "hata-resnet", "efficient-me", "efficient-me-tr3",
 )  # fmt: skip
 SIZES = {"alexnet": 227, "ststnet": 28, "off-apexnet": 28}
 OPTIONS: dict[str, dict[str, object]] = {
