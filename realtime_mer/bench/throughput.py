@@ -37,7 +37,7 @@ SIZES: Final = ((640, 480), (1280, 720), (1920, 1080))
 RATES: Final = (30.0, 60.0, 100.0, 200.0, 240.0)
 STREAMS: Final = (2, 4)
 _CHILD: Final = "from realtime_mer.bench.throughput import child; child()"
-CROWD: Final = (1280, 720)  # px, of the clips with 1 to 16 faces
+CROWD: Final = (1080, 1080)  # px, of the clips with 1 to 16 faces
 
 
 @dataclass(frozen=True, slots=True)
