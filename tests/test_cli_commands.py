@@ -1,10 +1,14 @@
 """The smaller commands: probe, convert, report, models, config, doctor, demo, and the top of the command line."""
 
 import json
+import re
 import shutil
+import signal
 import tomllib
+import urllib.request
 
 import pytest
+from cli_media import start
 from made_observations import INFO, recording
 from source_media import write_video as write_numbered
 
@@ -121,3 +125,15 @@ def test_demo_holds_the_events_against_the_truth(recording, tmp_path, capsys):
     assert "median error of the apex " in out
     assert "making the clip" not in err
     shutil.rmtree(tmp_path / "clip")
+
+
+def test_the_app_is_served_until_ctrl_c():
+    pytest.importorskip("gradio")
+    with start("app", "--port", "0") as process:
+        said = process.stdout.readline()
+        address = re.search(r"http://127\.0\.0\.1:\d+", said)[0]
+        with urllib.request.urlopen(address, timeout=60) as page:
+            assert page.status == 200
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
