@@ -35,7 +35,7 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=str(CHROMIUM), args=[*FLAGS, f"--use-file-for-fake-video-capture={camera}"]
         )
-        for scheme, width in (("light", "wide"), ("dark", "wide"), ("light", "narrow")):
+        for scheme, width in (("light", "wide"), ("dark", "narrow")):
             context = browser.new_context(
                 viewport={"width": WIDTHS[width], "height": 900}, color_scheme=scheme, reduced_motion="reduce"
             )
@@ -44,11 +44,12 @@ def main() -> None:
             name = f"{scheme}-{width}"
             live(page, out / f"app-live-{name}.jpg")
             recorded(page, video, out / f"app-recorded-{name}.jpg")
-            if name == "light-wide":
-                benchmark(page, out / "app-benchmark.jpg")
-                page.get_by_role("tab", name="About").click()
-                shoot(page, out / "app-about.jpg")
             context.close()
+        page = browser.new_page(viewport={"width": WIDTHS["wide"], "height": 900}, color_scheme="light")
+        page.goto(app.url)
+        page.get_by_role("tab", name="About").click()
+        shoot(page, out / "app-about.jpg")
+        benchmark(page, out / "app-benchmark.jpg")
         browser.close()
 
 
@@ -58,10 +59,7 @@ def live(page: Any, file: Path) -> None:
         page.screenshot(path=file.with_name("app-consent.jpg"), type="jpeg", quality=82)
     page.check(".mer-agree")
     page.click(".mer-consent [value=yes]")
-    page.wait_for_function(
-        "[...document.querySelector('mer-live').cards.events.values()].filter(e => e.status === 'confirmed').length > 1",
-        timeout=90_000,
-    )
+    page.wait_for_function("document.querySelector('mer-live').cards.count('confirmed') > 1", timeout=90_000)
     time.sleep(0.3)
     shoot(page, file)
     page.click(".mer-stop")
@@ -70,7 +68,7 @@ def live(page: Any, file: Path) -> None:
 def recorded(page: Any, video: Path, file: Path) -> None:
     page.get_by_role("tab", name="Recorded").click()
     page.set_input_files("#mer-upload input[type=file]", str(video))
-    page.wait_for_selector("#mer-upload >> text=clip")
+    page.wait_for_selector("#mer-analyse:enabled")
     page.click("#mer-analyse")
     page.wait_for_selector(".mer-links a", timeout=120_000)
     page.wait_for_selector("#mer-timeline .js-plotly-plot")

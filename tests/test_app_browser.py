@@ -96,7 +96,7 @@ def wait_for_micro(page: Any, count: int) -> list[dict[str, Any]]:
 def analyse(page: Any, *videos: Path) -> None:
     page.get_by_role("tab", name="Recorded").click()
     page.set_input_files("#mer-upload input[type=file]", [str(video) for video in videos])
-    page.wait_for_selector(f"#mer-upload >> text={videos[-1].stem}")
+    page.wait_for_selector("#mer-analyse:enabled")
     page.click("#mer-analyse")
 
 

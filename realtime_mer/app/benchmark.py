@@ -34,7 +34,7 @@ def tab(settings: AppSettings, sessions: Sessions) -> None:
     with gr.Row():
         fps = gr.Slider(30, 240, 200, step=10, label="Frames per second")
         seconds = gr.Slider(5, 60, 20, step=5, label="Seconds of live measuring")
-        stored = gr.File(label="Compare with a stored result", file_types=[".json"], type="filepath", height=110)
+        stored = gr.File(label="Compare with a stored result", file_types=[".json"], type="filepath", height=150)
     go = gr.Button("Run the latency benchmark", variant="primary", elem_id="mer-bench")
     status = gr.HTML(elem_id="mer-bench-status")
     state = gr.State()

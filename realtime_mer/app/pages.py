@@ -98,7 +98,7 @@ def _recorded(settings: AppSettings, sessions: Sessions) -> None:
                 3, 20, settings.config.spot.enter, step=0.5, label="Sensitivity: reacts at so many times resting noise"
             )
             with gr.Row():
-                go = gr.Button("Analyse", variant="primary", elem_id="mer-analyse")
+                go = gr.Button("Analyse", variant="primary", elem_id="mer-analyse", interactive=False)
                 stop = gr.Button("Stop", elem_id="mer-halt")
         with gr.Column(scale=2, min_width=320):
             status = gr.HTML(shown.note("Choose one or several videos, then press Analyse."), elem_id="mer-status")
@@ -114,8 +114,9 @@ def _recorded(settings: AppSettings, sessions: Sessions) -> None:
         rejected = gr.Checkbox(True, label="Show rejected movements in the list and on the timeline")
         plot = gr.Plot(show_label=False, elem_id="mer-timeline")
 
-    def uploaded(paths: list[str] | None, request: gr.Request) -> None:
+    def chosen(paths: list[str] | None, request: gr.Request) -> Any:
         sessions.of(str(request.session_hash)).uploads.update(Path(p) for p in paths or [])
+        return gr.Button(interactive=bool(paths))
 
     def halt(request: gr.Request) -> None:
         sessions.of(str(request.session_hash)).stop.set()
@@ -124,13 +125,16 @@ def _recorded(settings: AppSettings, sessions: Sessions) -> None:
         paths: list[str] | None, video: bool, private: bool, enter: float, request: gr.Request
     ) -> Iterator[dict[Any, Any]]:
         session = sessions.of(str(request.session_hash))
-        if not paths:
-            yield {status: shown.note("Choose a video first.", bad=True)}
-            return
         sessions.clear(session)
         session.stop.clear()
-        yield {results: gr.Column(visible=False), which: gr.Dropdown(visible=False), summary: ""}
+        yield {
+            status: shown.note("Reading …"),
+            results: gr.Column(visible=False),
+            which: gr.Dropdown(visible=False),
+            summary: "",
+        }
         problems: list[str] = []
+        paths = paths or []
         for number, path in enumerate(paths, 1):
             try:
                 if number > UPLOADS:
@@ -177,7 +181,7 @@ def _recorded(settings: AppSettings, sessions: Sessions) -> None:
         analysis = _current(request, index)
         return shown.detail(analysis, key) if analysis else ""
 
-    files.upload(uploaded, files, None, show_progress="hidden", api_visibility="private")
+    files.change(chosen, files, go, show_progress="hidden", api_visibility="private")
     parts = [summary, player, plot, event, detail]
     go.click(
         run,
