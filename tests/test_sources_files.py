@@ -173,7 +173,7 @@ def test_what_cannot_be_read_is_one_clear_line(tmp_path: Path, case: str, capfd:
         says = "holds no images"
         if case == "directory":
             cv2.imwrite(str(path / "img1.png"), picture(1))
-            says = "frame rate or their times"
+            says = "give their frame rate"
     with pytest.raises(SourceError, match=says) as caught:
         open_source(path)
     assert "\n" not in str(caught.value)

@@ -27,20 +27,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _text(listed: Listed) -> str:
-    lines = [f"{listed.path.stem} ({listed.origin})  {listed.path}", f"  sha256    {listed.sha256}"]
+    lines = [f"{listed.path.stem} ({listed.origin})  {listed.path}", f"  sha256     {listed.sha256}"]
     spec = listed.spec
     if spec is None:
-        return "\n".join([*lines, f"  unusable  {listed.problem}"])
+        return "\n".join([*lines, f"  unusable   {listed.problem}"])
     lines += [
-        f"  id        {spec.id}, made {spec.created} from {spec.commit or 'an unknown commit'}",
-        f"  classes   {', '.join(spec.labels)}; abstains below {spec.abstain_below:.2f}",
-        f"  input     {spec.feature}, {' x '.join(map(str, spec.input_shape))}",
-        f"  data      {spec.training_data}",
-        f"  licence   {spec.licence}",
-        f"  protocol  {spec.protocol}",
+        f"  id         {spec.id}, made {spec.created} from {spec.commit or 'an unknown commit'}",
+        f"  classes    {', '.join(spec.labels)}; abstains below {spec.abstain_below:.2f}",
+        f"  input      {spec.feature}, {' x '.join(map(str, spec.input_shape))}",
+        f"  data       {spec.training_data}",
+        f"  licence    {spec.licence}",
+        f"  protocol   {spec.protocol}",
     ]
     lines = [line for line in lines if line.split()[1:]]  # what the model does not say is left out
     for name, score in spec.scores.items():
         interval = f" ({score['low']:.3f} to {score['high']:.3f})" if "low" in score else ""
-        lines.append(f"  {name:9} {score['value']:.3f}{interval}")
+        value = score["value"]
+        lines.append(f"  {name:10} {f'{value:.0f}' if value > 1 else f'{value:.3f}'}{interval}")  # counts, and scores
     return "\n".join(lines)
