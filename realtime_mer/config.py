@@ -38,14 +38,14 @@ class FacesConfig:
 @dataclass(frozen=True, slots=True)
 class SpotConfig:
     enter: float = setting(
-        6.0, "noise", "a movement starts when the activity exceeds its rest by this many times its noise", 1, 100
+        5.0, "noise", "a movement starts when the activity exceeds its rest by this many times its noise", 1, 100
     )
     memory: float = setting(0.25, "0-1", "and by this share of the strongest recent movement", 0, 1)
     min_shift: float = setting(0.22, "px", "regions must have moved at least this far at the apex", 0, 10)
     max_shift: float = setting(4.5, "px", "a stronger movement is a macro-expression however short", 0.5, 50)
     hold: float = setting(0.015, "s", "the activity must stay above the threshold this long", 0, 0.2)
-    leave: float = setting(0.45, "0-1", "offset: the movement is back to this share of its peak", 0.05, 0.95)
-    start: float = setting(0.25, "0-1", "onset: where the movement last was below this share of its peak", 0.01, 0.9)
+    leave: float = setting(0.4, "0-1", "offset: the movement is back to this share of its peak", 0.05, 0.95)
+    start: float = setting(0.15, "0-1", "onset: where the movement last was below this share of its peak", 0.01, 0.9)
     look_back: float = setting(0.4, "s", "how far back the onset is looked for", 0.05, 1.0)
     fall: float = setting(0.12, "0-1", "the apex is past when the activity has fallen by this share", 0.01, 0.9)
     wait: float = setting(0.04, "s", "and this long has passed since it", 0, 0.5)

@@ -28,7 +28,8 @@ EYE_RECOVERY: Final = LAG + 0.06  # s after a blink during which the change of t
 PLATEAU: Final = 0.12  # s: a face that keeps still this long in mid-movement has come to rest
 PLATEAU_RANGE: Final = 0.08  # of the peak, while it keeps still
 PLATEAU_SHARE: Final = 0.8  # of the peak: still further out than this, the expression is being held
-PEAK_MEMORY: Final = 20.0  # s, time constant of the memory of strong movements
+PEAK_MEMORY: Final = 6.0  # s, time constant of the memory of strong movements
+PEAK_LIMIT: Final = 24.0  # times noise: a strong macro-expression does not make deaf for what follows it
 MACRO_LIMIT: Final = 2.0  # s: a movement that lasts longer has become the new resting face
 MOUTH: Final = frozenset(MOUTH_REGIONS)
 
@@ -116,9 +117,8 @@ class Spotter:
         while self._history[0].time < time - HISTORY:
             self._history.popleft()
 
-        threshold = rest.level + max(
-            settings.enter * rest.level_noise, settings.memory * (self._strongest - rest.level)
-        )
+        remembered = min(self._strongest, PEAK_LIMIT) - rest.level
+        threshold = rest.level + max(settings.enter * rest.level_noise, settings.memory * remembered)
         self._strongest *= float(np.exp(-step / PEAK_MEMORY))
         found: list[Movement] = []
         if self._open is not None:
