@@ -124,6 +124,12 @@ def test_the_live_page_reports_the_pulses_that_the_camera_shows(page: Any, app: 
     assert page.is_visible(".mer-card .mer-strip img")
     assert re.search("below 50 frames/s|cannot be resolved", page.inner_text(".mer-banner"))
 
+    # the overlay lies on the picture, whatever the window's shape
+    for width, height in ((1280, 900), (800, 600), (1280, 500)):
+        page.set_viewport_size({"width": width, "height": height})
+        box = page.locator(".mer-overlay").bounding_box()
+        assert box["width"] / box["height"] == pytest.approx(640 / 480, rel=0.01)
+
     page.click(".mer-stop")
     page.wait_for_selector(".mer-start:enabled")
     until(lambda: not app.live.viewers and not working_threads(), 10)

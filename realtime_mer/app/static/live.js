@@ -194,7 +194,7 @@ class MerLive extends HTMLElement {
   hear(message) {
     if (message.type === "started") {
       this.size = message.size;
-      this.find(".mer-stage").style.aspectRatio = `${message.size[0]} / ${message.size[1]}`;
+      this.find(".mer-stage").style.setProperty("--ratio", message.size[0] / message.size[1]);
       this.facts.model.textContent = message.provider ? `${message.model} · ${message.provider}` : "none: events without a class";
       this.facts.model.title = message.why;
     } else if (message.type === "state") {
