@@ -1,10 +1,10 @@
 """py-feat: faces, landmarks, action units, emotions per frame. argv: VIDEO SECONDS."""
 
 import torch
-from feat import Detector
+from feat import Detectorv1
 from timing import time_frames
 
-detector = Detector(device="cpu")
+detector = Detectorv1(device="cpu")
 
 
 def analyse(bgr):
