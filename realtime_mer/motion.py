@@ -32,9 +32,9 @@ _KERNEL: Final = cv2.getGaussianKernel(13, BLUR, cv2.CV_32F)  # reaches 4 sigma:
 
 # Places that expressions move least; they anchor the fit of the head's motion.
 STEADY: Final = (168, 6, 197, 195, 33, 133, 263, 362, 4, 127, 356, 9, 151, 10)
-# How much each place counts in the fit of the head's motion: all regions do, because a fit on the steady places alone is
-# extrapolated to the mouth and chin, which doubles what a turning head shows there. A region that moves by itself departs
-# from the fit and loses its weight. Lids never count.
+# How much each place counts in the fit of the head's motion. All regions do, because a fit on the steady places alone
+# is extrapolated to the mouth and chin, which doubles what a turning head shows there. A region that moves by itself
+# departs from the fit and loses its weight. Lids never count.
 TRUST: Final = np.array([0.0 if region.eye else 0.5 for region in REGIONS] + [1.0] * len(STEADY))
 
 # Eye patches, px half width and half height at the aligned size: the opening of the lids and what it shows.
