@@ -18,7 +18,6 @@ FLAGS = (
     "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 )  # fmt: skip
-NEAR = 0.1  # s: three frames of the fake camera
 
 pytestmark = [
     pytest.mark.browser,
@@ -112,14 +111,16 @@ def test_no_camera_starts_without_consent(page: Any, app: Served) -> None:
 def test_the_live_page_reports_the_pulses_that_the_camera_shows(page: Any, app: Served) -> None:
     start_camera(page)
     found = wait_for_micro(page, 2)
-    # the clip's phase is not known, but the pulses of its laps lie at known distances
     first, second = found[0], found[1]
-    apart = second["apex"] - first["apex"]
-    known = {round(b - a, 2) for a in APEXES for b in (*APEXES, *(x + LAP for x in APEXES)) if b > a}
-    assert min(abs(apart - k) for k in known) < NEAR, apart
-    regions = [{c["region"] for c in e["cues"]} for e in found]
-    for moved in regions:
-        assert moved & {"left inner brow", "right inner brow"} or "left lip corner" in moved, moved
+    # Where the clip was when the page started is not known, but which pulse each event is, its regions tell.
+    phases = [APEXES["left lip corner" in {c["region"] for c in e["cues"]}] for e in (first, second)]
+    for event, phase in zip((first, second), phases, strict=True):
+        moved = {c["region"] for c in event["cues"]}
+        assert moved & ({"left inner brow", "right inner brow"} if phase == APEXES[0] else {"left lip corner"}), moved
+    apart = (phases[1] - phases[0]) % LAP or LAP
+    # On a busy machine Chromium plays the clip slower than it should, never faster; a pulse may be lost then.
+    stretched = [(second["apex"] - first["apex"]) / (apart + lap * LAP) for lap in (0, 1)]
+    assert any(0.95 < stretch < 1.3 for stretch in stretched), (phases, stretched)
     assert {"onset", "apex", "offset", "motion"} <= set(first["pictures"])
     assert page.is_visible(".mer-card .mer-strip img")
     assert re.search("below 50 frames/s|cannot be resolved", page.inner_text(".mer-banner"))

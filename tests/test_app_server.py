@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from websockets.sync.client import connect
 
 from realtime_mer.app.browser import HEAD, jpeg_size, read
 from realtime_mer.app.recorded import analyse
+from realtime_mer.app.server import create_app
 from realtime_mer.app.settings import AppSettings, address, viewer_config
 from realtime_mer.config import Config
 from realtime_mer.errors import ConfigError, ModelError, OutputError, SourceError
@@ -159,6 +161,12 @@ def test_the_page_asks_nobody_else(app: Served) -> None:
     connection.close()
     assert "fonts.googleapis" not in page
     assert '"analytics_enabled":false' in page
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(OutputError, match=r"gradio: pip install 'realtime-mer\[app\]'"):
+        create_app(LOCAL)
 
 
 def test_a_taken_port_is_told_in_one_line(app: Served) -> None:

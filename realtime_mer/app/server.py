@@ -14,13 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from realtime_mer.app.live import Live
 from realtime_mer.app.recorded import Sessions
 from realtime_mer.app.settings import UPLOAD_BYTES, AppSettings
 from realtime_mer.errors import OutputError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from realtime_mer.app.live import Live
 
 STATIC: Final = Path(__file__).parent / "static"
 LIVE_PATH: Final = "/live"
@@ -90,6 +91,7 @@ def create_app(settings: AppSettings) -> tuple[FastAPI, Live, Sessions]:
         from starlette.staticfiles import StaticFiles
 
         from realtime_mer.app import pages
+        from realtime_mer.app.live import Live
     except ImportError as error:
         shutil.rmtree(root, ignore_errors=True)
         raise OutputError(f"the app needs {error.name}: pip install 'realtime-mer[app]'") from None
