@@ -44,7 +44,7 @@ def peers() -> dict[str, Peer]:
         "EmotiEffLib": Peer(
             "peer_emotiefflib.py", ("emotiefflib", "onnx", "onnxruntime", "opencv-python-headless", "av")
         ),
-        "FER": Peer("peer_fer.py", ("fer==25.10.3", "opencv-python", "av")),
+        "FER": Peer("peer_fer.py", ("fer==25.10.3", "setuptools<81", "opencv-python", "av")),
     }
 
 
