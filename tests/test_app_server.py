@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -167,6 +170,20 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(OutputError, match=r"gradio: pip install 'realtime-mer\[app\]'"):
         create_app(LOCAL)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_the_command_ends_on_a_signal_and_leaves_no_files(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "realtime_mer.cli", "app", "--port", "0", "--model", "none"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert "http://127.0.0.1:" in process.stdout.readline()
+        assert list(tmp_path.glob("realtime-mer-*"))
+        time.sleep(1)  # it listens before it serves
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert not list(tmp_path.glob("realtime-mer-*"))
 
 
 def test_a_taken_port_is_told_in_one_line(app: Served) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -135,6 +136,8 @@ def serve(settings: AppSettings, *, tell: Callable[[str], None] = print) -> None
         if settings.share:
             tell(f"shared at {_share(settings.host, port)}")
         server = uvicorn.Server(server_config(app))
+        # uvicorn ends in order and then raises the signal again, which must not keep the uploads from being removed
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
     finally:
