@@ -1,12 +1,12 @@
 """Every error this package raises on purpose. Nothing here but the tree.
 
-    MerError                 something the caller can put right; its text is one clear line that says what to do
-    +- SourceError           the video, camera or stream cannot be opened or read
-    +- ModelError            a model file is missing, not ours, or does not fit this version
-    +- ConfigError           a setting is unknown, of the wrong type or out of range
-    +- DeviceError           the device asked for is not there
-    +- OutputError           a result cannot be written
-    +- DataError             a data set is missing, incomplete or contradictory (training)
+MerError                 something the caller can put right; its text is one clear line that says what to do
++- SourceError           the video, camera or stream cannot be opened or read
++- ModelError            a model file is missing, not ours, or does not fit this version
++- ConfigError           a setting is unknown, of the wrong type or out of range
++- DeviceError           the device asked for is not there
++- OutputError           a result cannot be written
++- DataError             a data set is missing, incomplete or contradictory (training)
 """
 
 

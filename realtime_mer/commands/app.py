@@ -31,9 +31,5 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not 0 <= arguments.port < 65536:
         raise ConfigError("--port takes a number from 0 to 65535")
-    serve(
-        AppSettings(
-            settings(arguments), arguments.host, arguments.port, arguments.share, arguments.server_cameras
-        )
-    )
+    serve(AppSettings(settings(arguments), arguments.host, arguments.port, arguments.share, arguments.server_cameras))
     return 0
