@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import torch
 
-from realtime_mer.errors import DataError, MerError
+from realtime_mer.errors import ConfigError, DataError, MerError
 from realtime_mer.faces.detect import FaceDetector
 from realtime_mer.models.spec import ModelSpec
 from realtime_mer.regions import SIZE
@@ -61,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         own, moved, skipped = read_own(options.casme2, options.sheet, options.maps)
         parts = [own] if options.maps is None else [own, read_maps(options.maps)]
+        if options.leave_out:
+            return _held_out(join(parts), options.leave_out.split(","), options.onnx)
         findings, net, spec = make(join(parts), moved, skipped, _command(options))
         onnx_file.write(net, spec, options.onnx)
         options.card.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +74,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     print(card.render(findings, spec))
     print(f"written: {options.onnx}, {options.card}")
+    return 0
+
+
+def _held_out(data: Motions, subjects: Sequence[str], out: Path) -> int:
+    """The recipe fitted without some subjects, unmeasured: for scoring recordings that show them."""
+    groups = [f"casme2/{name}" for name in subjects]
+    if unknown := set(groups) - set(data.groups):
+        raise DataError(f"no clips of {', '.join(sorted(unknown))} to leave out")
+    if out == _ONNX:
+        raise ConfigError("name another file with --onnx: a model fitted without some subjects is not the shipped one")
+    rest = data.take(~np.isin(data.groups, groups))
+    spec = ModelSpec(
+        f"{NAME}-without-{len(groups)}-subjects",
+        VERSION,
+        THREE,
+        FEATURE,
+        (3, SIZE, SIZE),
+        training_data=f"{len(rest)} micro-expressions; without {', '.join(subjects)}",
+        licence=_LICENCE,
+        protocol="not measured, not calibrated",
+        commit=commit(),
+        created=datetime.now(UTC).date().isoformat(),
+    )
+    onnx_file.write(train(rest, Fitting()), spec, out)
+    print(f"written: {out}, fitted on {len(rest)} of {len(data)} clips")
     return 0
 
 
@@ -185,6 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--maps", type=Path, metavar="DIR", help="the public MEGC2019 flow maps and their list")
     parser.add_argument("--onnx", type=Path, default=_ONNX, metavar="FILE", help="what to write; the shipped model")
     parser.add_argument("--card", type=Path, default=_CARD, metavar="FILE", help="what to write; docs/model-card.md")
+    parser.add_argument("--leave-out", metavar="LIST", help="only fit, without these subjects, e.g. sub03,sub08")
     parser.add_argument("--report", type=Path, metavar="FILE", help="also every clip's probabilities, as JSON")
     return parser
 
