@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -183,7 +183,9 @@ def _controls(data: Motions, moved: Sequence[Motions], how: Fitting) -> list[Row
         rows.append(row("leave one data set out, all", data, out, every, "trained on the other two"))
         rows.append(row("leave one data set out, own flow", data, out, own, "trained on maps only"))
     _say("control: moved key frames")
-    there = [other if own.all() else join([other, data.take(~own)]) for other in moved]
+    rest = data.take(~own)
+    rest = replace(rest, views=rest.views[:, :1])  # the views of a map are all the same, and other key frames have one
+    there = [other if own.all() else join([other, rest]) for other in moved]
     for (onset, apex), found in zip(_MOVES, plain_loso(data, how, there)[1:], strict=True):
         note = f"onset {onset * 1000:+.0f} ms, apex {apex * 1000:+.0f} ms"
         rows.append(row("own flow, other key frames", data, found, own, note))
