@@ -23,11 +23,14 @@ from realtime_mer.regions import EYE_REGIONS, MOUTH_REGIONS
 from realtime_mer.rest import ACTIVE, LAG, NOISE_FLOOR, UPPER, Rest
 
 HISTORY: Final = 2.5  # s of measurements kept for looking back: the longest movement and its onset
-RETURN: Final = 2 * LAG  # s after a movement during which the rest of the way back to its start is not a new one
+RETURN: Final = 1.0  # s after a movement during which the rest of the way back to its start is not a new one
+ROUNDING: Final = 1e-6  # s: clocks that started long ago are not exact to more
 EYE_RECOVERY: Final = LAG + 0.06  # s after a blink during which the change of the upper face still contains it
 PLATEAU: Final = 0.12  # s: a face that keeps still this long in mid-movement has come to rest
 PLATEAU_RANGE: Final = 0.08  # of the peak, while it keeps still
 PLATEAU_SHARE: Final = 0.8  # of the peak: still further out than this, the expression is being held
+HELD: Final = 0.6  # s: a face that keeps still this long anywhere has come to rest there
+HELD_RANGE: Final = 0.15  # of the peak, while it keeps still
 PEAK_MEMORY: Final = 6.0  # s, time constant of the memory of strong movements
 PEAK_LIMIT: Final = 24.0  # times noise: a strong macro-expression does not make deaf for what follows it
 MACRO_LIMIT: Final = 2.0  # s: a movement that lasts longer has become the new resting face
@@ -83,7 +86,8 @@ class Spotter:
         self._above_since: float | None = None
         self._strongest = 0.0
         self._eyes_shut = -np.inf  # s, when last
-        self._returning: tuple[float, Floats] | None = None  # until when, to where: the latest movement's way back
+        # until when, to where, and how near it has come: the latest movement's way back
+        self._returning: tuple[float, Floats, float] = -np.inf, np.zeros(0, np.float32), np.inf
         self._ended: deque[float] = deque(maxlen=8)  # s, offsets of recent movements
 
     @property
@@ -127,8 +131,12 @@ class Spotter:
         else:
             change = smooth - before
             level = rest.activity(change, upper)
-            if self._returning is not None and time < self._returning[0]:
-                level = min(level, rest.activity(smooth - self._returning[1], upper))
+            until, origin, nearest = self._returning
+            if time < until:
+                # on its way back the face changes, but only towards where it came from
+                distance = rest.activity(smooth - origin, upper)
+                self._returning = until, origin, min(nearest, distance)
+                level = min(level, distance - self._returning[2])
             if self.settled and level > threshold and _strength(change) > settings.min_shift / 2:
                 self._above_since = time if self._above_since is None else self._above_since
                 if time - self._above_since >= settings.hold or step >= settings.hold:
@@ -173,6 +181,10 @@ class Spotter:
             found.append(self._finish(movement, time))
         elif (stopped := self._stopped(movement, time)) is not None:
             found.append(self._finish(movement, stopped))
+        elif self._held(movement, time):
+            reason = f"held longer than {settings.micro_max:g} s: the face rests in a new position"
+            found.append(self._report(movement, time, Kind.MACRO, reason))
+            self._end(movement, time)
         elif time - movement.entered > MACRO_LIMIT:
             found.append(self._report(movement, time, Kind.MACRO, f"lasted longer than {MACRO_LIMIT:g} s"))
             self._end(movement, time)
@@ -182,11 +194,19 @@ class Spotter:
         """When the face came to rest part of the way back, or None while it moves or holds the expression."""
         if time - movement.apex < PLATEAU:
             return None
-        late = [sample for sample in self._history if sample.time >= time - PLATEAU]
-        shares = [self._share(movement, s.displacement) for s in (late[0], late[len(late) // 2], late[-1])]
-        if max(shares) - min(shares) > PLATEAU_RANGE or shares[-1] > PLATEAU_SHARE:
-            return None
-        return late[0].time
+        since, share = self._still(movement, time - PLATEAU, PLATEAU_RANGE)
+        return since if share <= PLATEAU_SHARE else None
+
+    def _held(self, movement: _Open, time: float) -> bool:
+        """Whether the face came to rest in its new position: a step, not a pulse."""
+        return time - movement.entered >= HELD - ROUNDING and self._still(movement, time - HELD, HELD_RANGE)[1] < np.inf
+
+    def _still(self, movement: _Open, start: float, most: float) -> tuple[float, float]:
+        """The first time from ``start`` and the latest share of the peak; infinite if it varied by over ``most``."""
+        late = [sample for sample in self._history if sample.time >= start - ROUNDING]
+        shares = [self._share(movement, late[k].displacement) for k in {0, len(late) // 3, 2 * len(late) // 3, -1}]
+        latest = self._share(movement, late[-1].displacement)
+        return late[0].time, latest if max(shares) - min(shares) <= most else np.inf
 
     def _finish(self, movement: _Open, offset: float) -> Movement:
         settings = self._config
@@ -202,7 +222,7 @@ class Spotter:
         assert self._latest is not None
         self._open = None
         self._rest.restart()
-        self._returning = self._latest + RETURN, movement.origin
+        self._returning = self._latest + RETURN, movement.origin, np.inf
         self._strongest = max(self._strongest, movement.peak)
         if _strength(movement.vector) >= self._config.min_shift:
             self._ended.append(offset)

@@ -23,7 +23,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 SHELL = ("sh", "bash", "console")
 NOT_RUN = "<!-- not run: "  # before a Python block that cannot run here, with the reason
 # Pages that are linked before they are written. Empty once they are.
-COMING = {"docs/model-card.md", "docs/performance.md", "docs/spotting.md"}
+COMING: set[str] = set()
 
 # Where each command of the docs is really run: the file, and words that show it there.
 RUN_BY = {

@@ -219,7 +219,7 @@ def test_an_expression_held_for_long_ends_as_the_new_resting_face():
     )
     spans = finals(play(signals))
     assert [s.kind for s in spans] == [Kind.MACRO, Kind.MICRO]
-    assert "longer than" in spans[0].reason
+    assert "rests in a new position" in spans[0].reason
     assert abs(spans[1].apex - 6.6) < 0.03
 
 

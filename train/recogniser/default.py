@@ -184,8 +184,11 @@ def _controls(data: Motions, moved: Sequence[Motions], how: Fitting) -> list[Row
         rows.append(row("leave one data set out, own flow", data, out, own, "trained on maps only"))
     _say("control: moved key frames")
     rest = data.take(~own)
-    rest = replace(rest, views=rest.views[:, :1])  # the views of a map are all the same, and other key frames have one
-    there = [other if own.all() else join([other, rest]) for other in moved]
+    # the views of a map are all the same: as many of them as the other key frames have
+    there = [
+        other if own.all() else join([other, replace(rest, views=rest.views[:, : other.views.shape[1]])])
+        for other in moved
+    ]
     for (onset, apex), found in zip(_MOVES, plain_loso(data, how, there)[1:], strict=True):
         note = f"onset {onset * 1000:+.0f} ms, apex {apex * 1000:+.0f} ms"
         rows.append(row("own flow, other key frames", data, found, own, note))
