@@ -1,5 +1,6 @@
 """What the tests of the command line share: a camera on loopback that plays pictures once, and running the command."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -15,9 +16,16 @@ COMMAND = (sys.executable, "-m", "realtime_mer.cli")
 
 
 def start(*arguments: str | Path, **options) -> subprocess.Popen:
-    """The command in a process of its own, with text pipes."""
+    """The command in a process of its own, with text pipes; Ctrl-C reaches it.
+
+    A shell that starts a job in the background has it ignore SIGINT, and so do the tests' own children then.
+    """
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
-    return subprocess.Popen([*COMMAND, *map(str, arguments)], **options)
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen([*COMMAND, *map(str, arguments)], **options)
+    finally:
+        signal.signal(signal.SIGINT, ignored)
 
 
 def encoded(pictures) -> list[bytes]:

@@ -26,7 +26,7 @@ from realtime_mer.sinks.video import AnnotatedVideo
 from realtime_mer.sources import Source, open_source
 
 LOG: Final = "events.jsonl"
-VIDEO_RATE: Final = 50.0  # frames/s of the annotated video: enough to look at, and cheaper than 200
+VIDEO_RATE: Final = 25.0  # frames/s of the annotated video: enough to look at; drawing costs more than measuring
 SLOW_MOTION: Final = 4.0  # times slower: a micro-expression of 0.1 s can then be followed by eye
 
 
