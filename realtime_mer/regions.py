@@ -16,8 +16,6 @@ EYES_CENTRE: Final = (64.0, 46.0)  # px, midpoint between the eyes in the aligne
 # Corners of the eyes: the landmarks that an expression moves least. They define the eyes' centres.
 RIGHT_EYE_CORNERS: Final = (33, 133)
 LEFT_EYE_CORNERS: Final = (263, 362)
-# With the bridge of the nose they anchor the similarity that aligns a face (nose points steady its roll and scale).
-STABLE_POINTS: Final = (33, 133, 263, 362, 168, 6, 197, 195)
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,7 @@ class Spotter:
         movement, self._open = self._open, None
         if movement is None:
             return []
-        return [self._report(movement, self._history[-1].time, Kind.UNSURE, reason)]
+        return [self._report(movement, self._onset(movement), self._history[-1].time, Kind.UNSURE, reason)]
 
     # --- a movement under way -----------------------------------------------------------------------------------------
 
@@ -175,18 +175,21 @@ class Spotter:
         past = level < (1 - settings.fall) * movement.peak and time - movement.apex >= settings.wait
         if past and not movement.announced and time - movement.entered <= settings.micro_max:
             movement.announced = True
-            if self._objection(movement, self._onset(movement), time) is None:
-                found.append(self._report(movement, None, Kind.MICRO, ""))
+            onset = self._onset(movement)
+            if self._objection(movement, onset, time) is None:
+                found.append(self._report(movement, onset, None, Kind.MICRO, ""))
         if self._share(movement, smooth) <= settings.leave and time > movement.apex:
             found.append(self._finish(movement, time))
         elif (stopped := self._stopped(movement, time)) is not None:
             found.append(self._finish(movement, stopped))
         elif self._held(movement, time):
             reason = f"held longer than {settings.micro_max:g} s: the face rests in a new position"
-            found.append(self._report(movement, time, Kind.MACRO, reason))
+            found.append(self._report(movement, self._onset(movement), time, Kind.MACRO, reason))
             self._end(movement, time)
         elif time - movement.entered > MACRO_LIMIT:
-            found.append(self._report(movement, time, Kind.MACRO, f"lasted longer than {MACRO_LIMIT:g} s"))
+            found.append(
+                self._report(movement, self._onset(movement), time, Kind.MACRO, f"lasted longer than {MACRO_LIMIT:g} s")
+            )
             self._end(movement, time)
         return found
 
@@ -214,7 +217,7 @@ class Spotter:
         kind, reason = self._objection(movement, onset, offset) or (Kind.MICRO, "")
         if kind is Kind.MICRO and offset - onset > settings.micro_max:
             kind, reason = Kind.MACRO, f"lasted {offset - onset:.2f} s, longer than {settings.micro_max:g} s"
-        found = self._report(movement, offset, kind, reason)
+        found = self._report(movement, onset, offset, kind, reason)
         self._end(movement, offset)
         return found
 
@@ -271,9 +274,9 @@ class Spotter:
                 break
         return onset
 
-    def _report(self, movement: _Open, offset: float | None, kind: Kind, reason: str) -> Movement:
+    def _report(self, movement: _Open, onset: float, offset: float | None, kind: Kind, reason: str) -> Movement:
         status = Status.PROVISIONAL if offset is None else Status.CONFIRMED if kind is Kind.MICRO else Status.REJECTED
-        onset, strength = self._onset(movement), _strength(movement.vector)
+        strength = _strength(movement.vector)
         return Movement(
             Span(movement.id, onset, movement.apex, offset, strength, kind, status, reason), movement.vector
         )
