@@ -107,10 +107,9 @@ def test_a_live_run_counts_every_frame_and_finds_the_movement(clip):
 
 
 def test_throughput_counts_frames_and_faces(clip):
-    ours, floor, peak = throughput.alternate(throughput.Case("one", clip), NO_MODEL, 1)
+    ours, floor, _ = throughput.alternate(throughput.Case("one", clip), NO_MODEL, 1)
     assert [t.frames for t in (*ours, *floor)] == [400, 400]
     assert ours[0].measured > 0.95
-    assert 50 < peak < 2000
 
 
 def test_streams_are_added_up(clip):
@@ -124,6 +123,7 @@ def test_a_case_runs_in_a_process_of_its_own_and_hands_on_errors(clip, tmp_path)
     result = throughput.run(clip, NO_MODEL, rounds=1)
     assert len(result.series) == 4
     assert result.facts[clip.name]["frames"] == 400
+    assert 50 < result.facts[clip.name]["peak memory, MB"] < 600
     with pytest.raises(SourceError, match="no such file"):
         throughput.run(tmp_path / "no.mp4", NO_MODEL, rounds=1)
 
