@@ -1,4 +1,5 @@
-"""What all network streams share: a connection that can be cut from outside, reconnecting, and the sender's clock."""
+"""What all network streams share: opening them, a connection that can be cut from outside, reconnecting, and the
+sender's clock. What is said on the wire is in rtsp.py and mjpeg.py."""
 
 from __future__ import annotations
 
@@ -7,10 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
 from realtime_mer.errors import SourceError
-from realtime_mer.sources.feed import Counts, Shots
+from realtime_mer.records import SourceInfo
+from realtime_mer.sources.feed import Counts, Feed, Shots, Source
 
 CONNECT_S = 0.8  # for one attempt to reach a host: a local one answers in far less, and close() must not wait for it
 FIRST_DELAY_S = 0.25  # before the first attempt to reconnect; doubled at each further one
@@ -70,26 +73,71 @@ class SenderClock:
         return sent + self._offset
 
 
-def keep_connected(
-    name: str, connect: Callable[[], Shots], line: Line, counts: Counts, stop: threading.Event, retries: int
-) -> Shots:
-    """The shots of ``connect()``, called again with growing delays when the connection (``line``) ends or fails.
+@dataclass(slots=True)
+class Stream:
+    """One network stream: its address, what its connections share, and what they have found out about it.
+
+    timeout_s: a sender silent for so long is taken for gone, s. rate: frames/s as announced, 0 when nobody says.
+    clock:     whose times the frames carry, "sender" or "monotonic"; None until the first picture has shown it.
+    """
+
+    uri: str
+    timeout_s: float
+    details: dict[str, str]
+    clock: str | None = None
+    rate: float = 0.0
+    counts: Counts = field(default_factory=Counts)
+    stop: threading.Event = field(default_factory=threading.Event)
+    line: Line = field(default_factory=Line)
+
+    @property
+    def name(self) -> str:
+        """The address as it may be shown and logged."""
+        return without_password(self.uri)
+
+
+def open_stream(stream: Stream, connect: Callable[[Stream], Shots], *, buffer_s: float, retries: int) -> Source:
+    """Start capturing: ``connect`` gives the shots of one connection, and is called again when that is lost.
+
+    Raises SourceError when no picture can be had.
+    """
+    shots = keep_connected(stream, connect, retries)
+    first = next(shots)
+    height, width = first.gray.shape
+    clock = stream.clock or "monotonic"
+    info = SourceInfo(
+        uri=stream.name,
+        kind="stream",
+        live=True,
+        size=(width, height),
+        rate=stream.rate,
+        clock=clock,
+        details=stream.details,
+    )
+    # A sender's own times are even however they arrive; times of arrival come in bursts.
+    bursty = clock == "monotonic"
+    return Feed(info, first, shots, stream.counts, stream.stop, abort=stream.line.cut, buffer_s=buffer_s, bursty=bursty)
+
+
+def keep_connected(stream: Stream, connect: Callable[[Stream], Shots], retries: int) -> Shots:
+    """The shots of ``connect(stream)``, called again with growing delays when the connection ends or fails.
 
     Raises SourceError when the very first connection fails, or after ``retries`` failed attempts in a row.
     """
+    name, stop = stream.name, stream.stop
     failures, connected = 0, False
     while not stop.is_set():
         started = time.monotonic()
         try:
-            shots = connect()
+            shots = connect(stream)
             try:
                 for shot in shots:
-                    counts.reconnects += connected and failures > 0
+                    stream.counts.reconnects += connected and failures > 0
                     failures, connected = 0, True
                     yield shot
             finally:
                 shots.close()
-                line.drop()
+                stream.line.drop()
             why = "the sender ended the stream"
         except SourceError as error:
             if not connected:

@@ -7,7 +7,6 @@ the sender's own X-Timestamp, and a read that can be cut short. Luma is decoded 
 from __future__ import annotations
 
 import http.client
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -15,16 +14,16 @@ from collections.abc import Iterator
 from email.message import Message
 from functools import partial
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import cv2
 import numpy as np
 
 from realtime_mer.errors import SourceError
-from realtime_mer.records import Image, SourceInfo
-from realtime_mer.sources.feed import Counts, Feed, Shot, Shots, Source
+from realtime_mer.records import Image
+from realtime_mer.sources.feed import Shot, Shots, Source
 from realtime_mer.sources.images import decode
-from realtime_mer.sources.live import CONNECT_S, Line, SenderClock, keep_connected, without_password
+from realtime_mer.sources.live import CONNECT_S, Line, SenderClock, Stream, open_stream
 
 READ_BYTES = 1 << 16
 PART_BYTES = 1 << 26  # no JPEG is larger than 64 MB: more without a boundary is not MJPEG
@@ -79,26 +78,8 @@ def open_mjpeg(uri: str, *, buffer_s: float, timeout_s: float, retries: int) -> 
     Time is the sender's X-Timestamp put on the monotonic clock where the first picture has one (``info.clock`` is
     "sender"), else the monotonic time at which the picture was complete ("monotonic"). Raises SourceError.
     """
-    counts, stop, line = Counts(), threading.Event(), Line()
-    clock: list[str] = []
-
-    def connect() -> Shots:
-        return _shots(uri, line, timeout_s, counts, stop, clock)
-
-    name = without_password(uri)
-    shots = keep_connected(name, connect, line, counts, stop, retries)
-    first = next(shots)
-    height, width = first.gray.shape
-    info = SourceInfo(
-        uri=name,
-        kind="stream",
-        live=True,
-        size=(width, height),
-        rate=0.0,
-        clock=clock[0],
-        details={"pixel_format": "jpeg", "protocol": "http multipart"},
-    )
-    return Feed(info, first, shots, counts, stop, abort=line.cut, buffer_s=buffer_s, bursty=clock[0] == "monotonic")
+    stream = Stream(uri, timeout_s, {"pixel_format": "jpeg", "protocol": "http multipart"})
+    return open_stream(stream, _shots, buffer_s=buffer_s, retries=retries)
 
 
 class _Connection(http.client.HTTPConnection):
@@ -131,17 +112,16 @@ class _Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
         return self.do_open(partial(_SecureConnection, line=self._line), req)
 
 
-def _open(uri: str, line: Line, timeout_s: float) -> http.client.HTTPResponse:
-    parts = urlsplit(uri)
-    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+def _open(stream: Stream) -> http.client.HTTPResponse:
+    parts, bare = urlsplit(stream.uri), stream.name
     keys = urllib.request.HTTPPasswordMgrWithDefaultRealm()
     if parts.username:
         keys.add_password(None, bare, unquote(parts.username), unquote(parts.password or ""))
     opener = urllib.request.build_opener(
-        _Handler(line), urllib.request.HTTPBasicAuthHandler(keys), urllib.request.HTTPDigestAuthHandler(keys)
+        _Handler(stream.line), urllib.request.HTTPBasicAuthHandler(keys), urllib.request.HTTPDigestAuthHandler(keys)
     )
     try:
-        response: http.client.HTTPResponse = opener.open(bare, timeout=timeout_s)
+        response: http.client.HTTPResponse = opener.open(bare, timeout=stream.timeout_s)
     except urllib.error.HTTPError as error:
         error.close()
         hint = ": put user:password@ before the host" if error.code == 401 else ""
@@ -160,28 +140,28 @@ def _boundary(headers: Message, name: str) -> str:
     return boundary
 
 
-def _shots(uri: str, line: Line, timeout_s: float, counts: Counts, stop: threading.Event, clock: list[str]) -> Shots:
-    name, sender = without_password(uri), SenderClock()
-    with _open(uri, line, timeout_s) as response:
+def _shots(stream: Stream) -> Shots:
+    name, sender = stream.name, SenderClock()
+    with _open(stream) as response:
         parts = Parts(_boundary(response.headers, name))
-        while not stop.is_set():
+        while not stream.stop.is_set():
             try:
                 data = response.read1(READ_BYTES)
                 if not data:
                     return
                 for headers, content in parts.push(data):
-                    shot = _shot(headers, content, sender, clock)
+                    shot = _shot(headers, content, sender, stream)
                     if shot is None:
-                        counts.skip()
+                        stream.counts.skip()
                     else:
                         yield shot
             except TimeoutError:
-                raise SourceError(f"{name} has sent nothing for {timeout_s:g} s") from None
+                raise SourceError(f"{name} has sent nothing for {stream.timeout_s:g} s") from None
             except (OSError, http.client.HTTPException, ValueError) as error:
                 raise SourceError(f"{name}: {error or 'the connection broke'}") from None
 
 
-def _shot(headers: dict[str, str], content: bytes, sender: SenderClock, clock: list[str]) -> Shot | None:
+def _shot(headers: dict[str, str], content: bytes, sender: SenderClock, stream: Stream) -> Shot | None:
     """One part as a shot; None when it is not a whole picture. The first picture decides which clock is used."""
     arrived = time.monotonic()
     gray = decode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) if JPEG_END in content[-END_BYTES:] else None
@@ -191,9 +171,9 @@ def _shot(headers: dict[str, str], content: bytes, sender: SenderClock, clock: l
         sent = float(headers.get("x-timestamp", ""))
     except ValueError:
         sent = None
-    if not clock:
-        clock.append("monotonic" if sent is None else "sender")
-    if clock[0] == "monotonic":
+    if stream.clock is None:
+        stream.clock = "monotonic" if sent is None else "sender"
+    if stream.clock == "monotonic":
         return Shot(arrived, gray, partial(_colour, content))
     return Shot(None if sent is None else sender.local(sent, arrived), gray, partial(_colour, content))
 

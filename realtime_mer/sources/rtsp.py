@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from urllib.parse import urlsplit
 
@@ -11,10 +10,9 @@ import av
 import av.error
 
 from realtime_mer.errors import SourceError
-from realtime_mer.records import SourceInfo
-from realtime_mer.sources.feed import Counts, Feed, Shots, Source
+from realtime_mer.sources.feed import Shots, Source
 from realtime_mer.sources.file import reason, to_shot
-from realtime_mer.sources.live import CONNECT_S, Line, SenderClock, keep_connected, without_password
+from realtime_mer.sources.live import CONNECT_S, SenderClock, Stream, open_stream
 
 PORTS = {"rtsp": 554, "rtsps": 322}
 # libav cannot be interrupted from outside, so it waits in slices of this length, s, between which close() is heard.
@@ -28,36 +26,18 @@ def open_rtsp(uri: str, *, buffer_s: float, timeout_s: float, retries: int) -> S
 
     Times are the sender's, put on the monotonic clock: the intervals are the sender's own.
     """
-    counts, stop, line = Counts(), threading.Event(), Line()
-    details: dict[str, str] = {"protocol": "rtsp over tcp"}
-
-    def connect() -> Shots:
-        return _shots(uri, line, timeout_s, counts, stop, details)
-
-    name = without_password(uri)
-    shots = keep_connected(name, connect, line, counts, stop, retries)
-    first = next(shots)
-    height, width = first.gray.shape
-    info = SourceInfo(
-        uri=name,
-        kind="stream",
-        live=True,
-        size=(width, height),
-        rate=float(details.get("rate", 0)),
-        clock="sender",
-        details=details,
-    )
-    return Feed(info, first, shots, counts, stop, abort=line.cut, buffer_s=buffer_s)
+    stream = Stream(uri, timeout_s, {"protocol": "rtsp over tcp"}, clock="sender")
+    return open_stream(stream, _shots, buffer_s=buffer_s, retries=retries)
 
 
-def _ask(uri: str, line: Line, timeout_s: float) -> None:
+def _ask(stream: Stream) -> None:
     """Make sure that a server answers, on a connection that can be cut; libav's own opening cannot."""
-    parts, name = urlsplit(uri), without_password(uri)
+    parts, name = urlsplit(stream.uri), stream.name
     try:
         with socket.create_connection((parts.hostname or "", parts.port or PORTS[parts.scheme]), CONNECT_S) as sock:
-            line.watch(sock)
+            stream.line.watch(sock)
             if parts.scheme == "rtsp":  # a TLS server waits for the client's hello, so only the port is tried
-                sock.settimeout(timeout_s)
+                sock.settimeout(stream.timeout_s)
                 sock.sendall(f"OPTIONS {name} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
                 if not sock.recv(1):
                     raise SourceError(f"{name}: the server closes the connection")
@@ -67,38 +47,38 @@ def _ask(uri: str, line: Line, timeout_s: float) -> None:
         raise SourceError(f"{name} cannot be reached: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _shots(
-    uri: str, line: Line, timeout_s: float, counts: Counts, stop: threading.Event, details: dict[str, str]
-) -> Shots:
-    name, clock, heard = without_password(uri), SenderClock(), time.monotonic()
-    _ask(uri, line, timeout_s)
-    if stop.is_set():
+def _shots(stream: Stream) -> Shots:
+    name, clock, heard = stream.name, SenderClock(), time.monotonic()
+    _ask(stream)
+    if stream.stop.is_set():
         return
+    timeouts = (stream.timeout_s, SLICE_S)
     try:
-        container = av.open(uri, options=OPTIONS, metadata_errors="replace", timeout=(timeout_s, SLICE_S))
+        container = av.open(stream.uri, options=OPTIONS, metadata_errors="replace", timeout=timeouts)
     except (av.error.FFmpegError, OSError) as error:
         raise SourceError(f"{name} cannot be opened: {reason(error)}") from None
     try:
         if not container.streams.video:
             raise SourceError(f"{name} carries no video")
-        stream = container.streams.video[0]
-        codec = stream.codec_context
+        track = container.streams.video[0]
+        codec = track.codec_context
         codec.thread_count = 1  # frame threads would hold back one frame each
-        details |= {"codec": codec.name, "pixel_format": codec.pix_fmt or "", "rate": str(stream.average_rate or 0)}
-        base = float(stream.time_base)
-        while not stop.is_set():
+        stream.details |= {"codec": codec.name, "pixel_format": codec.pix_fmt or ""}
+        stream.rate = float(track.average_rate or 0)
+        base = float(track.time_base)
+        while not stream.stop.is_set():
             try:
-                for packet in container.demux(stream):
+                for packet in container.demux(track):
                     heard = time.monotonic()
                     for frame in packet.decode():
                         sent = None if frame.pts is None else frame.pts * base
                         yield to_shot(frame, None if sent is None else clock.local(sent, heard))
                 return
             except av.error.ExitError:  # a slice went by
-                if time.monotonic() - heard > timeout_s:
-                    raise SourceError(f"{name} has sent nothing for {timeout_s:g} s") from None
+                if time.monotonic() - heard > stream.timeout_s:
+                    raise SourceError(f"{name} has sent nothing for {stream.timeout_s:g} s") from None
             except av.error.InvalidDataError:
-                counts.skip()
+                stream.counts.skip()
     except (av.error.FFmpegError, OSError) as error:
         raise SourceError(f"{name}: {reason(error)}") from None
     finally:
