@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sized
 from functools import partial
 from itertools import chain
-from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
@@ -14,10 +12,10 @@ from numpy.typing import NDArray
 
 from realtime_mer.errors import SourceError
 from realtime_mer.records import Frame, SourceInfo, SourceStats
-from realtime_mer.sources.feed import Counts
+from realtime_mer.sources.feed import Counts, Source
 
 
-class ArraySource:
+class ArraySource(Source):
     """A Source over arrays: uint8, gray (H, W) or BGR (H, W, 3), all of one size, with times in s that increase.
 
     Both arguments may be generators: then frames are taken as they are read, in the reader's own thread. The first
@@ -53,14 +51,6 @@ class ArraySource:
 
     def close(self) -> None:
         self._closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[Frame]:
         if self._closed:

@@ -38,11 +38,13 @@ class Source(Protocol):
 
     def close(self) -> None: ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 class Shot(NamedTuple):
@@ -85,7 +87,7 @@ class Counts:
         )
 
 
-class Feed:
+class Feed(Source):
     """A Source made from a generator of shots. Live sources capture from the start, recorded ones when first read.
 
     first:  the shot that the opener has read to learn the size.
@@ -123,14 +125,6 @@ class Feed:
 
     def stats(self) -> SourceStats:
         return self._counts.stats()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[Frame]:
         if self._stop.is_set():
