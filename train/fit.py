@@ -25,6 +25,7 @@ from realtime_mer.errors import DataError, DeviceError
 from train import augment, checkpoint, losses
 from train.models.freezing import LEARNABLE, freeze, freeze_body, hold, unfreeze
 from train.models.heads import CosineHead
+from train.protocols import hold_out
 from train.recipe import Stage
 from train.samples import Samples
 
@@ -80,7 +81,10 @@ def fit(
     _check(samples, classes)
     unit = open_device(device)
     model.to(unit)
-    train, held = _split(samples, validation, seed)
+    train, held = samples, None
+    if validation:
+        inner = hold_out(samples.groups, validation, seed)
+        train, held = samples.take(inner.train), samples.take(inner.test)
     at, curves, best_state, optimizer_state = _Progress(), [], None, None
     if snapshot is not None and snapshot.exists():
         saved = checkpoint.read(snapshot)
@@ -248,22 +252,6 @@ def _penalty(model: nn.Module, stage: Stage) -> Tensor | float:
 def _loss(model: nn.Module, samples: Samples, loss_of: losses.Loss, device: torch.device) -> float:
     logits = torch.from_numpy(predict(model, samples.x, str(device)))
     return float(loss_of(logits, torch.from_numpy(samples.y)))
-
-
-def _split(samples: Samples, share: float, seed: int) -> tuple[Samples, Samples | None]:
-    """Training and validation parts: subjects are drawn until the share is reached; one stays on each side."""
-    if not share:
-        return samples, None
-    names = sorted(set(samples.groups))
-    if len(names) < 2:
-        raise DataError("a validation part needs at least two subjects among the training clips")
-    held: set[str] = set()
-    for i in np.random.default_rng(seed).permutation(len(names))[:-1]:
-        held.add(names[int(i)])
-        if sum(g in held for g in samples.groups) >= share * len(samples):
-            break
-    inside = np.array([g in held for g in samples.groups])
-    return samples.take(np.flatnonzero(~inside)), samples.take(np.flatnonzero(inside))
 
 
 def _check(samples: Samples, classes: int) -> None:

@@ -139,20 +139,25 @@ def inner_validation(train_clips: Sequence[Clip], fraction: float = 0.2, seed: i
 
     Persons are drawn until ``fraction`` of the clips is reached; at least one stays on each side.
     """
-    groups: dict[str, list[int]] = defaultdict(list)
-    for i, clip in enumerate(train_clips):
-        groups[clip.group].append(i)
-    if len(groups) < 2 or not 0 < fraction < 1:
+    return hold_out([clip.group for clip in train_clips], fraction, seed)
+
+
+def hold_out(people: Sequence[str], fraction: float, seed: int) -> Fold:
+    """``inner_validation`` for samples of which only the person is known; positions count into ``people``."""
+    samples = Counter(people)
+    if len(samples) < 2 or not 0 < fraction < 1:
         raise DataError("a split by subject needs two subjects and a fraction between 0 and 1")
-    names = sorted(groups)
-    order = np.random.default_rng(seed).permutation(len(names))
-    held: list[int] = []
-    for position in order[:-1]:
-        held += groups[names[position]]
-        if len(held) >= fraction * len(train_clips):
+    names, held, size = sorted(samples), set(), 0
+    for position in np.random.default_rng(seed).permutation(len(names))[:-1]:
+        held.add(names[position])
+        size += samples[names[position]]
+        if size >= fraction * len(people):
             break
-    out = set(held)
-    return Fold("inner", tuple(i for i in range(len(train_clips)) if i not in out), _ascending(held))
+    return Fold(
+        "inner",
+        tuple(i for i, person in enumerate(people) if person not in held),
+        tuple(i for i, person in enumerate(people) if person in held),
+    )
 
 
 def check(folds: Sequence[Fold], clips: Sequence[Clip], subject_disjoint: bool = True, once: bool = True) -> None:
