@@ -7,7 +7,7 @@ from pathlib import Path
 
 from realtime_mer.errors import DataError
 from train import models
-from train.datasets import find_root, find_sheets, read
+from train.datasets import find_sheets, read_below
 from train.datasets.micro import CODINGS
 from train.datasets.sheets import annotations
 from train.recipe import Data, Input
@@ -31,13 +31,12 @@ def one(name: str, folder: Path) -> list[Clip]:
     """The clips of one data set, which lies in a folder of its usual name below ``folder``."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give --data the folder that holds the data sets")
-    root = find_root(name, folder)
-    if root is None:
+    reading = read_below(name, folder)
+    if reading is None:
         raise DataError(
             f"{name} is not in {folder}: `python -m train datasets {name}` says where to ask and how it must lie"
         )
-    sheets = find_sheets(name, root) or find_sheets(name, folder) or None
-    return list(read(name, root, sheets).clips)
+    return list(reading.clips)
 
 
 def class_list(clips: list[Clip], data: Data) -> tuple[str, ...]:

@@ -3,8 +3,19 @@
 Nothing here downloads, trains or splits. What a sheet leaves out or contradicts is reported by row, never guessed.
 """
 
-from train.datasets.catalogue import DATASETS, Dataset, find_root, find_sheets, read
+from train.datasets.catalogue import DATASETS, Dataset, find_root, find_sheets, read, read_below
 from train.datasets.command import command
 from train.datasets.reading import Problem, Reading, load_image
 
-__all__ = ["DATASETS", "Dataset", "Problem", "Reading", "command", "find_root", "find_sheets", "load_image", "read"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "Problem",
+    "Reading",
+    "command",
+    "find_root",
+    "find_sheets",
+    "load_image",
+    "read",
+    "read_below",
+]

@@ -216,6 +216,17 @@ def read(name: str, root: Path | str, sheet: Path | str | Sequence[Path] | None 
     return reading
 
 
+def read_below(name: str, data: Path) -> Reading | None:
+    """``read`` for a data set in a folder of its usual name below ``data``, its sheet inside or elsewhere in ``data``.
+
+    None when there is no such folder. Raises as ``read``.
+    """
+    root = find_root(name, data)
+    if root is None:
+        return None
+    return read(name, root, find_sheets(name, root) or find_sheets(name, data) or None)
+
+
 def read_sheets(name: str, sheets: Sequence[Path]) -> tuple[list[Annotation], list[Problem]]:
     """Only the annotation sheets of a data set, without its pictures. DataError when it has none or one is corrupt."""
     _entry(name)

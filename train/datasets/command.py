@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from realtime_mer.errors import DataError
-from train.datasets.catalogue import CODED, DATASETS, Dataset, find_root, find_sheets, read, read_sheets
+from train.datasets.catalogue import CODED, DATASETS, Dataset, find_sheets, read_below, read_sheets
 from train.datasets.macro import unpack_fer2013
 from train.datasets.reading import Problem, Reading, load_image
 from train.records import class_counts
@@ -49,13 +49,12 @@ def catalogue_text(name: str, entry: Dataset) -> str:
 def present(name: str, data: Path, problems: bool = False, verify: bool = False) -> int:
     """Prints whether a data set is in ``data`` and what is in it. Returns 1 when it is there and cannot be read."""
     entry = DATASETS[name]
-    root = find_root(name, data)
     try:
-        if root is None:
+        reading = read_below(name, data)
+        if reading is None:
             print(f"{name:14} not here     expected in {data / entry.folders[0]}: {entry.layout}")
             sheet_only(name, data, problems)
             return 0
-        reading = read(name, root, find_sheets(name, root) or find_sheets(name, data) or None)
         if verify:
             for clip in reading.clips:
                 for frame in clip.frames:

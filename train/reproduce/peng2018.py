@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from train import gather, metrics, protocols
+from train.datasets import find_root
 from train.records import MEGC2018, Clip
 from train.reproduce import common
 from train.reproduce.common import Setting, Table
@@ -71,7 +72,7 @@ def recomputed(number: str) -> metrics.Scores:
 def objective_clips(setting: Setting) -> list[Clip]:
     """CASME II's clips, and SAMM's: its own when they are there, else the apex crops of MEGC2019 (all 68 of them)."""
     casme2 = gather.one("casme2", setting.data)
-    if gather.find_root("samm", setting.data):
+    if find_root("samm", setting.data):
         samm = gather.one("samm", setting.data)
     else:
         samm = gather.relabelled(gather.one("megc2019", setting.data), "samm", setting.data)
