@@ -12,7 +12,7 @@ from train.datasets.reading import Problem, Reading, Tree, numbered
 from train.datasets.sheets import Annotation, Coding, annotations, frame_number
 from train.records import Clip
 
-_BASIC: Final = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
+_EMOTIONS: Final = frozenset(("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise", "others"))
 
 
 def _text(field: str) -> Callable[[Mapping[str, Any]], str]:
@@ -32,42 +32,42 @@ def _padded(prefix: str, digits: int) -> Callable[[Mapping[str, Any]], str]:
     return name
 
 
+# The headings of most sheets (case, spaces and marks do not count); each data set below states where it departs.
+_COLUMNS: Final = {
+    "subject": ("Subject",),
+    "clip": ("Filename",),
+    "onset": ("OnsetFrame",),
+    "apex": ("ApexFrame",),
+    "offset": ("OffsetFrame",),
+    "action_units": ("Action Units",),
+    "emotion": ("Estimated Emotion",),
+}
+
 CODINGS: Final[dict[str, Coding]] = {
     "casme": Coding(
-        columns={
-            "subject": ("Subject",),
-            "clip": ("Filename",),
+        columns=_COLUMNS
+        | {
             "onset": ("OnsetF", "OnsetFrame"),
             "apex": ("ApexF1", "ApexFrame"),
             "offset": ("OffsetF", "OffsetFrame"),
             "action_units": ("AU", "Action Units"),
             "emotion": ("Emotion", "Estimated Emotion"),
         },
-        emotions=frozenset((*_BASIC, "repression", "tense", "others")),
+        emotions=_EMOTIONS | {"repression", "tense"},
         subject=_padded("sub", 2),
         clip=_text("clip"),
         fps=60.0,
     ),
     "casme2": Coding(
-        columns={
-            "subject": ("Subject",),
-            "clip": ("Filename",),
-            "onset": ("OnsetFrame",),
-            "apex": ("ApexFrame", "ApexFrame1"),
-            "offset": ("OffsetFrame",),
-            "action_units": ("Action Units",),
-            "emotion": ("Estimated Emotion",),
-            "objective": ("Objective Classes",),
-        },
-        emotions=frozenset((*_BASIC, "repression", "others")),
+        columns=_COLUMNS | {"apex": ("ApexFrame", "ApexFrame1"), "objective": ("Objective Classes",)},
+        emotions=_EMOTIONS | {"repression"},
         subject=_padded("sub", 2),
         clip=_text("clip"),
         fps=200.0,
     ),
     "casme3": Coding(
-        columns={
-            "subject": ("Subject",),
-            "clip": ("Filename",),
+        columns=_COLUMNS
+        | {
             "onset": ("Onset",),
             "apex": ("Apex",),
             "offset": ("Offset",),
@@ -75,55 +75,23 @@ CODINGS: Final[dict[str, Coding]] = {
             "emotion": ("emotion",),
             "objective": ("Objective class",),
         },
-        emotions=frozenset((*_BASIC, "others")),
+        emotions=_EMOTIONS,
         subject=_text("subject"),
         # One recording holds several expressions; the clips' folders carry the onset.
         clip=lambda values: f"{str(values['clip']).strip()}_{str(values['onset']).strip()}",
         fps=30.0,
     ),
     "samm": Coding(
-        columns={
-            "subject": ("Subject",),
-            "clip": ("Filename",),
-            "onset": ("Onset Frame",),
-            "apex": ("Apex Frame",),
-            "offset": ("Offset Frame",),
-            "action_units": ("Action Units",),
-            "emotion": ("Estimated Emotion",),
-            "objective": ("Objective Classes",),
-        },
-        emotions=frozenset((*_BASIC, "others")),
+        columns=_COLUMNS | {"objective": ("Objective Classes",)},
+        emotions=_EMOTIONS,
         subject=_padded("", 3),
         clip=_text("clip"),
         fps=200.0,
     ),
-    "mmew": Coding(
-        columns={
-            "subject": ("Subject",),
-            "clip": ("Filename",),
-            "onset": ("OnsetFrame",),
-            "apex": ("ApexFrame",),
-            "offset": ("OffsetFrame",),
-            "action_units": ("Action Units",),
-            "emotion": ("Estimated Emotion",),
-        },
-        emotions=frozenset((*_BASIC, "others")),
-        subject=_padded("S", 2),
-        clip=_text("clip"),
-        fps=90.0,
-    ),
+    "mmew": Coding(columns=_COLUMNS, emotions=_EMOTIONS, subject=_padded("S", 2), clip=_text("clip"), fps=90.0),
     "dfme": Coding(
-        columns={
-            "subject": ("Subject",),
-            "clip": ("Filename",),
-            "onset": ("OnsetFrame",),
-            "apex": ("ApexFrame",),
-            "offset": ("OffsetFrame",),
-            "action_units": ("AU",),
-            "emotion": ("Emotion",),
-            "fps": ("Fps",),
-        },
-        emotions=frozenset((*_BASIC, "others")),
+        columns=_COLUMNS | {"action_units": ("AU",), "emotion": ("Emotion",), "fps": ("Fps",)},
+        emotions=_EMOTIONS,
         subject=_text("subject"),
         clip=_text("clip"),
     ),
