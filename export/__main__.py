@@ -7,18 +7,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from realtime_mer.errors import ConfigError, MerError
+from realtime_mer.console import finish
+from realtime_mer.errors import ConfigError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0, or that of the MerError whose line was printed."""
-    arguments = _parser().parse_args(argv)
-    try:
+
+    def command() -> int:
+        arguments = _parser().parse_args(argv)
         arguments.act(arguments)
-    except MerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+        return 0
+
+    return finish(command, "python -m export", "interrupted")
 
 
 def _onnx(a: argparse.Namespace) -> None:

@@ -11,7 +11,8 @@ import pytest
 from cli_media import start
 from source_media import write_video as write_numbered
 
-from realtime_mer.cli import INTERRUPTED, main
+from realtime_mer.cli import main
+from realtime_mer.console import INTERRUPTED
 from realtime_mer.records import Frame, Kind
 from realtime_mer.sinks.jsonl import read_jsonl
 from realtime_mer.synth import write_video

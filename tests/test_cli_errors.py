@@ -1,6 +1,7 @@
 """What a user can do wrong at the command line: each ends in one clear line and a fitting exit code."""
 
 import subprocess
+import sys
 
 import av
 import pytest
@@ -128,14 +129,31 @@ def test_analyze_refuses_a_source_without_end(place, capfd):
     assert not (place / "results").exists()
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
-    """As with `| head -1`: the pipe closes while there is more to say."""
+@pytest.mark.parametrize(
+    "line",
+    [
+        "realtime_mer.cli live good.mp4 --quiet --model none",
+        "realtime_mer.cli analyze --help",
+        "train",
+        "train datasets",
+        "export --help",
+    ],
+)
+def test_a_reader_that_has_gone_is_no_error(line):
     with subprocess.Popen(
-        [*COMMAND, "live", "good.mp4", "--quiet", "--model", "none"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", *line.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("command", ["realtime_mer.cli config", "train datasets", "export verify --help"])
+def test_a_command_ends_quietly_when_head_has_seen_enough(command):
+    piped = f"set -o pipefail; '{sys.executable}' -u -m {command} | head -1"  # -u: every line is a write of its own
+    done = subprocess.run(["bash", "-c", piped], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1
 
 
 def test_a_full_disk_is_told():

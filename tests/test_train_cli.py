@@ -104,7 +104,7 @@ def test_a_wrong_recipe_is_one_clear_line(tree, capsys, change, code, says) -> N
     (tree / "tiny.toml").write_text(RECIPE.replace(*change))
     assert call(tree, "evaluate", str(tree / "tiny.toml")) == code
     error = capsys.readouterr().err.strip()
-    assert error.startswith("error: ")
+    assert error.startswith("python -m train: ")
     assert says in error
     assert "\n" not in error
 

@@ -1,6 +1,6 @@
 """The training commands. Each lives in its own module and is imported only when asked for.
 
-What a user did wrong ends in one line on standard error and the error's exit code; Ctrl-C keeps finished folds.
+Ctrl-C keeps finished folds.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from realtime_mer.errors import ConfigError, MerError
+from realtime_mer.console import finish
+from realtime_mer.errors import ConfigError
 from train.cli_options import add_common, prepare_torch
 
 if TYPE_CHECKING:
     from train.inputs import Prepared
     from train.recipe import Recipe
-
-INTERRUPTED: Final = 130  # what shells expect after Ctrl-C
 
 USAGE: Final = """usage: python -m train COMMAND ...
 
@@ -36,20 +35,18 @@ python -m train COMMAND --help tells more."""
 
 def main(argv: Sequence[str]) -> int:
     """Runs a command; gives the exit code."""
+    kept = "stopped; finished folds are kept: the same command goes on from there"
+    return finish(lambda: _run(argv), "python -m train", kept)
+
+
+def _run(argv: Sequence[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE)
         return 0
-    try:
-        command = _commands().get(argv[0])
-        if command is None:
-            raise ConfigError(f"unknown command {argv[0]!r}: use one of {', '.join(_commands())}")
-        return command(argv[1:])
-    except MerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("\nstopped; finished folds are kept: the same command goes on from there", file=sys.stderr)
-        return INTERRUPTED
+    command = _commands().get(argv[0])
+    if command is None:
+        raise ConfigError(f"unknown command {argv[0]!r}: use one of {', '.join(_commands())}")
+    return command(argv[1:])
 
 
 def _commands() -> dict[str, Callable[[Sequence[str]], int]]:
