@@ -1,6 +1,7 @@
 """``realtime-mer analyze`` from the command line to its files, on a short synthetic clip with known movements."""
 
 import csv
+import shutil
 import signal
 import time
 
@@ -29,7 +30,10 @@ def clip(recording, tmp_path_factory):
 def results(clip, tmp_path_factory):
     """The clip analysed once, with everything that can be written."""
     out = tmp_path_factory.mktemp("results")
-    assert main(["analyze", str(clip), "--out", str(out), "--clips", "--formats", "csv,elan,webvtt,bids,boris"]) == 0
+    assert (
+        main(["analyze", str(clip), "--out", str(out), "--clips", "--formats", "csv,elan,webvtt,bids,boris,openface"])
+        == 0
+    )
     return out
 
 
@@ -79,6 +83,37 @@ def test_the_results_of_another_recording_are_not_taken_for_this_one(clip, resul
     other = write_numbered(tmp_path / clip.name, range(0, 200, 10))
     assert main(["analyze", str(other), "--out", str(results)]) == 2
     assert "holds the results of another recording" in capfd.readouterr().err
+
+
+def test_overwriting_leaves_nothing_of_the_earlier_run_and_all_that_is_the_users(clip, results, tmp_path, capfd):
+    """The earlier run wrote everything, the new one (of another recording, without a face) writes the least."""
+    folder = tmp_path / "out" / "face"
+    shutil.copytree(results / "face", folder)
+    clips = sorted(path.name for path in (folder / "clips").iterdir())
+    assert clips
+    own = {"notes.txt": "mine", "events_mine.eaf": "mine", "clips/event-99-99.mp4": "mine"}
+    for name, text in own.items():
+        (folder / name).write_text(text)
+    edited = folder / "events.eaf"
+    edited.write_text(edited.read_text() + "<!-- worked on -->")
+    other = write_numbered(tmp_path / clip.name, range(0, 200, 10))
+    line = ["analyze", str(other), "--out", str(tmp_path / "out"), "--no-video", "--model", "none", "--overwrite"]
+    assert main(line) == 0
+    assert f"{edited}: not as the earlier run wrote it, so it is kept\n" in capfd.readouterr().err
+    left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert left == {"events.jsonl", "events.csv", "signals.csv", "report.html", "events.eaf", *own}
+    assert all((folder / name).read_text() == text for name, text in own.items())
+
+
+def test_overwriting_touches_nothing_where_no_log_says_that_an_earlier_run_wrote_it(tmp_path):
+    folder = tmp_path / "face"
+    folder.mkdir()
+    for name in ("annotated.mp4", "events.vtt"):
+        (folder / name).write_text("mine")
+    video = write_numbered(tmp_path / "face.mp4", range(0, 200, 10))
+    line = ["analyze", str(video), "--out", str(tmp_path), "--no-video", "--model", "none", "--overwrite"]
+    assert main(line) == 0
+    assert (folder / "annotated.mp4").read_text() == (folder / "events.vtt").read_text() == "mine"
 
 
 def test_one_that_is_broken_does_not_stop_the_others(tmp_path, capfd):

@@ -7,12 +7,13 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from realtime_mer.build import build
 from realtime_mer.commands.convert import formats
+from realtime_mer.commands.earlier import CLIPS, EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, VIDEO, clear, done_before
 from realtime_mer.commands.options import Commands, add_rate, add_settings, settings
 from realtime_mer.commands.screen import Progress, introduce, summary
 from realtime_mer.errors import ConfigError, MerError, OutputError, SourceError
@@ -25,7 +26,6 @@ from realtime_mer.sinks.jsonl import Header, JsonLines, Recording, header, read_
 from realtime_mer.sinks.video import AnnotatedVideo
 from realtime_mer.sources import Source, open_source
 
-LOG: Final = "events.jsonl"
 VIDEO_RATE: Final = 25.0  # frames/s of the annotated video: enough to look at; drawing costs more than measuring
 SLOW_MOTION: Final = 4.0  # times slower: a micro-expression of 0.1 s can then be followed by eye
 
@@ -86,8 +86,9 @@ def _analyze(video: str, folder: Path, pipeline: Pipeline, arguments: argparse.N
             raise SourceError(f"{video} is live and has no end: use `realtime-mer live {video} --out DIR`")
         model, provider = (r.spec.id, r.provider) if (r := pipeline.recogniser) else ("", "")
         head = header(source.info, asdict(pipeline.config), model, provider)
-        if not arguments.overwrite and (done := _done_before(video, folder / LOG, head)):
+        if not arguments.overwrite and (done := done_before(video, folder / LOG, head)):
             return done
+        clear(folder, formats(arguments.formats))
         stills = Stills()
         for sink in (sinks := [*_sinks(head, source, folder, arguments), stills]):
             stack.enter_context(sink)
@@ -97,7 +98,7 @@ def _analyze(video: str, folder: Path, pipeline: Pipeline, arguments: argparse.N
             print(f"{video}: warning: {note}", file=sys.stderr)
     from realtime_mer.report import write_report
 
-    write_report(folder / LOG, folder / "signals.csv", folder / "report.html", stills.strips)
+    write_report(folder / LOG, folder / SIGNALS_CSV, folder / REPORT, stills.strips)
     return read_jsonl(folder / LOG)
 
 
@@ -121,14 +122,14 @@ def _sinks(head: Header, source: Source, folder: Path, arguments: argparse.Names
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}; choose another --out") from None
     sinks: list[Sink] = [
         JsonLines(folder / LOG, head, stats=source.stats),
-        EventsCsv(folder / "events.csv"),
-        SignalsCsv(folder / "signals.csv"),
+        EventsCsv(folder / EVENTS_CSV),
+        SignalsCsv(folder / SIGNALS_CSV),
     ]
     rate = source.info.rate
     if not arguments.no_video:
-        sinks.append(AnnotatedVideo(folder / "annotated.mp4", rate, max_rate=arguments.video_rate))
+        sinks.append(AnnotatedVideo(folder / VIDEO, rate, max_rate=arguments.video_rate))
     if arguments.clips:
-        sinks.append(EventClips(folder / "clips", rate, slow=SLOW_MOTION))
+        sinks.append(EventClips(folder / CLIPS, rate, slow=SLOW_MOTION))
     return sinks
 
 
@@ -142,25 +143,3 @@ def _folders(videos: Sequence[str], out: Path) -> list[Path]:
     if twice := [name for name, number in Counter(names).items() if number > 1]:
         raise ConfigError(f"two recordings would be written to {out / twice[0]}: analyse them in two calls")
     return [out / name for name in names]
-
-
-def _done_before(video: str, log: Path, head: Header) -> Recording | None:
-    """What an earlier run left of this recording, if it came to its end. Raises ConfigError for another recording's."""
-    if not log.is_file():
-        return None
-    try:
-        recording = read_jsonl(log)
-    except MerError:
-        return None
-    if recording.summary is None:
-        return None
-    before = recording.header
-    if replace(before.source, uri="") != replace(head.source, uri=""):  # the file itself may have been moved
-        raise ConfigError(
-            f"{log.parent} holds the results of another recording, {before.source.uri}: "
-            f"choose another --out for {video}, or add --overwrite"
-        )
-    same = (before.settings, before.model) == (head.settings, head.model)
-    others = "" if same else " with other settings or another recogniser"
-    print(f"{video}: done before{others}, left as it is (--overwrite to repeat)", file=sys.stderr)
-    return recording

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Final
 
 from realtime_mer.build import build
-from realtime_mer.commands.analyze import LOG
+from realtime_mer.commands.earlier import LOG, SIGNALS_CSV
 from realtime_mer.commands.options import Commands, add_camera, add_settings, camera, positive, settings
 from realtime_mer.commands.screen import describe, introduce
 from realtime_mer.errors import OutputError
@@ -121,7 +121,7 @@ def _sinks(source: Source, pipeline: Pipeline, arguments: argparse.Namespace) ->
             arguments.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make the folder {arguments.out}: {error.strerror}") from None
-        sinks += [JsonLines(arguments.out / LOG, head, stats=source.stats), SignalsCsv(arguments.out / "signals.csv")]
+        sinks += [JsonLines(arguments.out / LOG, head, stats=source.stats), SignalsCsv(arguments.out / SIGNALS_CSV)]
     if arguments.record is not None:
         sinks.append(AnnotatedVideo(arguments.record, source.info.rate or RECORD_RATE, max_rate=RECORD_RATE))
     return sinks

@@ -46,6 +46,11 @@ class _Open:
     until: float  # source time, s
 
 
+def clip_name(event: Event, suffix: str = ".mp4") -> str:
+    """The file name of an event's clip."""
+    return f"event-{event.track}-{event.span.id}{suffix}"
+
+
 class EventClips(Sink):
     """One video per micro-expression, ``event-FACE-ID.mp4`` in ``folder``, unannotated.
 
@@ -92,7 +97,7 @@ class EventClips(Sink):
 
     def _start(self, event: Event) -> None:
         span = event.span
-        path = self._folder / f"event-{event.track}-{span.id}{self._suffix}"
+        path = self._folder / clip_name(event, self._suffix)
         end = (span.apex if span.offset is None else span.offset) + self._after
         file = VideoFile(path, self._rate / self._slow)
         for frame in self._ring.since(span.onset - self._before):

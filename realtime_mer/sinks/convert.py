@@ -29,19 +29,25 @@ OPENFACE: Final = "openface"  # made from signals.csv: it is about frames, not e
 NAMES: Final = (*FORMATS, OPENFACE)
 
 
+def beside(events_jsonl: Path, format: str) -> Path:
+    """Where ``convert`` puts a format (one of NAMES) when it is not told: beside the log, named after it."""
+    if format == OPENFACE:
+        return events_jsonl.with_name("openface.csv")
+    return events_jsonl.with_name(events_jsonl.stem + FORMATS[format][0])
+
+
 def convert(events_jsonl: Path, format: str, out: Path | None = None) -> Path:
-    """Writes ``events_jsonl`` in another format and returns the file; by default beside it, named after it.
+    """Writes ``events_jsonl`` in another format and returns the file; by default ``beside`` it.
 
     "openface" reads the signals.csv beside the log. Raises ConfigError for a name that is not in NAMES, SourceError
     when the input cannot be read, OutputError when the output cannot be written.
     """
-    if format == OPENFACE:
-        out = out or events_jsonl.with_name("openface.csv")
-        write_openface(events_jsonl.with_name("signals.csv"), out)
-        return out
-    if format not in FORMATS:
+    if format not in NAMES:
         raise ConfigError(f"there is no format {format!r}: choose from {', '.join(NAMES)}")
-    suffix, write = FORMATS[format]
-    out = out or events_jsonl.with_name(events_jsonl.stem + suffix)
-    write(read_jsonl(events_jsonl), out)
+    out = out or beside(events_jsonl, format)
+    if format == OPENFACE:
+        write_openface(events_jsonl.with_name("signals.csv"), out)
+    else:
+        _, write = FORMATS[format]
+        write(read_jsonl(events_jsonl), out)
     return out
