@@ -222,6 +222,16 @@ def test_a_text_file_named_mp4_gives_a_friendly_line(page: Any, app: Served, tmp
     assert str(app.root) not in said
 
 
+def test_a_benchmark_is_stopped_by_its_button(page: Any, app: Served) -> None:
+    page.get_by_role("tab", name="Benchmark").click()
+    page.click("#mer-bench")
+    page.wait_for_selector("#mer-bench-status:has-text('Measuring')")
+    until(lambda: any(session.benchmark.busy for session in app.sessions), 30)
+    page.click("#mer-bench-stop")
+    page.wait_for_selector("#mer-bench-status:has-text('Stopped.')")
+    assert not any(session.benchmark.busy for session in app.sessions)
+
+
 def test_addresses_that_are_files_of_the_server_are_refused(page: Any) -> None:
     page.check("[value=server]")
     page.fill(".mer-address", "/etc/passwd")

@@ -7,6 +7,7 @@ messages    observations and events as small JSON for the page
 pictures    the onset, the apex, the offset and the motion of one event, as JPEG
 live        the WebSocket between the page and a viewer
 recorded    uploaded videos: their analysis and its files, kept for one session
+child       a command in a process of its own that can be stopped
 timeline    the plotly figures
 shown       an analysed recording as HTML
 benchmark   the tab of the latency benchmark

@@ -1,26 +1,31 @@
 """The Benchmark tab: runs the latency benchmark on this machine and shows it beside a stored result.
 
-What is measured, and how, is in ``bench``.
+It runs in a process of its own: there it can be stopped, and neither times the other viewers of this server nor waits
+for them. What is measured, and how, is in ``bench``.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import gradio as gr
 
-from realtime_mer.app.recorded import Sessions
+from realtime_mer.app.recorded import Session, Sessions
 from realtime_mer.app.settings import AppSettings
 from realtime_mer.app.shown import note
 from realtime_mer.app.timeline import histograms
-from realtime_mer.bench import compare, latency
+from realtime_mer.bench import compare
 from realtime_mer.bench.results import Result, read
-from realtime_mer.errors import MerError
+from realtime_mer.config import Config, to_toml
+from realtime_mer.errors import MerError, OutputError
 
 RESULT: Final = "latency.json"
+COMMAND: Final = (sys.executable, "-m", "realtime_mer.cli", "bench", "latency")
 EXPLAINED: Final = (
     "Three latencies, never mixed: what each **stage** takes per frame; how late an **observation** is when frames "
     "come at the real rate; how late an **event** is reported after its apex or offset, which contains the look-ahead. "
@@ -35,7 +40,9 @@ def tab(settings: AppSettings, sessions: Sessions) -> None:
         fps = gr.Slider(30, 240, 200, step=10, label="Frames per second")
         seconds = gr.Slider(5, 60, 20, step=5, label="Seconds of live measuring")
         stored = gr.File(label="Compare with a stored result", file_types=[".json"], type="filepath", height=150)
-    go = gr.Button("Run the latency benchmark", variant="primary", elem_id="mer-bench")
+    with gr.Row():
+        go = gr.Button("Run the latency benchmark", variant="primary", elem_id="mer-bench")
+        stop = gr.Button("Stop", elem_id="mer-bench-stop")
     status = gr.HTML(elem_id="mer-bench-status")
     state = gr.State()
     which = gr.Dropdown([], label="Histogram of", visible=False, interactive=True)
@@ -44,13 +51,15 @@ def tab(settings: AppSettings, sessions: Sessions) -> None:
 
     def run(fps: float, seconds: float, stored: str | None, request: gr.Request) -> Iterator[dict[Any, Any]]:
         yield {status: note(f"Measuring: the clip is drawn first, then {seconds:g} s live, then each stage …")}
+        session = sessions.of(str(request.session_hash))
         try:
             other = read(Path(stored)) if stored else None
-            result = latency.run(fps=fps, seconds=seconds, config=settings.config)
-            url = _keep(result, sessions, str(request.session_hash))
-            shown = _table(result, other, url)
+            result = measure(fps, seconds, settings.config, session)
         except MerError as error:
             yield {status: note(str(error).replace(stored or "\0", Path(stored or "").name), bad=True)}
+            return
+        if result is None:
+            yield {status: note("Stopped.")}
             return
         names = [series.name for series in result.series if series.unit == "ms"]
         first = next((name for name in names if name.startswith("live: ")), names[0])
@@ -59,8 +68,11 @@ def tab(settings: AppSettings, sessions: Sessions) -> None:
             state: (result, other),
             which: gr.Dropdown(names, value=first, visible=True),
             plot: gr.Plot(_histogram((result, other), first), visible=True),
-            table: shown,
+            table: _table(result, other, _keep(result, sessions, session)),
         }
+
+    def halt(request: gr.Request) -> None:
+        sessions.of(str(request.session_hash)).benchmark.stop()
 
     go.click(
         run,
@@ -70,12 +82,32 @@ def tab(settings: AppSettings, sessions: Sessions) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
+    stop.click(halt, None, None, show_progress="hidden", api_visibility="private", queue=False)
     which.input(_histogram, [state, which], plot, show_progress="hidden", api_visibility="private")
 
 
-def _keep(result: Result, sessions: Sessions, key: str) -> str:
+def measure(fps: float, seconds: float, config: Config, session: Session) -> Result | None:
+    """The result of ``realtime-mer bench latency`` with these settings; None when it was stopped.
+
+    Raises OutputError with what the command said when it failed.
+    """
+    with TemporaryDirectory(dir=session.folder, ignore_cleanup_errors=True) as place:
+        scratch = Path(place)
+        (scratch / "settings.toml").write_text(to_toml(config), encoding="utf-8")
+        options = {"--fps": f"{fps:g}", "--for": f"{seconds:g}", "--config": scratch / "settings.toml"}
+        command = [*COMMAND, *(f"{name}={value}" for name, value in options.items()), f"--out={scratch / RESULT}"]
+        done = session.benchmark.run(command, scratch)
+        if done is None:
+            return None
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or ["the benchmark failed"]
+            raise OutputError(said[-1].removeprefix("realtime-mer: "))
+        return read(scratch / RESULT)
+
+
+def _keep(result: Result, sessions: Sessions, session: Session) -> str:
     """Writes the record into the viewer's session; returns where it can be fetched."""
-    token, folder = sessions.folder(sessions.of(key), "realtime-mer")
+    token, folder = sessions.folder(session, "realtime-mer")
     result.save(folder / RESULT)
     return f"/results/{token}/{RESULT}"
 

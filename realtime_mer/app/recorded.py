@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from realtime_mer.app.child import Child
 from realtime_mer.app.pictures import EventPictures
 from realtime_mer.app.settings import UPLOADS
 from realtime_mer.build import build
@@ -68,13 +69,17 @@ class Analysis:
 
 @dataclass(slots=True)
 class Session:
-    """What one viewer has uploaded and analysed. ``stop`` ends the analysis under way, if there is one."""
+    """What one viewer has uploaded and analysed. ``stop`` ends the analysis under way, if there is one.
+
+    benchmark: the process of the Benchmark tab.
+    """
 
     folder: Path
     uploads: set[Path] = field(default_factory=set)
     analyses: list[Analysis] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
     busy: threading.Lock = field(default_factory=threading.Lock)
+    benchmark: Child = field(default_factory=Child)
 
 
 class Sessions:
@@ -89,6 +94,9 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._sessions.values()))
+
     def of(self, key: str) -> Session:
         """The viewer's session, made at its first use."""
         with self._lock:
@@ -99,11 +107,12 @@ class Sessions:
             return self._sessions[key]
 
     def leave(self, key: str) -> None:
-        """The viewer has left: the analysis under way ends, and all that belongs to the session is removed."""
+        """The viewer has left: what is under way ends, and all that belongs to the session is removed."""
         with self._lock:
             session = self._sessions.pop(key, None)
         if session is not None:
             session.stop.set()
+            session.benchmark.close()
             # an analysis notices at its next frame; one that nobody asks for news any more is over anyway
             waited = session.busy.acquire(timeout=LEAVE_S)
             self._remove(session)
