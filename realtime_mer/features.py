@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from realtime_mer.motion import AffineFit
 from realtime_mer.records import Floats, Gray
 from realtime_mer.regions import SIZE
 
@@ -25,8 +25,6 @@ OVAL: Final = (64.0, 67.0, 38.0, 48.0)
 _EDGE: Final = 0.1  # share of the half axes over which the motion fades out at the oval's border
 _STEP: Final = 4  # px between the points that the head's motion is fitted on: flow is smooth over less
 _ROUNDS: Final = 10  # of reweighting; it settles in about five
-_SCALE: Final = 2.0  # a point is doubted when it departs by more than so many median residuals
-_FLOOR: Final = 0.02  # px: residuals below this are noise of the flow
 _SMOOTH: Final = 1.0  # px: Gaussian before the derivatives of the strain, which would amplify the flow's noise
 
 
@@ -40,8 +38,7 @@ def flow_uvs(onset: Sequence[Gray], apex: Sequence[Gray]) -> Floats:
     strain:      magnitude of the infinitesimal strain tensor, px per px (Shreve et al. 2011; Liong et al. 2019).
 
     Flow is dense inverse search (Kroeger et al. 2016) with variational refinement; head motion is the affine flow
-    that fits most of the face, by iteratively reweighted least squares. Raises ValueError when a group is empty or
-    sizes differ.
+    that fits most of the face (``AffineFit``). Raises ValueError when a group is empty or sizes differ.
     """
     first, last = _mean(onset), _mean(apex)
     if first.shape != last.shape or first.ndim != 2 or first.shape[0] != first.shape[1]:
@@ -84,30 +81,15 @@ def _oval(side: int) -> Floats:
 
 def _head(flow: Floats, oval: Floats) -> Floats:
     """The affine part of ``flow`` (S, S, 2) that most of the face agrees on, same shape."""
-    side = flow.shape[0]
-    grid = np.arange(side, dtype=np.float64) / side - 0.5
-    y, x = np.meshgrid(grid, grid, indexing="ij")
+    y, x = np.indices(oval.shape, dtype=np.float64)
     design = np.stack([x, y, np.ones_like(x)], axis=-1)
     every = np.zeros_like(oval, dtype=bool)
     every[::_STEP, ::_STEP] = True
     chosen = every & (oval > 0)
-    solution = robust_fit(design[chosen], flow[chosen].astype(np.float64))
-    return (design @ solution).astype(np.float32)
-
-
-def robust_fit(design: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least squares (N, P) -> (N, 2) that a minority of departing points does not pull; float64 (P, 2).
-
-    Cauchy weights on the length of the residual, scale from its median, iterated.
-    """
-    weight = np.ones(len(design))
-    solution: NDArray[np.float64] = np.zeros((design.shape[1], target.shape[1]))
-    for _ in range(_ROUNDS):
-        weighted = design.T * weight
-        solution = np.linalg.solve(weighted @ design, weighted @ target).astype(np.float64)
-        residual = np.hypot(*(target - design @ solution).T)
-        weight = 1 / (1 + (residual / (_SCALE * np.median(residual) + _FLOOR)) ** 2)
-    return solution
+    points = design[chosen][:, :2]
+    head = AffineFit(points, np.ones(len(points)), _ROUNDS).fit(flow[chosen]) - np.eye(2, 3)
+    head_flow: Floats = (design @ head.T).astype(np.float32)
+    return head_flow
 
 
 def _strain(u: Floats, v: Floats) -> Floats:
