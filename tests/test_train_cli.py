@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from made_megc2019 import megc2019
 
 from train import checkpoint, runs
 from train.cli import main
@@ -31,19 +29,7 @@ rate = 0.01
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A made-up MEGC2019 tree: 3 subjects of 6 clips, random maps, in the published layout."""
-    random = np.random.default_rng(0)
-    root = tmp_path / "data" / "megc2019"
-    (root / "STSNet_whole_norm_u_v_os").mkdir(parents=True)
-    with (root / "combined_3_class2_for_optical_flow.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["dataset", "sub", "filename_o", "label", "apex", "imagename", "sub_filename"])
-        for s in range(1, 4):
-            for k in range(6):
-                name = f"sub{s:02d}_EP{k:02d}"
-                writer.writerow(["casme2", f"sub{s:02d}", f"EP{k:02d}", k % 3, "", f"{name}.jpg", ""])
-                image = random.integers(0, 255, (28, 28, 3), np.uint8)
-                cv2.imwrite(str(root / "STSNet_whole_norm_u_v_os" / f"{name}.png"), image)
+    megc2019(tmp_path / "data")
     (tmp_path / "tiny.toml").write_text(RECIPE)
     return tmp_path
 
