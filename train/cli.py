@@ -140,7 +140,7 @@ def _fit(argv: Sequence[str]) -> int:
             device=args.device, snapshot=snapshot, watch=watch,
         )  # fmt: skip
     options = evaluate.model_options(plan)
-    shape = models.input_shape(plan.model.name, feature=plan.input.feature, size=plan.input.size)
+    shape = models.input_shape(plan.model.name, plan.input.size)
     spec = ModelSpec(
         plan.name, "1", data.labels, plan.input.feature, shape, training_data=plan.data.name,
         protocol="trained on all clips; see evaluate for its scores", commit=commit(),

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import torch
 from torch import nn
 
 from realtime_mer.errors import ConfigError
@@ -123,26 +122,12 @@ def find(name: str) -> Entry:
     return MODELS[name]
 
 
-def input_shape(name: str, *, feature: str = "", size: int = 0) -> tuple[int, int, int]:
-    """Shape of one sample, without the batch axis, as a ModelSpec wants it."""
+def input_shape(name: str, size: int = 0) -> tuple[int, int, int]:
+    """Shape of one sample, without the batch axis, as a ModelSpec wants it: every feature has three planes."""
     side = size or find(name).size
-    del feature  # every feature has three planes
     return 3, side, side
 
 
 def parameters(model: nn.Module) -> int:
     """Number of learnable values."""
     return sum(p.numel() for p in model.parameters())
-
-
-def published_size(model: nn.Module) -> int:
-    """Number of values as Keras counts them: learnable ones, batch-norm statistics and the input normalisation.
-
-    Ab Razak and Sahran's 867k and 68k are this number.
-    """
-    statistics = (b for name, b in model.named_buffers() if not name.endswith("num_batches_tracked"))
-    return parameters(model) + sum(b.numel() for b in statistics)
-
-
-def is_batch_norm(module: nn.Module) -> bool:
-    return isinstance(module, torch.nn.modules.batchnorm._BatchNorm)

@@ -12,6 +12,8 @@ import math
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from train.models.heads import CosineHead
+
 LEARNABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
@@ -27,7 +29,7 @@ def freeze(model: nn.Module, share: float) -> list[nn.Module]:
 def freeze_body(model: nn.Module) -> list[nn.Module]:
     """Freezes all but the last layer (with a cosine head: all convolutions and linear layers)."""
     layers = [m for m in model.modules() if isinstance(m, LEARNABLE)]
-    cosine_head = any(type(m).__name__ == "CosineHead" for m in model.modules())
+    cosine_head = any(isinstance(m, CosineHead) for m in model.modules())
     return _freeze_first(model, len(layers) if cosine_head else len(layers) - 1)
 
 
