@@ -22,8 +22,6 @@ ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 SHELL = ("sh", "bash", "console")
 NOT_RUN = "<!-- not run: "  # before a Python block that cannot run here, with the reason
-# Pages that are linked before they are written. Empty once they are.
-COMING: set[str] = set()
 
 # Where each command of the docs is really run: the file, and words that show it there.
 RUN_BY = {
@@ -245,8 +243,6 @@ def test_relative_links_lead_somewhere(page):
             continue
         name, _, anchor = target.partition("#")
         file = (page.parent / name).resolve() if name else page
-        if not file.exists() and str(file.relative_to(ROOT)) in COMING:
-            continue
         assert file.exists(), f"dead link {target}"
         if anchor:
             assert anchor in anchors(file), f"{name or page.name} has no heading #{anchor}"

@@ -9,6 +9,7 @@ from typing import Final
 from realtime_mer.app.recorded import EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, SLOW, VIDEO, Analysis, Progress
 from realtime_mer.app.timeline import described
 from realtime_mer.records import Status
+from realtime_mer.sinks.clips import clip_name
 from realtime_mer.sinks.logged import LoggedEvent
 
 ARROWS: Final = "→↘↓↙←↖↑↗"
@@ -103,7 +104,7 @@ def detail(analysis: Analysis, key: str | None) -> str:
         f"onset {span.onset:.3f} s, apex {span.apex:.3f} s, {duration}, {span.strength:.2f} px; "
         f"{event.fps:.1f} frames/s, largest gap {1000 * event.gap:.1f} ms, {event.lost} frames lost"
     )
-    clip = analysis.url(f"event-{key}.mp4")
+    clip = analysis.url(clip_name(event))
     moving = (
         f"<video class='mer-video' src='{clip}' controls loop muted autoplay "
         f"aria-label='the event, {SLOW:g} times slower'></video>"
