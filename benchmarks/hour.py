@@ -19,6 +19,7 @@ import numpy as np
 from realtime_mer.bench.clips import Clip, make
 from realtime_mer.bench.results import Result, machine, resident, series
 from realtime_mer.build import build
+from realtime_mer.console import finish
 from realtime_mer.sinks.csv import SignalsCsv
 from realtime_mer.sinks.jsonl import JsonLines, header
 from realtime_mer.sources import open_source
@@ -87,4 +88,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(finish(main, "python -m benchmarks.hour", "interrupted"))

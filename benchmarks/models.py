@@ -32,7 +32,8 @@ from benchmarks.folds import Answer, Trained
 from export import int8, tensorrt, to_onnx
 from export.data import Data
 from realtime_mer import models as runtime
-from realtime_mer.errors import DeviceError, MerError, ModelError
+from realtime_mer.console import finish
+from realtime_mer.errors import DeviceError, ModelError
 from realtime_mer.models import device, tensorrt_backend, torch_backend
 from realtime_mer.models.opening import open_model
 from realtime_mer.models.spec import ModelSpec
@@ -48,14 +49,10 @@ TORCH, ORT, OURS, INT8 = "torch", "ONNX Runtime FP32", "this runtime FP32", "ONN
 
 
 def main() -> int:
-    """Returns the exit code; errors of the user are one line."""
+    """Measures what the options ask for, writes and prints the tables."""
     options = _parser().parse_args()
     cv2.setNumThreads(1)
-    try:
-        text = "\n".join(_measure(options))
-    except MerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    text = "\n".join(_measure(options))
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(text + "\n")
     print(text)
@@ -255,4 +252,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(finish(main, "python -m benchmarks.models", "interrupted"))

@@ -17,7 +17,7 @@ from typing import Any, Final
 from realtime_mer.assets import cache_dir, face_model
 from realtime_mer.bench.clips import Clip, make
 from realtime_mer.bench.results import Result, Series, machine, series
-from realtime_mer.errors import MerError
+from realtime_mer.console import finish
 
 HERE: Final = Path(__file__).parent
 LIMIT: Final = 300.0  # s for one turn of one peer, loading included
@@ -59,20 +59,16 @@ def main() -> int:
     parser.add_argument("--setup", action="store_true", help="make the environments first (several GB, minutes)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="every turn as JSON")
     arguments = parser.parse_args()
-    try:
-        wanted = [part.lower() for part in arguments.only.split(",") if part]
-        chosen = {n: p for n, p in peers().items() if not wanted or n == OURS or any(w in n.lower() for w in wanted)}
-        if arguments.setup:
-            for name, peer in chosen.items():
-                set_up(name, peer, arguments.environments)
-        result = measure(
-            chosen, arguments.video or make(Clip()), arguments.rounds, arguments.seconds, arguments.environments
-        )
-        if arguments.out is not None:
-            result.save(arguments.out)
-    except MerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    wanted = [part.lower() for part in arguments.only.split(",") if part]
+    chosen = {n: p for n, p in peers().items() if not wanted or n == OURS or any(w in n.lower() for w in wanted)}
+    if arguments.setup:
+        for name, peer in chosen.items():
+            set_up(name, peer, arguments.environments)
+    result = measure(
+        chosen, arguments.video or make(Clip()), arguments.rounds, arguments.seconds, arguments.environments
+    )
+    if arguments.out is not None:
+        result.save(arguments.out)
     print(result.text())
     return 0
 
@@ -131,4 +127,4 @@ def turn(peer: Peer, video: Path, seconds: float, environments: Path) -> dict[st
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(finish(main, "python -m benchmarks.peers.run", "interrupted"))
