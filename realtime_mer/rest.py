@@ -62,6 +62,10 @@ class Rest:
         while len(self._lagged) > 1:
             self._lagged.popleft()
 
+    def recall(self, other: Rest) -> None:
+        """Takes over how restless the face is, but not where it rests."""
+        self.noise, self.level, self.level_noise = other.noise, other.level, other.level_noise
+
     def activity(self, away: Floats, upper: bool) -> float:
         """Mean of the two most displaced regions of ``away`` (R, 2) px, in units of their noise.
 

@@ -23,12 +23,13 @@ from realtime_mer.regions import EYE_REGIONS, MOUTH_REGIONS
 from realtime_mer.rest import ACTIVE, LAG, NOISE_FLOOR, UPPER, Rest
 
 HISTORY: Final = 2.5  # s of measurements kept for looking back: the longest movement and its onset
+RESUME: Final = 0.3  # s: a face that was lost for a moment is as restless as before; only its position is new
 RETURN: Final = 1.0  # s after a movement during which the rest of the way back to its start is not a new one
 ROUNDING: Final = 1e-6  # s: clocks that started long ago are not exact to more
 EYE_RECOVERY: Final = LAG + 0.06  # s after a blink during which the change of the upper face still contains it
 PLATEAU: Final = 0.12  # s: a face that keeps still this long in mid-movement has come to rest
 PLATEAU_RANGE: Final = 0.08  # of the peak, while it keeps still
-PLATEAU_SHARE: Final = 0.8  # of the peak: still further out than this, the expression is being held
+PLATEAU_SHARE: Final = 0.85  # of the peak: still further out than this, the expression is being held
 HELD: Final = 0.6  # s: a face that keeps still this long anywhere has come to rest there
 HELD_RANGE: Final = 0.15  # of the peak, while it keeps still
 PEAK_MEMORY: Final = 6.0  # s, time constant of the memory of strong movements
@@ -80,22 +81,22 @@ class Spotter:
         settings = self._config
         self._rest = Rest(settings.settle, settings.noise, settings.baseline)
         self._history: deque[_Sample] = deque()
+        self._known: Rest | None = None  # how restless the face was before it was lost
+        self._settle = settings.settle
         self._began: float | None = None
         self._latest: float | None = None
         self._open: _Open | None = None
         self._above_since: float | None = None
         self._strongest = 0.0
         self._eyes_shut = -np.inf  # s, when last
-        # until when, to where, and how near it has come: the latest movement's way back
-        self._returning: tuple[float, Floats, float] = -np.inf, np.zeros(0, np.float32), np.inf
+        # the way back of the latest movement: until when, and to where
+        self._returning: tuple[float, Floats] = -np.inf, np.zeros(0, np.float32)
         self._ended: deque[float] = deque(maxlen=8)  # s, offsets of recent movements
 
     @property
     def settled(self) -> bool:
         """The resting face is known: movements are reported from now on."""
-        return (
-            self._began is not None and self._latest is not None and self._latest - self._began >= self._config.settle
-        )
+        return self._began is not None and self._latest is not None and self._latest - self._began >= self._settle
 
     @property
     def quiet(self) -> bool:
@@ -131,12 +132,11 @@ class Spotter:
         else:
             change = smooth - before
             level = rest.activity(change, upper)
-            until, origin, nearest = self._returning
+            until, origin = self._returning
             if time < until:
-                # on its way back the face changes, but only towards where it came from
-                distance = rest.activity(smooth - origin, upper)
-                self._returning = until, origin, min(nearest, distance)
-                level = min(level, distance - self._returning[2])
+                # on its way back the face changes towards where it came from; what it does beside that counts
+                back = min(max(self._along(change, origin - before), 0.0), 1.0)
+                level = rest.activity(change - back * (origin - before), upper)
             if self.settled and level > threshold and _strength(change) > settings.min_shift / 2:
                 self._above_since = time if self._above_since is None else self._above_since
                 if time - self._above_since >= settings.hold or step >= settings.hold:
@@ -154,9 +154,16 @@ class Spotter:
         return self._abandon("the recording ended before the movement did")
 
     def interrupt(self, reason: str) -> list[Movement]:
-        """The measurement broke (face lost, turned away): ends the movement under way and starts learning anew."""
+        """The measurement broke (face lost, turned away): ends the movement under way.
+
+        Where the face rests is learnt anew; how restless it is, is remembered.
+        """
         found = self._abandon(reason)
+        known = self._rest if self.settled else self._known
         self.reset()
+        if known is not None:
+            self._rest.recall(known)
+            self._known, self._settle = known, min(RESUME, self._settle)
         return found
 
     def _abandon(self, reason: str) -> list[Movement]:
@@ -225,7 +232,7 @@ class Spotter:
         assert self._latest is not None
         self._open = None
         self._rest.restart()
-        self._returning = self._latest + RETURN, movement.origin, np.inf
+        self._returning = self._latest + RETURN, movement.origin
         self._strongest = max(self._strongest, movement.peak)
         if _strength(movement.vector) >= self._config.min_shift:
             self._ended.append(offset)
@@ -254,10 +261,13 @@ class Spotter:
 
     def _share(self, movement: _Open, displacement: Floats) -> float:
         """The displacement projected on that at the apex, each region weighted by its precision; 1 at the apex."""
+        return self._along(displacement - movement.origin, movement.vector)
+
+    def _along(self, away: Floats, way: Floats) -> float:
+        """``away`` projected on ``way``, both (R, 2) px: 1 where it has come all that way."""
         weight = 1 / (self._rest.noise[ACTIVE, None] + NOISE_FLOOR) ** 2
-        apex = movement.vector[ACTIVE]
-        away = (displacement - movement.origin)[ACTIVE]
-        return float((weight * apex * away).sum() / max((weight * apex**2).sum(), 1e-9))
+        target = way[ACTIVE]
+        return float((weight * target * away[ACTIVE]).sum() / max((weight * target**2).sum(), 1e-9))
 
     def _onset(self, movement: _Open) -> float:
         """Time at which the movement last was below ``start`` of its peak before the apex, or was lowest."""

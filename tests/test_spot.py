@@ -230,6 +230,25 @@ def test_the_way_back_is_not_another_movement(peak):
     assert [s.kind for s in finals(play(signals))] == [Kind.MICRO, Kind.MICRO]
 
 
+def test_another_region_may_move_while_the_first_is_on_its_way_back():
+    smile = Move("smile", 2.0, 2.5, 5.6, hold=0.6)  # comes down slowly, for seconds
+    brow = Move("inner brow raise", 3.75, 3.85, 4.05)
+    spans = finals(play(Signals((smile, brow), duration=7)))
+    assert [s.kind for s in spans] == [Kind.MACRO, Kind.MICRO]
+    assert abs(spans[1].apex - brow.apex) < 0.03
+
+
+def test_a_face_that_was_lost_for_a_moment_is_soon_judged_again():
+    spotter = Spotter()
+    play(Signals(duration=3.0), spotter=spotter)
+    for _ in range(5):  # told again in every frame without the face
+        spotter.interrupt("face out of sight")
+    move = Move("smile", 3.8, 3.95, 4.15)
+    found = play(Signals((move,), duration=5.0), spotter=spotter, times=np.arange(320, 500) / 100)
+    assert len(micros(found)) == 1
+    assert micros(play(Signals((move,), duration=5.0), times=np.arange(320, 500) / 100)) == []  # a new face is not
+
+
 def test_speech_is_no_micro_expression():
     syllables = tuple(Move("chin raise", 2 + 0.2 * i, 2.1 + 0.2 * i, 2.2 + 0.2 * i, 2.0) for i in range(12))
     found = finals(play(Signals(moves=syllables)))

@@ -12,6 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from realtime_mer.build import build
 from realtime_mer.config import Config
 from realtime_mer.errors import SourceError
 from realtime_mer.pipeline import Pipeline
-from realtime_mer.records import Event, Frame, Kind, Status
+from realtime_mer.records import Event, Frame, Kind, Observation, Status
 from realtime_mer.scores import Movement, SpottingScores, recognition_f1, spotting, strs
 from realtime_mer.sources import open_source
 from realtime_mer.synth import (
@@ -35,6 +36,7 @@ from realtime_mer.synth import (
     render,
     write_video,
 )
+from realtime_mer.synth.inject import Track
 from realtime_mer.synth.splice import read_casme2, streams
 
 VIDEO_SUFFIXES: Final = {".mp4", ".mov", ".avi", ".mkv", ".webm"}
@@ -62,7 +64,7 @@ class Case:
 
 @dataclass(slots=True)
 class Row:
-    """The scores of one condition. rejected: movements that were reported as something else, by kind."""
+    """The scores of one condition. minutes: with a face being watched. rejected: reported as something else, by kind."""
 
     condition: str
     truth: list[Movement] = field(default_factory=list)
@@ -105,21 +107,23 @@ def run(condition: str, cases: Iterable[Case], pipeline: Pipeline) -> Row:
         video = f"{case.name}#{number}"
         pipeline.reset()
         spans: list[Event] = []
-        last = 0.0
+        last = None
         try:
             for frame in case.frames():
+                observation = pipeline.push(frame)
+                spans += observation.events
+                if last is not None and _watched(observation) and not _masked(case, frame.time):
+                    row.minutes += (frame.time - last) / 60
                 last = frame.time
-                spans += pipeline.push(frame).events
         except SourceError:
             continue  # a file without a picture has nothing to be found in
         spans += pipeline.finish()
-        row.minutes += (last - sum(b - a for a, b in case.masked)) / 60
         row.truth += [
             Movement(video, t.onset, t.offset, t.apex, CLASSES.get(t.label)) for t in case.truth if t.kind is Kind.MICRO
         ]
         for event in spans:
             span = event.span
-            if span.offset is None or any(a <= span.apex <= b for a, b in case.masked):
+            if span.offset is None or _masked(case, span.apex):
                 continue
             if span.status is Status.CONFIRMED:
                 label = event.prediction.label if event.prediction else None
@@ -127,6 +131,15 @@ def run(condition: str, cases: Iterable[Case], pipeline: Pipeline) -> Row:
             else:
                 row.rejected[span.kind.value] += 1
     return row
+
+
+def _watched(observation: Observation) -> bool:
+    """Whether a movement could have been reported: a face is there and its rest is known."""
+    return any(signal.motion is not None and not signal.note for signal in observation.faces)
+
+
+def _masked(case: Case, time: float) -> bool:
+    return any(start <= time <= end for start, end in case.masked)
 
 
 def synthetic(seconds: float, seed: int = 1) -> Iterator[tuple[str, list[Case]]]:
@@ -186,16 +199,23 @@ def _video(path: Path, peak: float | None, seed: int) -> Case | None:
     if peak is None:
         return Case(path.name, frames, ())
     try:
-        track = landmarks(frames())
+        track = _track(path)
     except SourceError:
         return None
-    duration = track[-1][0]
+    duration = track[-1][0] if track else 0.0
     if duration < 4:  # 2 s to learn the resting face, and time for a pulse
         return None
     density = Density(micro=PULSES, macro=0, blinks=0, peak=(peak, peak))
     pulses = clear(track, random_script(seed, duration, 30, density).pulses)
     truth = tuple(Truth(p.kind, p.onset, p.apex, p.offset, p.movement.name, peak=p.peak) for p in pulses)
     return Case(path.name, lambda: inject(frames(), track, pulses), truth)
+
+
+@cache
+def _track(path: Path) -> Track:
+    """Landmarks in every frame: the same for pulses of every size."""
+    with open_source(path) as source:
+        return landmarks(source)
 
 
 def from_casme2(frames: Path, table: Path, subjects: Sequence[str], per_stream: int = 3, seed: int = 1) -> list[Case]:
