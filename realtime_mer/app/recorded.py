@@ -25,7 +25,7 @@ from realtime_mer.config import Config
 from realtime_mer.errors import MerError, SourceError
 from realtime_mer.records import Status
 from realtime_mer.report import write_report
-from realtime_mer.sinks import Sink
+from realtime_mer.sinks import EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, VIDEO, Sink
 from realtime_mer.sinks.clips import EventClips, Stills
 from realtime_mer.sinks.convert import convert
 from realtime_mer.sinks.csv import SignalsCsv
@@ -41,13 +41,6 @@ SLOW: Final = 8.0  # an event's clip plays this many times slower: 0.2 s become 
 SHOWN_RATE: Final = 30.0  # frames/s of the annotated video: it is for looking
 NEWS_S: Final = 0.4  # how often progress is told
 LEAVE_S: Final = 10.0  # how long an analysis may take to notice that its viewer has left
-LOG, EVENTS_CSV, SIGNALS_CSV, REPORT, VIDEO = (
-    "events.jsonl",
-    "events.csv",
-    "signals.csv",
-    "report.html",
-    "annotated.mp4",
-)
 SUFFIXES: Final = (".json", ".jsonl", ".csv", ".html", ".mp4")  # of the files that may be fetched
 
 

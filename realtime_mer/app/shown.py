@@ -6,9 +6,10 @@ import math
 from html import escape
 from typing import Final
 
-from realtime_mer.app.recorded import EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, SLOW, VIDEO, Analysis, Progress
+from realtime_mer.app.recorded import SLOW, Analysis, Progress
 from realtime_mer.app.timeline import described
 from realtime_mer.records import Status
+from realtime_mer.sinks import EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, VIDEO
 from realtime_mer.sinks.clips import clip_name
 from realtime_mer.sinks.logged import LoggedEvent
 

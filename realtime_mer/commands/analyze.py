@@ -13,12 +13,12 @@ from typing import Final
 
 from realtime_mer.build import build
 from realtime_mer.commands.convert import formats
-from realtime_mer.commands.earlier import CLIPS, EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, VIDEO, clear, done_before
+from realtime_mer.commands.earlier import CLIPS, clear, done_before
 from realtime_mer.commands.options import Commands, add_rate, add_settings, settings
 from realtime_mer.commands.screen import Progress, introduce, summary
 from realtime_mer.errors import ConfigError, MerError, OutputError, SourceError
 from realtime_mer.pipeline import Pipeline
-from realtime_mer.sinks import Sink
+from realtime_mer.sinks import EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, VIDEO, Sink
 from realtime_mer.sinks.clips import EventClips, Stills
 from realtime_mer.sinks.convert import NAMES, convert
 from realtime_mer.sinks.csv import EventsCsv, SignalsCsv

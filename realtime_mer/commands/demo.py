@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from realtime_mer.commands.earlier import LOG
 from realtime_mer.commands.options import Commands
 from realtime_mer.errors import OutputError
+from realtime_mer.sinks import LOG
 from realtime_mer.sinks.jsonl import read_jsonl
 
 

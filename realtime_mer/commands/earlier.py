@@ -7,15 +7,15 @@ import tempfile
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from realtime_mer.errors import ConfigError, MerError, OutputError
+from realtime_mer.sinks import EVENTS_CSV, LOG, REPORT, VIDEO
 from realtime_mer.sinks.clips import clip_name
 from realtime_mer.sinks.convert import NAMES, beside, convert
 from realtime_mer.sinks.jsonl import Header, Recording, read_jsonl
 
-# The files of one recording.
-LOG, EVENTS_CSV, SIGNALS_CSV = "events.jsonl", "events.csv", "signals.csv"
-VIDEO, REPORT, CLIPS = "annotated.mp4", "report.html", "clips"
+CLIPS: Final = "clips"  # the folder of the events' clips
 
 
 def done_before(video: str, log: Path, head: Header) -> Recording | None:

@@ -17,13 +17,12 @@ from types import FrameType
 from typing import Final
 
 from realtime_mer.build import build
-from realtime_mer.commands.earlier import LOG, SIGNALS_CSV
 from realtime_mer.commands.options import Commands, add_camera, add_settings, camera, positive, settings
 from realtime_mer.commands.screen import describe, introduce
 from realtime_mer.errors import OutputError
 from realtime_mer.pipeline import Pipeline
 from realtime_mer.records import Frame, Observation
-from realtime_mer.sinks import Sink
+from realtime_mer.sinks import LOG, SIGNALS_CSV, Sink
 from realtime_mer.sinks.csv import SignalsCsv
 from realtime_mer.sinks.jsonl import JsonLines, header
 from realtime_mer.sinks.lines import LineStream

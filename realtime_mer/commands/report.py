@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from realtime_mer.commands.options import Commands
+from realtime_mer.sinks import REPORT, SIGNALS_CSV
 
 
 def add(commands: Commands) -> None:
@@ -20,8 +21,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes the report; without pictures, which are not kept in the log."""
     from realtime_mer.report import write_report
 
-    signals = arguments.log.with_name("signals.csv")
-    out = arguments.out or arguments.log.with_name("report.html")
+    signals = arguments.log.with_name(SIGNALS_CSV)
+    out = arguments.out or arguments.log.with_name(REPORT)
     write_report(arguments.log, signals if signals.is_file() else None, out)
     print(out)
     return 0

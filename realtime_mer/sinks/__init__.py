@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from realtime_mer.records import Frame, Observation
+
+# The files of one recording, in a folder of its own.
+LOG: Final = "events.jsonl"
+EVENTS_CSV: Final = "events.csv"
+SIGNALS_CSV: Final = "signals.csv"
+VIDEO: Final = "annotated.mp4"
+REPORT: Final = "report.html"
 
 
 class Sink(ABC):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from realtime_mer.errors import ConfigError
+from realtime_mer.sinks import SIGNALS_CSV
 from realtime_mer.sinks.bids import write_bids
 from realtime_mer.sinks.boris import write_boris
 from realtime_mer.sinks.csv import write_events_csv
@@ -46,7 +47,7 @@ def convert(events_jsonl: Path, format: str, out: Path | None = None) -> Path:
         raise ConfigError(f"there is no format {format!r}: choose from {', '.join(NAMES)}")
     out = out or beside(events_jsonl, format)
     if format == OPENFACE:
-        write_openface(events_jsonl.with_name("signals.csv"), out)
+        write_openface(events_jsonl.with_name(SIGNALS_CSV), out)
     else:
         _, write = FORMATS[format]
         write(read_jsonl(events_jsonl), out)
