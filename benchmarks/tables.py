@@ -49,7 +49,7 @@ def machine(busy: int, real: bool) -> str:
     """Where and with what this was measured."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime", "onnx", "numpy"))
     return (
-        f"{datetime.date.today().isoformat()}; {_processor()}; GPU: {device.gpu() or 'none'}; "
+        f"{datetime.date.today().isoformat()}; {processor()}; GPU: {device.gpu() or 'none'}; "
         f"Python {platform.python_version()}, {packages}. "
         f"{'Weights trained on CASME II motion.' if real else 'Random weights, noise as input.'} "
         f"{f'{busy} core(s) loaded with optical flow meanwhile.' if busy else 'No load added.'}\n"
@@ -124,7 +124,7 @@ def not_run(skipped: dict[str, str]) -> str:
     return "\n".join(["### Not run\n", *(lines or ["- nothing"])])
 
 
-def _processor() -> str:
+def processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -6,12 +6,11 @@ eyes), so that one set of values serves any frame rate and any picture size.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +71,6 @@ class Config:
     faces: FacesConfig = field(default_factory=FacesConfig)
     spot: SpotConfig = field(default_factory=SpotConfig)
     classify: ClassifyConfig = field(default_factory=ClassifyConfig)
-
-    @property
-    def digest(self) -> str:
-        """First 12 hex digits of the SHA-256 of all values: stored with every result."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def load(path: str | Path | None = None, pairs: Iterable[str] = ()) -> Config:

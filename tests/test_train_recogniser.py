@@ -1,5 +1,6 @@
 """The making of the shipped recogniser on made-up motion: it learns, it cannot leak, it repeats, its file equals it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from realtime_mer.regions import SIZE
 from train import metrics
 from train.protocols import loso
 from train.recogniser import card, data, default, onnx_file, scoring
-from train.recogniser.network import GRID, BlockMeans, Fitting, FlowNet, block_means, fit, mirrored
+from train.recogniser.network import CELLS, Fitting, FlowNet, cell_means, describe, fit, mirrored, mirrored_description
 from train.records import THREE, Clip
 
 QUICK = Fitting(members=1, hidden=12, steps=30, rate=0.03)
@@ -29,14 +30,14 @@ def clip(dataset, subject, number, label):
 def motions(dataset="casme2", seed=0, own=True, noise=1.0):
     """Made-up samples: each class moves a place of its own, and every subject adds a bias of its own."""
     random = np.random.default_rng(seed)
-    means = np.random.default_rng(99).normal(size=(3, 2, GRID, GRID))
+    means = np.random.default_rng(99).normal(size=(3, 2, CELLS, CELLS))
     clips, blocks, y = [], [], []
     for s in range(SUBJECTS):
-        bias = random.normal(0, 0.5, (2, GRID, GRID))
+        bias = random.normal(0, 0.5, (2, CELLS, CELLS))
         for i in range(EACH):
             label = (i + s) % 3
             clips.append(clip(dataset, f"s{s}", i, THREE[label]))
-            blocks.append(means[label] + bias + random.normal(0, noise, (len(data.VIEWS), 2, GRID, GRID)))
+            blocks.append(means[label] + bias + random.normal(0, noise, (len(data.VIEWS), 2, CELLS, CELLS)))
             y.append(label)
     return data.Motions(np.float32(blocks), np.array(y), tuple(clips), np.full(len(y), own))
 
@@ -82,7 +83,7 @@ def test_permuted_labels_fall_to_chance():
     for seed in range(3):
         shuffled = scoring.permuted(made, seed)
         assert sorted(shuffled.y) == sorted(made.y)
-        uars.append(metrics.score(shuffled.y, scoring.plain_loso(shuffled, QUICK)[0].argmax(1), THREE).uar)
+        uars.append(metrics.score(shuffled.y, scoring.plain_loso(shuffled, QUICK).argmax(1), THREE).uar)
     assert 0.2 < np.mean(uars) < 0.47
 
 
@@ -100,9 +101,21 @@ def test_inner_parts_keep_subjects_whole(both):
 
 def test_a_mirrored_face_gets_the_same_logits(both):
     net = scoring.train(both, QUICK)
-    blocks = both.views[:, 0].copy()
-    twin = mirrored(torch.from_numpy(blocks)).numpy()
-    assert np.allclose(net.logits(blocks), net.logits(twin), atol=1e-4)
+    cells = both.views[:, 0].copy()
+    twin = mirrored(torch.from_numpy(cells)).numpy()
+    assert np.allclose(net.logits(cells), net.logits(twin), atol=1e-4)
+
+
+def test_the_description_has_length_and_side_and_mirrors_as_the_face_does():
+    cells = torch.from_numpy(np.random.default_rng(3).normal(size=(4, 2, CELLS, CELLS)).astype(np.float32))
+    inputs = describe(cells)
+    assert torch.allclose(inputs, describe(7 * cells), atol=1e-4)  # where and which way, not how far
+    assert not torch.allclose(inputs, describe(-cells), atol=1e-1)
+    assert torch.allclose(describe(mirrored(cells)), mirrored_description(inputs), atol=1e-6)
+    assert not describe(torch.zeros_like(cells)).any()
+    opposite = torch.zeros(1, 2, CELLS, CELLS)
+    opposite[0, 0, 4, 4:6] = torch.tensor([1.0, -1.0])  # cancels in the mean of its block, not in the sides
+    assert torch.count_nonzero(describe(opposite)) == 2
 
 
 def test_a_missing_class_does_not_break_the_fit():
@@ -112,13 +125,12 @@ def test_a_missing_class_does_not_break_the_fit():
     assert (net.logits(some.views[:, 0]).argmax(1) != 2).all()
 
 
-def test_blocks_of_the_network_are_the_blocks_of_training():
+def test_what_the_network_sees_is_what_training_keeps():
     feature = np.random.default_rng(0).normal(size=(5, 3, SIZE, SIZE)).astype(np.float32)
     net = FlowNet(8).eval()
     with torch.no_grad():
         direct = net(torch.from_numpy(feature)).numpy()
-    assert np.allclose(direct, net.logits(block_means(feature)), atol=1e-5)
-    assert torch.equal(BlockMeans()(torch.zeros(1, 3, SIZE, SIZE)), torch.zeros(1, 2 * GRID * GRID))
+    assert np.allclose(direct, net.logits(cell_means(feature)), atol=1e-5)
 
 
 def test_the_file_computes_what_the_network_computes(both, tmp_path):
@@ -159,27 +171,40 @@ def test_own_flow_finds_the_movement_and_leaves_out_what_is_incomplete(tmp_path)
     found, skipped = data.own_flow([whole, part], Detector())
     assert [c.clip for c in found.clips] == ["whole"]
     assert found.y.tolist() == [1]
-    assert found.views.shape == (1, len(data.VIEWS), 2, GRID, GRID)
+    assert found.views.shape == (1, len(data.VIEWS), 2, CELLS, CELLS)
     assert len(skipped) == 1
     assert "part" in skipped[0]
     vertical = found.views[0, 0, 1]
     row, column = np.unravel_index(np.abs(vertical).argmax(), vertical.shape)
     assert vertical[row, column] < -0.5  # up
-    assert abs(row - 6) + abs(column - 5) <= 1
+    assert abs(row - 12.5) + abs(column - 10.5) <= 3
     assert data.own_flow([whole], Blind())[1] == [f"{whole.key}: no face found at the onset"]
 
 
 def test_maps_are_read_with_the_median_as_rest(tmp_path):
     rgb = np.full((28, 28, 3), 128, np.uint8)
-    rgb[20:24, 4:8, 1] = 28  # v: up, in one block
+    rgb[20:22, 4:6, 1] = 28  # v: up, in one cell
     path = tmp_path / "map.png"
     cv2.imwrite(str(path), rgb[..., ::-1])
     found = data.from_maps([Clip("smic", "s1", "a", (path,), None, 0, None, 0.0, (), "positive")])
-    blocks = found.views[0, 0]
-    assert np.unravel_index(np.abs(blocks).argmax(), blocks.shape) == (1, 5, 1)
-    assert blocks[1, 5, 1] == -100
-    assert np.count_nonzero(blocks) == 1
+    cells = found.views[0, 0]
+    assert np.unravel_index(np.abs(cells).argmax(), cells.shape) == (1, 10, 2)
+    assert cells[1, 10, 2] == -100
+    assert np.count_nonzero(cells) == 1
     assert not found.own.any()
+
+
+def test_the_map_of_a_clip_is_one_of_its_views_and_never_the_tested_one(tmp_path):
+    own = motions()
+    path = tmp_path / "map.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (28, 28, 3), np.uint8))
+    listed = [replace(own.clips[3], frames=(path,))]
+    found = data.with_maps(own, listed)
+    assert np.array_equal(found.views[:, : len(data.VIEWS)], own.views)
+    more = found.views[:, len(data.VIEWS) :]
+    assert np.array_equal(more[3], data.from_maps(listed).views[0, : data.MAP_VIEWS])
+    assert np.array_equal(more[4, 0], own.views[4, 0])  # no map: the annotated view again
+    assert data.join([found, data.from_maps(listed)]).views.shape[1] == len(data.VIEWS) + data.MAP_VIEWS
 
 
 def test_the_whole_run_writes_its_card_from_its_own_numbers(both):
@@ -195,9 +220,11 @@ def test_the_whole_run_writes_its_card_from_its_own_numbers(both):
         assert expected in text
 
 
-def test_expected_ece_of_certain_answers_is_zero():
-    assert card.expected_ece(np.eye(3)[[0, 1, 2, 1]]) == 0
-    assert card.expected_ece(np.full((40, 3), 1 / 3)) > 0.02
+def test_the_ece_of_a_perfect_model_is_zero_when_it_is_certain_and_falls_with_fewer_bins():
+    assert not card.perfect_ece(np.eye(3)[[0, 1, 2, 1]]).any()
+    spread = np.random.default_rng(0).dirichlet((1, 1, 1), 60)
+    many, few = card.perfect_ece(spread, 15).mean(), card.perfect_ece(spread, 5).mean()
+    assert many > few > 0.02
 
 
 def test_wrong_paths_are_one_line(tmp_path, capsys):

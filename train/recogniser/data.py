@@ -1,4 +1,4 @@
-"""What the shipped recogniser learns from: block means of onset-to-apex motion, of two origins.
+"""What the shipped recogniser learns from: cell means of onset-to-apex motion, of two origins.
 
 Own flow: CASME II frames through the runtime's own ``align`` and ``features``, at several key frames around the
 annotated ones. Maps: the public MEGC2019 flow maps of SMIC and SAMM, whose videos cannot be had. Training is elsewhere.
@@ -19,7 +19,7 @@ from realtime_mer.align import similarity, warp
 from realtime_mer.features import REACH, flow_uvs
 from realtime_mer.records import Detection, Floats, Frame, Gray
 from train.datasets.reading import load_image
-from train.recogniser.network import GRID, block_means
+from train.recogniser.network import CELLS, cell_means
 from train.records import THREE, Clip
 
 # Seconds by which onset and apex are moved in training: a spotter does not hit them exactly either. The onset is only
@@ -27,6 +27,7 @@ from train.records import THREE, Clip
 ONSETS: Final = (0.0, 0.010, 0.020)
 APEXES: Final = (0.0, -0.015, 0.015)
 VIEWS: Final = tuple(product(ONSETS, APEXES))  # the first is the annotation itself: only this one is tested
+MAP_VIEWS: Final = 4  # of a clip of own flow whose public map exists too: about a third of its views
 _MARGIN: Final = 0.3  # of the picture, repeated around a tight crop in which no face is found
 
 
@@ -38,7 +39,7 @@ class Detect(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Motions:
-    """views: float32 (N, V, 2, GRID, GRID), u and v; y: int64 (N,), positions in THREE; clips: where each comes from.
+    """views: float32 (N, V, 2, CELLS, CELLS), u and v; y: int64 (N,), positions in THREE; clips: where each comes from.
     own: bool (N,), True for own flow, False for a public map (whose views are all the same)."""
 
     views: Floats
@@ -97,7 +98,7 @@ def own_flow(
         kept.append(clip)
         found.append(np.stack([_motion(faces, clip, *move) for move in moves]))
     own = np.ones(len(kept), np.bool_)
-    views = np.stack(found) if found else np.zeros((0, len(moves), 2, GRID, GRID), np.float32)
+    views = np.stack(found) if found else np.zeros((0, len(moves), 2, CELLS, CELLS), np.float32)
     return Motions(views, labels(kept), tuple(kept), own), skipped
 
 
@@ -125,7 +126,7 @@ def _transform(image: NDArray[np.uint8], detector: Detect) -> NDArray[np.float64
 
 
 def _motion(faces: list[Gray], clip: Clip, onset_move: float, apex_move: float) -> Floats:
-    """Block means (2, GRID, GRID) of the feature between the moved key frames."""
+    """Cell means (2, CELLS, CELLS) of the feature between the moved key frames."""
     assert clip.onset is not None
     assert clip.apex is not None
     reach = int(REACH * clip.fps)
@@ -135,18 +136,30 @@ def _motion(faces: list[Gray], clip: Clip, onset_move: float, apex_move: float) 
         for position, move in ((clip.onset, onset_move), (clip.apex, apex_move))
     )
     first, second = (faces[max(at - reach, 0) : at + reach + 1] for at in (onset, apex))
-    means: Floats = block_means(flow_uvs(first, second)[None])[0]
+    means: Floats = cell_means(flow_uvs(first, second)[None])[0]
     return means
+
+
+def with_maps(own: Motions, clips: Sequence[Clip]) -> Motions:
+    """Own flow with the public maps of the same clips among its views, MAP_VIEWS times; where there is none, with the
+    annotated view itself. So the network learns what is common to both. The first view stays what is tested."""
+    maps = from_maps(clips)
+    where = {clip.key: i for i, clip in enumerate(maps.clips)}
+    more = [
+        maps.views[where[clip.key], :MAP_VIEWS] if clip.key in where else np.repeat(views[:1], MAP_VIEWS, axis=0)
+        for clip, views in zip(own.clips, own.views, strict=True)
+    ]
+    return Motions(np.concatenate([own.views, np.stack(more)], axis=1), own.y, own.clips, own.own)
 
 
 def from_maps(clips: Sequence[Clip]) -> Motions:
     """Motion of public flow maps: pictures of 28 x 28, red u, green v, scaled per clip and channel so that the median
-    stands for rest. Every map lies over the same part of the face as GRID blocks of own flow do (docs/model-card.md).
+    stands for rest. Every map lies over the same part of the face as the cells of own flow do (docs/model-card.md).
     """
     found = []
     for clip in clips:
         rgb = load_image(clip.frames[0])[..., ::-1].astype(np.float32)
         rgb -= np.median(rgb, axis=(0, 1))
-        small = cv2.resize(rgb[..., :2], (GRID, GRID), interpolation=cv2.INTER_AREA)
-        found.append(np.repeat(small.transpose(2, 0, 1)[None], len(VIEWS), axis=0))
+        small = cv2.resize(rgb[..., :2], (CELLS, CELLS), interpolation=cv2.INTER_AREA)
+        found.append(np.repeat(small.transpose(2, 0, 1)[None], len(VIEWS) + MAP_VIEWS, axis=0))
     return Motions(np.stack(found), labels(clips), tuple(clips), np.zeros(len(clips), np.bool_))

@@ -1,20 +1,21 @@
 """Writes the shipped recogniser as ONNX: the pooling, the scaling, the network and the temperature in one graph.
 
-The graph is a dozen operators, so it is written down here, and the file depends on no exporter's version. Networks in
-general are exported by the room ``export``.
+The graph is some thirty operators, so it is written down here, and the file depends on no exporter's version. Networks
+in general are exported by the room ``export``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from realtime_mer.errors import ModelError, OutputError
 from realtime_mer.models.spec import KEY, ModelSpec
 from realtime_mer.regions import SIZE
-from train.recogniser.network import BLOCK, COLUMNS, REST, ROWS, FlowNet
+from train.recogniser.network import CELL, COLUMNS, REST, ROWS, FlowNet
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -48,8 +49,10 @@ def graph(net: FlowNet, spec: ModelSpec) -> ModelProto:
         "starts": np.array([0, ROWS[0], COLUMNS[0]], np.int64),
         "ends": np.array([2, ROWS[1], COLUMNS[1]], np.int64),
         "axes": np.array([1, 2, 3], np.int64),
-        "channels": np.array([1], np.int64),
+        "values": np.array([1], np.int64),
+        "places": np.array([2, 3], np.int64),
         "rest": np.array(REST, np.float32),
+        "half": np.array(0.5**0.5, np.float32),
         "w1": weights["first.weight"],
         "b1": weights["first.bias"],
         "w2": weights["last.weight"] * cool,
@@ -57,14 +60,21 @@ def graph(net: FlowNet, spec: ModelSpec) -> ModelProto:
     }
     nodes = [
         helper.make_node("Slice", ["input", "starts", "ends", "axes"], ["face"]),
-        helper.make_node("AveragePool", ["face"], ["blocks"], kernel_shape=BLOCK, strides=BLOCK),
-        helper.make_node("Flatten", ["blocks"], ["flat"], axis=1),
-        helper.make_node("Mul", ["flat", "flat"], ["squares"]),
-        helper.make_node("ReduceSum", ["squares", "channels"], ["sum"], keepdims=1),
-        helper.make_node("Add", ["sum", "rest"], ["power"]),
-        helper.make_node("Sqrt", ["power"], ["length"]),
-        helper.make_node("Div", ["flat", "length"], ["direction"]),
-        helper.make_node("Gemm", ["direction", "w1", "b1"], ["before"], transB=1),
+        helper.make_node("AveragePool", ["face"], ["cells"], kernel_shape=CELL, strides=CELL),
+        helper.make_node("AveragePool", ["cells"], ["blocks"], kernel_shape=(2, 2), strides=(2, 2)),
+        helper.make_node("Neg", ["cells"], ["turned"]),
+        helper.make_node("Concat", ["cells", "turned"], ["ways"], axis=1),
+        helper.make_node("Relu", ["ways"], ["one-sided"]),
+        helper.make_node("AveragePool", ["one-sided"], ["sides"], kernel_shape=(2, 2), strides=(2, 2)),
+        helper.make_node("Flatten", ["blocks"], ["flat-blocks"], axis=1),
+        helper.make_node("Flatten", ["sides"], ["flat-sides"], axis=1),
+        *_unit(helper.make_node, "flat-blocks", "values", "common"),
+        *_unit(helper.make_node, "blocks", "places", "own-planes"),
+        *_unit(helper.make_node, "flat-sides", "values", "one-way"),
+        helper.make_node("Flatten", ["own-planes"], ["own-flat"], axis=1),
+        helper.make_node("Mul", ["own-flat", "half"], ["own"]),
+        helper.make_node("Concat", ["common", "own", "one-way"], ["description"], axis=1),
+        helper.make_node("Gemm", ["description", "w1", "b1"], ["before"], transB=1),
         helper.make_node("Relu", ["before"], ["hidden"]),
         helper.make_node("Gemm", ["hidden", "w2", "b2"], ["logits"], transB=1),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
@@ -82,3 +92,14 @@ def graph(net: FlowNet, spec: ModelSpec) -> ModelProto:
     helper.set_model_props(model, {KEY: spec.to_json()})
     checker.check_model(model)
     return model
+
+
+def _unit(node: Callable[..., Any], source: str, axes: str, to: str) -> list[Any]:
+    """Nodes that scale ``source`` to length one over ``axes``."""
+    return [
+        node("Mul", [source, source], [f"{to}-squares"]),
+        node("ReduceSum", [f"{to}-squares", axes], [f"{to}-sum"], keepdims=1),
+        node("Add", [f"{to}-sum", "rest"], [f"{to}-power"]),
+        node("Sqrt", [f"{to}-power"], [f"{to}-length"]),
+        node("Div", [source, f"{to}-length"], [to]),
+    ]

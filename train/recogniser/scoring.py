@@ -23,7 +23,7 @@ from train.recogniser.data import Motions
 from train.recogniser.network import Fitting, FlowNet, fit
 from train.records import THREE
 
-INNER: Final = 5  # parts into which the training subjects are split to fit the temperature
+INNER: Final = 4  # parts into which the training subjects are split to fit the temperature
 ANSWERED: Final = 0.85  # share of clips like those of the training that shall be answered
 SUREST: Final = 0.5  # an answer that is as likely wrong as right is never given
 _TEMPERATURES: Final = (0.2, 5.0)  # a fit outside is an accident of few samples
@@ -47,11 +47,12 @@ class Decision:
 @dataclass(frozen=True, slots=True, eq=False)
 class Tested:
     """Pooled over all folds, in the order of the samples: probabilities (N, classes), whether each was answered,
-    and the logits before the temperature."""
+    and the logits before the temperature. others: logits of the other samples of the same clips that were asked for."""
 
     probabilities: NDArray[np.float64]
     answered: NDArray[np.bool_]
     logits: NDArray[np.float64]
+    others: tuple[NDArray[np.float64], ...] = ()
 
 
 def train(data: Motions, how: Fitting) -> FlowNet:
@@ -88,26 +89,8 @@ def calibrated(data: Motions, logits: NDArray[np.float64]) -> Decision:
     return Decision(*temperatures, max(SUREST, float(np.quantile(confidence, 1 - ANSWERED))))
 
 
-def leave_one_subject_out(data: Motions, how: Fitting) -> Tested:
-    """Tests every sample once, by a network, temperature and threshold that never saw its subject."""
-    folds = loso(data.clips)
-    check(folds, data.clips)
-    logits = np.zeros((len(data), len(THREE)))
-    probabilities = np.zeros((len(data), len(THREE)))
-    answered = np.zeros(len(data), np.bool_)
-    for fold in folds:
-        known, unknown = data.take(list(fold.train)), data.take(list(fold.test))
-        decision = decide(known, how)
-        found = answer(train(known, how), unknown)
-        where = list(fold.test)
-        logits[where] = found
-        probabilities[where] = decision.probabilities(found, unknown.own)
-        answered[where] = probabilities[where].max(axis=1) >= decision.abstain_below
-    return Tested(probabilities, answered, logits)
-
-
-def plain_loso(data: Motions, how: Fitting, others: Sequence[Motions] = ()) -> list[NDArray[np.float64]]:
-    """Logits of leave one subject out without temperature, for controls: of the data, and of each of ``others``.
+def leave_one_subject_out(data: Motions, how: Fitting, others: Sequence[Motions] = ()) -> Tested:
+    """Tests every sample once, by a network, temperature and threshold that never saw its subject.
 
     others: other samples of the same clips (e.g. other key frames), in the same order, answered by the same networks.
     """
@@ -115,10 +98,27 @@ def plain_loso(data: Motions, how: Fitting, others: Sequence[Motions] = ()) -> l
     check(folds, data.clips)
     asked = (data, *others)
     logits = [np.zeros((len(data), len(THREE))) for _ in asked]
+    probabilities = np.zeros((len(data), len(THREE)))
+    answered = np.zeros(len(data), np.bool_)
+    for fold in folds:
+        known, where = data.take(list(fold.train)), list(fold.test)
+        decision = decide(known, how)
+        net = train(known, how)
+        for found, samples in zip(logits, asked, strict=True):
+            found[where] = answer(net, samples.take(where))
+        probabilities[where] = decision.probabilities(logits[0][where], data.own[where])
+        answered[where] = probabilities[where].max(axis=1) >= decision.abstain_below
+    return Tested(probabilities, answered, logits[0], tuple(logits[1:]))
+
+
+def plain_loso(data: Motions, how: Fitting) -> NDArray[np.float64]:
+    """Logits of leave one subject out without temperature, for controls."""
+    folds = loso(data.clips)
+    check(folds, data.clips)
+    logits = np.zeros((len(data), len(THREE)))
     for fold in folds:
         net = train(data.take(list(fold.train)), how)
-        for found, samples in zip(logits, asked, strict=True):
-            found[list(fold.test)] = answer(net, samples.take(list(fold.test)))
+        logits[list(fold.test)] = answer(net, data.take(list(fold.test)))
     return logits
 
 
