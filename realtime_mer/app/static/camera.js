@@ -38,6 +38,7 @@ export class Camera {
       this.watch();
       const time = (seen.captureTime ?? seen.presentationTime) / 1000;
       const picture = await createImageBitmap(this.video);
+      if (!this.stream) return picture.close();
       this.worker.postMessage({ picture, time }, [picture]);
     });
   }
@@ -46,6 +47,7 @@ export class Camera {
     this.stream?.getTracks().forEach((track) => track.stop());
     this.stream = null;
     this.video.srcObject = null;
-    this.worker.terminate();
+    this.worker.onmessage = null; // what is still under way belongs to nobody
+    this.worker.postMessage({ stop: true });
   }
 }

@@ -1,5 +1,6 @@
 // Worker: turns video frames into packets (8 bytes capture time in s, little endian; then a JPEG), in order.
-// It is given either a stream of VideoFrames ({readable}) or single pictures with their times ({picture, time}).
+// It is given either a stream of VideoFrames ({readable}) or single pictures with their times ({picture, time}), and
+// ends itself after {stop}: ended from outside, pictures under way would be left unclosed.
 
 const QUALITY = 0.92; // JPEG below this makes blocks that flow sees
 const AT_ONCE = 4; // pictures being encoded; more only add delay, so a newer one is dropped and counted
@@ -7,6 +8,8 @@ const AT_ONCE = 4; // pictures being encoded; more only add delay, so a newer on
 const canvases = [];
 let under_way = 0;
 let sent = Promise.resolve();
+let reader;
+let stopping = false;
 
 async function encode(picture, time) {
   const width = picture.displayWidth ?? picture.width;
@@ -24,6 +27,7 @@ async function encode(picture, time) {
 }
 
 function take(picture, time) {
+  if (stopping) return picture.close();
   if (under_way >= AT_ONCE) {
     picture.close();
     postMessage({ dropped: 1 });
@@ -43,9 +47,17 @@ function take(picture, time) {
   });
 }
 
+async function stop() {
+  stopping = true;
+  await reader?.cancel();
+  await sent;
+  close();
+}
+
 onmessage = async ({ data }) => {
+  if (data.stop) return stop();
   if (data.picture) return take(data.picture, data.time);
-  const reader = data.readable.getReader();
+  reader = data.readable.getReader();
   for (;;) {
     const { value: frame, done } = await reader.read();
     if (done) return;
