@@ -93,7 +93,7 @@ def test_the_same_samples_give_the_same_network(both):
 
 
 def test_inner_parts_keep_subjects_whole(both):
-    part = scoring._parts(both.groups, 0)
+    part = scoring._parts(both.groups, scoring.INNER, 0)
     assert set(part) == set(range(scoring.INNER))
     for name in set(both.groups):
         assert len(set(part[both.groups == name])) == 1

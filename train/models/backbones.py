@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import torchvision
 from torch import Tensor, nn
 
 from train.models.heads import make_head
 from train.models.scaling import InputScale
+
+BATCH_NORM_MOMENTUM: Final = 0.1  # at least: torch's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,15 @@ def builder(torchvision_name: str) -> Builder:
 
     def build(classes: int, settings: Settings) -> nn.Module:
         # GoogLeNet: no auxiliary classifiers (the toolbox that Ho et al. used has none), our own input scaling.
-        # Keras-like batch-norm momenta are left as torchvision has them.
         if torchvision_name == "googlenet":
             net = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=True)
         else:
             net = getattr(torchvision.models, torchvision_name)(weights=None)
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                # torchvision's MobileNet-v3 has 0.01, for ImageNet's millions of steps: after the hundreds that a few
+                # hundred clips allow, its statistics are still those of the beginning, and it answers at random.
+                module.momentum = max(module.momentum or 0.0, BATCH_NORM_MOMENTUM)
         replace_head(net, classes, settings)
         return Scaled(settings.scale, net)
 

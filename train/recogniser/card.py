@@ -14,9 +14,8 @@ from train import metrics
 from train.calibration import BINS, calibration, coverage_risk
 from train.metrics import Interval
 from train.recogniser.data import Motions
-from train.recogniser.scoring import INNER, Tested
+from train.recogniser.scoring import INNER, OUTER, Tested
 from train.records import THREE
-
 
 FEW_BINS: Final = 5  # of an ECE that 138 clips can fill
 
@@ -74,7 +73,7 @@ def render(findings: Findings, spec: ModelSpec) -> str:
         "## Data and terms",
         _data(data, findings.skipped, spec),
         "## How it was measured",
-        _PROTOCOL.format(inner=INNER),
+        _PROTOCOL.format(inner=INNER, outer=OUTER),
         "## Scores",
         _table(findings.rows),
         "On own flow, by class:",
@@ -123,8 +122,8 @@ def _cell(interval: Interval) -> str:
 
 def _calibration(data: Motions, tested: Tested, spec: ModelSpec) -> str:
     lines = [
-        "| tested | ECE | a perfect model's (95 % below) | ECE, equal counts | ECE, 5 bins | a perfect model's (95 % below) "
-        "| log loss | Brier |",
+        "| tested | ECE | a perfect model's (95 % below) | ECE, equal counts | ECE, 5 bins "
+        "| a perfect model's (95 % below) | log loss | Brier |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, chosen in (("own flow", data.own), ("all", np.ones(len(data), np.bool_))):
@@ -142,9 +141,9 @@ def _calibration(data: Motions, tested: Tested, spec: ModelSpec) -> str:
         kept = f"with UF1 {found_there.uf1:.3f} and UAR {found_there.uar:.3f}"
     lines += [
         "",
-        f"ECE has {BINS} bins. So few clips give a perfectly calibrated model an ECE above 0 by chance alone: beside each "
-        "stands the mean of what one with these probabilities would show, and below what 95 % of such models stay. With "
-        f"{FEW_BINS} bins chance adds less.",
+        f"ECE has {BINS} bins. So few clips give a perfectly calibrated model an ECE above 0 by chance alone: beside "
+        "each stands the mean of what one with these probabilities would show, and below what 95 % of such models "
+        f"stay. With {FEW_BINS} bins chance adds less.",
         "",
         f"The shipped model abstains below a probability of {spec.abstain_below:.2f}. With thresholds chosen in the "
         f"same way inside each fold's training subjects, {answered.sum() / own.sum():.0%} of the own-flow clips were "
@@ -195,23 +194,24 @@ core.
 
 _PROTOCOL = """
 Leave one subject out over all subjects of all data sets together. Every network is trained from scratch on the
-other subjects, for a fixed number of steps: no epoch is chosen. The temperature and the abstention threshold of a
-fold come from an inner {inner}-part split of its training subjects. CASME II is tested through the runtime's own alignment
-and flow on the annotated key frames; SMIC and SAMM only exist as public maps (28 x 28, TV-L1, scaled to their own
-minimum and maximum), which is another feature than the runtime's: their rows say how well the classes can be told
-apart there, not how well the runtime does on such people. UF1, UAR and accuracy are pooled over folds; in brackets
-95 % intervals by resampling subjects (2000 times).
+other subjects, for a fixed number of steps: no epoch is chosen. For the temperature and the abstention threshold the
+subjects are put into {outer} groups: those of a group come from an inner {inner}-part split of the subjects of all the
+others. The controls with permuted labels leave out several subjects at a time, and shuffle within a data set: what its
+class counts give away remains. CASME II is tested through the runtime's own alignment and flow on the annotated key
+frames; SMIC and SAMM only exist as public maps (28 x 28, TV-L1, scaled to their own minimum and maximum), which is
+another feature than the runtime's: their rows say how well the classes can be told apart there, not how well the
+runtime does on such people. UF1, UAR and accuracy are pooled over folds; in brackets 95 % intervals by resampling
+subjects (2000 times).
 
 In training, a clip of own flow shows its flow between nine pairs of key frames, and for a third of the draws its public
 map; what is tested is always the flow between the annotated key frames.
 
-The design was picked in two rounds by leave-one-subject-out (and leave-one-data-set-out) on these same clips: some 190
+The design was picked in two rounds by leave-one-subject-out and leave-one-data-set-out on these same clips: some 190
 combinations of block grid, scaling, classifier (logistic regression, RBF SVM, random features, perceptrons),
-augmentation and weights of maps and classes for version 1, some 120 more for version 2 (one-sided motion, histograms of
-orientation, strain, finer and coarser grids, maps as views, channel jitter, noise, weight decay, label smoothing, head
-motion taken from the maps). So the scores are optimistic by what such a choice gives: perhaps .01 to .02 on own flow and
-.01 to .03 on all. Version 1 had on own flow UF1 0.879 and UAR 0.897, on all 0.750 and 0.784, with a data set left out
-0.688 and 0.715. Other seeds move the scores of all by about .007, of own flow by about .01.
+augmentation and weights of maps and classes for version 1, some 120 more for version 2 (one-sided motion, histograms
+of orientation, strain, finer and coarser grids, maps as views, channel jitter, noise, weight decay, label smoothing,
+head motion taken from the maps). So the scores are optimistic by what such a choice gives: perhaps .01 to .02 on own
+flow and on all. Other seeds move them by about .01.
 """
 
 _LIMITS = """

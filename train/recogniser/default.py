@@ -47,7 +47,7 @@ FEATURE: Final = "flow-uvs/1"
 _ONNX: Final = Path(__file__).parents[2] / "realtime_mer/models/shipped/default.onnx"
 _CARD: Final = Path(__file__).parents[2] / "docs/model-card.md"
 _MOVES: Final = ((0.0, -0.030), (0.0, 0.030), (0.020, 0.015))  # s, of onset and apex: what a spotter may do to us
-_SHUFFLES: Final = 2  # permuted-label runs that are averaged
+_SHUFFLES: Final = 3  # permuted-label runs that are averaged
 _LICENCE: Final = (
     "The weights were trained on data that their makers (Chinese Academy of Sciences, University of Oulu, Manchester "
     "Metropolitan University) give for research only: the same holds for the weights"
@@ -190,7 +190,7 @@ def _controls(data: Motions, tested: Tested, how: Fitting) -> list[Row]:
     if not own.all():
         _say("control: own flow only")
         alone = replace(data.take(own), views=data.views[own][:, : len(VIEWS)])
-        rows.append(row("own flow, trained without maps", alone, plain_loso(alone, how), alone.own))
+        rows.append(row("own flow, trained without maps", alone, plain_loso(alone, how, len(alone)), alone.own))
         _say("control: a data set left out")
         out = dataset_out(data, how)
         rows.append(row("leave one data set out, all", data, out, every, "trained on the other two"))
