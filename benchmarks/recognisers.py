@@ -311,7 +311,7 @@ def _kept(
     """As ``evaluate.evaluate``, for what trains in moments: whole runs are kept, not folds. how: the settings; a run
     with others, or of other clips, is done again."""
     identity = [how, [clip.key for clip in data.clips], [list(fold.test) for fold in folds]]
-    if (where / "run.json").exists() and (found := runs.load(where)).about["identity"] == identity:
+    if (where / "run.json").exists() and (found := runs.load(where)).about.get("identity") == identity:
         return found
     check(folds, data.clips)
     began = time.perf_counter()

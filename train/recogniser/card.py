@@ -146,7 +146,7 @@ def _calibration(data: Motions, tested: Tested, spec: ModelSpec) -> str:
         f"stay. With {FEW_BINS} bins chance adds less.",
         "",
         f"The shipped model abstains below a probability of {spec.abstain_below:.2f}. With thresholds chosen in the "
-        f"same way inside each fold's training subjects, {answered.sum() / own.sum():.0%} of the own-flow clips were "
+        f"same way from other subjects alone, {answered.sum() / own.sum():.0%} of the own-flow clips were "
         f"answered, {kept}.",
         "",
         "| answered, surest first (own flow) | errors among them | probability of the last |",
