@@ -6,7 +6,6 @@ read in ``throughput``.
 
 from __future__ import annotations
 
-import resource
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 
 from realtime_mer.bench.clips import Clip, make
 from realtime_mer.bench.paced import PacedSource
-from realtime_mer.bench.results import Result, Series, machine, resident, series
+from realtime_mer.bench.results import Result, Series, machine, peak_resident, resident, series
 from realtime_mer.build import build
 from realtime_mer.config import Config
 from realtime_mer.errors import ConfigError
@@ -191,5 +190,5 @@ def _facts(session: Session, stats: SourceStats, provider: str, known: bool) -> 
         "confirmed events": confirmed,
         "warm-up left out, s": WARM_UP,
         "cores used": session.cpu / session.wall,
-        "peak memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "peak memory, MB": peak_resident(),
     }

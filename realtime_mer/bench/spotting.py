@@ -64,7 +64,7 @@ class Case:
 
 @dataclass(slots=True)
 class Row:
-    """The scores of one condition. minutes: with a face being watched. rejected: reported as something else, by kind."""
+    """The scores of one condition. minutes: with a face watched. rejected: reported as something else, by kind."""
 
     condition: str
     truth: list[Movement] = field(default_factory=list)

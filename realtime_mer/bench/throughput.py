@@ -7,7 +7,6 @@ else the machine does hits both. Every case has a fresh process of its own, so t
 from __future__ import annotations
 
 import pickle
-import resource
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from realtime_mer.bench.clips import Clip, make
-from realtime_mer.bench.results import Result, Series, machine, series
+from realtime_mer.bench.results import Result, Series, machine, peak_resident, series
 from realtime_mer.build import build
 from realtime_mer.config import Config, merge
 from realtime_mer.errors import MerError, SourceError
@@ -146,7 +145,7 @@ def alternate(case: Case, config: Config, rounds: int) -> tuple[list[Timed], lis
         for _ in range(rounds + 1):
             ours.append(timed([partial(analyse, pipeline, case.video) for pipeline in pipelines]))
             floor.append(timed([partial(_floor, faces, case.video)] * case.streams))
-    return ours[1:], floor[1:], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return ours[1:], floor[1:], peak_resident()
 
 
 def timed(jobs: Sequence[Callable[[], tuple[int, int]]]) -> Timed:
