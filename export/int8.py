@@ -38,7 +38,7 @@ CHUNK: Final = 8  # samples in one calibration run; the tool wants runs of equal
 PERCENTILE: Final = 99.99
 # Convolutions at the start that stay float: at most so many, and at most this share of all. Measured on
 # Efficient-ME-Lite (33 convolutions) trained on CASME II motion, the two worst of five folds: labels equal to FP32
-# with 3 of them 100 and 83 %, with 6 of them 100 and 100 %, at 1.5 and 1.4 times the speed of FP32 for one sample.
+# with 3 of them 100 and 83 %, with 6 of them 100 and 100 %, at 1.5 times the speed of FP32 for one sample.
 FLOAT_START: Final = 6
 FLOAT_SHARE: Final = 0.2
 ENDS: Final = ("GlobalAveragePool", "ReduceMean", "Reshape", "Flatten", "Gemm", "Softmax")
