@@ -50,6 +50,13 @@ def flow_uvs(onset: Sequence[Gray], apex: Sequence[Gray]) -> Floats:
     return (np.stack([u, v, _strain(u, v)]) * oval).astype(np.float32)
 
 
+def fitted(motion: Floats, size: int) -> Floats:
+    """``motion`` (C, S, S) as (C, size, size), averaged over areas. What it says stays in px of the aligned face."""
+    if motion.shape[1] == size:
+        return motion
+    return np.stack([cv2.resize(plane, (size, size), interpolation=cv2.INTER_AREA) for plane in motion])
+
+
 # The feature id stored in every model. A change of what a function computes raises the number after the slash.
 FEATURES: Final[dict[str, Callable[[Sequence[Gray], Sequence[Gray]], Floats]]] = {"flow-uvs/1": flow_uvs}
 

@@ -19,7 +19,7 @@ from realtime_mer.config import Config
 from realtime_mer.cues import cues
 from realtime_mer.errors import SourceError
 from realtime_mer.faces.track import FaceTracks
-from realtime_mer.features import FEATURES
+from realtime_mer.features import FEATURES, fitted
 from realtime_mer.features import REACH as NEAR
 from realtime_mer.follow import Followed, Follower
 from realtime_mer.lane import Detect, DetectionLane
@@ -103,9 +103,10 @@ class Pipeline:
         faces = self.config.faces
         self._lane = DetectionLane(self._detect, faces.patience, self.live)
         if self.recogniser is not None:
-            feature = FEATURES[self.recogniser.spec.feature]
+            spec = self.recogniser.spec
+            feature, size = FEATURES[spec.feature], spec.input_shape[1]
             self._worker = BatchWorker(
-                self.recogniser.classify, lambda pictures: feature(*pictures), threaded=self.live
+                self.recogniser.classify, lambda pictures: fitted(feature(*pictures), size), threaded=self.live
             )
         # a face in view is seen at the checks only, and must be remembered from one to the next
         self._tracks = FaceTracks(max(faces.forget, 2 * faces.refresh))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from realtime_mer import features
-from realtime_mer.features import FEATURES, OVAL, flow_uvs
+from realtime_mer.features import FEATURES, OVAL, fitted, flow_uvs
 from realtime_mer.regions import SIZE
 
 CX, CY, A, B = OVAL
@@ -31,6 +31,16 @@ def moved(picture, dx, dy):
 def bump(height, at=SPOT, width=8.0):
     x, y = np.meshgrid(GRID, GRID)
     return height * np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / (2 * width**2))
+
+
+def test_fitted_averages_and_keeps_the_unit():
+    motion = np.zeros((3, 128, 128), np.float32)
+    motion[0, :, :64] = 1.5
+    small = fitted(motion, 32)
+    assert small.shape == (3, 32, 32)
+    assert small.dtype == np.float32
+    np.testing.assert_allclose(small[0], np.repeat([[1.5, 0.0]], 16, axis=1).repeat(32, axis=0))
+    assert fitted(motion, 128) is motion
 
 
 def test_a_still_face_has_no_motion():

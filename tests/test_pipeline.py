@@ -29,13 +29,13 @@ LABELS = ("negative", "positive", "surprise")
 class Recogniser:
     """A double that counts its batches. ``wait`` lets each call last until the event is set."""
 
-    def __init__(self, wait=None):
-        self.spec = ModelSpec("double", "1", LABELS, "flow-uvs/1", (3, 128, 128), abstain_below=0.5)
+    def __init__(self, wait=None, size=128):
+        self.spec = ModelSpec("double", "1", LABELS, "flow-uvs/1", (3, size, size), abstain_below=0.5)
         self.provider, self.why, self.sizes, self.wait = "test", "for the test", [], wait
 
     def classify(self, batch):
         assert batch.dtype == np.float32
-        assert batch.shape[1:] == (3, 128, 128)
+        assert batch.shape[1:] == self.spec.input_shape
         assert np.isfinite(batch).all()
         if self.wait is not None:
             assert self.wait.wait(20)
@@ -286,6 +286,13 @@ def test_two_faces_are_two_tracks(recording):
     by_track = {t: [e.span.apex for e in micros(result) if e.track == t] for t in (left, right)}
     assert len(by_track[left]) == len(by_track[right]) == 3
     np.testing.assert_allclose(np.subtract(by_track[right], by_track[left]), 0.4, atol=0.03)
+
+
+def test_a_recogniser_gets_the_motion_at_its_own_size(recording):
+    recogniser = Recogniser(size=28)  # whose double asserts the size of what it gets
+    found = micros(watch(recording.frames[:400], recording.detect, recogniser))
+    assert recogniser.sizes
+    assert [event.prediction.label for event in found] == ["negative"] * len(found) != []
 
 
 def test_several_faces_are_classified_in_one_batch(recording):

@@ -169,10 +169,7 @@ class _Maker:
             ]
             for middle in (onset, apex)
         ]
-        motion = features.FEATURES[self._how.feature](*groups)
-        if motion.shape[1] == self._how.size:
-            return motion
-        return np.stack([cv2.resize(plane, (self._how.size,) * 2, interpolation=cv2.INTER_AREA) for plane in motion])
+        return features.fitted(features.FEATURES[self._how.feature](*groups), self._how.size)
 
     def _spotted(self, clip: Clip) -> int | str:
         """Where the two regions that moved most are furthest from the first frame.

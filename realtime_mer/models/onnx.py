@@ -69,6 +69,9 @@ def check_fits(spec: ModelSpec, path: Path) -> None:
             f"{path.name} wants the feature {spec.feature!r}, this version computes {', '.join(FEATURES)}: "
             "train and export it with this version"
         )
+    channels, *sides = spec.input_shape
+    if channels != 3 or len(sides) != 2 or sides[0] != sides[1]:
+        raise ModelError(f"{path.name} wants {spec.input_shape}, but {spec.feature} gives three square planes")
 
 
 def read_file(path: Path) -> tuple[bytes, ModelSpec]:
