@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from train.inputs import Prepared
     from train.recipe import Recipe
 
+UNSURE: Final = 0.5  # a network that was not calibrated names a class only when it is likelier than all others together
+
 USAGE: Final = """usage: python -m train COMMAND ...
 
   datasets                       every data set: what it is, where to ask for it, whether it is here and whole
@@ -142,7 +144,7 @@ def _fit(argv: Sequence[str]) -> int:
     options = evaluate.model_options(plan)
     shape = models.input_shape(plan.model.name, plan.input.size)
     spec = ModelSpec(
-        plan.name, "1", data.labels, plan.input.feature, shape, training_data=plan.data.name,
+        plan.name, "1", data.labels, plan.input.feature, shape, training_data=plan.data.name, abstain_below=UNSURE,
         protocol="trained on all clips; see evaluate for its scores", commit=commit(),
         created=datetime.now(UTC).date().isoformat(),
     )  # fmt: skip
