@@ -81,9 +81,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     result = run(arguments.fps, arguments.minutes)
-    if arguments.out is not None:
-        result.save(arguments.out)
-    print(result.text())
+    result.deliver(arguments.out)
     return 0
 
 

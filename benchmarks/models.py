@@ -99,8 +99,8 @@ def back_ends(fold: Trained, work: Path, threads: int, skipped: dict[str, str]) 
     to_onnx.write(small_model, small)
     found: dict[str, tuple[Answer, int]] = {
         TORCH: (_eager(whole), 0),
-        ORT: (_session(plain, threads), plain.stat().st_size),
-        INT8: (_session(small, threads), small.stat().st_size),
+        ORT: (plain_session(str(plain), threads), plain.stat().st_size),
+        INT8: (plain_session(str(small), threads), small.stat().st_size),
     }
     if threads == 1:
         found[OURS] = (open_model(plain, "cpu").classify, plain.stat().st_size)
@@ -187,7 +187,7 @@ def _default(threads: int) -> dict[str, tuple[Answer, int]]:
     opened = open_model(path, "cpu")
     _, by_torch = torch_backend.load(path.read_bytes(), opened.spec.input_shape, "cpu")
     size = path.stat().st_size
-    found = {TORCH: (by_torch, 0), ORT: (_session(path, threads), size)}
+    found = {TORCH: (by_torch, 0), ORT: (plain_session(str(path), threads), size)}
     return {**found, OURS: (opened.classify, size)} if threads == 1 else found
 
 
@@ -201,12 +201,12 @@ def _eager(module: torch.nn.Module) -> Answer:
     return run
 
 
-def _session(path: Path, threads: int) -> Answer:
-    """Plain ONNX Runtime, as its documentation shows it."""
+def plain_session(model: str | bytes, threads: int) -> Answer:
+    """Plain ONNX Runtime on a file or its content, as its documentation shows it."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda x: session.run([to_onnx.OUTPUT], {to_onnx.INPUT: x})[0]
 
 

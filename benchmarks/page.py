@@ -115,8 +115,8 @@ def _result(looks: list[dict[str, float]], settings: dict[str, Any], host: dict[
 
 @contextmanager
 def _app() -> Iterator[tuple[psutil.Process, str]]:
-    """The app as a user starts it, on a free port: its process and its address."""
-    command = [str(Path(sys.executable).with_name("realtime-mer")), "app", "--port", "0"]
+    """The app on a free port: its process and its address."""
+    command = [sys.executable, "-m", "realtime_mer.cli", "app", "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -175,9 +175,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     result = run(arguments.fps, arguments.minutes, arguments.stream)
-    if arguments.out is not None:
-        result.save(arguments.out)
-    print(result.text())
+    result.deliver(arguments.out)
     return 0
 
 

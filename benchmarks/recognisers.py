@@ -22,7 +22,6 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from skimage.feature import hog
@@ -31,12 +30,13 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.models import plain_session
 from benchmarks.tables import processor
 from export import to_onnx
 from realtime_mer.errors import MerError
 from realtime_mer.models.spec import ModelSpec
 from train import evaluate, gather, metrics, models, runs
-from train.inputs import Prepared, prepare
+from train.inputs import Prepared, prepare, resize
 from train.protocols import Fold, check, loso
 from train.recipe import Data, Input, Model, Recipe, Stage
 from train.recogniser import onnx_file, scoring
@@ -199,8 +199,7 @@ def resized(data: Prepared, size: int) -> Prepared:
     x = data.samples.x
     if x.shape[2] == size:
         return data
-    way = cv2.INTER_AREA if x.shape[2] > size else cv2.INTER_LINEAR
-    small = np.stack([cv2.resize(s.transpose(1, 2, 0), (size, size), interpolation=way).transpose(2, 0, 1) for s in x])
+    small = np.stack([resize(s.transpose(1, 2, 0), size).transpose(2, 0, 1) for s in x])
     return dataclasses.replace(data, samples=Samples(small, data.samples.y, data.samples.groups))
 
 
@@ -264,11 +263,8 @@ def _shipped(motions: Motions) -> tuple[int, Answer]:
 
 
 def _session(model: bytes, x: NDArray[np.float32]) -> Answer:
-    how = onnxruntime.SessionOptions()
-    how.intra_op_num_threads = 1
-    how.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, how, providers=["CPUExecutionProvider"])
-    return lambda: session.run([to_onnx.OUTPUT], {to_onnx.INPUT: x})
+    run = plain_session(model, 1)
+    return lambda: run(x)
 
 
 def _line(data: Prepared) -> tuple[int, Answer]:

@@ -7,9 +7,9 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 from benchmarks.folds import Change
+from realtime_mer.bench import results
 from realtime_mer.models import device
 
 
@@ -125,9 +125,6 @@ def not_run(skipped: dict[str, str]) -> str:
 
 
 def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.processor()
+    """How many cores of which processor."""
+    host = results.machine()
+    return f"{host['cores']} x {host['cpu']}"

@@ -82,7 +82,6 @@ class Spotter:
         self._rest = Rest(settings.settle, settings.noise, settings.baseline)
         self._history: deque[_Sample] = deque()
         self._known: Rest | None = None  # how restless the face was before it was lost
-        self._settle = settings.settle
         self._began: float | None = None
         self._latest: float | None = None
         self._open: _Open | None = None
@@ -96,7 +95,8 @@ class Spotter:
     @property
     def settled(self) -> bool:
         """The resting face is known: movements are reported from now on."""
-        return self._began is not None and self._latest is not None and self._latest - self._began >= self._settle
+        needed = self._config.settle if self._known is None else min(RESUME, self._config.settle)
+        return self._began is not None and self._latest is not None and self._latest - self._began >= needed
 
     @property
     def quiet(self) -> bool:
@@ -163,7 +163,7 @@ class Spotter:
         self.reset()
         if known is not None:
             self._rest.recall(known)
-            self._known, self._settle = known, min(RESUME, self._settle)
+            self._known = known
         return found
 
     def _abandon(self, reason: str) -> list[Movement]:

@@ -153,7 +153,7 @@ class _Maker:
                 return "no face found"
             images = [crop.CROPS[self._how.crop](image, found) for image in images]
         grays = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in images]
-        return np.stack([_resize(gray, self._how.size) for gray in grays])
+        return np.stack([resize(gray, self._how.size) for gray in grays])
 
     def _motion(self, clip: Clip, onset: int, apex: int) -> NDArray[Any] | str:
         """What the runtime computes for an event: frames around onset and apex, aligned by the onset's landmarks."""
@@ -206,10 +206,10 @@ class _Maker:
         return max(faces, key=lambda f: (f.box[2] - f.box[0]) * (f.box[3] - f.box[1]), default=None)
 
     def _resized(self, image: Image) -> NDArray[np.uint8]:
-        return np.ascontiguousarray(_resize(image, self._how.size)[:, :, ::-1].transpose(2, 0, 1))
+        return np.ascontiguousarray(resize(image, self._how.size)[:, :, ::-1].transpose(2, 0, 1))
 
 
-def _resize(image: NDArray[Any], size: int) -> NDArray[Any]:
+def resize(image: NDArray[Any], size: int) -> NDArray[Any]:
     shrinks = image.shape[0] > size or image.shape[1] > size
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 

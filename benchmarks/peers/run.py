@@ -67,9 +67,7 @@ def main() -> int:
     result = measure(
         chosen, arguments.video or make(Clip()), arguments.rounds, arguments.seconds, arguments.environments
     )
-    if arguments.out is not None:
-        result.save(arguments.out)
-    print(result.text())
+    result.deliver(arguments.out)
     return 0
 
 

@@ -69,6 +69,12 @@ class Result:
         lines += [f"  {s.name}: {s.what}" for s in self.series]
         return "\n".join(lines)
 
+    def deliver(self, path: Path | None) -> None:
+        """Saves the record where a path is given, and prints the table. Raises OutputError."""
+        if path is not None:
+            self.save(path)
+        print(self.text())
+
     def save(self, path: Path) -> None:
         """Writes the whole record as JSON. Raises OutputError."""
         values = asdict(self)

@@ -138,9 +138,7 @@ def _conditions(arguments: argparse.Namespace) -> Iterable[tuple[str, list[Case]
 
 
 def _show(result: Result, arguments: argparse.Namespace) -> int:
-    if arguments.out is not None:
-        result.save(arguments.out)
-    print(result.text())
+    result.deliver(arguments.out)
     if arguments.plot is not None:
         from realtime_mer.bench.plots import plot
 
