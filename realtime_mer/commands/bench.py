@@ -60,6 +60,15 @@ def add(commands: Commands) -> None:
     spotting.add_argument("--out", type=Path, metavar="FILE", help="every movement as JSON")
     add_settings(spotting)
     spotting.set_defaults(run=run_spotting)
+    prints = parts.add_parser(
+        "fingerprint", help="counts and hashes of all events: did a change of the code change them?"
+    )
+    prints.add_argument("videos", nargs="*", type=Path, metavar="VIDEO", help="files or folders")
+    prints.add_argument("--casme2", type=Path, nargs=2, metavar=("FRAMES", "TABLE"), help="and CASME II streams")
+    prints.add_argument("--out", type=Path, metavar="FILE", help="keep the table here")
+    prints.add_argument("--against", type=Path, metavar="FILE", help="list what differs from this table")
+    add_settings(prints)
+    prints.set_defaults(run=run_fingerprint)
 
 
 def run_latency(arguments: argparse.Namespace) -> int:
@@ -116,6 +125,32 @@ def run_spotting(arguments: argparse.Namespace) -> int:
         record = {"kind": "spotting", "machine": machine(), "versions": versions(), "config": asdict(config)}
         save_json({**record, "seed": arguments.seed, "rows": rows}, arguments.out)
     return 0
+
+
+def run_fingerprint(arguments: argparse.Namespace) -> int:
+    """A table of all events, and what differs from an earlier one."""
+    from realtime_mer.bench import fingerprint
+    from realtime_mer.bench.results import machine, save_json, versions
+    from realtime_mer.build import build
+
+    before = fingerprint.read(arguments.against) if arguments.against else None
+    recordings = list(fingerprint.files(arguments.videos))
+    if arguments.casme2:
+        recordings += fingerprint.casme2(*arguments.casme2)
+    rows = {}
+    with build(settings(arguments)) as pipeline:
+        for number, (name, frames) in enumerate(recordings, 1):
+            rows[name] = fingerprint.row(frames(), pipeline)
+            print(f"{number} of {len(recordings)}  {name}  {rows[name]}", file=sys.stderr, flush=True)
+    if arguments.out is not None:
+        save_json(
+            {"kind": "fingerprint", "machine": machine(), "versions": versions(), "recordings": rows}, arguments.out
+        )
+    if before is None:
+        return 0
+    found = fingerprint.differences(before, rows)
+    print("\n".join(found) or f"{len(rows)} recordings: no difference")
+    return 1 if found else 0
 
 
 def _conditions(arguments: argparse.Namespace) -> Iterable[tuple[str, list[Case]]]:
