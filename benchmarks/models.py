@@ -31,12 +31,13 @@ from benchmarks import folds, tables
 from benchmarks.folds import Answer, Trained
 from export import int8, tensorrt, to_onnx
 from export.data import Data
-from realtime_mer import models as runtime
+from realtime_mer import recognise as runtime
 from realtime_mer.console import finish
 from realtime_mer.errors import DeviceError, ModelError
-from realtime_mer.models import device, tensorrt_backend, torch_backend
-from realtime_mer.models.opening import open_model
-from realtime_mer.models.spec import ModelSpec
+from realtime_mer.recognise import device, torch_backend
+from realtime_mer.recognise import tensorrt as engines
+from realtime_mer.recognise.opening import open_model
+from realtime_mer.recognise.spec import ModelSpec
 from train import models
 from train.records import THREE
 
@@ -120,7 +121,7 @@ def _gpu(plain: Path, spec: ModelSpec, calibration: Data, work: Path) -> dict[st
 
     def engine(precision: str) -> Answer:
         path = tensorrt.from_onnx(plain, work / f"m.{precision}.engine", precision, calibration)
-        return tensorrt_backend.load(path, spec.input_shape)[1]
+        return engines.load(path, spec.input_shape)[1]
 
     def checked(start: Callable[[], Answer]) -> Answer:
         if not device.gpu():

@@ -34,7 +34,7 @@ from benchmarks.models import plain_session
 from benchmarks.tables import processor
 from export import to_onnx
 from realtime_mer.errors import MerError
-from realtime_mer.models.spec import ModelSpec
+from realtime_mer.recognise.spec import ModelSpec
 from train import evaluate, gather, metrics, models, runs
 from train.inputs import Prepared, prepare, resize
 from train.protocols import Fold, check, loso

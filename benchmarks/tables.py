@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from benchmarks.folds import Change
 from realtime_mer.bench import results
-from realtime_mer.models import device
+from realtime_mer.recognise import device
 
 
 @dataclass(frozen=True, slots=True)

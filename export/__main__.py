@@ -67,7 +67,7 @@ def _tensorrt(a: argparse.Namespace) -> None:
 
 def _verify(a: argparse.Namespace) -> None:
     from export import data, verify
-    from realtime_mer.models.opening import open_model
+    from realtime_mer.recognise.opening import open_model
 
     spec = open_model(a.first, "auto" if a.first.suffix == ".engine" else "cpu").spec
     print(verify.compare(a.first, a.second, data.load(a.on, spec, a.fps), a.device))

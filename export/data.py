@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime_mer.errors import DataError
-from realtime_mer.models.spec import ModelSpec
+from realtime_mer.recognise.spec import ModelSpec
 from train.datasets.reading import numbered, require_folder
 from train.inputs import build
 from train.recipe import Input

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from export import int8, to_onnx
 from export.data import Data
 from realtime_mer.errors import ConfigError, DeviceError, ModelError
-from realtime_mer.models import tensorrt_backend
-from realtime_mer.models.spec import ModelSpec
+from realtime_mer.recognise import tensorrt
+from realtime_mer.recognise.spec import ModelSpec
 
 PRECISIONS: Final = ("fp32", "fp16", "int8")
 
@@ -30,11 +30,11 @@ def from_onnx(source: Path, target: Path, precision: str, calibration: Data | No
     Raises DeviceError without TensorRT, ModelError when it refuses the file, ConfigError for another precision.
     """
     _check(precision)
-    tensorrt_backend.import_tensorrt()
+    tensorrt.import_tensorrt()
     model, spec = to_onnx.read(source)
     typed = in_precision(model, precision, calibration)
-    engine = tensorrt_backend.build(typed.SerializeToString(), spec.input_shape, precision)
-    tensorrt_backend.save(engine, spec, target)
+    engine = tensorrt.build(typed.SerializeToString(), spec.input_shape, precision)
+    tensorrt.save(engine, spec, target)
     return target
 
 
@@ -75,7 +75,7 @@ def from_checkpoint(module: nn.Module, spec: ModelSpec, target: Path, precision:
         raise DeviceError("torch sees no CUDA device, which torch-tensorrt needs: see docs/gpu.md")
     typed = Typed(module, torch.float16 if precision == "fp16" else torch.float32)
     plain = to_onnx.Probabilities(typed, spec.temperature).eval().cuda()
-    largest = tensorrt_backend.LARGEST_BATCH
+    largest = tensorrt.LARGEST_BATCH
     example = torch.zeros(2, *spec.input_shape, device="cuda")
     try:
         batch = torch.export.Dim("batch", min=1, max=largest)
@@ -85,7 +85,7 @@ def from_checkpoint(module: nn.Module, spec: ModelSpec, target: Path, precision:
             arg_inputs=[
                 trt.Input(
                     min_shape=(1, *spec.input_shape),
-                    opt_shape=(tensorrt_backend.USUAL_BATCH, *spec.input_shape),
+                    opt_shape=(tensorrt.USUAL_BATCH, *spec.input_shape),
                     max_shape=(largest, *spec.input_shape),
                     dtype=torch.float32,
                 )
@@ -94,7 +94,7 @@ def from_checkpoint(module: nn.Module, spec: ModelSpec, target: Path, precision:
         )
     except Exception as error:  # torch-tensorrt raises many kinds, none of them documented
         raise ModelError(f"torch-tensorrt cannot convert {spec.id}: {str(error).splitlines()[0]}") from error
-    tensorrt_backend.save(bytes(engine), spec, target)
+    tensorrt.save(bytes(engine), spec, target)
     return target
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from realtime_mer.errors import ModelError, OutputError
-from realtime_mer.models.spec import KEY, ModelSpec
+from realtime_mer.recognise.spec import KEY, ModelSpec
 from train.models.attention import HataNet
 
 INPUT: Final = "input"  # float32 (N, *spec.input_shape)

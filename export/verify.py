@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from export.data import Data
 from realtime_mer.errors import ModelError
-from realtime_mer.models import tensorrt_backend
-from realtime_mer.models.opening import Opened, open_model
+from realtime_mer.recognise import tensorrt
+from realtime_mer.recognise.opening import Opened, open_model
 from train.metrics import score
 
 
@@ -49,9 +49,9 @@ def compare(first: Path, second: Path, data: Data, device: str = "cpu") -> Compa
 
 def answers(opened: Opened, x: NDArray[np.float32]) -> NDArray[np.float32]:
     """The probabilities of all samples, float32 (N, classes)."""
-    batch = tensorrt_backend.LARGEST_BATCH
+    batch = tensorrt.LARGEST_BATCH
     return np.concatenate([opened.classify(x[i : i + batch]) for i in range(0, len(x), batch)])
 
 
 def _open(path: Path, device: str) -> Opened:
-    return open_model(path, "tensorrt" if path.suffix == tensorrt_backend.SUFFIX else device)
+    return open_model(path, "tensorrt" if path.suffix == tensorrt.SUFFIX else device)

@@ -20,8 +20,8 @@ def build(config: Config | None = None, *, live: bool = False) -> Pipeline:
     """
     import cv2
 
-    from realtime_mer.faces import FaceDetector
-    from realtime_mer.models import load
+    from realtime_mer.face import FaceDetector
+    from realtime_mer.recognise import load
 
     cv2.setNumThreads(1)
     config = config or Config()

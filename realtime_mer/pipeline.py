@@ -14,17 +14,17 @@ from typing import Final, Protocol, Self
 
 import numpy as np
 
-from realtime_mer.align import Transform, alignable
 from realtime_mer.config import Config
-from realtime_mer.cues import cues
 from realtime_mer.errors import SourceError
-from realtime_mer.faces.track import FaceTracks
-from realtime_mer.features import FEATURES, fitted
-from realtime_mer.features import REACH as NEAR
-from realtime_mer.follow import Followed, Follower
-from realtime_mer.lane import Detect, DetectionLane
-from realtime_mer.models import Recogniser, predict
-from realtime_mer.models.worker import BatchWorker
+from realtime_mer.face.align import Transform, alignable
+from realtime_mer.face.lane import Detect, DetectionLane
+from realtime_mer.face.track import FaceTracks
+from realtime_mer.motion.flow import FEATURES, fitted
+from realtime_mer.motion.flow import REACH as NEAR
+from realtime_mer.motion.follow import Followed, Follower
+from realtime_mer.motion.ring import Ring
+from realtime_mer.recognise import Recogniser, predict
+from realtime_mer.recognise.worker import BatchWorker
 from realtime_mer.records import (
     Detection,
     Event,
@@ -39,8 +39,8 @@ from realtime_mer.records import (
     Span,
     Status,
 )
-from realtime_mer.ring import Ring
-from realtime_mer.spot import Movement, Spotter
+from realtime_mer.spotting.cues import cues
+from realtime_mer.spotting.detector import Movement, Spotter
 
 RATE_KNOWN: Final = 0.25  # s of frames before their rate is judged
 LARGEST: Final = 32766  # px, side of a picture: beyond it OpenCV cannot warp, and MediaPipe ends the process

@@ -92,7 +92,7 @@ class Motion:
     """How the parts of one face lie against its resting state, in one frame.
 
     displacement: float32 (R, 2), px of the aligned face, x to the right and y down as in the picture; head motion
-                  removed. Order as in ``realtime_mer.regions.REGIONS``.
+                  removed. Order as in ``realtime_mer.face.regions.REGIONS``.
     noise:        float32 (R,), px: what a resting region shows.
     head:         how fast the head moves, in aligned px per second.
     eyes:         openness of the two eyes against their resting state, 1 = as at rest, 0 = closed.

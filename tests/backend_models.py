@@ -9,7 +9,7 @@ import torch
 import torchvision
 
 from export import to_onnx
-from realtime_mer.models.spec import ModelSpec
+from realtime_mer.recognise.spec import ModelSpec
 from train.models import create
 
 LABELS = ("negative", "positive", "surprise")

@@ -10,7 +10,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from realtime_mer.faces import FaceDetector
+from realtime_mer.face import FaceDetector
 from realtime_mer.records import Detection, Frame
 from realtime_mer.synth import MOVEMENTS, Blink, Pulse, Script, Sway, Truth, portrait, render
 from realtime_mer.synth.render import Face

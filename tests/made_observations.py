@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from realtime_mer.face.regions import NAMES
 from realtime_mer.records import (
     Cue,
     Event,
@@ -21,7 +22,6 @@ from realtime_mer.records import (
     Span,
     Status,
 )
-from realtime_mer.regions import NAMES
 
 INFO = SourceInfo(
     "/videos/subject 1 & 2.mp4", "file", False, (320, 240), 100.0, "container", 300, 3.0, {"codec": "h264"}

@@ -9,7 +9,6 @@ from functools import partial
 import cv2
 import pytest
 
-from realtime_mer import follow
 from realtime_mer.bench import latency, live, throughput
 from realtime_mer.bench.clips import Clip, arrange, largest_square, make
 from realtime_mer.bench.paced import PacedSource
@@ -17,8 +16,9 @@ from realtime_mer.bench.stages import POINTS, Stages
 from realtime_mer.build import build
 from realtime_mer.config import load
 from realtime_mer.errors import ConfigError, SourceError
-from realtime_mer.faces import FaceDetector
-from realtime_mer.motion import Meter
+from realtime_mer.face import FaceDetector
+from realtime_mer.motion import follow
+from realtime_mer.motion.registration import Meter
 from realtime_mer.records import Frame
 from realtime_mer.sources import open_source
 from realtime_mer.synth import portrait, read_truth
@@ -163,4 +163,4 @@ def test_a_frame_costs_a_fraction_of_landmarks_on_every_frame(clip):
 def test_timing_costs_nothing_when_off():
     assert not hasattr(Meter.measure, "__wrapped__")
     assert Meter.measure.__name__ == "measure"
-    assert follow.warp.__module__ == "realtime_mer.align"
+    assert follow.warp.__module__ == "realtime_mer.face.align"

@@ -17,8 +17,8 @@ from backend_models import LABELS, network, noise, spec_of
 
 from export import to_onnx
 from realtime_mer.errors import ModelError, OutputError
-from realtime_mer.models import torch_backend
-from realtime_mer.models.spec import KEY, ModelSpec
+from realtime_mer.recognise import torch_backend
+from realtime_mer.recognise.spec import KEY, ModelSpec
 from train.models import MODELS
 
 SLOW = (

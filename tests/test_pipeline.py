@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from realtime_mer.build import build
 from realtime_mer.config import Config, merge
 from realtime_mer.errors import MerError, SourceError
-from realtime_mer.models.spec import ModelSpec
 from realtime_mer.pipeline import Pipeline
+from realtime_mer.recognise.spec import ModelSpec
 from realtime_mer.records import Detection, Frame, Kind, SourceInfo, Status
 from realtime_mer.sources import ArraySource
 

@@ -11,8 +11,8 @@ import pytest
 from made_observations import INFO, face, motion, recording
 
 from realtime_mer.errors import OutputError, SourceError
+from realtime_mer.face.regions import NAMES
 from realtime_mer.records import FaceSignal, Observation
-from realtime_mer.regions import NAMES
 from realtime_mer.sinks.convert import convert
 from realtime_mer.sinks.csv import EVENT_COLUMNS, SIGNAL_COLUMNS, EventsCsv, SignalsCsv
 from realtime_mer.sinks.jsonl import JsonLines, header

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from realtime_mer.align import similarity
 from realtime_mer.errors import SourceError
-from realtime_mer.faces.detect import FaceDetector
+from realtime_mer.face.align import similarity
+from realtime_mer.face.detect import FaceDetector
+from realtime_mer.face.regions import REGIONS
 from realtime_mer.records import Floats, Frame, Gray
-from realtime_mer.regions import REGIONS
 from realtime_mer.synth import (
     MOVEMENTS,
     Blink,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from realtime_mer.errors import ConfigError, OutputError
+from realtime_mer.face.regions import NAMES
 from realtime_mer.records import Kind
-from realtime_mer.regions import NAMES
 from realtime_mer.synth import (
     MOVEMENTS,
     Blink,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from realtime_mer.errors import ConfigError, DataError
+from realtime_mer.face.regions import LEFT_EYE_CORNERS, REGIONS, RIGHT_EYE_CORNERS
 from realtime_mer.records import Detection
-from realtime_mer.regions import LEFT_EYE_CORNERS, REGIONS, RIGHT_EYE_CORNERS
 from train import crop, inputs
 from train.recipe import Input
 from train.records import THREE, Clip

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from realtime_mer.errors import DataError
-from realtime_mer.models.spec import KEY, ModelSpec
+from realtime_mer.face.regions import SIZE
+from realtime_mer.recognise.spec import KEY, ModelSpec
 from realtime_mer.records import Detection
-from realtime_mer.regions import SIZE
 from train import metrics
 from train.protocols import loso
 from train.recogniser import card, data, default, onnx_file, scoring

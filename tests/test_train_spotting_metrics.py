@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime_mer.errors import DataError
-from realtime_mer.scores import Movement, match, overlap, recognition_f1, spotting, strs
+from realtime_mer.spotting.scores import Movement, match, overlap, recognition_f1, spotting, strs
 from train.spotting import read_annotations, read_answers
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from realtime_mer.errors import ModelError, OutputError
-from realtime_mer.models.spec import ModelSpec
+from realtime_mer.recognise.spec import ModelSpec
 from train.models import create
 
 FORMAT: Final = 1

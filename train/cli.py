@@ -120,7 +120,7 @@ def _parser(name: str, about: str) -> argparse.ArgumentParser:
 def _fit(argv: Sequence[str]) -> int:
     from tqdm import tqdm
 
-    from realtime_mer.models.spec import ModelSpec
+    from realtime_mer.recognise.spec import ModelSpec
     from train import checkpoint, evaluate, fit, models
     from train.runs import commit
 

@@ -1,4 +1,4 @@
-"""Face crops as the papers make them, from a detected face. Pure geometry; detecting is ``realtime_mer.faces``.
+"""Face crops as the papers make them, from a detected face. Pure geometry; detecting is ``realtime_mer.face``.
 
 The papers used MTCNN (Ab Razak), an SSD (Ibrahim), dlib (Hata) and active appearance models (Peng); here one detector
 serves all, MediaPipe's 478 points, so a difference between papers is not one between detectors.
@@ -12,8 +12,8 @@ from typing import Final
 import cv2
 import numpy as np
 
+from realtime_mer.face.regions import LEFT_EYE_CORNERS, REGIONS, RIGHT_EYE_CORNERS
 from realtime_mer.records import Detection, Image
-from realtime_mer.regions import LEFT_EYE_CORNERS, REGIONS, RIGHT_EYE_CORNERS
 
 # Half side of a region of interest, of the distance between the eyes' centres: neighbouring lip corners just touch.
 REGION_HALF: Final = 0.3

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from realtime_mer import features
-from realtime_mer.align import apply, similarity, warp
 from realtime_mer.errors import ConfigError, DataError
-from realtime_mer.faces.detect import FaceDetector
-from realtime_mer.motion import Meter
+from realtime_mer.face.align import apply, similarity, warp
+from realtime_mer.face.detect import FaceDetector
+from realtime_mer.motion import flow as features
+from realtime_mer.motion.registration import Meter
 from realtime_mer.records import Detection, Frame, Image
 from train import crop, models
 from train.datasets.reading import load_image

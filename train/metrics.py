@@ -3,7 +3,7 @@
 Everything comes from one confusion matrix, so a recall (and UAR, their mean) cannot exceed 1. Beside the scores stand
 the class counts and the trivial predictors (``render``). Intervals resample persons, not clips: clips of one face are
 not independent. Probabilities are judged in ``train.calibration`` (its functions can be had from here), spotting in
-``realtime_mer.scores``.
+``realtime_mer.spotting.scores``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Spotting annotations of long videos, and a method's answers, as CSV files; the scores are ``realtime_mer.scores``.
+"""Spotting annotations of long videos, and a method's answers, as CSV files. ``spotting.scores`` has the scores.
 
 Frame numbers stay what the file says; ``sample=1`` in the scores counts the last frame as part of the movement.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from realtime_mer.scores import Movement, SpottingScores, match, recognition_f1, spotting, strs
+from realtime_mer.spotting.scores import Movement, SpottingScores, match, recognition_f1, spotting, strs
 from train.datasets.reading import Problem
 from train.datasets.sheets import frame_number, rows
 

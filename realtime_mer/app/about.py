@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from realtime_mer.errors import MerError
-from realtime_mer.models.spec import ModelSpec
+from realtime_mer.recognise.spec import ModelSpec
 
 WHAT: Final = """
 ## What micro-expressions are
@@ -74,8 +74,8 @@ def card(spec: ModelSpec, provider: str = "") -> str:
 
 def text(model: str) -> str:
     """The whole page for the recogniser called ``model``."""
-    from realtime_mer.models import find
-    from realtime_mer.models.onnx import read_file
+    from realtime_mer.recognise import find
+    from realtime_mer.recognise.onnx import read_file
 
     try:
         shown = card(read_file(find(model))[1])

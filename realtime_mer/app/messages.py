@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from realtime_mer.align import similarity
+from realtime_mer.face.align import similarity
+from realtime_mer.face.regions import REGIONS
 from realtime_mer.records import Event, FaceSignal, SourceInfo
-from realtime_mer.regions import REGIONS
 
 PLACES: Final = [list(region.points) for region in REGIONS]
 

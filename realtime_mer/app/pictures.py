@@ -10,11 +10,11 @@ from typing import Final
 
 import cv2
 
-from realtime_mer.align import similarity, warp
-from realtime_mer.draw import face_crop, heat_map
-from realtime_mer.features import flow_uvs
+from realtime_mer.face.align import similarity, warp
+from realtime_mer.motion.flow import flow_uvs
 from realtime_mer.records import Event, Frame, Image, Observation, Status
 from realtime_mer.sinks.clips import LONGEST, FrameRing
+from realtime_mer.sinks.draw import face_crop, heat_map
 
 CROP: Final = 120  # px
 QUALITY: Final = 85

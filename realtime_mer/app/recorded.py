@@ -24,12 +24,12 @@ from realtime_mer.build import build
 from realtime_mer.config import Config
 from realtime_mer.errors import MerError, SourceError
 from realtime_mer.records import Status
-from realtime_mer.report import write_report
 from realtime_mer.sinks import EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, VIDEO, Sink
 from realtime_mer.sinks.clips import EventClips, Stills
 from realtime_mer.sinks.convert import convert
 from realtime_mer.sinks.csv import SignalsCsv
 from realtime_mer.sinks.jsonl import JsonLines, Recording, header, read_jsonl
+from realtime_mer.sinks.report import write_report
 from realtime_mer.sinks.signals import Signals, read_signals
 from realtime_mer.sinks.video import AnnotatedVideo
 from realtime_mer.sources import open_source

@@ -51,7 +51,7 @@ class AppSettings:
 
 def models() -> list[str]:
     """Names that a viewer may choose from: shipped and cached models that are usable, and none."""
-    from realtime_mer.models import catalogue
+    from realtime_mer.recognise import catalogue
 
     return [*dict.fromkeys(entry.path.stem for entry in catalogue() if entry.spec is not None), NO_MODEL]
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,7 +47,7 @@ def files(paths: Iterable[Path]) -> Iterator[tuple[str, Callable[[], Iterable[Fr
     for root in paths:
         found = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES) if root.is_dir() else [root]
         for path in found:
-            yield str(path.relative_to(root.parent)), lambda path=path: frames(path)
+            yield str(path.relative_to(root.parent)), partial(frames, path)
 
 
 def casme2(frames: Path, table: Path) -> Iterator[tuple[str, Callable[[], Iterable[Frame]]]]:

@@ -21,8 +21,8 @@ from realtime_mer.config import Config
 from realtime_mer.errors import SourceError
 from realtime_mer.pipeline import Pipeline
 from realtime_mer.records import Event, Frame, Kind, Observation, Status
-from realtime_mer.scores import Movement, SpottingScores, recognition_f1, spotting, strs
 from realtime_mer.sources import open_source
+from realtime_mer.spotting.scores import Movement, SpottingScores, recognition_f1, spotting, strs
 from realtime_mer.synth import (
     Camera,
     Density,

@@ -8,12 +8,12 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
-from realtime_mer import follow
-from realtime_mer.faces.detect import FaceDetector
-from realtime_mer.lane import DetectionLane
-from realtime_mer.models.worker import BatchWorker
-from realtime_mer.motion import Meter
-from realtime_mer.spot import Spotter
+from realtime_mer.face.detect import FaceDetector
+from realtime_mer.face.lane import DetectionLane
+from realtime_mer.motion import follow
+from realtime_mer.motion.registration import Meter
+from realtime_mer.recognise.worker import BatchWorker
+from realtime_mer.spotting.detector import Spotter
 
 # name -> the owner and the name of what is timed, and what a sample is
 POINTS: Final[dict[str, tuple[Any, str, str]]] = {

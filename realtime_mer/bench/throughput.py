@@ -23,8 +23,8 @@ from realtime_mer.bench.results import Result, Series, machine, peak_resident, s
 from realtime_mer.build import build
 from realtime_mer.config import Config, merge
 from realtime_mer.errors import MerError, SourceError
-from realtime_mer.faces import FaceDetector
-from realtime_mer.follow import Follower
+from realtime_mer.face import FaceDetector
+from realtime_mer.motion.follow import Follower
 from realtime_mer.pipeline import Pipeline
 from realtime_mer.records import Face
 from realtime_mer.sources import open_source

@@ -96,7 +96,7 @@ def _analyze(video: str, folder: Path, pipeline: Pipeline, arguments: argparse.N
         _follow(source, pipeline, sinks, Progress(video, source.info))
         for note in source.stats().notes:
             print(f"{video}: warning: {note}", file=sys.stderr)
-    from realtime_mer.report import write_report
+    from realtime_mer.sinks.report import write_report
 
     write_report(folder / LOG, folder / SIGNALS_CSV, folder / REPORT, stills.strips)
     return read_jsonl(folder / LOG)

@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Makes, analyses, compares."""
     from realtime_mer.cli import main
-    from realtime_mer.scores import Movement, spotting
+    from realtime_mer.spotting.scores import Movement, spotting
     from realtime_mer.synth import demo_clip, read_truth
 
     clip = arguments.out / "clip.mp4"

@@ -96,14 +96,14 @@ def _face_model() -> str:
 
 
 def _recogniser() -> str:
-    from realtime_mer.models import load
+    from realtime_mer.recognise import load
 
     recogniser = load()
     return f"{recogniser.spec.id} on {recogniser.provider} ({recogniser.why})"
 
 
 def _gpu() -> str:
-    from realtime_mer.models.device import gpu
+    from realtime_mer.recognise.device import gpu
 
     return gpu() or ""
 

@@ -175,7 +175,7 @@ def _show(session: _Session) -> None:
     """Watches in a thread and shows the latest picture in this one, as window systems demand."""
     import cv2
 
-    from realtime_mer.draw import Overlay
+    from realtime_mer.sinks.draw import Overlay
 
     overlay, shown = Overlay(), -1
     watcher = threading.Thread(target=session.watch_safely, name="watch")

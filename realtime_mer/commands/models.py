@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 
 from realtime_mer.commands.options import Commands, print_json
-from realtime_mer.models import Listed, catalogue
+from realtime_mer.recognise import Listed, catalogue
 
 
 def add(commands: Commands) -> None:

@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the report; without pictures, which are not kept in the log."""
-    from realtime_mer.report import write_report
+    from realtime_mer.sinks.report import write_report
 
     signals = arguments.log.with_name(SIGNALS_CSV)
     out = arguments.out or arguments.log.with_name(REPORT)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from realtime_mer.draw import face_crop, thumbnails
 from realtime_mer.errors import OutputError
 from realtime_mer.records import Event, Face, Frame, Image, Observation, Status
 from realtime_mer.sinks import Sink
+from realtime_mer.sinks.draw import face_crop, thumbnails
 from realtime_mer.sinks.video import VideoFile
 
 LONGEST: Final = 1.0  # s from the onset of a micro-expression (half a second at most) to its final report

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from realtime_mer.face.regions import NAMES
 from realtime_mer.records import FaceSignal, Frame, Observation
-from realtime_mer.regions import NAMES
 from realtime_mer.sinks import Sink
 from realtime_mer.sinks.jsonl import Recording
 from realtime_mer.sinks.lines import LineFile, write_whole

@@ -19,8 +19,8 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from realtime_mer.errors import SourceError
+from realtime_mer.face.regions import NAMES
 from realtime_mer.records import Frame, Observation, SourceInfo, SourceStats, Status
-from realtime_mer.regions import NAMES
 from realtime_mer.sinks import Sink
 from realtime_mer.sinks.lines import LineFile, Lines
 from realtime_mer.sinks.logged import FrameTimes, LoggedEvent, from_json, to_json

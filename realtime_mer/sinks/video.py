@@ -10,10 +10,10 @@ import av
 import cv2
 import numpy as np
 
-from realtime_mer.draw import Overlay
 from realtime_mer.errors import OutputError
 from realtime_mer.records import Frame, Image, Observation
 from realtime_mer.sinks import Sink
+from realtime_mer.sinks.draw import Overlay
 from realtime_mer.sinks.lines import cannot_write
 
 TICKS: Final = 90_000  # per second: MPEG's clock, 11 us

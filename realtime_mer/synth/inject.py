@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from realtime_mer.errors import SourceError
-from realtime_mer.faces.detect import FaceDetector
+from realtime_mer.face.detect import FaceDetector
 from realtime_mer.records import Detection, Floats, Frame, Image
 from realtime_mer.synth.movements import Pulse
 from realtime_mer.synth.warp import Box, Doubles, expression, field, reach

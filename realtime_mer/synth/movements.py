@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Final
 
 from realtime_mer.errors import ConfigError
+from realtime_mer.face.regions import NAMES
 from realtime_mer.records import Kind
-from realtime_mer.regions import NAMES
 
 MICRO_LONGEST: Final = 0.5  # s, a longer movement is a macro-expression (Yan et al. 2013)
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from realtime_mer.errors import SourceError
-from realtime_mer.faces.detect import FaceDetector
+from realtime_mer.face.detect import FaceDetector
 from realtime_mer.records import Floats, Frame, Image
 
 SIZE: Final = (640, 480)  # px

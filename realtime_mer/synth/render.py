@@ -12,8 +12,8 @@ from typing import Final
 import cv2
 import numpy as np
 
+from realtime_mer.face.regions import EYE_DISTANCE
 from realtime_mer.records import Floats, Frame, Gray, Image
-from realtime_mer.regions import EYE_DISTANCE
 from realtime_mer.synth.script import Script
 from realtime_mer.synth.warp import Box, Bumps, Doubles, at, close_lids, expression, field, joined, reach, to_picture
 

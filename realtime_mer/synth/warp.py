@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_mer.align import similarity
+from realtime_mer.face.align import similarity
+from realtime_mer.face.regions import EYE_DISTANCE, REGIONS
 from realtime_mer.records import Floats
-from realtime_mer.regions import EYE_DISTANCE, REGIONS
 
 Doubles = NDArray[np.float64]
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 px, x1 and y1 excluded

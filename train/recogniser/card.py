@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_mer.models.spec import ModelSpec
+from realtime_mer.recognise.spec import ModelSpec
 from train import metrics
 from train.calibration import BINS, calibration, coverage_risk
 from train.metrics import Interval
@@ -185,9 +185,9 @@ for showing the technique. It says nothing about what a person feels, intends or
 and note that inferring emotions at work and in education is prohibited in the European Union (AI Act, Art. 5(1)(f)).
 
 Input: the feature `{spec.feature}`, float32 {spec.input_shape}: motion in px of the aligned face with the head's own
-motion removed (`realtime_mer/features.py`). Inside the file: means of u and v over 14 x 14 cells in the middle of the
-face, and from them 7 x 7 blocks of u and v, of u and v each scaled by itself, and of motion to the right, down, left
-and up, all scaled to length one; {parameters} parameters in one hidden layer, which is the average of four small
+motion removed (`realtime_mer/motion/flow.py`). Inside the file: means of u and v over 14 x 14 cells in the middle of
+the face, and from them 7 x 7 blocks of u and v, of u and v each scaled by itself, and of motion to the right, down,
+left and up, all scaled to length one; {parameters} parameters in one hidden layer, which is the average of four small
 perceptrons and their mirror images; a temperature; softmax. One ONNX file, a few hundredths of a millisecond on one CPU
 core.
 """

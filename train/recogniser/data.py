@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_mer.align import similarity, warp
-from realtime_mer.features import REACH, flow_uvs
+from realtime_mer.face.align import similarity, warp
+from realtime_mer.motion.flow import REACH, flow_uvs
 from realtime_mer.records import Detection, Floats, Frame, Gray
 from train.datasets.reading import load_image
 from train.recogniser.network import CELLS, cell_means
@@ -32,7 +32,7 @@ _MARGIN: Final = 0.3  # of the picture, repeated around a tight crop in which no
 
 
 class Detect(Protocol):
-    """What is needed of ``realtime_mer.faces.detect.FaceDetector``."""
+    """What is needed of ``realtime_mer.face.detect.FaceDetector``."""
 
     def detect(self, frame: Frame) -> Sequence[Detection]: ...
 

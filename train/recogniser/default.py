@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from realtime_mer.errors import ConfigError, DataError, MerError
-from realtime_mer.faces.detect import FaceDetector
-from realtime_mer.models.spec import ModelSpec
-from realtime_mer.regions import SIZE
+from realtime_mer.face.detect import FaceDetector
+from realtime_mer.face.regions import SIZE
+from realtime_mer.recognise.spec import ModelSpec
 from train import datasets
 from train.recogniser import card, onnx_file
 from train.recogniser.card import Findings, Row, row
@@ -44,7 +44,7 @@ from train.runs import commit
 NAME: Final = "flow-default"
 VERSION: Final = "2"
 FEATURE: Final = "flow-uvs/1"
-_ONNX: Final = Path(__file__).parents[2] / "realtime_mer/models/shipped/default.onnx"
+_ONNX: Final = Path(__file__).parents[2] / "realtime_mer/recognise/shipped/default.onnx"
 _CARD: Final = Path(__file__).parents[2] / "docs/model-card.md"
 _MOVES: Final = ((0.0, -0.030), (0.0, 0.030), (0.020, 0.015))  # s, of onset and apex: what a spotter may do to us
 _SHUFFLES: Final = 3  # permuted-label runs that are averaged

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from realtime_mer.errors import ModelError, OutputError
-from realtime_mer.models.spec import KEY, ModelSpec
-from realtime_mer.regions import SIZE
+from realtime_mer.face.regions import SIZE
+from realtime_mer.recognise.spec import KEY, ModelSpec
 from train.recogniser.network import CELL, COLUMNS, REST, ROWS, FlowNet
 
 if TYPE_CHECKING:

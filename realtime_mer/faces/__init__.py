@@ -1,6 +1,0 @@
-"""Where the faces are, which points mark them and whose they are. How a face moves is ``motion``'s affair."""
-
-from realtime_mer.faces.detect import FaceDetector
-from realtime_mer.faces.track import FaceTracks
-
-__all__ = ["FaceDetector", "FaceTracks"]

@@ -1,0 +1,107 @@
+"""What a recogniser sees: the motion from onset to apex. The runtime and the training call the same functions here.
+
+Computed once per event, so it may cost some milliseconds. How regions move in every frame is ``motion``'s affair, and
+what the motion means is the model's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from realtime_mer.face.regions import SIZE
+from realtime_mer.motion.affine import AffineFit
+from realtime_mer.records import Floats, Gray
+
+REACH: Final = 0.0125  # s: frames this close to the onset (or apex) are averaged; a face moves little in that time
+
+# The face inside the aligned picture (eyes at y 46 of 128, 44 px apart): centre and half axes of an oval, px at SIZE.
+# Outside lie hair, background and, where the picture ends, nothing at all: motion there is not the skin's.
+OVAL: Final = (64.0, 67.0, 38.0, 48.0)
+_EDGE: Final = 0.1  # share of the half axes over which the motion fades out at the oval's border
+_STEP: Final = 4  # px between the points that the head's motion is fitted on: flow is smooth over less
+_ROUNDS: Final = 10  # of reweighting; it settles in about five
+_SMOOTH: Final = 1.0  # px: Gaussian before the derivatives of the strain, which would amplify the flow's noise
+
+
+def flow_uvs(onset: Sequence[Gray], apex: Sequence[Gray]) -> Floats:
+    """Motion of the skin from onset to apex without that of the head: float32 (3, S, S) = u, v, strain.
+
+    onset, apex: aligned pictures, uint8 (S, S), of the moments around each; all of one face registered to each other.
+                 Each group is averaged before the flow is computed, which lowers the camera's noise.
+    u, v:        px of the aligned face, u to the picture's right, v down, at the place where the skin is at onset.
+                 The movement of a small spot comes out weaker than it is, by a third to a half: flow is smooth.
+    strain:      magnitude of the infinitesimal strain tensor, px per px (Shreve et al. 2011; Liong et al. 2019).
+
+    Flow is dense inverse search (Kroeger et al. 2016) with variational refinement; head motion is the affine flow
+    that fits most of the face (``AffineFit``). Raises ValueError when a group is empty or sizes differ.
+    """
+    first, last = _mean(onset), _mean(apex)
+    if first.shape != last.shape or first.ndim != 2 or first.shape[0] != first.shape[1]:
+        raise ValueError(f"onset and apex must be square pictures of one size, not {first.shape} and {last.shape}")
+    flow = _dis().calc(first, last, None)
+    oval = _oval(flow.shape[0])
+    flow -= _head(flow, oval)
+    u, v = flow[..., 0], flow[..., 1]
+    return (np.stack([u, v, _strain(u, v)]) * oval).astype(np.float32)
+
+
+def fitted(motion: Floats, size: int) -> Floats:
+    """``motion`` (C, S, S) as (C, size, size), averaged over areas. What it says stays in px of the aligned face."""
+    if motion.shape[1] == size:
+        return motion
+    return np.stack([cv2.resize(plane, (size, size), interpolation=cv2.INTER_AREA) for plane in motion])
+
+
+# The feature id stored in every model. A change of what a function computes raises the number after the slash.
+FEATURES: Final[dict[str, Callable[[Sequence[Gray], Sequence[Gray]], Floats]]] = {"flow-uvs/1": flow_uvs}
+
+
+def _mean(pictures: Sequence[Gray]) -> Gray:
+    if not pictures or any(p.shape != pictures[0].shape for p in pictures):
+        raise ValueError("each side needs at least one picture, all of one size")
+    if len(pictures) == 1:
+        return pictures[0]
+    mean: Gray = np.rint(np.mean(np.asarray(pictures, np.float32), axis=0)).astype(np.uint8)
+    return mean
+
+
+def _dis() -> Any:
+    # Flow at full resolution (finest scale 0) halves the error on known movements, but recognition did not gain by it.
+    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]  # stubs lack DIS
+
+
+@lru_cache(maxsize=4)
+def _oval(side: int) -> Floats:
+    """1 inside the face, 0 outside, float32 (side, side)."""
+    grid = np.arange(side, dtype=np.float32) * (SIZE / side)
+    cx, cy, a, b = OVAL
+    radius = np.hypot((grid[None, :] - cx) / a, (grid[:, None] - cy) / b)
+    mask: Floats = np.clip((1 - radius) / _EDGE, 0, 1).astype(np.float32)
+    mask.setflags(write=False)
+    return mask
+
+
+def _head(flow: Floats, oval: Floats) -> Floats:
+    """The affine part of ``flow`` (S, S, 2) that most of the face agrees on, same shape."""
+    y, x = np.indices(oval.shape, dtype=np.float64)
+    design = np.stack([x, y, np.ones_like(x)], axis=-1)
+    every = np.zeros_like(oval, dtype=bool)
+    every[::_STEP, ::_STEP] = True
+    chosen = every & (oval > 0)
+    points = design[chosen][:, :2]
+    head = AffineFit(points, np.ones(len(points)), _ROUNDS).fit(flow[chosen]) - np.eye(2, 3)
+    head_flow: Floats = (design @ head.T).astype(np.float32)
+    return head_flow
+
+
+def _strain(u: Floats, v: Floats) -> Floats:
+    u, v = (cv2.GaussianBlur(part, (0, 0), _SMOOTH) for part in (u, v))
+    uy, ux = np.gradient(u)
+    vy, vx = np.gradient(v)
+    strain: Floats = np.sqrt(ux**2 + vy**2 + (uy + vx) ** 2 / 2)
+    return strain

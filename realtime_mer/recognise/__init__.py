@@ -1,0 +1,111 @@
+"""Recognisers: files that tell from onset-to-apex motion which class of emotion it fits.
+
+``load`` finds a file and opens it on a device; a ``Recogniser`` answers; ``predict`` turns an answer into a Prediction.
+How the motion is computed is ``features``' affair; how a model is made is that of the training package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+
+from realtime_mer.assets import cache_dir
+from realtime_mer.errors import ModelError
+from realtime_mer.recognise.device import DEVICES
+from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.records import Floats, Prediction
+
+__all__ = ["DEFAULT", "DEVICES", "Listed", "ModelSpec", "Recogniser", "catalogue", "find", "load", "predict"]
+
+DEFAULT: Final = "default"
+_SHIPPED: Final = Path(__file__).parent / "shipped"
+
+
+class Recogniser(Protocol):
+    """A model that is open on a device.
+
+    ``provider`` names what really computes, e.g. "onnxruntime 1.31.1 CPU"; ``why`` how that came to be chosen.
+    """
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    @property
+    def provider(self) -> str: ...
+
+    @property
+    def why(self) -> str: ...
+
+    def classify(self, batch: Floats) -> Floats:
+        """Calibrated probabilities, float32 (N, classes), of motion float32 (N, *spec.input_shape)."""
+        ...
+
+
+def load(name: str | Path = DEFAULT, device: str = "auto") -> Recogniser:
+    """Opens a model by the name of a shipped or cached one, or by the path of an .onnx (or TensorRT .engine) file.
+
+    device: "auto" takes a GPU that works, else the CPU; ``why`` of the result says what was chosen and why.
+    Raises ModelError for a file that is missing, damaged, without ModelSpec or for another version; DeviceError for a
+    device that is unknown or not there.
+    """
+    from realtime_mer.recognise.onnx import check_fits
+    from realtime_mer.recognise.opening import open_model
+
+    path = find(name)
+    opened = open_model(path, device)
+    check_fits(opened.spec, path)
+    return opened
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A model file that is here. origin: "shipped" or "cached". spec: None when ``problem`` says why it is unusable."""
+
+    path: Path
+    origin: str
+    sha256: str
+    spec: ModelSpec | None
+    problem: str = ""
+
+
+def catalogue() -> list[Listed]:
+    """The shipped models, then those in the cache's models folder, each sorted by name."""
+    from realtime_mer.recognise.onnx import read_file
+
+    found = []
+    for origin, folder in (("shipped", _SHIPPED), ("cached", cache_dir() / "models")):
+        for path in sorted(folder.glob("*.onnx")):
+            spec, problem = None, ""
+            try:
+                spec = read_file(path)[1]
+            except ModelError as error:
+                problem = str(error)
+            found.append(Listed(path, origin, hashlib.sha256(path.read_bytes()).hexdigest(), spec, problem))
+    return found
+
+
+def find(name: str | Path) -> Path:
+    """The file behind a name ("default", a name in the cache's models folder) or a path. Raises ModelError."""
+    path = Path(name)
+    if path.suffix in (".onnx", ".engine") or len(path.parts) > 1:
+        candidates = [path]
+    else:
+        candidates = [_SHIPPED / f"{name}.onnx", cache_dir() / "models" / f"{name}.onnx"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    known = sorted(file.stem for file in _SHIPPED.glob("*.onnx"))
+    raise ModelError(f"no model {str(name)!r}: give the path of an .onnx file or one of {', '.join(known)}")
+
+
+def predict(probabilities: Floats, spec: ModelSpec) -> Prediction:
+    """The answer for one sample: probabilities float32 (classes,). Abstains when the largest is below
+    ``spec.abstain_below``."""
+    best = int(np.argmax(probabilities))
+    label = spec.labels[best] if probabilities[best] >= spec.abstain_below else None
+    named = {name: float(p) for name, p in zip(spec.labels, probabilities, strict=True)}
+    return Prediction(label, named)

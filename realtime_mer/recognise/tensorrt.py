@@ -1,0 +1,159 @@
+"""TensorRT engines: building one from an ONNX file, keeping it, running it. Kept to NVIDIA's documented Python API.
+
+An engine fits one GPU model and one TensorRT version, so it is a cache, never a model: beside it lies the ModelSpec
+as JSON, and its name carries a key of model, GPU, version and precision. Quantising and torch-tensorrt are in
+``export``. Needs the packages tensorrt (from NVIDIA's index) and torch (for device memory and streams); imports
+neither before it is asked to work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from realtime_mer.errors import DeviceError, ModelError, OutputError
+from realtime_mer.recognise.device import gpu
+from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.records import Floats
+
+LARGEST_BATCH: Final = 64  # of the optimisation profile; a larger batch runs in parts
+USUAL_BATCH: Final = 8  # what the kernels are tuned for: the faces of a room
+SUFFIX: Final = ".engine"
+
+Run = Callable[[Floats], Floats]  # float32 (N, *input_shape) to float32 (N, classes)
+
+
+def import_tensorrt() -> Any:
+    """The module tensorrt. Raises DeviceError with what to do when it, or the libraries behind it, are missing."""
+    try:
+        import tensorrt
+    except Exception as error:  # a missing library shows as ImportError, OSError or a plain Exception
+        raise DeviceError(f"TensorRT cannot be loaded ({str(error).splitlines()[0]}): see docs/gpu.md") from None
+    return tensorrt
+
+
+def build(content: bytes, shape: tuple[int, ...], precision: str) -> bytes:
+    """An engine from an ONNX file. Takes seconds to minutes.
+
+    The network is strongly typed: TensorRT computes in the types that the file states (FP32, FP16, or INT8 by its
+    quantise/dequantise pairs), so ``precision`` only decides whether FP32 may use TF32: "fp32" says no.
+    Raises DeviceError without TensorRT, ModelError when it refuses the file.
+    """
+    trt = import_tensorrt()
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(content):
+        raise ModelError(f"TensorRT cannot read the ONNX file: {parser.get_error(0).desc()}")
+    config = builder.create_builder_config()
+    if precision == "fp32":
+        config.clear_flag(trt.BuilderFlag.TF32)
+    profile = builder.create_optimization_profile()
+    profile.set_shape(network.get_input(0).name, (1, *shape), (USUAL_BATCH, *shape), (LARGEST_BATCH, *shape))
+    config.add_optimization_profile(profile)
+    engine = builder.build_serialized_network(network, config)
+    if engine is None:
+        raise ModelError("TensorRT could not build an engine from this file: run again with its log to see why")
+    return bytes(engine)
+
+
+def key(content: bytes, precision: str) -> str:
+    """16 hex digits that change with the model, the GPU, TensorRT's version and the precision."""
+    parts = (hashlib.sha256(content).hexdigest(), gpu(), import_tensorrt().__version__, precision)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def cached(content: bytes, spec: ModelSpec, precision: str, folder: Path) -> Path:
+    """The engine of an ONNX file in ``folder``, built when it is not there yet."""
+    path = folder / f"{spec.name}-{precision}-{key(content, precision)}{SUFFIX}"
+    if not (path.exists() and spec_path(path).exists()):
+        save(build(content, spec.input_shape, precision), spec, path)
+    return path
+
+
+def spec_path(engine: Path) -> Path:
+    """Where the ModelSpec of an engine lies."""
+    return engine.with_name(engine.name + ".json")
+
+
+def save(engine: bytes, spec: ModelSpec, path: Path) -> None:
+    """Writes an engine and its spec, each whole or not at all, the engine last. Raises OutputError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for target, content in ((spec_path(path), spec.to_json().encode()), (path, engine)):
+            temporary = target.with_name(target.name + ".part")
+            temporary.write_bytes(content)
+            os.replace(temporary, target)
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({error.strerror}): check the folder and the space left") from None
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """The spec beside an engine. Raises ModelError when either is missing."""
+    try:
+        path.open("rb").close()
+        return ModelSpec.from_json(spec_path(path).read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(
+            f"{path} needs its {spec_path(path).name} beside it ({error}): build it with `python -m export tensorrt`"
+        ) from None
+
+
+def load(path: Path, shape: tuple[int, ...]) -> tuple[str, Run]:
+    """What really computes an engine file, and the function that does. Raises DeviceError or ModelError."""
+    trt = import_tensorrt()
+    try:
+        import torch
+    except ImportError:
+        raise DeviceError("TensorRT engines need torch for device memory: pip install torch") from None
+    if not torch.cuda.is_available():
+        raise DeviceError("torch sees no CUDA device, which TensorRT needs: see docs/gpu.md")
+    engine = trt.Runtime(trt.Logger(trt.Logger.ERROR)).deserialize_cuda_engine(path.read_bytes())
+    if engine is None:
+        raise ModelError(f"{path} was built for another GPU or TensorRT version: build it anew")
+    run = Engine(trt, torch, engine, shape)
+    run(np.zeros((1, *shape), np.float32))
+    return f"tensorrt {trt.__version__}, {torch.cuda.get_device_name()}", run
+
+
+class Engine:
+    """An engine with fixed device buffers. May be called from several threads; one batch runs at a time."""
+
+    def __init__(self, trt: Any, torch: Any, engine: Any, shape: tuple[int, ...]) -> None:
+        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        inputs = [n for n in names if engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT]
+        outputs = [n for n in names if n not in inputs]
+        self.torch, self.engine = torch, engine  # the context needs the engine alive
+        self.context, self.stream, self.lock = engine.create_execution_context(), torch.cuda.Stream(), threading.Lock()
+        self.input, self.shape = inputs[0], shape
+        # torch-tensorrt names outputs by position; the probabilities come first in both ways of building.
+        self.output = "probabilities" if "probabilities" in outputs else outputs[0]
+        self.context.set_input_shape(self.input, (LARGEST_BATCH, *shape))
+        self.buffers = {
+            name: torch.empty(tuple(self.context.get_tensor_shape(name)), dtype=torch.float32, device="cuda")
+            for name in names
+        }
+        for name, buffer in self.buffers.items():
+            self.context.set_tensor_address(name, buffer.data_ptr())
+
+    def __call__(self, batch: Floats) -> Floats:
+        with self.lock:
+            parts = [self._part(batch[i : i + LARGEST_BATCH]) for i in range(0, len(batch), LARGEST_BATCH)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _part(self, batch: Floats) -> Floats:
+        size = len(batch)
+        with self.torch.cuda.stream(self.stream):
+            self.buffers[self.input][:size].copy_(self.torch.from_numpy(np.ascontiguousarray(batch)))
+            self.context.set_input_shape(self.input, (size, *self.shape))
+            if not self.context.execute_async_v3(self.stream.cuda_stream):
+                raise DeviceError("TensorRT could not run the engine: see its log above")
+            result: Floats = self.buffers[self.output][:size].cpu().numpy()
+        return result

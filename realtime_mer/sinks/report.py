@@ -1,0 +1,284 @@
+"""A self-contained HTML report of one recording: facts, timeline, events, rejected movements, limits. Loads nothing.
+
+It is made from the log and signals.csv alone, so that it can be made again later; pictures are put in when given.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Mapping
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime_mer.records import Event, Image, Status
+from realtime_mer.sinks.jsonl import Recording, read_jsonl
+from realtime_mer.sinks.lines import write_whole
+from realtime_mer.sinks.logged import LoggedEvent
+from realtime_mer.sinks.signals import Signals, read_signals
+
+COLUMNS: Final = 1600  # points of the overview's curve: about one a pixel of a wide screen
+MARGIN: Final = 0.35  # s shown before the onset and after the offset in an event's own curve
+GAP: Final = 1.8  # an interval this many times the median one is a gap
+_FACES: Final = ("var(--sky)", "var(--orange)", "var(--purple)", "var(--green)")
+
+LIMITS: Final = (
+    "A micro-expression is a short facial movement. It is no proof of a feeling, and none of a lie or of stress.",
+    "Labels are a classifier's opinion on one movement; the probability says how often such an opinion was right on "
+    "the data named in the model card. “Unsure” means that it abstained.",
+    "Action units are candidates that fit the direction of a region's movement, not a FACS coding by a person.",
+    "Movements that are too weak, outside the picture, hidden, or made during head motion are missed. "
+    "Low frame rates, lost frames and compression make it worse: see the recording's facts.",
+    "Inferring emotions of people at work or in education is banned in the EU (AI Act, Art. 5(1)(f)), and people who "
+    "are exposed to such a system must be told so (Art. 50(3)).",
+)
+
+
+def write_report(
+    events_jsonl: Path, signals_csv: Path | None, out: Path, thumbnails: Mapping[tuple[int, int], Image] | None = None
+) -> None:
+    """Writes the report. ``thumbnails``: (track, span id) -> picture, e.g. ``Stills.strips``; they show faces.
+
+    Raises SourceError when an input cannot be read, OutputError when the report cannot be written.
+    """
+    recording = read_jsonl(events_jsonl)
+    signals = read_signals(signals_csv) if signals_csv else Signals()
+    final = [e for e in recording.events if e.final]
+    micro = [e for e in final if e.event.span.status is Status.CONFIRMED]
+    rejected = [e for e in final if e.event.span.status is Status.REJECTED]
+    body = [
+        _title(recording, micro, rejected),
+        _section("Timeline", _timeline(signals, final)),
+        _section("Micro-expressions", _events(micro, signals, thumbnails or {})),
+        _section("Rejected movements", _rejected(rejected)),
+        _section("Recording", _facts(recording, signals)),
+        _section("What this cannot tell", "<ul>" + "".join(f"<li>{escape(t)}</li>" for t in LIMITS) + "</ul>"),
+    ]
+    page = files("realtime_mer.sinks").joinpath("templates/report.html").read_text(encoding="utf-8")
+    title = f"{Path(recording.header.source.uri).name} - micro-expressions"
+    write_whole(out, page.replace("{{title}}", escape(title)).replace("{{body}}", "\n".join(body)))
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{body}</section>"
+
+
+def _title(recording: Recording, micro: list[LoggedEvent], rejected: list[LoggedEvent]) -> str:
+    head = recording.header
+    labels = Counter(_label(e.event) for e in micro)
+    named = ", ".join(f"{count} {label}" for label, count in labels.most_common())
+    cards: list[tuple[str, object, str]] = [
+        ("micro-expressions", len(micro), named),
+        ("rejected movements", len(rejected), ""),
+    ]
+    if recording.summary is not None:
+        summary = recording.summary
+        cards.insert(0, ("duration", f"{summary.duration:.2f} s", f"{summary.frames} frames"))
+        cards.append(("lost frames", summary.lost, ""))
+    boxes = "".join(
+        f"<div class='card'><b>{escape(str(value))}</b><span>{escape(name)}</span><small>{escape(more)}</small></div>"
+        for name, value, more in cards
+    )
+    cut = "" if recording.summary else "<p class='warn'>The run was interrupted: this report holds what was logged.</p>"
+    return (
+        f"<header><h1>{escape(Path(head.source.uri).name or head.source.uri)}</h1>"
+        f"<p>realtime-mer {escape(head.product)} &middot; {escape(head.created)} &middot; "
+        f"recogniser: {escape(head.model or 'none')} {escape(head.provider)}</p></header>"
+        f"{cut}<div class='cards'>{boxes}</div>"
+    )
+
+
+def _facts(recording: Recording, signals: Signals) -> str:
+    source, summary = recording.header.source, recording.summary
+    rows: list[tuple[str, str]] = [
+        ("source", f"{source.uri} ({source.kind})"),
+        ("picture", f"{source.size[0]} x {source.size[1]} px"),
+        ("nominal frame rate", f"{source.rate:g} frames/s" if source.rate else "unknown"),
+        ("clock", source.clock),
+    ]
+    if len(signals.frames) > 2:
+        steps = np.diff(np.frombuffer(signals.frames, np.float64))
+        middle = float(np.median(steps))
+        gaps = int(np.count_nonzero(steps > GAP * middle))
+        rows += [
+            ("measured frame rate", f"{1 / max(middle, 1e-9):.1f} frames/s (median interval {1000 * middle:.2f} ms)"),
+            ("longest interval", f"{1000 * float(steps.max()):.1f} ms; {gaps} longer than {GAP:g} x the median"),
+        ]
+    if summary is not None:
+        rows += [
+            ("frames with a face", _share(summary.face_frames, summary.frames)),
+            ("frames measured", _share(summary.measured_frames, summary.frames)),
+            ("faces", str(summary.tracks)),
+            ("frames known lost", str(summary.lost)),
+        ]
+        if summary.source is not None:
+            stats = summary.source
+            text = (
+                f"{stats.captured} captured, {stats.delivered} delivered, {stats.dropped} dropped, "
+                f"{stats.skipped} skipped, {stats.missed} missed, {stats.reconnects} reconnects"
+            )
+            rows.append(("the source's counts", text))
+            rows += [("warning", note) for note in stats.notes]
+        rows += [("warning", f"{note} ({_share(count, summary.frames)})") for note, count in summary.notes.items()]
+    rows.append(("settings", f"SHA-256 {recording.header.settings_hash}..."))
+    cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows)
+    return f"<table class='facts'>{cells}</table>"
+
+
+def _timeline(signals: Signals, events: list[LoggedEvent]) -> str:
+    """The whole recording as one SVG; the page's script zooms it by changing the view box."""
+    times = (
+        [t for e in events for t in (e.event.span.onset, e.end)] + list(signals.frames[:1]) + list(signals.frames[-1:])
+    )
+    if not times:
+        return "<p>Nothing was recorded.</p>"
+    start, end = min(times), max(max(times), min(times) + 1e-3)
+    height, width = 200.0, 1000.0
+    scale = width / (end - start)
+    curves = {
+        track: _thinned(curve.between(start, end + 1), COLUMNS) for track, curve in sorted(signals.curves.items())
+    }
+    top = 1.1 * max((float(c[:, 1:].max()) for c in curves.values() if len(c)), default=1.0)
+    bands = []
+    for number, logged in enumerate(events):
+        span = logged.event.span
+        x, wide = (span.onset - start) * scale, max((logged.end - span.onset) * scale, 0.6)
+        name = _label(logged.event) if span.status is Status.CONFIRMED else f"{span.kind}: {span.reason}"
+        tip = escape(f"{span.onset:.3f} s, face {logged.event.track}: {name}")
+        apex = (span.apex - start) * scale
+        bands.append(
+            f"<g class='{_class(logged.event)}' data-event='{number}'><title>{tip}</title>"
+            f"<rect x='{x:.3f}' width='{wide:.3f}' y='0' height='{height}'/>"
+            f"<path class='mark' d='M{apex:.3f} 0V10'/></g>"
+        )
+    lines = "".join(_lines(track, c, start, scale, height, top) for track, c in curves.items())
+    keys = "".join(
+        f"<span><i style='background:{_FACES[(t - 1) % len(_FACES)]}'></i>face {t}</span>"
+        for t in sorted(signals.curves)
+    )
+    return (
+        f"<div class='legend'>{keys}<span><i class='k-micro'></i>micro-expression</span>"
+        "<span><i class='k-rejected'></i>rejected</span><span><i class='k-threshold'></i>threshold</span>"
+        "<span class='hint'>wheel: zoom, drag: move, double-click: all</span></div>"
+        f"<svg id='timeline' viewBox='0 0 {width:g} {height:g}' preserveAspectRatio='none' role='img' "
+        f"aria-label='Activity of each face over time, with events' data-start='{start:.6f}' data-end='{end:.6f}'>"
+        f"{''.join(bands)}{lines}</svg><div id='axis'><span>{start:.2f} s</span><span>{end:.2f} s</span></div>"
+    )
+
+
+def _lines(track: int, points: NDArray[np.float64], start: float, scale: float, height: float, top: float) -> str:
+    if not len(points):
+        return ""
+    x = (points[:, 0] - start) * scale
+    paths = []
+    for column, name in ((2, "threshold"), (1, "level")):
+        y = height * (1 - points[:, column] / top)
+        path = " ".join(f"{a:.2f},{b:.1f}" for a, b in zip(x, y, strict=True))
+        paths.append(f"<polyline class='{name}' style='--c:{_FACES[(track - 1) % len(_FACES)]}' points='{path}'/>")
+    return "".join(paths)
+
+
+def _events(events: list[LoggedEvent], signals: Signals, thumbnails: Mapping[tuple[int, int], Image]) -> str:
+    if not events:
+        return "<p>None was spotted.</p>"
+    return "".join(_event(logged, signals, thumbnails.get(logged.event.key)) for logged in events)
+
+
+def _event(logged: LoggedEvent, signals: Signals, picture: Image | None) -> str:
+    event, span = logged.event, logged.event.span
+    bars = ""
+    if event.prediction is not None:
+        ranked = sorted(event.prediction.probabilities.items(), key=lambda item: -item[1])
+        bars = "".join(
+            f"<div class='bar'><span>{escape(label)}</span><meter min='0' max='1' value='{p:.4f}'></meter>"
+            f"<b>{100 * p:.0f} %</b></div>"
+            for label, p in ranked
+        )
+    cues = "".join(
+        f"<li>{escape(c.region)} {_arrow(c.dx, c.dy)} {np.hypot(c.dx, c.dy):.1f} % "
+        f"{escape('/'.join(c.action_units))}</li>"
+        for c in event.cues
+    )
+    image = "" if picture is None else f"<img alt='face at onset, apex and offset' src='{_data_uri(picture)}'>"
+    duration = "offset not seen" if span.duration is None else f"{1000 * span.duration:.0f} ms"
+    lost = f", {event.lost} frames lost" if event.lost else ""
+    return (
+        f"<article class='event' id='event-{event.track}-{span.id}'><div><h3>{escape(_label(event))}</h3>"
+        f"<p>face {event.track}, {span.onset:.3f} s, {duration}<br>apex {span.apex:.3f} s (frame {logged.apex_frame}), "
+        f"{span.strength:.2f} px<br>"
+        f"<small>{event.fps:.1f} frames/s, largest gap {1000 * event.gap:.1f} ms{lost}</small></p>"
+        f"</div><div>{bars}</div><ul>{cues}</ul>{_close_up(logged, signals)}{image}</article>"
+    )
+
+
+def _close_up(logged: LoggedEvent, signals: Signals) -> str:
+    curve = signals.curves.get(logged.event.track)
+    span = logged.event.span
+    start, end = span.onset - MARGIN, logged.end + MARGIN
+    points = _thinned(curve.between(start, end), 600) if curve is not None else np.empty((0, 3))
+    if len(points) < 2:
+        return ""
+    scale, height = 300 / (end - start), 90.0
+    marks = "".join(
+        f"<path class='{name}' d='M{(t - start) * scale:.2f} 0V{height:g}'/>"
+        for name, t in (("onset", span.onset), ("apex", span.apex), ("offset", span.offset))
+        if t is not None
+    )
+    lines = _lines(logged.event.track, points, start, scale, height, 1.1 * float(points[:, 1:].max()))
+    return f"<svg class='close' viewBox='0 0 300 {height:g}' role='img' aria-label='activity'>{marks}{lines}</svg>"
+
+
+def _rejected(events: list[LoggedEvent]) -> str:
+    if not events:
+        return "<p>None.</p>"
+    counts = Counter(e.event.span.kind.value for e in events)
+    rows = "".join(
+        f"<tr><td>{e.event.span.onset:.3f}</td><td>{_milliseconds(e.event.span.duration)}</td>"
+        f"<td>{e.event.track}</td><td>{escape(e.event.span.kind.value)}</td><td>{escape(e.event.span.reason)}</td></tr>"
+        for e in events
+    )
+    summary = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+    return (
+        f"<details><summary>{escape(summary)}</summary><table><thead><tr><th>onset, s</th><th>ms</th><th>face</th>"
+        f"<th>kind</th><th>reason</th></tr></thead><tbody>{rows}</tbody></table></details>"
+    )
+
+
+def _thinned(points: NDArray[np.float64], most: int) -> NDArray[np.float64]:
+    """At most ``most`` points, of which each keeps the highest level of those it stands for: no peak is lost."""
+    if len(points) <= most:
+        return points
+    starts = np.linspace(0, len(points), most, endpoint=False).astype(int)
+    return np.column_stack([points[starts, 0], np.maximum.reduceat(points[:, 1], starts), points[starts, 2]])
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{1000 * seconds:.0f}"
+
+
+def _label(event: Event) -> str:
+    return "not classified" if event.prediction is None else event.prediction.label or "unsure"
+
+
+def _class(event: Event) -> str:
+    return "micro" if event.span.status is Status.CONFIRMED else "rejected"
+
+
+def _arrow(dx: float, dy: float) -> str:
+    """The nearest of eight arrows; dy is down in the picture."""
+    return "→↘↓↙←↖↑↗"[round(np.degrees(np.arctan2(dy, dx)) / 45) % 8]
+
+
+def _share(count: int, whole: int) -> str:
+    return f"{count} ({100 * count / whole:.1f} %)" if whole else str(count)
+
+
+def _data_uri(image: Image) -> str:
+    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()

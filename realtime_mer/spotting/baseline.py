@@ -1,0 +1,95 @@
+"""What a face at rest looks like: how far its regions wander, and how much of a change is therefore remarkable.
+
+A movement is noticed as a change over the last LAG seconds, not as a distance from a resting position: heads sway and
+faces settle over seconds, and such a drift would otherwise be reported. Decisions about movements are ``spot``'s.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+
+from realtime_mer.face.regions import BROW_REGIONS, EYE_REGIONS, NAMES, REGIONS
+from realtime_mer.records import Floats
+
+SMOOTHING: Final = 0.016  # s: measurements are averaged over this, a fifth of the shortest movement of interest
+LAG: Final = 0.16  # s: as long as a micro-expression takes to rise
+NOISE_FLOOR: Final = 0.04  # px: registration is not better than this, however still the face
+NOISE_CEILING: Final = 0.5  # px: a face that is never at rest is not made deaf by it
+LEVEL_NOISE: Final = (0.15, 1.0)  # bounds of the activity's own noise, in units of it
+RAYLEIGH_MEDIAN: Final = 1.177  # median length of a 2-D Gaussian of unit deviation
+NORMAL_MEDIAN: Final = 0.674  # median size of a unit Gaussian
+
+# Lids open no event: they blink and follow the gaze.
+ACTIVE: Final = np.array([i for i in range(len(REGIONS)) if i not in EYE_REGIONS])
+# What a blink drags along: brows, lids, cheeks.
+UPPER: Final = frozenset((*BROW_REGIONS, *EYE_REGIONS, NAMES.index("right cheek"), NAMES.index("left cheek")))
+_UPPER_PLACES: Final = sorted(UPPER)
+
+
+class Rest:
+    """Follows one face. ``push`` each measurement, then ``learn`` from it unless a movement is under way."""
+
+    def __init__(self, settle: float, noise: float, baseline: float) -> None:
+        self._settle, self._noise_memory, self._baseline = settle, noise, baseline
+        self._recent: deque[tuple[float, Floats]] = deque()
+        self._lagged: deque[tuple[float, Floats]] = deque()
+        self.noise = np.full(len(REGIONS), 4 * NOISE_FLOOR, np.float32)
+        self.position: Floats | None = None  # (R, 2) px, followed slowly
+        self.level, self.level_noise = 1.0, 0.5  # of the activity while nothing happens
+
+    def push(self, time: float, displacement: Floats) -> tuple[float, Floats, Floats]:
+        """One measurement, float32 (R, 2) px.
+
+        Returns it averaged over SMOOTHING, after the middle of the averaged times, and where the regions were LAG ago.
+        """
+        self._recent.append((time, displacement))
+        while self._recent[0][0] < time - SMOOTHING:
+            self._recent.popleft()
+        smooth = displacement if len(self._recent) == 1 else np.mean([d for _, d in self._recent], axis=0)
+        centre = (self._recent[0][0] + time) / 2
+        if self.position is None:
+            self.position = smooth.copy()
+        self._lagged.append((time, smooth))
+        while len(self._lagged) > 1 and self._lagged[1][0] <= time - LAG:
+            self._lagged.popleft()
+        return centre, smooth, self._lagged[0][1]
+
+    def restart(self) -> None:
+        """A movement has ended: where the regions were during it is not what the next one starts from."""
+        while len(self._lagged) > 1:
+            self._lagged.popleft()
+
+    def recall(self, other: Rest) -> None:
+        """Takes over how restless the face is, but not where it rests."""
+        self.noise, self.level, self.level_noise = other.noise, other.level, other.level_noise
+
+    def activity(self, away: Floats, upper: bool) -> float:
+        """Mean of the two most displaced regions of ``away`` (R, 2) px, in units of their noise.
+
+        upper: whether the upper face counts; after a blink it does not.
+        """
+        z = np.sqrt((away**2).sum(axis=1)) / (self.noise + NOISE_FLOOR)
+        if not upper:
+            z[_UPPER_PLACES] = 0.0
+        return float(np.partition(z[ACTIVE], -2)[-2:].mean())
+
+    def learn(self, step: float, smooth: Floats, change: Floats, level: float, first: bool) -> None:
+        """Takes a frame in which nothing is known to move, ``step`` seconds after the last one, into account.
+
+        Medians are followed, on a logarithmic scale with bounded steps, so that a movement that was not noticed, or a
+        restless start, does not pass for noise. first: learn fast, the face is new.
+        """
+        assert self.position is not None
+        share = 1 - float(np.exp(-step / (self._settle / 4 if first else self._noise_memory)))
+        size = np.sqrt((change**2).sum(axis=1)) / RAYLEIGH_MEDIAN
+        self.noise *= np.exp(share * np.clip(np.log((size + 1e-3) / self.noise), -1, 1))
+        np.clip(self.noise, NOISE_FLOOR / 4, NOISE_CEILING, out=self.noise)
+        self.position += (1 - float(np.exp(-step / self._baseline))) * (smooth - self.position)
+        off = level - self.level
+        spread = abs(off) / NORMAL_MEDIAN + 1e-3
+        self.level_noise *= float(np.exp(share * np.clip(np.log(spread / self.level_noise), -1, 1)))
+        self.level_noise = float(np.clip(self.level_noise, *LEVEL_NOISE))
+        self.level += share * float(np.clip(off, -2 * self.level_noise, 2 * self.level_noise))

@@ -1,0 +1,88 @@
+"""The model that ships: it loads, fits this version, keeps its word about probabilities, and says what it is."""
+
+import numpy as np
+import pytest
+
+from realtime_mer import recognise
+from realtime_mer.face.regions import SIZE
+from realtime_mer.motion.flow import FEATURES
+
+
+@pytest.fixture(scope="module")
+def recogniser():
+    return recognise.load("default", device="cpu")
+
+
+def motion(count, seed=0):
+    return np.random.default_rng(seed).normal(0, 0.5, (count, 3, SIZE, SIZE)).astype(np.float32)
+
+
+def one_place(x, y, dx, dy, width=9.0):
+    """Motion of a single place of the face, (1, 3, SIZE, SIZE)."""
+    grid = np.arange(SIZE, dtype=np.float32)
+    weight = np.exp(-((grid[None] - x) ** 2 + (grid[:, None] - y) ** 2) / (2 * width**2))
+    return np.stack([dx * weight, dy * weight, 0 * weight])[None].astype(np.float32)
+
+
+def test_it_says_what_it_is(recogniser):
+    spec = recogniser.spec
+    assert spec.feature in FEATURES
+    assert spec.input_shape == (3, SIZE, SIZE)
+    assert spec.labels == ("negative", "positive", "surprise")
+    assert spec.training_data
+    assert "research only" in spec.licence
+    assert "leave one subject out" in spec.protocol
+    low, value, high = (spec.scores["UF1"][key] for key in ("low", "value", "high"))
+    assert 1 / 3 < low <= value <= high < 1
+    assert 0.5 <= spec.abstain_below < 1
+
+
+def test_probabilities_are_probabilities_and_repeat(recogniser):
+    batch = motion(9)
+    answer = recogniser.classify(batch)
+    assert answer.shape == (9, 3)
+    assert answer.dtype == np.float32
+    assert (answer >= 0).all()
+    assert np.allclose(answer.sum(axis=1), 1, atol=1e-5)
+    assert np.array_equal(answer, recogniser.classify(batch))
+
+
+def test_the_strength_of_a_movement_does_not_change_the_answer(recogniser):
+    smile = one_place(83, 86, 0.5, -1.0) + one_place(45, 86, -0.5, -1.0)
+    assert np.allclose(recogniser.classify(smile), recogniser.classify(3 * smile), atol=0.01)
+
+
+def test_a_mirrored_face_gets_the_same_answer(recogniser):
+    batch = motion(4, seed=3)
+    twin = batch[..., ::-1].copy()
+    twin[:, 0] *= -1
+    assert np.allclose(recogniser.classify(batch), recogniser.classify(twin), atol=1e-4)
+
+
+def test_plain_movements_are_told_apart(recogniser):
+    """Lip corners up and out (AU12), brows up (AU1+2), brows down and together (AU4): synthetic, and textbook."""
+    movements = {
+        "positive": one_place(83, 86, 0.6, -1.0) + one_place(45, 86, -0.6, -1.0),
+        "surprise": sum(one_place(x, 36, 0, -1.5) for x in (42, 54, 74, 86)),
+        "negative": one_place(54, 38, 0.5, 1.0) + one_place(74, 38, -0.5, 1.0),
+    }
+    found = recogniser.classify(np.concatenate(list(movements.values())))
+    assert [recogniser.spec.labels[i] for i in found.argmax(axis=1)] == list(movements)
+
+
+def test_no_motion_is_no_confident_answer(recogniser):
+    rest = recogniser.classify(np.zeros((1, 3, SIZE, SIZE), np.float32))[0]
+    assert np.isfinite(rest).all()
+    assert recognise.predict(rest, recogniser.spec).abstained
+
+
+def test_predict_abstains_below_the_threshold(recogniser):
+    spec = recogniser.spec
+    sure = np.array([0.01, 0.98, 0.01], np.float32)
+    unsure = np.array([0.34, 0.33, 0.33], np.float32)
+    assert recognise.predict(sure, spec).label == "positive"
+    prediction = recognise.predict(unsure, spec)
+    assert prediction.label is None
+    assert prediction.abstained
+    assert list(prediction.probabilities) == list(spec.labels)
+    assert sum(prediction.probabilities.values()) == pytest.approx(1)

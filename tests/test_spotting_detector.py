@@ -1,0 +1,334 @@
+"""The spotter on made-up displacements: noise of known size and scripted movements, at any frame rate.
+
+Nothing is drawn. The signals are functions of time, so the same script can be sampled at 24 or 240 frames/s.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime_mer.config import SpotConfig
+from realtime_mer.face.regions import EYE_REGIONS, NAMES, REGIONS
+from realtime_mer.records import Kind, Status
+from realtime_mer.spotting.detector import Spotter
+from realtime_mer.synth.movements import MOVEMENTS, bump
+
+RATES = (24, 30, 60, 100, 200, 240)
+NOISE = 0.03  # px, of one measurement
+FINAL = (Status.CONFIRMED, Status.REJECTED)
+
+
+@dataclass(frozen=True)
+class Move:
+    """One scripted movement of the skin; onset and offset are where a raised cosine leaves and reaches zero."""
+
+    name: str
+    onset: float
+    apex: float
+    offset: float
+    peak: float = 1.6
+    hold: float = 0.0
+
+
+@dataclass(frozen=True)
+class Signals:
+    moves: tuple[Move, ...] = ()
+    blinks: tuple[tuple[float, float, float], ...] = ()
+    turns: tuple[tuple[float, float, float], ...] = ()  # the head moves, and drags the regions along
+    duration: float = 6.0
+
+    def at(self, time, random):
+        """One frame: displacement (R, 2), eyes, head."""
+        away = random.normal(0, NOISE, (len(REGIONS), 2))
+        for m in self.moves:
+            for region, dx, dy in MOVEMENTS[m.name].parts:
+                away[NAMES.index(region)] += m.peak * bump(time, m.onset, m.apex, m.offset, m.hold) * np.array([dx, dy])
+        eyes, head = 1.0 - abs(random.normal(0, 0.01)), abs(random.normal(2.0, 0.5))
+        for blink in self.blinks:
+            shut = bump(time, *blink)
+            eyes -= 0.9 * shut
+            away[list(EYE_REGIONS), 1] += 3 * shut
+            for i in (0, 1):
+                away[i, 1] += 0.8 * shut
+        for turn in self.turns:
+            moving = bump(time, *turn)
+            head += 120.0 * (0 < moving < 1)
+            away[:, 0] += np.linspace(-1.5, 1.5, len(REGIONS)) * moving
+        return away.astype(np.float32), eyes, head
+
+
+def play(signals, fps=100.0, *, spotter=None, shift=0.0, times=None, seed=0, mirror=False):
+    """All reports as (frame time, movement)."""
+    spotter = Spotter() if spotter is None else spotter
+    random = np.random.default_rng(seed)
+    reports = []
+    for time in np.arange(round(signals.duration * fps)) / fps if times is None else times:
+        away, eyes, head = signals.at(time, random)
+        if mirror:
+            away = away[MIRROR] * np.array([-1, 1], np.float32)
+        reports += [(time + shift, m) for m in spotter.push(time + shift, away, eyes, head)[1]]
+    return reports + [(time + shift, m) for m in spotter.reach()]
+
+
+MIRROR = [NAMES.index(n.replace("left", "?").replace("right", "left").replace("?", "right")) for n in NAMES]
+
+
+def finals(reports):
+    return [m.span for _, m in reports if m.span.status in FINAL]
+
+
+def micros(reports):
+    return [m.span for _, m in reports if m.span.status is Status.CONFIRMED]
+
+
+THREE = Signals(
+    moves=(
+        Move("smile", 2.0, 2.12, 2.35),
+        Move("inner brow raise", 3.4, 3.50, 3.70),
+        Move("lip corners down", 4.8, 5.00, 5.25),
+    )
+)
+
+
+@pytest.mark.parametrize("fps", RATES)
+def test_the_same_events_at_any_frame_rate(fps):
+    found = micros(play(THREE, fps))
+    assert len(found) == 3
+    for move, span in zip(THREE.moves, found, strict=True):
+        tolerance = max(1 / fps, 0.03)
+        assert abs(span.apex - move.apex) <= tolerance
+        # a threshold crosses a raised cosine somewhat inside its ends
+        assert move.onset - 1 / fps <= span.onset <= move.onset + 0.06 + tolerance
+        assert move.apex < span.offset <= move.offset + 0.03
+
+
+def test_frame_rates_agree_among_each_other():
+    fine = micros(play(THREE, RATES[-1]))
+    for fps in RATES[:-1]:
+        for a, b in zip(fine, micros(play(THREE, fps)), strict=True):
+            for mark in ("onset", "apex", "offset"):
+                assert abs(getattr(a, mark) - getattr(b, mark)) <= max(1 / fps, 0.03) + 1e-9, (fps, mark)
+
+
+@pytest.mark.parametrize("shift", [-3.7, 12.3, 86400.0])
+def test_time_shift(shift):
+    here, there = finals(play(THREE)), finals(play(THREE, shift=shift))
+    assert [s.kind for s in here] == [s.kind for s in there]
+    for a, b in zip(here, there, strict=True):
+        np.testing.assert_allclose((b.onset, b.apex, b.offset), np.add((a.onset, a.apex, a.offset), shift), atol=0.0101)
+
+
+def test_left_and_right_are_alike():
+    signals = replace(THREE, moves=(*THREE.moves, Move("left smirk", 1.2, 1.35, 1.55)))
+    here, there = play(signals), play(signals, mirror=True)
+    assert [(t, m.span) for t, m in here] == [(t, replace(m.span)) for t, m in there]
+    for (_, a), (_, b) in zip(here, there, strict=True):
+        np.testing.assert_allclose(b.displacement, a.displacement[MIRROR] * (-1, 1), atol=1e-6)
+
+
+def test_reset_and_replay_give_the_same_with_ids_that_go_on():
+    spotter = Spotter()
+    first = play(THREE, spotter=spotter)
+    spotter.reset()
+    again = play(THREE, spotter=spotter)
+    count = max(m.span.id for _, m in first)
+    assert [(t, replace(m.span, id=m.span.id + count)) for t, m in first] == [(t, m.span) for t, m in again]
+
+
+def test_a_new_spotter_goes_on_counting():
+    reports = play(THREE, spotter=Spotter(counted=7))
+    assert {m.span.id for _, m in reports} == {8, 9, 10}
+
+
+def test_provisional_soon_after_the_apex_then_one_final():
+    reports = play(THREE)
+    for span in micros(reports):
+        mine = [(t, m.span) for t, m in reports if m.span.id == span.id]
+        assert [s.status for _, s in mine] == [Status.PROVISIONAL, Status.CONFIRMED]
+        (early, provisional), (late, _) = mine
+        assert provisional.offset is None
+        assert provisional.kind is Kind.MICRO
+        assert 0 < early - provisional.apex <= 0.1
+        assert early <= late <= span.offset + 0.03
+        assert abs(provisional.apex - span.apex) <= 0.05
+
+
+@settings(max_examples=25)
+@given(st.data())
+def test_invariants_on_random_signals(data):
+    """Whatever is pushed at whatever times: nothing raises, ids rise, times are in order, one final per id."""
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    times = np.cumsum(np.exp(random.uniform(*data.draw(st.sampled_from([(-6, -4), (-5, -2), (-3, 1.5)])), size=300)))
+    size = data.draw(st.sampled_from([0.0, 0.05, 1.0, 30.0]))
+    walk = np.cumsum(random.normal(0, size / 5, (300, len(REGIONS), 2)), axis=0)
+    spotter, reports = Spotter(), []
+    for i, time in enumerate(times):
+        away = (random.normal(0, size, (len(REGIONS), 2)) + walk[i]).astype(np.float32)
+        motion, found = spotter.push(float(time), away, float(random.uniform(-1, 1)), float(random.exponential(20)))
+        assert np.isfinite(motion.displacement).all()
+        assert np.isfinite([motion.level, motion.threshold, *motion.noise]).all()
+        reports += [(time, m.span) for m in found]
+        if random.uniform() < 0.01:
+            reports += [(time, m.span) for m in spotter.interrupt("the face was lost")]
+    reports += [(times[-1], m.span) for m in spotter.reach()]
+    assert spotter.reach() == []
+    ids = [s.id for _, s in reports if s.status in FINAL]
+    assert ids == list(range(1, len(ids) + 1))
+    for time, span in reports:
+        assert span.onset <= span.apex <= (time if span.offset is None else span.offset) <= time
+        assert (span.reason == "") == (span.kind is Kind.MICRO)
+        assert (span.status is Status.REJECTED) == (span.kind is not Kind.MICRO)
+        assert (span.offset is None) == (span.status is Status.PROVISIONAL)
+    provisional = [s.id for _, s in reports if s.status is Status.PROVISIONAL]
+    assert len(provisional) == len(set(provisional))
+
+
+@pytest.mark.parametrize("fps", RATES)
+def test_noise_alone_is_no_event(fps):
+    for seed in range(3):
+        assert micros(play(Signals(duration=12.0), fps, seed=seed)) == []
+
+
+@pytest.mark.parametrize("fps", RATES)
+def test_blinks_alone_are_no_micro_expression(fps):
+    reports = play(Signals(blinks=((2.0, 2.08, 2.22), (3.5, 3.6, 3.8), (5.0, 5.06, 5.2))), fps)
+    assert micros(reports) == []
+    assert {s.kind for s in finals(reports)} <= {Kind.BLINK, Kind.UNSURE}  # at 30 frames/s its edges are one frame
+
+
+@pytest.mark.parametrize("fps", RATES)
+def test_a_turn_of_the_head_is_no_micro_expression(fps):
+    spans = finals(play(Signals(turns=((2.0, 2.15, 2.3),)), fps))
+    assert spans
+    assert {s.kind for s in spans} == {Kind.HEAD}
+
+
+@pytest.mark.parametrize("fps", RATES)
+def test_a_long_movement_is_a_macro_expression(fps):
+    spans = finals(play(Signals(moves=(Move("smile", 2.0, 2.4, 3.8, 3.0, hold=0.5),)), fps))
+    assert [s.kind for s in spans] == [Kind.MACRO]
+    assert "longer than 0.5 s" in spans[0].reason
+
+
+def test_an_expression_held_for_long_ends_as_the_new_resting_face():
+    signals = Signals(
+        moves=(Move("smile", 2.0, 2.3, 9.0, 2.0, hold=6.0), Move("brow raise", 6.5, 6.6, 6.8)), duration=8
+    )
+    spans = finals(play(signals))
+    assert [s.kind for s in spans] == [Kind.MACRO, Kind.MICRO]
+    assert "rests in a new position" in spans[0].reason
+    assert abs(spans[1].apex - 6.6) < 0.03
+
+
+@pytest.mark.parametrize("peak", [1.5, 3.0])
+def test_the_way_back_is_not_another_movement(peak):
+    """The offset is reported part of the way back; what remains must not keep the spotter from the next movement."""
+    signals = Signals(moves=(Move("smile", 2.0, 2.12, 2.40, peak), Move("brow raise", 2.95, 3.07, 3.3, peak)))
+    assert [s.kind for s in finals(play(signals))] == [Kind.MICRO, Kind.MICRO]
+
+
+def test_another_region_may_move_while_the_first_is_on_its_way_back():
+    smile = Move("smile", 2.0, 2.5, 5.6, hold=0.6)  # comes down slowly, for seconds
+    brow = Move("inner brow raise", 3.75, 3.85, 4.05)
+    spans = finals(play(Signals((smile, brow), duration=7)))
+    assert [s.kind for s in spans] == [Kind.MACRO, Kind.MICRO]
+    assert abs(spans[1].apex - brow.apex) < 0.03
+
+
+def test_a_face_that_was_lost_for_a_moment_is_soon_judged_again():
+    spotter = Spotter()
+    play(Signals(duration=3.0), spotter=spotter)
+    for _ in range(5):  # told again in every frame without the face
+        spotter.interrupt("face out of sight")
+    move = Move("smile", 3.8, 3.95, 4.15)
+    found = play(Signals((move,), duration=5.0), spotter=spotter, times=np.arange(320, 500) / 100)
+    assert len(micros(found)) == 1
+    assert micros(play(Signals((move,), duration=5.0), times=np.arange(320, 500) / 100)) == []  # a new face is not
+
+
+def test_speech_is_no_micro_expression():
+    syllables = tuple(Move("chin raise", 2 + 0.2 * i, 2.1 + 0.2 * i, 2.2 + 0.2 * i, 2.0) for i in range(12))
+    found = finals(play(Signals(moves=syllables)))
+    assert len(found) > 2
+    assert len([s for s in found if s.status is Status.CONFIRMED]) <= 1  # the first cannot be told from one alone
+    assert Kind.SPEECH in {s.kind for s in found}
+
+
+def test_a_movement_too_strong_is_rejected_with_its_size():
+    spans = finals(play(Signals(moves=(Move("smile", 2.0, 2.12, 2.35, 9.0),))))
+    assert [s.kind for s in spans] == [Kind.MACRO]
+    assert "px, more than" in spans[0].reason
+
+
+def test_the_end_of_the_recording_and_the_loss_of_the_face_end_a_movement():
+    cut = Signals(moves=(Move("smile", 2.0, 2.12, 2.35),), duration=2.14)
+    spotter = Spotter()
+    last = finals(play(cut, spotter=spotter))[-1]
+    assert (last.kind, last.status) == (Kind.UNSURE, Status.REJECTED)
+    assert "recording ended" in last.reason
+    spotter = Spotter()
+    random = np.random.default_rng(0)
+    for time in np.arange(214) / 100:
+        spotter.push(time, *cut.at(time, random))
+    (lost,) = spotter.interrupt("face out of sight")
+    assert lost.span.reason == "face out of sight"
+    assert not spotter.settled
+    assert spotter.interrupt("face out of sight") == []
+
+
+def test_nothing_is_reported_before_the_resting_face_is_known():
+    early = Signals(moves=(Move("smile", 0.3, 0.42, 0.65),), duration=1.0)
+    spotter = Spotter()
+    assert play(early, spotter=spotter) == []
+    assert not spotter.settled
+
+
+def test_a_drifting_face_is_no_event():
+    """As of a face that settles or a head that sways: 0.5 px/s in one region and its neighbours."""
+
+    class Drift(Signals):
+        def at(self, time, random):
+            away, eyes, head = super().at(time, random)
+            away[8:12] += np.float32(0.5 * time)
+            return away, eyes, head
+
+    assert micros(play(Drift(duration=10.0))) == []
+
+
+@pytest.mark.parametrize("keep", [0.6, 0.8])
+def test_dropped_frames_and_jitter_do_not_move_the_apex_far(keep):
+    random = np.random.default_rng(5)
+    times = np.sort(random.choice(1200, round(1200 * keep), replace=False)) / 200
+    times = times + random.uniform(0, 0.002, len(times))
+    found = micros(play(THREE, times=times))
+    assert len(found) == 3
+    for move, span in zip(THREE.moves, found, strict=True):
+        assert abs(span.apex - move.apex) <= 0.03
+
+
+def test_a_gap_of_the_recording_does_not_disturb_what_follows():
+    times = np.arange(600) / 100
+    times = times[(times < 2.6) | (times > 3.1)]
+    found = micros(play(THREE, times=times))
+    assert [round(s.apex, 1) for s in found] == [2.1, 3.5, 5.0]
+
+
+def test_the_same_numbers_whoever_holds_the_arrays():
+    """What was returned may be overwritten by its owner."""
+    spotter, random, spans = Spotter(), np.random.default_rng(0), []
+    for time in np.arange(600) / 100:
+        away, eyes, head = THREE.at(time, random)
+        motion, found = spotter.push(time, away, eyes, head)
+        motion.noise[:] = -1
+        motion.displacement[:] = 9
+        spans += [m.span for m in found]
+    assert spans == [m.span for _, m in play(THREE)]
+
+
+def test_settings_are_used():
+    assert micros(play(THREE, spotter=Spotter(SpotConfig(min_shift=5.0)))) == []
+    assert micros(play(THREE, spotter=Spotter(SpotConfig(micro_max=0.1)))) == []
+    assert finals(play(THREE, spotter=Spotter(SpotConfig(settle=10.0)))) == []
