@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, Protocol, Self
 
 import numpy as np
@@ -19,10 +20,9 @@ from realtime_mer.errors import SourceError
 from realtime_mer.face.align import Transform, alignable
 from realtime_mer.face.lane import Detect, DetectionLane
 from realtime_mer.face.track import FaceTracks
-from realtime_mer.motion.flow import FEATURES, fitted
-from realtime_mer.motion.flow import REACH as NEAR
+from realtime_mer.motion.flow import recogniser_input
 from realtime_mer.motion.follow import Followed, Follower
-from realtime_mer.motion.ring import Ring
+from realtime_mer.motion.ring import KeyFrames, Ring
 from realtime_mer.recognise import Recogniser, predict
 from realtime_mer.recognise.worker import BatchWorker
 from realtime_mer.records import (
@@ -31,7 +31,6 @@ from realtime_mer.records import (
     Face,
     FaceSignal,
     Frame,
-    Gray,
     Kind,
     Observation,
     Prediction,
@@ -45,8 +44,6 @@ from realtime_mer.spotting.detector import Movement, Spotter
 RATE_KNOWN: Final = 0.25  # s of frames before their rate is judged
 LARGEST: Final = 32766  # px, side of a picture: beyond it OpenCV cannot warp, and MediaPipe ends the process
 MISSES: Final = 2  # detections in a row that must miss a face before it is given up
-
-Pictures = tuple[Sequence[Gray], Sequence[Gray]]  # aligned, at the onset and at the apex
 
 
 class FrameSource(Protocol):
@@ -94,7 +91,7 @@ class Pipeline:
         self.recogniser = recogniser
         self._detect, self._close = detect, close
         self._lane: DetectionLane | None = None
-        self._worker: BatchWorker[Event, Pictures] | None = None
+        self._worker: BatchWorker[Event, KeyFrames] | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -104,10 +101,8 @@ class Pipeline:
         self._lane = DetectionLane(self._detect, faces.patience, self.live)
         if self.recogniser is not None:
             spec = self.recogniser.spec
-            feature, size = FEATURES[spec.feature], spec.input_shape[1]
-            self._worker = BatchWorker(
-                self.recogniser.classify, lambda pictures: fitted(feature(*pictures), size), threaded=self.live
-            )
+            make = partial(recogniser_input, feature=spec.feature, size=spec.input_shape[1])
+            self._worker = BatchWorker(self.recogniser.classify, make, threaded=self.live)
         # a face in view is seen at the checks only, and must be remembered from one to the next
         self._tracks = FaceTracks(max(faces.forget, 2 * faces.refresh))
         self._faces: dict[int, _Tracked] = {}
@@ -305,8 +300,7 @@ class Pipeline:
             if (onset, apex) == (span.onset, span.apex):
                 events.append(replace(event, prediction=prediction))
             else:
-                pictures = tracked.ring.around(span.onset, NEAR), tracked.ring.around(span.apex, NEAR)
-                self._worker.submit(event, pictures)
+                self._worker.submit(event, tracked.ring.key_frames(span.onset, span.apex))
         return events
 
     def _event(self, track: int, tracked: _Tracked, movement: Movement, now: float) -> Event:

@@ -6,7 +6,8 @@ import pytest
 
 from realtime_mer.face.regions import SIZE
 from realtime_mer.motion import flow as features
-from realtime_mer.motion.flow import FEATURES, OVAL, fitted, flow_uvs
+from realtime_mer.motion.flow import FEATURES, OVAL, flow_uvs, recogniser_input
+from realtime_mer.motion.ring import KeyFrames
 
 CX, CY, A, B = OVAL
 GRID = np.arange(SIZE, dtype=np.float32)
@@ -33,14 +34,16 @@ def bump(height, at=SPOT, width=8.0):
     return height * np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / (2 * width**2))
 
 
-def test_fitted_averages_and_keeps_the_unit():
+def test_the_recognisers_input_is_averaged_to_its_size_and_keeps_the_unit(monkeypatch):
     motion = np.zeros((3, 128, 128), np.float32)
     motion[0, :, :64] = 1.5
-    small = fitted(motion, 32)
+    monkeypatch.setitem(FEATURES, "flow-uvs/1", lambda onset, apex: motion)
+    still = KeyFrames([texture()], [texture()])
+    small = recogniser_input(still, "flow-uvs/1", 32)
     assert small.shape == (3, 32, 32)
     assert small.dtype == np.float32
     np.testing.assert_allclose(small[0], np.repeat([[1.5, 0.0]], 16, axis=1).repeat(32, axis=0))
-    assert fitted(motion, 128) is motion
+    assert recogniser_input(still, "flow-uvs/1", 128) is motion
 
 
 def test_a_still_face_has_no_motion():

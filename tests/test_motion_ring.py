@@ -54,11 +54,12 @@ def test_one_frame_has_no_rate():
     assert filled([3.0]).rate(2.9, 3.1) == (0.0, 0.0, 0)
 
 
-def test_pictures_around_a_time():
+def test_key_frames_are_those_around_the_onset_and_the_apex():
     ring = filled(np.arange(200) / 100)
-    assert [int(g[0, 0]) for g in ring.around(0.5, 0.0125)] == [49, 50, 51]
-    assert [int(g[0, 0]) for g in ring.around(0.504, 0.001)] == [50]  # the nearest, when none is close enough
-    assert [int(g[0, 0]) for g in ring.around(9.0, 0.01)] == [199]
+    onset, apex = ring.key_frames(0.5, 0.715)  # the second lies between two frames
+    assert [int(g[0, 0]) for g in onset] == [49, 50, 51]
+    assert [int(g[0, 0]) for g in apex] == [71, 72]
+    assert [int(g[0, 0]) for g in ring.key_frames(0.5, 9.0).apex] == [199]  # the nearest, when none is close enough
 
 
 @given(st.lists(st.floats(0.001, 1.0), min_size=1, max_size=300))

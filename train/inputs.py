@@ -21,8 +21,9 @@ from tqdm import tqdm
 from realtime_mer.errors import ConfigError, DataError
 from realtime_mer.face.align import apply, similarity, warp
 from realtime_mer.face.detect import FaceDetector
-from realtime_mer.motion import flow as features
+from realtime_mer.motion.flow import recogniser_input
 from realtime_mer.motion.registration import Meter
+from realtime_mer.motion.ring import NEAR, KeyFrames
 from realtime_mer.records import Detection, Frame, Image
 from train import crop, models
 from train.datasets.reading import load_image
@@ -161,7 +162,7 @@ class _Maker:
         if found is None:
             return "no face found"
         transform = similarity(found.points)
-        reach = int(features.REACH * clip.fps)
+        reach = int(NEAR * clip.fps)
         groups = [
             [
                 warp(load_image(clip.frames[i], gray=True), transform)
@@ -169,7 +170,7 @@ class _Maker:
             ]
             for middle in (onset, apex)
         ]
-        return features.fitted(features.FEATURES[self._how.feature](*groups), self._how.size)
+        return recogniser_input(KeyFrames(*groups), self._how.feature, self._how.size)
 
     def _spotted(self, clip: Clip) -> int | str:
         """Where the two regions that moved most are furthest from the first frame.

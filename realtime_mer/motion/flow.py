@@ -15,9 +15,8 @@ import numpy as np
 
 from realtime_mer.face.regions import SIZE
 from realtime_mer.motion.affine import AffineFit
+from realtime_mer.motion.ring import KeyFrames
 from realtime_mer.records import Floats, Gray
-
-REACH: Final = 0.0125  # s: frames this close to the onset (or apex) are averaged; a face moves little in that time
 
 # The face inside the aligned picture (eyes at y 46 of 128, 44 px apart): centre and half axes of an oval, px at SIZE.
 # Outside lie hair, background and, where the picture ends, nothing at all: motion there is not the skin's.
@@ -50,15 +49,20 @@ def flow_uvs(onset: Sequence[Gray], apex: Sequence[Gray]) -> Floats:
     return (np.stack([u, v, _strain(u, v)]) * oval).astype(np.float32)
 
 
-def fitted(motion: Floats, size: int) -> Floats:
-    """``motion`` (C, S, S) as (C, size, size), averaged over areas. What it says stays in px of the aligned face."""
+# The feature id stored in every model. A change of what a function computes raises the number after the slash.
+FEATURES: Final[dict[str, Callable[[Sequence[Gray], Sequence[Gray]], Floats]]] = {"flow-uvs/1": flow_uvs}
+
+
+def recogniser_input(key_frames: KeyFrames, feature: str, size: int) -> Floats:
+    """One sample for a recogniser, float32 (3, size, size): the only way to make one, here and in training.
+
+    key_frames: of ``motion.ring.Ring``, as filled by ``motion.follow``. feature: a key of FEATURES.
+    size: side in px; the motion is averaged over areas, and stays in px of the aligned face.
+    """
+    motion = FEATURES[feature](key_frames.onset, key_frames.apex)
     if motion.shape[1] == size:
         return motion
     return np.stack([cv2.resize(plane, (size, size), interpolation=cv2.INTER_AREA) for plane in motion])
-
-
-# The feature id stored in every model. A change of what a function computes raises the number after the slash.
-FEATURES: Final[dict[str, Callable[[Sequence[Gray], Sequence[Gray]], Floats]]] = {"flow-uvs/1": flow_uvs}
 
 
 def _mean(pictures: Sequence[Gray]) -> Gray:

@@ -8,6 +8,7 @@ while anything is measured.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from realtime_mer.face.align import Transform, alignable, apply, similarity, warp
 from realtime_mer.face.regions import EYE_DISTANCE, EYES_CENTRE, REGIONS, SIZE
 from realtime_mer.motion.registration import Meter
-from realtime_mer.records import AlignedFace, Face, Floats, Gray
+from realtime_mer.motion.ring import Ring
+from realtime_mer.records import AlignedFace, Face, Floats, Frame, Gray
 
 FIT_LOST: Final = 0.35  # share of contrast explained below which the face is not where it is looked for
 FIT_STALE: Final = 0.75  # below this the anchor no longer looks like the face: take a new one when quiet
@@ -136,6 +138,19 @@ class Follower:
         self._velocity = keep * self._velocity + ((1 - keep) / step) * moved
         self.transform = _compose(cv2.invertAffineTransform(head), self.transform)
         self._meter.follow()
+
+
+def follow_clip(face: Face, frames: Iterable[Frame]) -> Ring:
+    """The aligned pictures of a face over a short recording, as the pipeline would have taken them.
+
+    frames: from the one in which ``face`` was detected; those more than ``ring.SPAN`` before the last are forgotten.
+    """
+    ring, follower = Ring(), None
+    for frame in frames:
+        if follower is None:
+            follower = Follower(face, frame.gray, frame.time)
+        ring.push(follower.step(frame.gray, frame.time).aligned, frame.lost)
+    return ring
 
 
 def _compose(outer: Transform, inner: Transform) -> Transform:

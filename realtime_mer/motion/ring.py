@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from realtime_mer.records import AlignedFace, Gray
 
 SPAN: Final = 2.5  # s: the longest movement that is still reported, and the look-back to its onset
+NEAR: Final = 0.0125  # s: frames this close to a key frame are averaged with it; a face moves little in that time
+
+
+class KeyFrames(NamedTuple):
+    """Aligned pictures, uint8 (S, S), around the onset and around the apex of one movement: all of one face."""
+
+    onset: Sequence[Gray]
+    apex: Sequence[Gray]
 
 
 class Ring:
@@ -30,10 +39,9 @@ class Ring:
         while self._lost and self._lost[0][0] < face.time - SPAN:
             self._lost.popleft()
 
-    def around(self, time: float, reach: float) -> list[Gray]:
-        """Pictures at most ``reach`` seconds from ``time``, at least the nearest one, at most those kept."""
-        near = [face.gray for face in self._faces if abs(face.time - time) <= reach]
-        return near or [min(self._faces, key=lambda face: abs(face.time - time)).gray]
+    def key_frames(self, onset: float, apex: float) -> KeyFrames:
+        """The pictures from which the recogniser's input is made. onset, apex: s."""
+        return KeyFrames(self._around(onset), self._around(apex))
 
     def rate(self, start: float, end: float) -> tuple[float, float, int]:
         """Effective frame rate (frames/s), longest interval (s) and frames known lost from ``start`` to ``end``.
@@ -48,3 +56,8 @@ class Ring:
         steps = [b - a for a, b in pairwise(inside)]
         lost = sum(n for t, n in self._lost if inside[0] < t <= end)
         return (len(inside) - 1) / (inside[-1] - inside[0]), max(steps), lost
+
+    def _around(self, time: float) -> list[Gray]:
+        """Pictures at most NEAR from ``time``, at least the nearest one."""
+        near = [face.gray for face in self._faces if abs(face.time - time) <= NEAR]
+        return near or [min(self._faces, key=lambda face: abs(face.time - time)).gray]

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime_mer.face.align import similarity, warp
-from realtime_mer.motion.flow import REACH, flow_uvs
+from realtime_mer.motion.flow import flow_uvs
+from realtime_mer.motion.ring import NEAR
 from realtime_mer.records import Detection, Floats, Frame, Gray
 from train.datasets.reading import load_image
 from train.recogniser.network import CELLS, cell_means
@@ -129,7 +130,7 @@ def _motion(faces: list[Gray], clip: Clip, onset_move: float, apex_move: float) 
     """Cell means (2, CELLS, CELLS) of the feature between the moved key frames."""
     assert clip.onset is not None
     assert clip.apex is not None
-    reach = int(REACH * clip.fps)
+    reach = int(NEAR * clip.fps)
     last = len(faces) - 1
     onset, apex = (
         min(max(position + round(move * clip.fps), 0), last)
