@@ -12,7 +12,7 @@ from realtime_mer.build import build
 from realtime_mer.config import Config
 from realtime_mer.errors import MerError
 from realtime_mer.records import End, Event, Frame, Observation
-from realtime_mer.run import run, watch
+from realtime_mer.run import watch
 from realtime_mer.sources import ArraySource, open_source
 
 __all__ = [
@@ -25,6 +25,5 @@ __all__ = [
     "Observation",
     "build",
     "open_source",
-    "run",
     "watch",
 ]
