@@ -76,6 +76,7 @@ class Measurement:
     eyes:         how much the eyes look as in the anchor, 1 = the same, 0 = closed.
     fit:          share of the anchor's contrast that is explained, 1 = perfect, <= 0 = another picture.
     lost:         the face is not where it was looked for; displacement, head and transform are those of before.
+    stale:        the anchor is old, or no longer looks like the face: take a new one when nothing moves.
     aligned:      the face brought to the canonical pose, uint8 (S, S).
     transform:    float64 (2, 3), maps frame px to aligned px.
     """
@@ -87,6 +88,7 @@ class Measurement:
     eyes: float
     fit: float
     lost: bool
+    stale: bool
     aligned: Gray
     transform: NDArray[np.float64]
 
