@@ -104,7 +104,7 @@ def test_cameras_of_the_server_are_lent_to_who_sits_at_it_or_when_allowed(settin
 
 def test_a_viewer_chooses_models_by_name_and_thresholds_within_bounds() -> None:
     config = viewer_config({"enter": 9, "model": "none"}, LOCAL)
-    assert (config.spot.enter, config.classify.model) == (9.0, "none")
+    assert (config.spot.onset_noise, config.classify.model) == (9.0, "none")
     for model in ("/etc/passwd", "../default", "nosuch", ["default"]):
         with pytest.raises(ModelError, match="no such model"):
             viewer_config({"model": model}, LOCAL)

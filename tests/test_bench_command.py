@@ -20,7 +20,7 @@ def call(*words):
 
 
 def stored(path, scale):
-    line = series("stage: measure", "ms", "made up", [scale * (1 + 0.01 * (n % 7)) for n in range(200)])
+    line = series("stage: follow", "ms", "made up", [scale * (1 + 0.01 * (n % 7)) for n in range(200)])
     Result("latency", {}, {}, (line,), machine()).save(path)
     return path
 

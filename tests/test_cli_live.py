@@ -41,7 +41,7 @@ def test_events_are_printed_while_it_runs(pictures, recording, tmp_path):
     assert events[0][0]["status"] == "provisional"
     assert arrived[-1] - events[0][1] > 2.0  # the first was printed long before the end
     log = read_jsonl(tmp_path / "events.jsonl")
-    assert [e.event.span.apex for e in log.events if e.event.span.kind == "micro"] == [e["apex"] for e in micro]
+    assert [e.movement.apex for e in log.events if e.movement.kind == "micro"] == [e["apex"] for e in micro]
     assert log.summary.frames > 300
     assert (tmp_path / "signals.csv").read_text().count("\n") == log.summary.frames + 1
 

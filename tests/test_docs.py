@@ -11,8 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from made_observations import INFO
-from made_observations import recording as made_recording
+from made_observations import INFO, play
 
 from realtime_mer import cli
 from realtime_mer.sinks.jsonl import JsonLines, header
@@ -220,9 +219,7 @@ PYTHON = [
 def test_the_python_example_runs(text, recording, tmp_path, monkeypatch, capsys):
     """In a folder with a clip and a log, under the names that the docs use."""
     write_video(recording.frames[:300], tmp_path / "clip.mp4")
-    with JsonLines(tmp_path / "events.jsonl", header(INFO, {})) as log:
-        for observation in made_recording():
-            log.write(observation, None)
+    play(JsonLines(tmp_path / "events.jsonl", header(INFO, {})))
     monkeypatch.chdir(tmp_path)
     exec(compile(text, "example", "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().err == ""
