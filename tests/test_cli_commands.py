@@ -96,6 +96,7 @@ def test_doctor_finds_this_machine_well(capsys):
     out = capsys.readouterr().out
     assert "ok  face model" in out
     assert "ok  recogniser" in out
+    assert "ok  telemetry        off" in out
     assert "!!" not in out
 
 
