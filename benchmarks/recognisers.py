@@ -30,9 +30,9 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.models import plain_session
-from benchmarks.tables import processor
 from export import to_onnx
+from export.bench.models import plain_session
+from export.bench.tables import processor
 from realtime_mer.errors import MerError
 from realtime_mer.recognise.spec import ModelSpec
 from train import evaluate, gather, metrics, models, runs

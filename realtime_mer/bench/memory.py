@@ -1,4 +1,4 @@
-"""Memory over an hour of video: `python -m benchmarks.hour --fps 100 --minutes 60 --out hour.json`.
+"""Memory over an hour of video: `python -m realtime_mer.bench.memory --fps 100 --minutes 60 --out hour.json`.
 
 The synthetic demo clip is repeated without encoding it again, as one long file, and analysed with the event log and
 signals.csv being written. Memory is noted after every minute of video.
@@ -57,7 +57,8 @@ def run(fps: float, minutes: float) -> Result:
         pipeline = stack.enter_context(build())
         log = JsonLines(folder / "events.jsonl", header(source.info, asdict(pipeline.config)))
         sinks = [stack.enter_context(log), stack.enter_context(SignalsCsv(folder / "signals.csv"))]
-        memory, frames, events = [], 0, 0
+        memory: list[float] = []
+        frames = events = 0
         for frame, observation in pipeline.watch(source):
             for sink in sinks:
                 sink.write(observation, frame)
@@ -75,7 +76,7 @@ def run(fps: float, minutes: float) -> Result:
 
 def main() -> int:
     """Runs and prints."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.hour", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m realtime_mer.bench.memory", description=__doc__)
     parser.add_argument("--fps", type=float, default=100.0)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--out", type=Path, metavar="FILE")
@@ -86,4 +87,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(finish(main, "python -m benchmarks.hour", "interrupted"))
+    sys.exit(finish(main, "python -m realtime_mer.bench.memory", "interrupted"))

@@ -1,4 +1,4 @@
-"""The same video through this pipeline and through others, in turns: `python -m benchmarks.peers.run --setup`.
+"""The same video through this pipeline and through others, in turns: `python -m realtime_mer.bench.peers.run --setup`.
 
 Each peer runs in a virtual environment of its own and times its own frames, after its models are loaded. One that
 cannot be installed or started here is named with the reason, and left out.
@@ -50,7 +50,7 @@ def peers() -> dict[str, Peer]:
 
 def main() -> int:
     """Sets up if asked, then measures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.run", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m realtime_mer.bench.peers.run", description=__doc__)
     parser.add_argument("--video", type=Path, help="default: the synthetic demo clip, 640x480")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each peer in each round")
@@ -125,4 +125,4 @@ def turn(peer: Peer, video: Path, seconds: float, environments: Path) -> dict[st
 
 
 if __name__ == "__main__":
-    sys.exit(finish(main, "python -m benchmarks.peers.run", "interrupted"))
+    sys.exit(finish(main, "python -m realtime_mer.bench.peers.run", "interrupted"))

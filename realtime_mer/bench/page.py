@@ -1,7 +1,7 @@
 """A live page left open: does it hold its memory and its rate?
 
-    python -m benchmarks.page --fps 60 --minutes 10 --out page.json            # the browser's camera
-    python -m benchmarks.page --stream --fps 200 --minutes 10 --out page.json  # a stream that the server captures
+    python -m realtime_mer.bench.page --fps 60 --minutes 10 --out page.json            # the browser's camera
+    python -m realtime_mer.bench.page --stream --fps 200 --minutes 10 --out page.json  # a stream
 
 The app runs in a process of its own and a real headless Chromium shows it. The camera is Chromium's fake one, the
 stream is MJPEG over the loopback; both show the synthetic demo portrait. All of it shares one machine, so the rate is
@@ -167,7 +167,9 @@ def _sender(video: Path, fps: float) -> Iterator[str]:
 def main() -> int:
     """Runs and prints."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.page", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m realtime_mer.bench.page",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--fps", type=float, default=60.0)
     parser.add_argument("--minutes", type=float, default=10.0)
@@ -180,4 +182,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(finish(main, "python -m benchmarks.page", "interrupted"))
+    sys.exit(finish(main, "python -m realtime_mer.bench.page", "interrupted"))

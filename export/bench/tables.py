@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from benchmarks.folds import Change
+from export.bench.folds import Change
 from realtime_mer.bench import results
 from realtime_mer.recognise import device
 

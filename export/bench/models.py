@@ -1,8 +1,8 @@
 """Measures each network on each back end at batch 1, 8 and 64, and writes the tables of docs/export.md.
 
-    python -m benchmarks.models --data DATA --out table.md       # networks trained on CASME II, which lies in DATA
-    python -m benchmarks.models --out table.md                   # random weights: speed and parity only
-    python -m benchmarks.models --threads 1 2 --busy 1 ...       # threads, beside cores that do the motion lane's work
+    python -m export.bench.models --data DATA --out table.md       # networks trained on CASME II, which lies in DATA
+    python -m export.bench.models --out table.md                   # random weights: speed and parity only
+    python -m export.bench.models --threads 1 2 --busy 1 ...       # threads, beside cores that do the motion lane
 
 All back ends of a network are timed in turns, so that other load on the machine falls on all alike: the ratios hold
 better than the times. GPU back ends run where there is one; what cannot run is listed with the reason.
@@ -27,9 +27,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import folds, tables
-from benchmarks.folds import Answer, Trained
 from export import int8, tensorrt, to_onnx
+from export.bench import folds, tables
+from export.bench.folds import Answer, Trained
 from export.data import Data
 from realtime_mer import recognise as runtime
 from realtime_mer.console import finish
@@ -238,7 +238,7 @@ def _flow() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m benchmarks.models", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("python -m export.bench.models", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder of data sets with CASME II in it: train on real clips first")
     parser.add_argument("--out", type=Path, default=Path("models_table.md"))
     parser.add_argument(
@@ -253,4 +253,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(finish(main, "python -m benchmarks.models", "interrupted"))
+    sys.exit(finish(main, "python -m export.bench.models", "interrupted"))
