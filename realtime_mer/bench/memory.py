@@ -1,31 +1,30 @@
-"""Memory over an hour of video: `python -m realtime_mer.bench.memory --fps 100 --minutes 60 --out hour.json`.
+"""Memory over an hour of video.
 
-The synthetic demo clip is repeated without encoding it again, as one long file, and analysed with the event log and
+The synthetic demo clip is repeated without encoding it again, as one long file, and analyzed with the event log and
 signals.csv being written. Memory is noted after every minute of video.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 import av
-import numpy as np
 
 from realtime_mer.bench.clips import Clip, make
-from realtime_mer.bench.results import Result, machine, resident, series
+from realtime_mer.bench.results import Result, growth, machine, resident, series
 from realtime_mer.build import build
-from realtime_mer.console import finish
+from realtime_mer.errors import ConfigError
 from realtime_mer.sinks.csv import SignalsCsv
 from realtime_mer.sinks.jsonl import JsonLines, header
 from realtime_mer.sources import open_source
 
-MINUTE = 60.0
-SETTLED = 5  # minutes after which memory should not grow any more
+MINUTE: Final = 60.0  # s
+SETTLED: Final = 5  # minutes after which memory should not grow any more
 
 
 def repeat(clip: Path, times: int, out: Path) -> None:
@@ -48,7 +47,9 @@ def repeat(clip: Path, times: int, out: Path) -> None:
 
 
 def run(fps: float, minutes: float) -> Result:
-    """Analyses ``minutes`` of video at ``fps`` frames/s."""
+    """Analyzes ``minutes`` of video at ``fps`` frames/s. Raises ConfigError for less than a minute."""
+    if minutes < 1:
+        raise ConfigError("memory is noted once a minute of video: ask for at least 1 minute")
     host, clip = machine(), Clip(fps=fps)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -64,27 +65,15 @@ def run(fps: float, minutes: float) -> Result:
                 sink.write(observation, frame)
             events += sum(event.span.offset is not None for event in observation.events)
             frames += frame is not None
-            if observation.time >= MINUTE * (len(memory) + 1):
+            if observation.time >= MINUTE * (len(memory) + 1) - 1.5 / fps:  # by its last frame a minute is over
                 memory.append(resident())
                 print(f"{len(memory)} min: {memory[-1]:.0f} MB", file=sys.stderr)
-    late = np.arange(len(memory))[SETTLED:]
-    growth = float(np.polyfit(late, memory[SETTLED:], 1)[0] * 60) if len(late) > 1 else float("nan")
-    facts = {"frames": frames, "final events": events, "largest, MB": max(memory), "growth, MB per hour": growth}
+    late = [MINUTE * minute for minute in range(len(memory))][SETTLED:]
+    facts = {
+        "frames": frames,
+        "final events": events,
+        "largest, MB": max(memory, default=float("nan")),
+        "growth, MB per hour": growth(late, memory[SETTLED:]),
+    }
     what = "resident memory after each minute of video"
-    return Result("hour", {"fps": fps, "minutes": minutes}, facts, (series("memory", "MB", what, memory),), host)
-
-
-def main() -> int:
-    """Runs and prints."""
-    parser = argparse.ArgumentParser(prog="python -m realtime_mer.bench.memory", description=__doc__)
-    parser.add_argument("--fps", type=float, default=100.0)
-    parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--out", type=Path, metavar="FILE")
-    arguments = parser.parse_args()
-    result = run(arguments.fps, arguments.minutes)
-    result.deliver(arguments.out)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(finish(main, "python -m realtime_mer.bench.memory", "interrupted"))
+    return Result("memory", {"fps": fps, "minutes": minutes}, facts, (series("memory", "MB", what, memory),), host)
