@@ -31,7 +31,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from export import to_onnx
-from export.bench.models import plain_session
+from export.bench.measure import plain_session
 from export.bench.tables import processor
 from realtime_mer.errors import MerError
 from realtime_mer.recognise.spec import ModelSpec

@@ -50,6 +50,7 @@ RUN_BY = {
     "python -m export onnx": ("tests/test_export_int8.py", 'main(["onnx"'),
     "python -m export int8": ("tests/test_export_int8.py", 'main(["int8"'),
     "python -m export verify": ("tests/test_export_int8.py", 'main(["verify"'),
+    "python -m export bench": ("tests/test_export_bench.py", 'main(["bench"'),
 }
 GPU_ONLY = {"make test-gpu", "python -m export tensorrt"}  # run by hand on a machine with an NVIDIA GPU
 
