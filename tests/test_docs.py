@@ -46,6 +46,7 @@ RUN_BY = {
     "python -m train evaluate": ("tests/test_train_cli.py", 'call(tree, "evaluate"'),
     "python -m train report": ("tests/test_train_cli.py", 'main(["report"'),
     "python -m train reproduce": ("tests/test_train_reproduce.py", '["reproduce", "selection"'),
+    "python -m train compare": ("tests/test_train_compare.py", 'main(["compare"'),
     "python -m train default": ("tests/test_train_recogniser.py", "default.main(["),
     "python -m export onnx": ("tests/test_export_int8.py", 'main(["onnx"'),
     "python -m export int8": ("tests/test_export_int8.py", 'main(["int8"'),

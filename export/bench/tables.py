@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from export.bench.folds import Change
-from realtime_mer.bench import results
+from realtime_mer.bench.results import processor
 from realtime_mer.recognise import device
 
 
@@ -122,9 +122,3 @@ def not_run(skipped: dict[str, str]) -> str:
         reasons.setdefault(why, []).append(what)
     lines = [f"- {why}: {'; '.join(what)}" for why, what in reasons.items()]
     return "\n".join(["### Not run\n", *(lines or ["- nothing"])])
-
-
-def processor() -> str:
-    """How many cores of which processor."""
-    host = results.machine()
-    return f"{host['cores']} x {host['cpu']}"

@@ -123,6 +123,12 @@ def machine() -> dict[str, Any]:
     }
 
 
+def processor() -> str:
+    """How many cores of which processor, for people."""
+    host = machine()
+    return f"{host['cores']} x {host['cpu']}"
+
+
 def versions() -> dict[str, str]:
     """Versions of this package and of what does the work."""
     found = {}
