@@ -134,7 +134,7 @@ def _gpu(plain: Path, spec: ModelSpec, calibration: Data, work: Path) -> dict[st
             raise DeviceError("no NVIDIA GPU was available")
         return start()
 
-    found = {"torch CUDA graph": partial(checked, graph)}
+    found: dict[str, Callable[[], Answer]] = {"torch CUDA graph": partial(checked, graph)}
     for precision in tensorrt.PRECISIONS:
         found[f"TensorRT {precision.upper()}"] = partial(checked, partial(engine, precision))
     return found
@@ -203,7 +203,7 @@ def _eager(module: torch.nn.Module) -> Answer:
 
     def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            return module(torch.from_numpy(x).contiguous(memory_format=torch.channels_last)).numpy()
+            return np.asarray(module(torch.from_numpy(x).contiguous(memory_format=torch.channels_last)))
 
     return run
 
@@ -238,6 +238,6 @@ def _busy(count: int) -> Iterator[None]:
 def _flow() -> None:
     cv2.setNumThreads(1)
     first, second = np.random.default_rng(0).integers(0, 255, (2, 128, 128), np.uint8)
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]  # stubs lack DIS
     while True:
         flow.calc(first, second, None)
