@@ -24,7 +24,7 @@ from realtime_mer.face.detect import FaceDetector
 from realtime_mer.motion.flow import recogniser_input
 from realtime_mer.motion.registration import Meter
 from realtime_mer.motion.ring import NEAR, KeyFrames
-from realtime_mer.records import Detection, Frame, Image
+from realtime_mer.records import Face, Frame, Image
 from train import crop, models
 from train.datasets.reading import load_image
 from train.recipe import Input
@@ -198,7 +198,7 @@ class _Maker:
         found = self._detect(image)
         return None if found is None else crop.CROPS[self._how.crop](image, found)
 
-    def _detect(self, image: Image) -> Detection | None:
+    def _detect(self, image: Image) -> Face | None:
         """The largest face. Opening the detector needs the face model that set-up obtains."""
         if self._detector is None:
             self._detector = FaceDetector(max_faces=1)

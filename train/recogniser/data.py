@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from realtime_mer.face.align import similarity, warp
 from realtime_mer.motion.flow import flow_uvs
 from realtime_mer.motion.ring import NEAR
-from realtime_mer.records import Detection, Floats, Frame, Gray
+from realtime_mer.records import Face, Floats, Frame, Gray
 from train.datasets.reading import load_image
 from train.recogniser.network import CELLS, cell_means
 from train.records import THREE, Clip
@@ -35,7 +35,7 @@ _MARGIN: Final = 0.3  # of the picture, repeated around a tight crop in which no
 class Detect(Protocol):
     """What is needed of ``realtime_mer.face.detect.FaceDetector``."""
 
-    def detect(self, frame: Frame) -> Sequence[Detection]: ...
+    def detect(self, frame: Frame) -> Sequence[Face]: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
