@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import tempfile
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +18,10 @@ from realtime_mer.bench.clips import Clip, make
 from realtime_mer.bench.results import Result, growth, machine, resident, series
 from realtime_mer.build import build
 from realtime_mer.errors import ConfigError
+from realtime_mer.records import End
+from realtime_mer.run import log_header, watch
 from realtime_mer.sinks.csv import SignalsCsv
-from realtime_mer.sinks.jsonl import JsonLines, header
+from realtime_mer.sinks.jsonl import JsonLines
 from realtime_mer.sources import open_source
 
 MINUTE: Final = 60.0  # s
@@ -56,15 +57,14 @@ def run(fps: float, minutes: float) -> Result:
         repeat(make(clip), round(minutes * MINUTE / clip.seconds), folder / "long.mkv")
         source = stack.enter_context(open_source(folder / "long.mkv"))
         pipeline = stack.enter_context(build())
-        log = JsonLines(folder / "events.jsonl", header(source.info, asdict(pipeline.config)))
-        sinks = [stack.enter_context(log), stack.enter_context(SignalsCsv(folder / "signals.csv"))]
+        log = JsonLines(folder / "events.jsonl", log_header(source.info, pipeline))
         memory: list[float] = []
         frames = events = 0
-        for frame, observation in pipeline.watch(source):
-            for sink in sinks:
-                sink.write(observation, frame)
-            events += sum(event.span.offset is not None for event in observation.events)
-            frames += frame is not None
+        for observation in watch(source, pipeline, [log, SignalsCsv(folder / "signals.csv")]):
+            events += sum(event.final for event in observation.events)
+            if isinstance(observation, End):
+                break
+            frames += 1
             if observation.time >= MINUTE * (len(memory) + 1) - 1.5 / fps:  # by its last frame a minute is over
                 memory.append(resident())
                 print(f"{len(memory)} min: {memory[-1]:.0f} MB", file=sys.stderr)
