@@ -158,9 +158,9 @@ def run_fingerprint(arguments: argparse.Namespace) -> int:
         recordings += fingerprint.casme2(*arguments.casme2)
     rows = {}
     with build(settings(arguments)) as pipeline:
-        for number, (name, frames) in enumerate(recordings, 1):
-            rows[name] = fingerprint.row(frames(), pipeline)
-            print(f"{number} of {len(recordings)}  {name}  {rows[name]}", file=sys.stderr, flush=True)
+        for number, case in enumerate(recordings, 1):
+            rows[case.name] = fingerprint.row(case, pipeline)
+            print(f"{number} of {len(recordings)}  {case.name}  {rows[case.name]}", file=sys.stderr, flush=True)
     if arguments.out is not None:
         save_json(
             {"kind": "fingerprint", "machine": machine(), "versions": versions(), "recordings": rows}, arguments.out
