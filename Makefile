@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check test-gpu system clean
+.PHONY: demo test check rooms test-gpu system clean
 
 demo: $(VENV)/.demo
 	$(BIN)/realtime-mer demo
@@ -17,6 +17,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Draws the rooms of the runtime and their imports: docs/images/rooms.svg.
+rooms: $(VENV)/.dev
+	$(BIN)/python docs/rooms.py
 
 # On a machine with an NVIDIA GPU: the contract tests of the GPU back ends, with their figures.
 test-gpu: $(VENV)/.dev

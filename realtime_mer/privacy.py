@@ -5,9 +5,9 @@ importing it writes a lasting device id and a queue of reports into the user's c
 vendor's host. It reads its variable only while it is imported; ``disable_telemetry_events()`` stops none of this.
 
 Importing this module sets the variables. Nothing else in this project has an effect when it is imported; this has,
-because every later moment is too late. ``realtime_mer``, ``train``, ``export`` and ``benchmarks`` each import it before
-anything else, and subprocesses inherit the variables. A value that asks for reports is overridden: nothing leaves the
-machine, whatever else the environment was set up for.
+because every later moment is too late. ``realtime_mer``, ``train`` and ``export`` each import it before anything else,
+and subprocesses inherit the variables. A value that asks for reports is overridden: nothing leaves the machine,
+whatever else the environment was set up for.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ import sys
 
 import av
 import pytest
-from cli_media import COMMAND, Player, encoded
+from cli_media import COMMAND, encoded, play
 from source_media import picture, write_video
 
 from realtime_mer.cli import main
@@ -132,7 +132,7 @@ def test_a_folder_of_images_needs_its_rate(place, capfd):
 
 
 def test_analyze_refuses_a_source_without_end(place, capfd):
-    with Player(encoded([picture(0)] * 20)) as player:
+    with play(encoded([picture(0)] * 20)) as player:
         assert main(["analyze", player.uri, "--model", "none"]) == SOURCE
         assert f"is live and has no end: use `realtime-mer live {player.uri} --out DIR`" in capfd.readouterr().err
     assert not (place / "results").exists()

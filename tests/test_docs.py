@@ -27,6 +27,7 @@ RUN_BY = {
     "make test": (".ci/run", "make test"),
     "make check": (".ci/run", "make check"),
     "make system": (".ci/run", "make system"),
+    "make rooms": ("Makefile", "docs/rooms.py"),  # whose drawing tests/test_rooms.py compares
     "make demo": ("Makefile", "realtime-mer demo"),  # which tests/test_cli_commands.py runs
     "realtime-mer analyze": ("tests/test_cli_analyze.py", 'main(["analyze"'),
     "realtime-mer live": ("tests/test_cli_live.py", 'start("live"'),
@@ -45,10 +46,12 @@ RUN_BY = {
     "python -m train evaluate": ("tests/test_train_cli.py", 'call(tree, "evaluate"'),
     "python -m train report": ("tests/test_train_cli.py", 'main(["report"'),
     "python -m train reproduce": ("tests/test_train_reproduce.py", '["reproduce", "selection"'),
+    "python -m train compare": ("tests/test_train_compare.py", 'main(["compare"'),
     "python -m train default": ("tests/test_train_recogniser.py", "default.main(["),
     "python -m export onnx": ("tests/test_export_int8.py", 'main(["onnx"'),
     "python -m export int8": ("tests/test_export_int8.py", 'main(["int8"'),
     "python -m export verify": ("tests/test_export_int8.py", 'main(["verify"'),
+    "python -m export bench": ("tests/test_export_bench.py", 'main(["bench"'),
 }
 GPU_ONLY = {"make test-gpu", "python -m export tensorrt"}  # run by hand on a machine with an NVIDIA GPU
 

@@ -28,7 +28,7 @@ HELD = 25  # s: ONNX Runtime looks up its vendor's host for the first time 10 to
 WATCH = """
 import os, runpy, sys
 
-OURS = {"realtime_mer", "train", "export", "benchmarks", "runpy", "pkgutil"}
+OURS = {"realtime_mer", "train", "export", "runpy", "pkgutil"}
 
 class Watch:
     def find_spec(self, name, path=None, target=None):
@@ -43,7 +43,6 @@ ENTRIES = {
     "realtime_mer": "import realtime_mer",
     "train": "import train",
     "export": "import export",
-    "benchmarks": "import benchmarks",
     "realtime-mer": "runpy.run_module('realtime_mer.cli', run_name='__main__')",
     "python -m train": "runpy.run_module('train', run_name='__main__')",
     "python -m export": "runpy.run_module('export', run_name='__main__')",

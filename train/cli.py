@@ -30,6 +30,7 @@ USAGE: Final = """usage: python -m train COMMAND ...
   fit RECIPE.toml                train one model on all the recipe's data; resumes after an interruption
   evaluate RECIPE.toml           train and test fold by fold: --protocol loso|megc2019|...; resumes
   report RUN                     a page (HTML) about a run or a reproduction
+  compare [RECIPE.toml ...]      networks, linear models and recipes on the same clips, in one table
   default                        train the shipped recogniser
 
 python -m train COMMAND --help tells more."""
@@ -58,6 +59,7 @@ def _commands() -> dict[str, Callable[[Sequence[str]], int]]:
         "fit": _fit,
         "evaluate": _evaluate,
         "report": _report,
+        "compare": _compare,
         "default": _default,
     }
 
@@ -76,6 +78,12 @@ def _reproduce(argv: Sequence[str]) -> int:
 
 def _report(argv: Sequence[str]) -> int:
     from train.report import command
+
+    return command(argv)
+
+
+def _compare(argv: Sequence[str]) -> int:
+    from train.compare import command
 
     return command(argv)
 
