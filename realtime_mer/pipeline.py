@@ -317,7 +317,7 @@ class Pipeline:
         if self._worker is None or self.recogniser is None:
             return []
         events = []
-        for event, probabilities in self._worker.drain() if wait else self._worker.ready():
+        for event, _, probabilities in self._worker.drain() if wait else self._worker.ready():
             prediction = predict(probabilities, self.recogniser.spec)
             if event.span.status is Status.PROVISIONAL:
                 tracked = self._faces.get(event.track)
