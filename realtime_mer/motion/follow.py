@@ -144,12 +144,16 @@ def follow_clip(face: Face, frames: Iterable[Frame]) -> Ring:
     """The aligned pictures of a face over a short recording, as the pipeline would have taken them.
 
     frames: from the one in which ``face`` was detected; those more than ``ring.SPAN`` before the last are forgotten.
+    Where the face is lost the ring ends, and no more frames are taken.
     """
     ring, follower = Ring(), None
     for frame in frames:
         if follower is None:
             follower = Follower(face, frame.gray, frame.time)
-        ring.push(follower.step(frame.gray, frame.time).aligned, frame.lost)
+        followed = follower.step(frame.gray, frame.time)
+        if followed.lost:
+            break
+        ring.push(followed.aligned, frame.lost)
     return ring
 
 
