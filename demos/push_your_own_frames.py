@@ -25,10 +25,11 @@ def main() -> list[float]:
     apexes = []
     with build() as pipeline:
         for index, (time, gray) in enumerate(my_camera()):
+            # For a live camera call pipeline.begin(live=True) first: then a frame never waits.
             # A colour camera also passes to_bgr=lambda: picture, which is called only when somebody draws.
             events = pipeline.push(Frame(index, time, gray)).events
-            apexes += [e.span.apex for e in events if e.span.status == "confirmed"]
-        apexes += [e.span.apex for e in pipeline.finish() if e.span.status == "confirmed"]
+            apexes += [e.movement.apex for e in events if e.status == "confirmed"]
+        apexes += [e.movement.apex for e in pipeline.finish().events if e.status == "confirmed"]
     return apexes
 
 

@@ -6,7 +6,7 @@ python demos/video_file.py interview.mp4
 
 import sys
 
-from realtime_mer import MerError, build, open_source
+from realtime_mer import MerError, build, open_source, watch
 from realtime_mer.bench.clips import Clip, make
 
 
@@ -14,16 +14,16 @@ def main(video: str | None = None) -> int:
     """Prints one line per movement; returns how many micro-expressions there were."""
     found = 0
     with build() as pipeline, open_source(video or make(Clip())) as source:
-        for observation in pipeline.run(source):
-            for event in observation.events:
-                span = event.span
-                if span.status == "confirmed":
+        for seen in watch(source, pipeline):
+            for event in seen.events:
+                movement = event.movement
+                if event.status == "confirmed":
                     found += 1
                     label = (event.prediction and event.prediction.label) or "unsure"
                     moved = ", ".join(cue.region for cue in event.cues)
-                    print(f"{span.onset:8.3f} s  {1000 * span.duration:4.0f} ms  {label:10} {moved}")
-                elif span.status == "rejected":
-                    print(f"{span.onset:8.3f} s  not one: {span.kind}, {span.reason}")
+                    print(f"{movement.onset:8.3f} s  {1000 * movement.duration:4.0f} ms  {label:10} {moved}")
+                elif event.status == "rejected":
+                    print(f"{movement.onset:8.3f} s  not one: {movement.kind}, {movement.reason}")
     return found
 
 

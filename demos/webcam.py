@@ -7,7 +7,7 @@ python demos/webcam.py clip 20             # the bundled clip, played as a camer
 
 import sys
 
-from realtime_mer import MerError, build, open_source
+from realtime_mer import MerError, Observation, build, open_source, watch
 from realtime_mer.bench.clips import Clip, make
 from realtime_mer.bench.paced import PacedSource
 
@@ -16,19 +16,20 @@ def main(address: str = "0", seconds: float = float("inf"), clip: Clip | None = 
     """Watches for ``seconds``; returns how many micro-expressions there were. Prints provisional ones too."""
     source = PacedSource(make(clip or Clip()), (clip or Clip()).fps) if address == "clip" else open_source(address)
     found, first, told = 0, None, 0.0
-    with build(live=True) as pipeline, source:
-        for observation in pipeline.run(source):
-            now = observation.time
-            first = now if first is None else first
-            for event in observation.events:
-                found += event.span.status == "confirmed"
-                late = 1000 * (event.reported - event.span.apex)
-                print(f"{event.span.status}: {event.span.kind} {event.span.reason} ({late:.0f} ms after its apex)")
-            if now - told > 5:
-                told = now
-                print(f"{observation.fps:.1f} frames/s, {len(observation.faces)} faces", *observation.notes, sep="; ")
-            if now - first > seconds:
-                break
+    with build() as pipeline, source:
+        for seen in watch(source, pipeline):
+            for event in seen.events:
+                found += event.status == "confirmed"
+                late = 1000 * (event.reported - event.movement.apex)
+                print(f"{event.status}: {event.movement.kind} {event.movement.reason} ({late:.0f} ms after its apex)")
+            if not isinstance(seen, Observation):
+                break  # the end of the source
+            first = seen.time if first is None else first
+            if seen.time - told > 5:
+                told = seen.time
+                print(f"{seen.fps:.1f} frames/s, {len(seen.faces)} faces", *seen.notes, sep="; ")
+            if seen.time - first > seconds:
+                source.close()  # what is still open is reported, then the loop ends
     return found
 
 

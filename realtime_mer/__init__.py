@@ -1,17 +1,29 @@
 """Spots, times and names facial micro-expressions in live and recorded video.
 
-from realtime_mer import Config, build, open_source
+from realtime_mer import build, open_source, watch
 
-with open_source("clip.mp4") as source:
-    for observation in build(Config()).run(source):
-        for event in observation.events:
+with build() as pipeline, open_source("clip.mp4") as source:
+    for seen in watch(source, pipeline):
+        for event in seen.events:
             print(event)
 """
 
 from realtime_mer.build import build
 from realtime_mer.config import Config
 from realtime_mer.errors import MerError
-from realtime_mer.records import Event, Frame, Observation
+from realtime_mer.records import End, Event, Frame, Observation
+from realtime_mer.run import watch
 from realtime_mer.sources import ArraySource, open_source
 
-__all__ = ["ArraySource", "Config", "Event", "Frame", "MerError", "Observation", "build", "open_source"]
+__all__ = [
+    "ArraySource",
+    "Config",
+    "End",
+    "Event",
+    "Frame",
+    "MerError",
+    "Observation",
+    "build",
+    "open_source",
+    "watch",
+]

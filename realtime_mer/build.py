@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from realtime_mer.config import Config
+from realtime_mer.observe import Observer
 from realtime_mer.pipeline import Pipeline
+from realtime_mer.spotting import MakeSpotter
 
 NO_MODEL = "none"
 
 
-def build(config: Config | None = None, *, live: bool = False) -> Pipeline:
+def build(
+    config: Config | None = None, *, spotter: MakeSpotter | None = None, observers: Sequence[Observer] = ()
+) -> Pipeline:
     """A pipeline with MediaPipe's face detector and the recogniser that ``config.classify`` names.
 
-    live: for pushing frames of a camera; ``Pipeline.run`` takes it from its source. Use it in a ``with`` block, or
-    close it. Raises ModelError when the face model or the recogniser is missing or unusable, DeviceError when the
-    device is.
+    spotter: makes the spotter of each face; by default ``MovementDetector``. observers: told of each stage's start and
+    end. Use the pipeline in a ``with`` block, or close it. Raises ModelError when the face model or the recogniser is
+    missing or unusable, DeviceError when the device is.
 
     OpenCV's own threads are turned off for the whole process: the pictures here are so small that handing halves of
     them to another thread gains nothing, and takes that thread from the decoder and the detector.
@@ -22,6 +28,7 @@ def build(config: Config | None = None, *, live: bool = False) -> Pipeline:
 
     from realtime_mer.face import FaceDetector
     from realtime_mer.recognise import load
+    from realtime_mer.spotting.detector import MovementDetector
 
     cv2.setNumThreads(1)
     config = config or Config()
@@ -29,4 +36,11 @@ def build(config: Config | None = None, *, live: bool = False) -> Pipeline:
     if config.classify.model != NO_MODEL:
         recogniser = load(config.classify.model, config.classify.device)
     detector = FaceDetector(max_faces=config.faces.max_faces, min_score=config.faces.min_score)
-    return Pipeline(detector.detect, recogniser, config, live=live, close=detector.close)
+    return Pipeline(
+        detector.detect,
+        spotter or MovementDetector,
+        recogniser,
+        config,
+        observers=observers,
+        close=detector.close,
+    )

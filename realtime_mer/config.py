@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from realtime_mer.errors import ConfigError
 
@@ -25,38 +25,51 @@ def setting(default: Any, unit: str, help: str, low: float | None = None, high: 
 @dataclass(frozen=True, slots=True)
 class FacesConfig:
     max_faces: int = setting(4, "faces", "how many faces are followed at once", 1, 32)
-    min_score: float = setting(0.5, "0-1", "a detection scored lower is ignored", 0, 1)
-    search: float = setting(0.2, "s", "how often faces are looked for while there is none", 0.01, 10)
-    refresh: float = setting(0.5, "s", "how often the detector checks the faces that are followed", 0.02, 10)
-    patience: float = setting(0.04, "s", "video files wait this long (of video time) for a detection under way", 0, 1)
-    forget: float = setting(2.0, "s", "a face that returns within this time keeps its track number", 0, 60)
-    min_width: float = setting(60.0, "px", "a face narrower than this in the picture is not measured", 20, 2000)
-    max_turn: float = setting(35.0, "deg", "a face turned further away (yaw or pitch) is not measured", 5, 90)
+    min_score: float = setting(0.5, "0-1", "a detection with a lower score is ignored", 0, 1)
+    search_s: float = setting(0.2, "s", "how often to look for faces while there is none", 0.01, 10)
+    check_s: float = setting(0.5, "s", "how often the detector checks the faces that are followed", 0.02, 10)
+    patience_s: float = setting(0.04, "s", "a recording waits this long (of video time) for a detection", 0, 1)
+    forget_s: float = setting(2.0, "s", "a face that returns within this time keeps its track number", 0, 60)
+    min_width_px: float = setting(60.0, "px", "a face narrower than this in the frame is not measured", 20, 2000)
+    max_turn_deg: float = setting(35.0, "deg", "a face turned further away (yaw or pitch) is not measured", 5, 90)
 
 
 @dataclass(frozen=True, slots=True)
 class SpotConfig:
-    enter: float = setting(
-        5.0, "noise", "a movement starts when the activity exceeds its rest by this many times its noise", 1, 100
+    # when a movement starts
+    onset_noise: float = setting(
+        5.0, "noise", "start: the activity exceeds its usual level by this many times its noise", 1, 100
     )
-    memory: float = setting(0.25, "0-1", "and by this share of the strongest recent movement", 0, 1)
-    min_shift: float = setting(0.22, "px", "regions must have moved at least this far at the apex", 0, 10)
-    max_shift: float = setting(4.5, "px", "a stronger movement is a macro-expression however short", 0.5, 50)
-    hold: float = setting(0.015, "s", "the activity must stay above the threshold this long", 0, 0.2)
-    leave: float = setting(0.4, "0-1", "offset: the movement is back to this share of its peak", 0.05, 0.95)
-    start: float = setting(0.15, "0-1", "onset: where the movement last was below this share of its peak", 0.01, 0.9)
-    look_back: float = setting(0.4, "s", "how far back the onset is looked for", 0.05, 1.0)
-    fall: float = setting(0.12, "0-1", "the apex is past when the activity has fallen by this share", 0.01, 0.9)
-    wait: float = setting(0.04, "s", "and this long has passed since it", 0, 0.5)
-    micro_max: float = setting(0.5, "s", "a longer movement is a macro-expression", 0.1, 2)
-    micro_min: float = setting(0.04, "s", "a shorter one is noise", 0, 0.5)
-    isolation: float = setting(0.25, "s", "other movements this close before make it one of a run", 0, 2)
-    baseline: float = setting(0.6, "s", "how slowly the resting position follows", 0.05, 10)
-    noise: float = setting(6.0, "s", "how slowly the estimate of resting noise follows", 0.5, 60)
-    settle: float = setting(1.0, "s", "time needed to learn the resting face before anything is reported", 0.1, 10)
-    head_speed: float = setting(25.0, "px/s", "a faster head is moving: what happens meanwhile is not trusted", 1, 500)
-    eyes_shut: float = setting(0.35, "0-1", "the eyes differ from their resting look by this much in a blink", 0.05, 1)
-    min_rate: float = setting(20.0, "frames/s", "below this rate micro-expressions cannot be resolved", 1, 100)
+    peak_share: float = setting(0.25, "0-1", "and by this share of the strongest recent movement", 0, 1)
+    peak_memory_s: float = setting(6.0, "s", "how long a strong movement is remembered (time constant)", 0.5, 60)
+    hold_s: float = setting(0.015, "s", "the activity must stay above the threshold this long", 0, 0.2)
+    change_s: float = setting(0.16, "s", "a movement is noticed as a change over this time", 0.05, 0.5)
+    # onset, apex and offset
+    onset_fraction: float = setting(0.15, "0-1", "onset: last below this fraction of the peak", 0.01, 0.9)
+    look_back_s: float = setting(0.4, "s", "how far back the onset is looked for", 0.05, 1.0)
+    apex_drop: float = setting(0.12, "0-1", "the apex is past when the activity has fallen by this fraction", 0.01, 0.9)
+    apex_delay_s: float = setting(0.04, "s", "and this long has passed since it", 0, 0.5)
+    offset_fraction: float = setting(0.4, "0-1", "offset: back to this fraction of the peak", 0.05, 0.95)
+    plateau_s: float = setting(0.12, "s", "a face that keeps still this long on its way back has come to rest", 0.02, 1)
+    plateau_fraction: float = setting(0.85, "0-1", "unless it is still above this fraction of the peak", 0.1, 1)
+    held_s: float = setting(0.6, "s", "a face that keeps still this long anywhere has come to rest there", 0.1, 2)
+    # what is a micro-expression
+    micro_min_s: float = setting(0.04, "s", "a shorter movement is noise", 0, 0.5)
+    micro_max_s: float = setting(0.5, "s", "a longer movement is a macro-expression", 0.1, 2)
+    macro_max_s: float = setting(2.0, "s", "a movement that lasts longer has become the new resting face", 0.5, 2)
+    min_shift_px: float = setting(0.22, "px", "regions must have moved at least this far at the apex", 0, 10)
+    max_shift_px: float = setting(4.5, "px", "a stronger movement is a macro-expression however short", 0.5, 50)
+    isolation_s: float = setting(0.25, "s", "another movement that ended this close before makes it one of a run", 0, 2)
+    head_speed_px_s: float = setting(
+        25.0, "px/s", "a faster head is moving: what happens meanwhile is not trusted", 1, 500
+    )
+    eyes_shut: float = setting(0.35, "0-1", "in a blink the eyes differ from their resting look by this much", 0.05, 1)
+    min_rate_fps: float = setting(20.0, "frames/s", "below this rate micro-expressions cannot be resolved", 1, 100)
+    # the baseline: the face at rest
+    settle_s: float = setting(1.0, "s", "time to learn the resting face before anything is reported", 0.1, 10)
+    baseline_s: float = setting(0.6, "s", "how slowly the resting position follows (time constant)", 0.05, 10)
+    noise_s: float = setting(6.0, "s", "how slowly the estimate of resting noise follows (time constant)", 0.5, 60)
+    smoothing_s: float = setting(0.016, "s", "measurements are averaged over this time", 0, 0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +86,24 @@ class Config:
     classify: ClassifyConfig = field(default_factory=ClassifyConfig)
 
 
+# Names that settings had before version 0.2, so that an old file says what to change.
+RENAMED: Final = {
+    "faces": {
+        "search": "search_s", "refresh": "check_s", "patience": "patience_s", "forget": "forget_s",
+        "min_width": "min_width_px", "max_turn": "max_turn_deg",
+    },
+    "spot": {
+        "enter": "onset_noise", "memory": "peak_share", "min_shift": "min_shift_px", "max_shift": "max_shift_px",
+        "hold": "hold_s", "leave": "offset_fraction", "start": "onset_fraction", "look_back": "look_back_s",
+        "fall": "apex_drop", "wait": "apex_delay_s", "micro_max": "micro_max_s", "micro_min": "micro_min_s",
+        "isolation": "isolation_s", "baseline": "baseline_s", "noise": "noise_s", "settle": "settle_s",
+        "head_speed": "head_speed_px_s", "min_rate": "min_rate_fps",
+    },
+}  # fmt: skip
+
+
 def load(path: str | Path | None = None, pairs: Iterable[str] = ()) -> Config:
-    """The defaults, overridden by the TOML file ``path`` and then by ``pairs`` such as "spot.enter=8".
+    """The defaults, overridden by the TOML file ``path`` and then by ``pairs`` such as "spot.onset_noise=8".
 
     Raises ConfigError for a file that cannot be read, an unknown key, a wrong type or a value out of range.
     """
@@ -90,7 +119,7 @@ def load(path: str | Path | None = None, pairs: Iterable[str] = ()) -> Config:
         name, equals, text = pair.partition("=")
         section, dot, key = name.strip().partition(".")
         if not equals or not dot:
-            raise ConfigError(f"'{pair}' is not of the form section.key=value, e.g. spot.enter=8")
+            raise ConfigError(f"'{pair}' is not of the form section.key=value, e.g. spot.onset_noise=8")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except ValueError:  # not TOML (or a number too long for Python): taken as text
@@ -109,6 +138,8 @@ def merge(config: Config, values: Mapping[str, Any]) -> Config:
         part = getattr(config, section)
         known = {f.name: f for f in fields(part)}
         for key, value in entries.items():
+            if new := RENAMED.get(section, {}).get(key):
+                raise ConfigError(f"setting {section}.{key} is now called {section}.{new}")
             if key not in known:
                 raise ConfigError(f"unknown setting {section}.{key}; there are: {', '.join(known)}")
             part = replace(part, **{key: _checked(f"{section}.{key}", value, getattr(part, key), known[key].metadata)})

@@ -8,155 +8,113 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Final, Protocol, Self
+from collections.abc import Callable, Sequence
+from typing import Final, Self
 
 import numpy as np
 
 from realtime_mer.config import Config
 from realtime_mer.errors import SourceError
-from realtime_mer.face.align import Transform, alignable
-from realtime_mer.face.lane import Detect, DetectionLane
+from realtime_mer.events import Reporter
+from realtime_mer.face.align import alignable
+from realtime_mer.face.lane import Answer, Detect, DetectionLane
 from realtime_mer.face.track import FaceTracks
-from realtime_mer.motion.flow import recogniser_input
-from realtime_mer.motion.follow import Followed, Follower
-from realtime_mer.motion.ring import KeyFrames, Ring
-from realtime_mer.recognise import Recogniser, predict
-from realtime_mer.recognise.worker import BatchWorker
-from realtime_mer.records import (
-    Detection,
-    Event,
-    Face,
-    FaceSignal,
-    Frame,
-    Kind,
-    Observation,
-    Prediction,
-    SourceInfo,
-    Span,
-    Status,
-)
-from realtime_mer.spotting.cues import cues
-from realtime_mer.spotting.detector import Movement, Spotter
+from realtime_mer.observe import Observer, Stage, observed
+from realtime_mer.recognise import Recogniser
+from realtime_mer.records import End, Event, Frame, Movement, Observation
+from realtime_mer.spotting import MakeSpotter
+from realtime_mer.watched import Place, WatchedFace
 
 RATE_KNOWN: Final = 0.25  # s of frames before their rate is judged
-LARGEST: Final = 32766  # px, side of a picture: beyond it OpenCV cannot warp, and MediaPipe ends the process
-MISSES: Final = 2  # detections in a row that must miss a face before it is given up
+LARGEST: Final = 32766  # px, side of a frame: beyond it OpenCV cannot warp, and MediaPipe ends the process
+CUT_SHORT: Final = "the recording ended before the movement did"
 
-
-class FrameSource(Protocol):
-    """What ``run`` needs of a source; ``sources`` makes them."""
-
-    @property
-    def info(self) -> SourceInfo: ...
-    def __iter__(self) -> Iterator[Frame]: ...
-
-
-@dataclass(slots=True)
-class _Tracked:
-    """One face in view."""
-
-    follower: Follower
-    spotter: Spotter
-    ring: Ring = field(default_factory=Ring)
-    misses: int = 0
-    lost_since: float | None = None
-    asked_transform: Transform | None = None  # in use when the detection under way was asked for
-    closed: int = 0  # id of the latest movement whose final report is out
-    known: dict[int, tuple[float, float, Prediction]] = field(default_factory=dict)  # span id -> onset, apex, answer
+Places = dict[int, Place]  # track -> where its face was
 
 
 class Pipeline:
-    """Watches the faces in a run of frames.
+    """Watches the faces in a run of frames: ``begin``, ``push`` each frame, ``finish``; ``close`` at last.
 
     detect:     finds the faces of a frame, e.g. ``FaceDetector.detect``.
+    spotter:    makes the spotter of a face, e.g. ``MovementDetector``.
     recogniser: names the motion of a movement; None leaves events without a prediction.
-    live:       never wait for detection or classification. A recording waits, and so gives the same result each time.
+    observers:  told when each stage starts and ends.
     close:      called at the end of ``close``, to free what was made for this pipeline.
+
+    A new pipeline has begun a recording: for a live source call ``begin(live=True)`` first.
     """
 
     def __init__(
         self,
         detect: Detect,
+        spotter: MakeSpotter,
         recogniser: Recogniser | None = None,
         config: Config | None = None,
         *,
-        live: bool = False,
+        observers: Sequence[Observer] = (),
         close: Callable[[], None] | None = None,
     ) -> None:
-        self.config = config or Config()
-        self.live = live
         self.recogniser = recogniser
-        self._detect, self._close = detect, close
-        self._lane: DetectionLane | None = None
-        self._worker: BatchWorker[Event, KeyFrames] | None = None
-        self.reset()
+        self._detect = observed(detect, Stage.DETECT, observers)
+        self._make_spotter, self._observers, self._close = spotter, tuple(observers), close
+        self._config = config or Config()
+        self._parts: tuple[DetectionLane[Places], Reporter] | tuple[()] = ()
+        self.begin()
 
-    def reset(self) -> None:
-        """Forgets every face: the next frame begins a new recording."""
+    @property
+    def config(self) -> Config:
+        """The settings now in force."""
+        return self._config
+
+    def begin(self, *, live: bool = False, config: Config | None = None) -> None:
+        """Forgets every face: the next frame begins a new recording, with other settings when ``config`` is given.
+
+        live: never wait for detection or classification. A recording waits, and so gives the same result each time.
+        The model stays, whatever ``config.classify`` says.
+        """
         self._stop()
-        faces = self.config.faces
-        self._lane = DetectionLane(self._detect, faces.patience, self.live)
-        if self.recogniser is not None:
-            spec = self.recogniser.spec
-            make = partial(recogniser_input, feature=spec.feature, size=spec.input_shape[1])
-            self._worker = BatchWorker(self.recogniser.classify, make, threaded=self.live)
+        self._config = config = config or self._config
+        self._live = live
+        self._lane: DetectionLane[Places] = DetectionLane(self._detect, config.faces, live)
+        self._answer = observed(self._lane.answer, Stage.WAIT, self._observers)
+        self._reporter = Reporter(self.recogniser, config, live, self._observers)
+        self._parts = self._lane, self._reporter
         # a face in view is seen at the checks only, and must be remembered from one to the next
-        self._tracks = FaceTracks(max(faces.forget, 2 * faces.refresh))
-        self._faces: dict[int, _Tracked] = {}
-        self._counted: dict[int, int] = {}  # track -> movements reported, of faces that may come back
-        self._asked = -np.inf
-        self._hurry = False
-        self._times: deque[float] = deque()
-
-    def run(self, source: FrameSource) -> Iterator[Observation]:
-        """One observation per frame of ``source``, and a last one when movements were still open at its end."""
-        for _, observation in self.watch(source):
-            yield observation
-
-    def watch(self, source: FrameSource) -> Iterator[tuple[Frame | None, Observation]]:
-        """As ``run``, with the frames, for whoever draws them; the last observation may come without one."""
-        if source.info.live != self.live or self._times:
-            self.live = source.info.live
-            self.reset()
-        last: Frame | None = None
-        for frame in source:
-            last = frame
-            yield frame, self.push(frame)
-        if last is not None and (events := self.finish()):
-            yield None, Observation(last.index, last.time, (), events, self._rate(), 0, ())
+        self._tracks = FaceTracks(max(config.faces.forget_s, 2 * config.faces.check_s))
+        self._faces: dict[int, WatchedFace] = {}
+        self._latest_ids: dict[int, int] = {}  # of faces that may come back: track -> id of the latest movement
+        self._times: deque[float] = deque()  # s, of the last second
 
     def push(self, frame: Frame) -> Observation:
         """Takes the next frame. No face is an observation without faces.
 
-        Raises SourceError when its time is not later than the last one's, or its ``gray`` is no picture.
+        Raises SourceError when its time is not later than the last one's, or its ``gray`` is not uint8 (H, W).
         """
         self._check(frame)
         self._times.append(frame.time)
         while len(self._times) > 2 and self._times[0] < frame.time - 1.0:
             self._times.popleft()
-        events = self._detection(frame)
+        events = self._detected(frame)
         signals = []
-        for track, tracked in self._faces.items():
-            signal, found = self._watch(track, tracked, frame)
+        for track, watched in self._faces.items():
+            signal, movements = watched.step(frame)
             signals.append(signal)
-            events += found
-        events += self._classified(frame.time, wait=not self.live)
-        return Observation(
-            frame.index, frame.time, tuple(signals), tuple(events), self._rate(), frame.lost, self._notes()
-        )
+            events += self._report(track, movements, frame.time)
+            if not watched.in_sight:
+                self._lane.hurry()
+        events += self._reporter.classified(frame.time, wait=not self._live)
+        notes = self._notes()
+        return Observation(frame.index, frame.time, tuple(signals), tuple(events), self._rate(), frame.lost, notes)
 
-    def finish(self) -> tuple[Event, ...]:
-        """The end of the recording: movements still open are reported as not to be judged, classifications awaited."""
+    def finish(self) -> End:
+        """The end of the recording: movements under way cannot be judged; classifications are awaited."""
+        if not self._times:
+            return End(None, ())
+        now = self._times[-1]
         events: list[Event] = []
-        for track, tracked in self._faces.items():
-            events += self._report(track, tracked, tracked.spotter.reach(), self._times[-1])
-        events += self._classified(self._times[-1] if self._times else 0.0, wait=True)
         for track in tuple(self._faces):
-            self._drop(track)
-        return tuple(events)
+            events += self._drop(track, CUT_SHORT, now)
+        return End(now, (*events, *self._reporter.classified(now, wait=True)))
 
     def close(self) -> None:
         """Ends the threads; the pipeline cannot be used any more."""
@@ -165,17 +123,15 @@ class Pipeline:
         if close is not None:
             close()
 
-    def _stop(self) -> None:
-        if self._lane is not None:
-            self._lane.close()
-        if self._worker is not None:
-            self._worker.close()
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _stop(self) -> None:
+        for part in self._parts:
+            part.close()
 
     def _check(self, frame: Frame) -> None:
         last = self._times[-1] if self._times else -math.inf
@@ -191,149 +147,55 @@ class Pipeline:
                 f"frame {frame.index} is {width}x{height} px, more than {LARGEST} on a side: make it smaller"
             )
 
-    # --- detection: the heavy lane --------------------------------------------------------------------------------
+    # --- faces come and go --------------------------------------------------------------------------------------------
 
-    def _detection(self, frame: Frame) -> list[Event]:
+    def _detected(self, frame: Frame) -> list[Event]:
         """Asks for a detection when one is due, and takes over the answer to an earlier one."""
-        assert self._lane is not None
-        events: list[Event] = []
-        interval = self.config.faces.refresh if self._faces else self.config.faces.search
-        if not self._lane.busy and (self._hurry or frame.time - self._asked >= interval):
-            self._lane.ask(frame)
-            self._asked, self._hurry = frame.time, False
-            for tracked in self._faces.values():
-                tracked.asked_transform = tracked.follower.transform
-            if not self._faces and not self.live:
-                # nothing is measured meanwhile, so a recording may as well wait and lose no frame of a new face
-                return self._take(self._lane.answer(math.inf))
-        if (answer := self._lane.answer(frame.time)) is not None:
-            events = self._take(answer)
-        return events
+        watching = bool(self._faces)
+        if self._lane.due(frame.time, watching):
+            self._lane.ask(frame, {track: watched.place for track, watched in self._faces.items()}, watching)
+        answer = self._answer(frame.time)
+        return [] if answer is None else self._take(answer)
 
-    def _take(self, answer: tuple[Frame, Sequence[Detection]] | None) -> list[Event]:
-        if answer is None:
-            return []
-        asked, detections = answer
+    def _take(self, answer: Answer[Places]) -> list[Event]:
+        asked, places = answer.frame, answer.context
         # where registration has carried the faces is where they are known to be
-        self._tracks.follow(asked.time, [t.follower.carried() for t in self._faces.values() if t.lost_since is None])
-        seen = self._tracks.update(asked.time, [d for d in detections if alignable(d.points)])
+        self._tracks.follow(asked.time, [w.carried() for w in self._faces.values() if w.in_sight])
+        seen = self._tracks.update(asked.time, [face for face in answer.faces if alignable(face.points)])
         events: list[Event] = []
         for face in seen:
-            tracked = self._faces.get(face.track)
-            if tracked is None:
-                counted = self._counted.pop(face.track, 0)
-                follower, spotter = Follower(face, asked.gray, asked.time), Spotter(self.config.spot, counted)
-                self._faces[face.track] = _Tracked(follower, spotter, closed=counted)
+            if (watched := self._faces.get(face.track)) is not None:
+                events += self._report(face.track, watched.confirm(face, asked, places.get(face.track)), asked.time)
                 continue
-            tracked.misses = 0
-            asked_at = tracked.asked_transform
-            slipped = asked_at is not None and not tracked.follower.agrees(face, asked_at)
-            # a face that is out of sight where it was detected has changed its looks: only a new anchor finds it again
-            if slipped or tracked.lost_since is not None:
-                events += self._report(
-                    face.track, tracked, tracked.spotter.interrupt("the face was lost and found again"), asked.time
-                )
-                tracked.follower.seat(face, asked.gray, asked.time)
-                tracked.lost_since = None
+            spotter = self._make_spotter(self._config.spot, self._latest_ids.get(face.track, 0) + 1)
+            self._faces[face.track] = WatchedFace(face, asked, spotter, self._config.faces, self._observers)
         for track in set(self._faces) - {face.track for face in seen}:
-            tracked = self._faces[track]
-            tracked.misses += 1
-            self._hurry = True
-            if tracked.misses >= MISSES or tracked.lost_since is not None:
-                events += self._report(
-                    track, tracked, tracked.spotter.interrupt("the face left the picture"), asked.time
-                )
-                self._drop(track)
+            self._faces[track].miss()
+            self._lane.hurry()
+            if self._faces[track].gone:
+                events += self._drop(track, "the face left the picture", asked.time)
         return events
 
-    def _drop(self, track: int) -> None:
-        self._counted[track] = self._faces.pop(track).spotter.counted
-
-    # --- the motion lane --------------------------------------------------------------------------------------------
-
-    def _watch(self, track: int, tracked: _Tracked, frame: Frame) -> tuple[FaceSignal, list[Event]]:
-        followed = tracked.follower.step(frame.gray, frame.time)
-        tracked.ring.push(followed.aligned, frame.lost)
-        face = tracked.follower.carried()
-        note = self._note(tracked, face, followed)
-        if note:
-            return FaceSignal(face, None, note), self._report(
-                track, tracked, tracked.spotter.interrupt(note), frame.time
-            )
-        motion, movements = tracked.spotter.push(frame.time, followed.displacement, followed.eyes, followed.head)
-        if tracked.spotter.quiet and tracked.follower.rest(frame.gray, frame.time):
-            tracked.asked_transform = None
-        settling = "" if tracked.spotter.settled else "learning the resting face"
-        return FaceSignal(face, motion, settling), self._report(track, tracked, movements, frame.time)
-
-    def _note(self, tracked: _Tracked, face: Face, followed: Followed) -> str:
-        """Why the face cannot be measured in this frame, empty when it can."""
-        settings = self.config.faces
-        if followed.lost:
-            tracked.lost_since = followed.aligned.time if tracked.lost_since is None else tracked.lost_since
-            self._hurry = True
-            return "face out of sight"
-        tracked.lost_since = None
-        if face.box[2] - face.box[0] < settings.min_width:
-            return "face too small"
-        if max(abs(face.pose[0]), abs(face.pose[1])) > settings.max_turn:
-            return "face turned away"
-        return ""
-
-    # --- events -----------------------------------------------------------------------------------------------------
-
-    def _report(self, track: int, tracked: _Tracked, movements: Sequence[Movement], now: float) -> list[Event]:
-        """Events for the movements; those that are to be classified are sent to the worker and come from
-        ``_classified``."""
-        events: list[Event] = []
-        for movement in movements:
-            event = self._event(track, tracked, movement, now)
-            span = event.span
-            early = movement.span.status is Status.PROVISIONAL
-            if early and span.kind is not Kind.MICRO:
-                continue  # the final report will say it
-            if span.kind is not Kind.MICRO or self._worker is None or (early and not self.config.classify.provisional):
-                events.append(event)
-                tracked.closed = tracked.closed if early else span.id
-                continue
-            onset, apex, prediction = tracked.known.pop(span.id, (None, None, None))
-            if (onset, apex) == (span.onset, span.apex):
-                events.append(replace(event, prediction=prediction))
-            else:
-                self._worker.submit(event, tracked.ring.key_frames(span.onset, span.apex))
+    def _drop(self, track: int, reason: str, now: float) -> list[Event]:
+        """Stops watching a face; its movement under way ends for ``reason``."""
+        watched = self._faces[track]
+        events = self._report(track, watched.interrupt(reason), now)
+        self._latest_ids[track] = max(watched.latest_id, self._latest_ids.get(track, 0))
+        del self._faces[track]
         return events
 
-    def _event(self, track: int, tracked: _Tracked, movement: Movement, now: float) -> Event:
-        span: Span = movement.span
-        rate, gap, lost = tracked.ring.rate(span.onset, span.apex if span.offset is None else span.offset)
-        if span.kind is Kind.MICRO and 0 < rate < self.config.spot.min_rate:
-            reason = f"{rate:.1f} frames/s cannot resolve a micro-expression"
-            span = replace(span, kind=Kind.UNSURE, status=Status.REJECTED, reason=reason)
-        model, provider = (r.spec.id, r.provider) if (r := self.recogniser) else ("", "")
-        return Event(track, span, None, cues(movement.displacement), rate, gap, lost, model, provider, now)
+    def _report(self, track: int, movements: Sequence[Movement], now: float) -> list[Event]:
+        return self._reporter.report(track, self._faces[track].ring, movements, now) if movements else []
 
-    def _classified(self, now: float, wait: bool) -> list[Event]:
-        """Events whose classification is done. ``wait``: for all of them."""
-        if self._worker is None or self.recogniser is None:
-            return []
-        events = []
-        for event, probabilities in self._worker.drain() if wait else self._worker.ready():
-            prediction = predict(probabilities, self.recogniser.spec)
-            if event.span.status is Status.PROVISIONAL:
-                tracked = self._faces.get(event.track)
-                if tracked is None or event.span.id <= tracked.closed:
-                    continue  # computed too late: its final report is out
-                tracked.known = {event.span.id: (event.span.onset, event.span.apex, prediction)}
-            events.append(replace(event, prediction=prediction, reported=now))
-        return events
+    # --- the recording ------------------------------------------------------------------------------------------------
 
     def _rate(self) -> float:
         times = self._times
         return 0.0 if len(times) < 2 else (len(times) - 1) / (times[-1] - times[0])
 
     def _notes(self) -> tuple[str, ...]:
-        rate = self._rate()
-        if self._times[-1] - self._times[0] >= RATE_KNOWN and rate < self.config.spot.min_rate:
+        lowest = self._config.spot.min_rate_fps
+        if self._times[-1] - self._times[0] >= RATE_KNOWN and self._rate() < lowest:
             # the same words in every frame, so that they can be counted; the rate itself is in the observation
-            return (f"fewer than {self.config.spot.min_rate:g} frames/s: micro-expressions cannot be resolved",)
+            return (f"fewer than {lowest:g} frames/s: micro-expressions cannot be resolved",)
         return ()

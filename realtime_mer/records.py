@@ -49,25 +49,13 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Detection:
-    """What the face detector says of one face in one frame.
+class Face:
+    """A face in one frame.
 
+    track: the identity that it keeps while it stays in view, from 1 and never reused; 0 as it comes from a detector.
     box: x0, y0, x1, y1 in px. points: float32 (478, 2) px, MediaPipe's face mesh order. score: 0 to 1.
     pose: yaw, pitch, roll in degrees; yaw > 0 turns to the subject's left, pitch > 0 looks up, roll > 0 tilts
-    clockwise as seen in the picture.
-    """
-
-    box: tuple[float, float, float, float]
-    points: Floats
-    score: float
-    pose: tuple[float, float, float]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Face:
-    """A detected face with the identity that it keeps while it stays in view (``track``, from 1, never reused).
-
-    Fields as in Detection; between two detections the points and the box are carried along by registration.
+    clockwise as seen in the picture. Between two detections the points and the box are carried by registration.
     """
 
     track: int
@@ -78,26 +66,39 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AlignedFace:
-    """A face brought to the canonical pose: uint8 (S, S); ``transform`` float64 (2, 3) maps frame px to aligned px."""
+class Measurement:
+    """What registration found of one face in one frame.
 
-    track: int
+    index, time:  of the frame; time in s.
+    displacement: float32 (R, 2), px of the aligned face, x to the right and y down as in the picture; head motion
+                  removed, continuous when the anchor is renewed. Order as in ``realtime_mer.face.regions.REGIONS``.
+    head:         how fast the head moves, in aligned px per second.
+    eyes:         how much the eyes look as in the anchor, 1 = the same, 0 = closed.
+    fit:          share of the anchor's contrast that is explained, 1 = perfect, <= 0 = another picture.
+    lost:         the face is not where it was looked for; displacement, head and transform are those of before.
+    aligned:      the face brought to the canonical pose, uint8 (S, S).
+    transform:    float64 (2, 3), maps frame px to aligned px.
+    """
+
+    index: int
     time: float
-    gray: Gray
+    displacement: Floats
+    head: float
+    eyes: float
+    fit: float
+    lost: bool
+    aligned: Gray
     transform: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Motion:
-    """How the parts of one face lie against its resting state, in one frame.
+class Activity:
+    """What the spotter makes of one measurement.
 
-    displacement: float32 (R, 2), px of the aligned face, x to the right and y down as in the picture; head motion
-                  removed. Order as in ``realtime_mer.face.regions.REGIONS``.
-    noise:        float32 (R,), px: what a resting region shows.
-    head:         how fast the head moves, in aligned px per second.
-    eyes:         openness of the two eyes against their resting state, 1 = as at rest, 0 = closed.
-    level:        the activity signal that is thresholded, in units of resting noise.
-    threshold:    what ``level`` must exceed now to start an event, same units.
+    displacement: float32 (R, 2), px from the baseline. noise: float32 (R,), px: what the regions show at rest.
+    head, eyes:   as in Measurement.
+    level:        the signal that is compared with a threshold, in units of resting noise.
+    threshold:    what ``level`` must exceed now to start a movement, same units.
     """
 
     displacement: Floats
@@ -126,12 +127,13 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """One movement: onset, apex and offset in seconds on the source's clock; offset is None while it lasts.
+class Movement:
+    """One movement of one face: onset, apex and offset in seconds on the source's clock; offset is None while it lasts.
 
-    strength: displacement at the apex in px of the aligned face (mean of the regions that moved most).
-    reason:   why it was rejected; empty for a micro-expression.
-    id:       unique within a track, from 1; the provisional and the final report of one movement share it.
+    id:           unique within a track, from 1; all reports of one movement share it.
+    strength:     displacement at the apex in px of the aligned face (mean of the regions that moved most).
+    kind, reason: what it was, and why it was rejected; the reason of a micro-expression is empty.
+    displacement: float32 (R, 2) px, from the onset to the apex; None where it was read from a file.
     """
 
     id: int
@@ -140,8 +142,20 @@ class Span:
     offset: float | None
     strength: float
     kind: Kind
-    status: Status
     reason: str = ""
+    displacement: Floats | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def status(self) -> Status:
+        """Provisional without an offset; then confirmed if it is a micro-expression."""
+        if self.offset is None:
+            return Status.PROVISIONAL
+        return Status.CONFIRMED if self.kind is Kind.MICRO else Status.REJECTED
+
+    @property
+    def end(self) -> float:
+        """The offset in seconds; the apex while there is none."""
+        return self.apex if self.offset is None else self.offset
 
     @property
     def duration(self) -> float | None:
@@ -180,15 +194,20 @@ class Prediction:
 class Event:
     """One movement of one face, as reported.
 
+    onset_frame, apex_frame, offset_frame: index of the frame nearest to each; None while there is no offset.
     fps:      effective frame rate around the movement, from the frames' own times.
     gap:      longest interval between two frames inside the movement, seconds.
     lost:     frames known lost inside the movement.
     model:    id of the recogniser, empty when none was asked. provider: what really computed it.
-    reported: source time of the frame at which this was reported, so ``reported - span.apex`` is the look-ahead.
+    reported: source time of the frame at which this was reported, so ``reported - movement.apex`` is the look-ahead.
+    motion:   what the recogniser saw, float32 (3, S, S); None where none was asked or the event was read from a file.
     """
 
     track: int
-    span: Span
+    movement: Movement
+    onset_frame: int
+    apex_frame: int
+    offset_frame: int | None
     prediction: Prediction | None
     cues: tuple[Cue, ...]
     fps: float
@@ -197,11 +216,21 @@ class Event:
     model: str
     provider: str
     reported: float
+    motion: Floats | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def status(self) -> Status:
+        return self.movement.status
+
+    @property
+    def final(self) -> bool:
+        """Whether this is the last report of the movement."""
+        return self.movement.offset is not None
 
     @property
     def key(self) -> tuple[int, int]:
-        """(track, span id): the same for the provisional and the final report."""
-        return self.track, self.span.id
+        """(track, movement id): the same for the provisional and the final report."""
+        return self.track, self.movement.id
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -212,7 +241,7 @@ class FaceSignal:
     """
 
     face: Face
-    motion: Motion | None
+    activity: Activity | None
     note: str = ""
 
 
@@ -232,6 +261,18 @@ class Observation:
     fps: float
     lost: int = 0
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class End:
+    """What is known once the source has ended.
+
+    time:   of the last frame, s; None when there was none.
+    events: the last ones: movements that the end cut short, and those whose classification was still under way.
+    """
+
+    time: float | None
+    events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)

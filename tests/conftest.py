@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from realtime_mer.face import FaceDetector
-from realtime_mer.records import Detection, Frame
+from realtime_mer.records import Face, Frame
 from realtime_mer.synth import MOVEMENTS, Blink, Pulse, Script, Sway, Truth, portrait, render
-from realtime_mer.synth.render import Face
+from realtime_mer.synth.render import DrawnFace
 
 # How long an example takes depends on what else the machine does: no reason to fail.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -27,7 +27,7 @@ class Recording:
     """A script, its frames, and a detector that needs no pictures because it knows where the face is."""
 
     script: Script
-    face: Face
+    face: DrawnFace
     frames: tuple[Frame, ...]
 
     @property
@@ -39,13 +39,13 @@ class Recording:
         known = (self.face.points_at(self.script, time) + 0.5) * scale - 0.5
         return (known + np.array([shift, 0])).astype(np.float32)
 
-    def detect(self, frame: Frame) -> list[Detection]:
+    def detect(self, frame: Frame) -> list[Face]:
         return [self.detection(frame.time, frame.size[0] / self.frames[0].size[0])]
 
-    def detection(self, time: float, scale: float = 1.0, shift: float = 0.0) -> Detection:
+    def detection(self, time: float, scale: float = 1.0, shift: float = 0.0) -> Face:
         points = self.points(time, scale, shift)
         (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
-        return Detection((float(x0), float(y0), float(x1), float(y1)), points, 1.0, (0.0, 0.0, 0.0))
+        return Face(0, (float(x0), float(y0), float(x1), float(y1)), points, 1.0, (0.0, 0.0, 0.0))
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +71,7 @@ def recording() -> Recording:
     image, points = portrait()
     small = cv2.resize(image, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_AREA)
     points = ((points + 0.5) * SCALE - 0.5).astype(np.float32)
-    return Recording(script, Face(small, points), tuple(render(script, small, points)))
+    return Recording(script, DrawnFace(small, points), tuple(render(script, small, points)))
 
 
 @pytest.fixture(scope="session")

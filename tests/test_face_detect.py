@@ -16,7 +16,7 @@ from realtime_mer.errors import ConfigError, ModelError
 from realtime_mer.face import FaceDetector
 from realtime_mer.face.detect import head_pose, overlap
 from realtime_mer.face.quiet import native_log_dropped
-from realtime_mer.records import Detection, Frame
+from realtime_mer.records import Face, Frame
 
 PORTRAIT = np.ascontiguousarray(data.astronaut()[:, :, ::-1])
 FACE = (225.0, 125.0)  # px, middle of the face in it, by eye
@@ -33,7 +33,7 @@ def frame(image):
     return Frame(0, 0.0, cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), lambda: image)
 
 
-def one(detector, image) -> Detection:
+def one(detector, image) -> Face:
     (found,) = detector.detect(frame(image))
     return found
 
@@ -63,7 +63,7 @@ def turned(image, yaw):
     )
 
 
-def error(found: Detection, points) -> float:
+def error(found: Face, points) -> float:
     """Median distance of the landmarks, in distances between the eyes' outer corners."""
     return float(np.median(np.linalg.norm(found.points - points, axis=1)) / np.linalg.norm(points[263] - points[33]))
 

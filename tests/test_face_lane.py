@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from realtime_mer.config import FacesConfig
 from realtime_mer.face.lane import DetectionLane
 from realtime_mer.records import Frame
 
@@ -16,6 +17,10 @@ def frame(at):
     return Frame(0, at, GRAY)
 
 
+def lane_of(detect, live=False, patience=0.0):
+    return DetectionLane(detect, FacesConfig(search_s=0.2, check_s=0.5, patience_s=patience), live)
+
+
 def test_a_live_lane_does_not_wait():
     release, began = threading.Event(), threading.Event()
 
@@ -24,28 +29,29 @@ def test_a_live_lane_does_not_wait():
         assert release.wait(10)
         return ["face"]
 
-    lane = DetectionLane(slow, patience=0.0, live=True)
-    lane.ask(frame(1.0))
+    lane = lane_of(slow, live=True)
+    lane.ask(frame(1.0), {"face": 1.0}, watching=True)
     assert began.wait(10)
     start = time.perf_counter()
     assert lane.answer(1e9) is None
     assert time.perf_counter() - start < 1.0
-    assert lane.busy
+    assert not lane.due(9.0, watching=True)  # one at a time
     release.set()
     while (answer := lane.answer(2.0)) is None:
         time.sleep(0.001)
-    assert answer[0].time == 1.0
-    assert answer[1] == ["face"]
-    assert not lane.busy
+    assert answer.frame.time == 1.0
+    assert answer.faces == ["face"]
+    assert answer.context == {"face": 1.0}
+    assert lane.due(9.0, watching=True)
     lane.close()
 
 
 def test_a_recording_takes_the_answer_at_its_time():
-    lane = DetectionLane(lambda _: ["face"], patience=0.04, live=False)
-    lane.ask(frame(10.0))
+    lane = lane_of(lambda _: ["face"], patience=0.04)
+    lane.ask(frame(10.0), {"face": 10.0}, watching=True)
     assert lane.answer(10.0) is None
     assert lane.answer(10.03) is None  # even though it has been there for long
-    assert lane.answer(10.05)[1] == ["face"]
+    assert lane.answer(10.05).faces == ["face"]
     assert lane.answer(10.06) is None
     lane.close()
 
@@ -67,22 +73,45 @@ def test_what_the_detector_raises_comes_out_once(live):
             time.sleep(0.001)
         raise AssertionError("no answer")
 
-    lane = DetectionLane(detect, patience=0.0, live=live)
-    lane.ask(frame(0.0))
+    lane = lane_of(detect, live=live)
+    lane.ask(frame(0.0), {"face": 0.0}, watching=True)
     with pytest.raises(ValueError, match="broken"):
         awaited(1.0)
-    lane.ask(frame(1.0))
-    assert awaited(2.0)[1] == ["face"]
+    lane.ask(frame(1.0), {"face": 1.0}, watching=True)
+    assert awaited(2.0).faces == ["face"]
     lane.close()
 
 
 def test_close_twice_and_with_a_search_under_way():
     before = set(threading.enumerate())
     release = threading.Event()
-    lane = DetectionLane(lambda _: release.wait(10), patience=0.0, live=True)
-    lane.ask(frame(0.0))
+    lane = lane_of(lambda _: release.wait(10), live=True)
+    lane.ask(frame(0.0), {"face": 0.0}, watching=True)
     release.set()
     lane.close()
     lane.close()
-    assert not lane.busy
+    assert lane.answer(9.0) is None
     assert set(threading.enumerate()) <= before
+
+
+def test_a_recording_without_a_face_waits_at_once():
+    lane = lane_of(lambda _: ["face"], patience=0.04)
+    lane.ask(frame(10.0), None, watching=False)
+    assert lane.answer(10.0).faces == ["face"]
+    lane.close()
+
+
+def test_when_a_detection_is_due():
+    lane = lane_of(lambda _: [])
+    assert lane.due(0.0, watching=False)
+    lane.ask(frame(0.0), None, watching=False)
+    assert not lane.due(1.0, watching=False)  # one is under way
+    lane.answer(0.0)
+    assert [lane.due(t, watching=False) for t in (0.1, 0.2)] == [False, True]
+    assert [lane.due(t, watching=True) for t in (0.2, 0.5)] == [False, True]
+    lane.hurry()
+    assert lane.due(0.01, watching=True)
+    lane.ask(frame(0.01), None, watching=False)
+    lane.answer(0.01)
+    assert not lane.due(0.02, watching=True)  # the hurry is over
+    lane.close()

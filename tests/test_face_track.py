@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_mer.face import FaceTracks
-from realtime_mer.records import Detection, Face
+from realtime_mer.records import Face
 
 POINTS = np.zeros((478, 2), np.float32)
 
 
-def detection(x: float, y: float = 100.0, size: float = 100.0) -> Detection:
+def detection(x: float, y: float = 100.0, size: float = 100.0) -> Face:
     half = size / 2
-    return Detection((x - half, y - half, x + half, y + half), POINTS, 1.0, (0.0, 0.0, 0.0))
+    return Face(0, (x - half, y - half, x + half, y + half), POINTS, 1.0, (0.0, 0.0, 0.0))
 
 
 def ids(faces: tuple[Face, ...]) -> list[int]:
@@ -41,7 +41,7 @@ def test_no_face_is_an_empty_tuple():
 
 
 def test_fields_are_handed_on():
-    found = Detection((1.0, 2.0, 30.0, 40.0), POINTS, 0.7, (1.0, 2.0, 3.0))
+    found = Face(0, (1.0, 2.0, 30.0, 40.0), POINTS, 0.7, (1.0, 2.0, 3.0))
     (face,) = FaceTracks().update(0.0, [found])
     assert (face.box, face.score, face.pose) == (found.box, found.score, found.pose)
     assert face.points is found.points

@@ -37,7 +37,7 @@ def bump(height, at=SPOT, width=8.0):
 def test_the_recognisers_input_is_averaged_to_its_size_and_keeps_the_unit(monkeypatch):
     motion = np.zeros((3, 128, 128), np.float32)
     motion[0, :, :64] = 1.5
-    monkeypatch.setitem(FEATURES, "flow-uvs/1", lambda onset, apex: motion)
+    monkeypatch.setitem(FEATURES, "flow-uvs/1", lambda *_: motion)
     still = KeyFrames([texture()], [texture()])
     small = recogniser_input(still, "flow-uvs/1", 32)
     assert small.shape == (3, 32, 32)

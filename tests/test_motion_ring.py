@@ -6,17 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_mer.motion.ring import SPAN, Ring
-from realtime_mer.records import AlignedFace
+from realtime_mer.records import Measurement
 
 
-def face(time):
-    return AlignedFace(1, time, np.full((1, 1), round(time * 100) % 256, np.uint8), np.eye(2, 3))
+def measured(time, index=0):
+    gray = np.full((1, 1), round(time * 100) % 256, np.uint8)
+    return Measurement(index, time, np.zeros((15, 2), np.float32), 0.0, 1.0, 1.0, False, gray, np.eye(2, 3))
 
 
 def filled(times, lost=None):
     ring = Ring()
-    for time in times:
-        ring.push(face(time), (lost or {}).get(time, 0))
+    for index, time in enumerate(times):
+        ring.push(measured(time, 1000 + index), (lost or {}).get(time, 0))
     return ring
 
 
@@ -54,6 +55,11 @@ def test_one_frame_has_no_rate():
     assert filled([3.0]).rate(2.9, 3.1) == (0.0, 0.0, 0)
 
 
+def test_the_frame_nearest_to_a_time():
+    ring = filled([0.0, 0.5, 0.75])
+    assert [ring.frame(t) for t in (-1, 0.125, 0.25, 0.375, 0.7, 9)] == [1000, 1000, 1000, 1001, 1002, 1002]
+
+
 def test_key_frames_are_those_around_the_onset_and_the_apex():
     ring = filled(np.arange(200) / 100)
     onset, apex = ring.key_frames(0.5, 0.715)  # the second lies between two frames
@@ -66,7 +72,7 @@ def test_key_frames_are_those_around_the_onset_and_the_apex():
 def test_memory_is_bounded_by_time(steps):
     ring = Ring()
     for time in np.cumsum(steps):
-        ring.push(face(float(time)), 1)
-        kept = [f.time for f in ring._faces]
+        ring.push(measured(float(time)), 1)
+        kept = [f.time for f in ring._kept]
         assert len(kept) <= 2 or kept[0] >= time - SPAN
         assert len(ring._lost) <= len(kept) + 1

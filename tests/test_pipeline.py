@@ -14,13 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realtime_mer import run
 from realtime_mer.build import build
 from realtime_mer.config import Config, merge
 from realtime_mer.errors import MerError, SourceError
 from realtime_mer.pipeline import Pipeline
 from realtime_mer.recognise.spec import ModelSpec
-from realtime_mer.records import Detection, Frame, Kind, SourceInfo, Status
+from realtime_mer.records import End, Face, Frame, Kind, SourceInfo, Status
 from realtime_mer.sources import ArraySource
+from realtime_mer.spotting.detector import MovementDetector
 
 FINAL = (Status.CONFIRMED, Status.REJECTED)
 LABELS = ("negative", "positive", "surprise")
@@ -45,8 +47,8 @@ class Recogniser:
 
 def watch(frames, detect, recogniser=None, config=None):
     """All observations of a recording, and the events of its end."""
-    with Pipeline(detect, recogniser, config) as pipeline:
-        return [pipeline.push(frame) for frame in frames], pipeline.finish()
+    with Pipeline(detect, MovementDetector, recogniser, config) as pipeline:
+        return [pipeline.push(frame) for frame in frames], pipeline.finish().events
 
 
 def events_of(result):
@@ -55,17 +57,17 @@ def events_of(result):
 
 
 def finals(result):
-    return [event for event in events_of(result) if event.span.status in FINAL]
+    return [event for event in events_of(result) if event.status in FINAL]
 
 
 def micros(result):
-    return [event for event in events_of(result) if event.span.status is Status.CONFIRMED]
+    return [event for event in events_of(result) if event.status is Status.CONFIRMED]
 
 
 def as_data(result):
     """Everything of the events, and the signals, as plain comparable data."""
     signals = [
-        (o.time, [(s.face.track, s.note, None if s.motion is None else s.motion.level) for s in o.faces])
+        (o.time, [(s.face.track, s.note, None if s.activity is None else s.activity.level) for s in o.faces])
         for o in result[0]
     ]
     return events_of(result), signals
@@ -79,8 +81,14 @@ def assert_found(recording, found, tolerance=0.04):
     truth = [t for t in recording.truth if t.kind is Kind.MICRO]
     assert len(found) == len(truth)
     for event, true in zip(found, truth, strict=True):
-        assert abs(event.span.apex - true.apex) <= tolerance
-        assert true.onset - 0.02 <= event.span.onset < event.span.apex < event.span.offset <= true.offset + 0.05
+        assert abs(event.movement.apex - true.apex) <= tolerance
+        assert (
+            true.onset - 0.02
+            <= event.movement.onset
+            < event.movement.apex
+            < event.movement.offset
+            <= true.offset + 0.05
+        )
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +101,9 @@ def result(recording):
 
 def test_the_scripted_movements_are_found_and_nothing_else(recording, result):
     assert_found(recording, micros(result))
-    (macro,) = [e for e in finals(result) if abs(e.span.apex - 6.4) < 0.6]
-    assert macro.span.kind is Kind.MACRO
-    assert "longer than" in macro.span.reason
+    (macro,) = [e for e in finals(result) if abs(e.movement.apex - 6.4) < 0.6]
+    assert macro.movement.kind is Kind.MACRO
+    assert "longer than" in macro.movement.reason
     for event in micros(result):
         assert event.fps == pytest.approx(100, rel=0.01)
         assert event.gap == pytest.approx(0.01, rel=0.01)
@@ -118,9 +126,9 @@ def test_provisional_within_a_tenth_of_a_second(result):
     observations, _ = result
     for final in micros(result):
         reports = [(o.time, e) for o in observations for e in o.events if e.key == final.key]
-        assert [e.span.status for _, e in reports] == [Status.PROVISIONAL, Status.CONFIRMED]
+        assert [e.status for _, e in reports] == [Status.PROVISIONAL, Status.CONFIRMED]
         assert all(e.reported == time for time, e in reports)
-        assert 0 < reports[0][0] - final.span.apex <= 0.1
+        assert 0 < reports[0][0] - final.movement.apex <= 0.1
 
 
 def test_one_observation_per_frame(recording, result):
@@ -137,11 +145,11 @@ def test_two_runs_are_the_same(recording, result):
 
 
 def test_reset_and_replay_are_the_same(recording, result):
-    with Pipeline(recording.detect) as pipeline:
+    with Pipeline(recording.detect, MovementDetector) as pipeline:
         for frame in recording.frames[:250]:  # into the first movement
             pipeline.push(frame)
-        pipeline.reset()
-        again = [pipeline.push(frame) for frame in recording.frames], pipeline.finish()
+        pipeline.begin()
+        again = [pipeline.push(frame) for frame in recording.frames], pipeline.finish().events
     assert as_data(again) == as_data(result)
 
 
@@ -151,8 +159,8 @@ def test_time_shift(recording, result):
         lambda f: recording.detect(replace(f, time=f.time - 3600.0)),
     )
     for here, later in zip(finals(result), finals(there), strict=True):
-        assert later.span.kind is here.span.kind
-        assert later.span.apex == pytest.approx(here.span.apex + 3600, abs=0.0101)
+        assert later.movement.kind is here.movement.kind
+        assert later.movement.apex == pytest.approx(here.movement.apex + 3600, abs=0.0101)
 
 
 @pytest.mark.parametrize("factor", [2, 4])
@@ -172,14 +180,14 @@ def test_left_and_right_are_alike(recording, result):
         points[:, 0] = width - 1 - points[:, 0]
         points = points[PARTNER]
         x0, y0, x1, y1 = seen.box
-        return [Detection((width - x1, y0, width - x0, y1), points, 1.0, (0.0, 0.0, 0.0))]
+        return [Face(0, (width - x1, y0, width - x0, y1), points, 1.0, (0.0, 0.0, 0.0))]
 
     frames = [replace(f, gray=np.ascontiguousarray(f.gray[:, ::-1])) for f in recording.frames if f.time < 5.5]
     there = micros(watch(frames, detect))
     assert_found(recording, there)
     assert there[1].cues[0].region == "right lip corner"
     for a, b in zip(micros(result), there, strict=True):
-        assert b.span.strength == pytest.approx(a.span.strength, rel=0.2)
+        assert b.movement.strength == pytest.approx(a.movement.strength, rel=0.2)
 
 
 def _partners():
@@ -214,10 +222,10 @@ def test_lower_frame_rates(recording, every):
 def test_too_few_frames_are_said_and_nothing_is_confirmed(recording):
     result = watch(recording.frames[::6], recording.detect)
     assert micros(result) == []
-    low = [e for e in finals(result) if "frames/s cannot resolve" in e.span.reason]
+    low = [e for e in finals(result) if "frames/s cannot resolve" in e.movement.reason]
     assert low
-    assert {e.span.kind for e in low} == {Kind.UNSURE}
-    assert not [e for e in events_of(result) if e.span.status is Status.REJECTED and e.span.offset is None]
+    assert {e.movement.kind for e in low} == {Kind.UNSURE}
+    assert not [e for e in events_of(result) if e.status is Status.REJECTED and e.movement.offset is None]
     assert {o.notes for o in result[0][10:]} == {("fewer than 20 frames/s: micro-expressions cannot be resolved",)}
     assert result[0][0].notes == ()
 
@@ -259,9 +267,9 @@ def test_one_frame_and_none(recording):
     observations, rest = watch(recording.frames[:1], recording.detect)
     assert len(observations[0].faces) == 1
     assert rest == ()
-    with Pipeline(recording.detect) as pipeline:
-        assert pipeline.finish() == ()
-        assert pipeline.finish() == ()
+    with Pipeline(recording.detect, MovementDetector) as pipeline:
+        for _ in range(2):
+            assert (pipeline.finish().time, pipeline.finish().events) == (None, ())
 
 
 def side_by_side(recording, delay, until=None):
@@ -283,7 +291,7 @@ def test_two_faces_are_two_tracks(recording):
     assert all(len(o.faces) == 2 for o in result[0])
     tracks = {s.face.track: s.face.box[0] for s in result[0][-1].faces}
     left, right = sorted(tracks, key=tracks.__getitem__)
-    by_track = {t: [e.span.apex for e in micros(result) if e.track == t] for t in (left, right)}
+    by_track = {t: [e.movement.apex for e in micros(result) if e.track == t] for t in (left, right)}
     assert len(by_track[left]) == len(by_track[right]) == 3
     np.testing.assert_allclose(np.subtract(by_track[right], by_track[left]), 0.4, atol=0.03)
 
@@ -314,7 +322,7 @@ def absent(recording, start, end):
 
 def test_a_face_that_leaves_and_returns_keeps_its_track_and_its_events_unique(recording):
     frames, detect = absent(recording, 2.8, 3.3)
-    config = merge(Config(), {"spot": {"settle": 0.5}})
+    config = merge(Config(), {"spot": {"settle_s": 0.5}})
     result = watch(frames, detect, config=config)
     observations = result[0]
     assert observations[300].faces == ()
@@ -327,20 +335,20 @@ def test_a_face_that_leaves_and_returns_keeps_its_track_and_its_events_unique(re
 
 def test_a_face_that_is_away_for_long_is_another_track(recording):
     frames, detect = absent(recording, 2.8, 3.3)
-    config = merge(Config(), {"faces": {"forget": 0.1, "refresh": 0.1}})
+    config = merge(Config(), {"faces": {"forget_s": 0.1, "check_s": 0.1}})
     assert {s.face.track for o in watch(frames, detect, config=config)[0] for s in o.faces} == {1, 2}
 
 
 def test_a_face_that_leaves_in_mid_movement(recording):
     frames, detect = absent(recording, 2.32, 9.0)
-    spans = [e.span for e in finals(watch(frames, detect))]
+    spans = [e.movement for e in finals(watch(frames, detect))]
     assert [s.kind for s in spans] == [Kind.UNSURE]
     assert spans[0].reason in ("face out of sight", "the face left the picture")
 
 
 def test_rare_checks_do_not_change_the_track(recording):
     """Even when the detector is asked more rarely than an absent face is remembered."""
-    config = merge(Config(), {"faces": {"refresh": 1.5, "forget": 0.5}})
+    config = merge(Config(), {"faces": {"check_s": 1.5, "forget_s": 0.5}})
     result = watch(recording.frames, recording.detect, config=config)
     assert {s.face.track for o in result[0] for s in o.faces} == {1}
     assert_found(recording, micros(result))
@@ -365,8 +373,8 @@ def test_flashes_do_not_lose_the_face(recording):
 @pytest.mark.parametrize(
     ("change", "note"),
     [
-        ({"faces": {"min_width": 500.0}}, "face too small"),
-        ({"faces": {"max_turn": 5.0}}, "face turned away"),
+        ({"faces": {"min_width_px": 500.0}}, "face too small"),
+        ({"faces": {"max_turn_deg": 5.0}}, "face turned away"),
     ],
 )
 def test_a_face_that_cannot_be_measured_says_why(recording, change, note):
@@ -375,7 +383,7 @@ def test_a_face_that_cannot_be_measured_says_why(recording, change, note):
 
     observations, rest = watch(recording.frames[:300], turned, config=merge(Config(), change))
     assert {s.note for o in observations for s in o.faces} == {note}
-    assert all(s.motion is None for o in observations for s in o.faces)
+    assert all(s.activity is None for o in observations for s in o.faces)
     assert rest == ()
 
 
@@ -405,7 +413,8 @@ def test_a_live_pipeline_waits_for_neither_detection_nor_classification(recordin
         return recording.detect(frame)
 
     recogniser = Recogniser(wait=name)
-    with Pipeline(detect, recogniser, live=True) as pipeline:
+    with Pipeline(detect, MovementDetector, recogniser) as pipeline:
+        pipeline.begin(live=True)
         assert all(pipeline.push(f).faces == () for f in recording.frames[:20])
         assert len(asked) == 1  # one search at a time
         found.set()
@@ -417,8 +426,8 @@ def test_a_live_pipeline_waits_for_neither_detection_nor_classification(recordin
         assert observations[-1].faces
         assert not early  # the movement is over, its class not known
         name.set()
-        events = list(pipeline.finish())
-    assert [e.span.status for e in events] == [Status.PROVISIONAL, Status.CONFIRMED]
+        events = list(pipeline.finish().events)
+    assert [e.status for e in events] == [Status.PROVISIONAL, Status.CONFIRMED]
     assert events[1].prediction.label == "negative"
     assert events[0].key == events[1].key
 
@@ -427,14 +436,15 @@ def test_no_provisional_report_after_the_final_one(recording):
     """The movement is cut short (rejected at once) while its provisional class is still being computed."""
     name = threading.Event()
     frames, detect = absent(recording, 2.4, 9.0)
-    with Pipeline(detect, Recogniser(wait=name), live=True) as pipeline:
+    with Pipeline(detect, MovementDetector, Recogniser(wait=name)) as pipeline:
+        pipeline.begin(live=True)
         events = []
         for frame in frames[:300]:
             time.sleep(0.0005)
             events += pipeline.push(frame).events
         name.set()
-        events += pipeline.finish()
-    order = [e.span.status for e in events]
+        events += pipeline.finish().events
+    order = [e.status for e in events]
     assert order.count(Status.REJECTED) == 1
     assert order[-1] is Status.REJECTED
 
@@ -444,7 +454,7 @@ def test_errors_of_the_detector_and_the_recogniser_come_out_of_push(recording):
         def classify(self, batch):  # noqa: ARG002
             raise MerError("the model broke")
 
-    with Pipeline(lambda _: 1 / 0) as pipeline, pytest.raises(ZeroDivisionError):
+    with Pipeline(lambda _: 1 / 0, MovementDetector) as pipeline, pytest.raises(ZeroDivisionError):
         pipeline.push(recording.frames[0])
     with pytest.raises(MerError, match="the model broke"):
         watch(recording.frames[:300], recording.detect, Broken())
@@ -460,31 +470,33 @@ def test_run_over_a_source(recording, result):
         def __iter__(self):
             return iter(recording.frames)
 
-    with Pipeline(recording.detect) as pipeline:
-        first = [e for o in pipeline.run(Source()) for e in o.events]
-        again = [e for o in pipeline.run(Source()) for e in o.events]  # begins anew by itself
+    with Pipeline(recording.detect, MovementDetector) as pipeline:
+        first = [e for seen in run.watch(Source(), pipeline) for e in seen.events]
+        again = [e for seen in run.watch(Source(), pipeline) for e in seen.events]  # begins anew by itself
     assert first == again == events_of(result)
 
 
 def test_the_movement_that_is_cut_off_by_the_end(recording):
     frames = recording.frames[:232]
     source = ArraySource([f.gray for f in frames], [f.time for f in frames])
-    with Pipeline(recording.detect) as pipeline:
-        observations = list(pipeline.run(source))
-    assert len(observations) == 233
-    assert (observations[-1].index, observations[-1].faces) == (231, ())
-    (event,) = observations[-1].events
-    assert event.span.kind is Kind.UNSURE
-    assert "recording ended" in event.span.reason
+    with Pipeline(recording.detect, MovementDetector) as pipeline:
+        *observations, end = run.watch(source, pipeline)
+    assert [o.index for o in observations] == list(range(232))
+    assert isinstance(end, End)
+    assert end.time == observations[-1].time
+    (event,) = end.events
+    assert event.movement.kind is Kind.UNSURE
+    assert event.offset_frame <= 231
+    assert "recording ended" in event.movement.reason
 
 
 def test_classes_are_reported_twice_and_computed_once_where_the_apex_stays(recording):
     recogniser = Recogniser()
     result = watch(recording.frames[:300], recording.detect, recogniser)
     provisional, final = events_of(result)
-    assert (provisional.span.status, final.span.status) == (Status.PROVISIONAL, Status.CONFIRMED)
+    assert (provisional.status, final.status) == (Status.PROVISIONAL, Status.CONFIRMED)
     assert provisional.prediction.probabilities == final.prediction.probabilities
-    same = (provisional.span.onset, provisional.span.apex) == (final.span.onset, final.span.apex)
+    same = (provisional.movement.onset, provisional.movement.apex) == (final.movement.onset, final.movement.apex)
     assert recogniser.sizes == ([1] if same else [1, 1])
     quiet = merge(Config(), {"classify": {"provisional": False}})
     provisional, final = events_of(watch(recording.frames[:300], recording.detect, Recogniser(), quiet))
@@ -502,7 +514,8 @@ def test_an_unsure_class_is_no_class(recording):
 
 def test_close_twice(recording):
     closed = []
-    pipeline = Pipeline(recording.detect, Recogniser(), live=True, close=lambda: closed.append(1))
+    pipeline = Pipeline(recording.detect, MovementDetector, Recogniser(), close=lambda: closed.append(1))
+    pipeline.begin(live=True)
     pipeline.push(recording.frames[0])
     pipeline.close()
     pipeline.close()
@@ -514,7 +527,7 @@ def test_close_twice(recording):
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
 def test_times_must_increase(recording, bad):
-    with Pipeline(recording.detect) as pipeline:
+    with Pipeline(recording.detect, MovementDetector) as pipeline:
         pipeline.push(recording.frames[0])
         with pytest.raises(SourceError, match="times must increase"):
             pipeline.push(replace(recording.frames[1], time=bad))
@@ -523,13 +536,13 @@ def test_times_must_increase(recording, bad):
 
 @pytest.mark.parametrize("bad", [np.zeros((4, 4)), np.zeros((4, 4, 3), np.uint8), np.zeros((0, 4), np.uint8)])
 def test_pictures_must_be_pictures(bad):
-    with Pipeline(lambda _: []) as pipeline, pytest.raises(SourceError, match="uint8"):
+    with Pipeline(lambda _: [], MovementDetector) as pipeline, pytest.raises(SourceError, match="uint8"):
         pipeline.push(Frame(0, 0.0, bad))
 
 
 @pytest.mark.parametrize("shape", [(2, 32767), (40000, 1)])
 def test_pictures_too_large_to_warp_are_refused(shape):
-    with Pipeline(lambda _: []) as pipeline:
+    with Pipeline(lambda _: [], MovementDetector) as pipeline:
         pipeline.push(Frame(0, 0.0, np.zeros((2, 32766), np.uint8)))
         with pytest.raises(SourceError, match="more than 32766 on a side"):
             pipeline.push(Frame(1, 1.0, np.zeros(shape, np.uint8)))
@@ -546,11 +559,11 @@ def test_random_pictures_and_detections_raise_nothing(seed):
             points = random.normal(random.uniform(-20, 80, 2), 10 ** random.uniform(-2, 3), (478, 2)).astype(np.float32)
             (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
             box = float(x0), float(y0), float(x1), float(y1)
-            found.append(Detection(box, points, 1.0, tuple(random.uniform(-90, 90, 3))))
+            found.append(Face(0, box, points, 1.0, tuple(random.uniform(-90, 90, 3))))
         return found
 
     at = 0.0
-    with Pipeline(detect, Recogniser()) as pipeline:
+    with Pipeline(detect, MovementDetector, Recogniser()) as pipeline:
         for index in range(60):
             at += float(np.exp(random.uniform(-6, 0)))
             shape = (48, 64) if seed % 2 else tuple(random.integers(1, 90, 2))
@@ -564,18 +577,18 @@ def test_memory_stays_flat(recording):
     """Nothing kept grows with the length of the recording."""
 
     def sizes(pipeline):
-        (tracked,) = pipeline._faces.values()
-        spotter = tracked.spotter
+        (watched,) = pipeline._faces.values()
+        spotter = watched._spotter
         return (
             len(pipeline._times),
-            len(tracked.ring._faces),
-            len(tracked.known),
+            len(watched.ring._kept),
+            len(pipeline._reporter._known),
             len(spotter._history),
-            len(spotter._rest._recent),
-            len(spotter._rest._lagged),
+            len(spotter._baseline._recent),
+            len(spotter._baseline._lagged),
         )
 
-    with Pipeline(recording.detect, Recogniser()) as pipeline:
+    with Pipeline(recording.detect, MovementDetector, Recogniser()) as pipeline:
         for frame in recording.frames:
             pipeline.push(frame)
             if frame.index == 400:

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
+from realtime_mer.config import SpotConfig
 from realtime_mer.face.regions import EYE_REGIONS, REGIONS
-from realtime_mer.spotting.baseline import ACTIVE, LAG, SMOOTHING, UPPER, Rest
+from realtime_mer.spotting.baseline import ACTIVE, UPPER, Baseline
 
 STILL = np.zeros((len(REGIONS), 2), np.float32)
 
 
 def settled(fps, noise, seconds=20.0, seed=0):
-    """A Rest that has watched white noise of ``noise`` px."""
-    rest, random = Rest(1.0, 6.0, 0.6), np.random.default_rng(seed)
+    """A baseline that has watched white noise of ``noise`` px."""
+    rest, random = Baseline(SpotConfig()), np.random.default_rng(seed)
     for i in range(round(seconds * fps)):
         _, smooth, before = rest.push(i / fps, random.normal(0, noise, STILL.shape).astype(np.float32))
         change = smooth - before
@@ -21,17 +22,17 @@ def settled(fps, noise, seconds=20.0, seed=0):
 
 @pytest.mark.parametrize("fps", [24, 60, 100, 240, 1000])
 def test_averages_over_a_time_not_a_count(fps):
-    rest = Rest(1.0, 6.0, 0.6)
+    rest = Baseline(SpotConfig())
     for i in range(fps):
         centre, smooth, before = rest.push(i / fps, np.full_like(STILL, i / fps))
     now = (fps - 1) / fps
-    assert now - SMOOTHING / 2 - 1e-9 <= centre <= now
+    assert now - SpotConfig().smoothing_s / 2 - 1e-9 <= centre <= now
     assert smooth == pytest.approx(centre, abs=1e-4)  # a ramp averaged is the ramp at the middle of the times
-    assert before[0, 0] == pytest.approx(now - LAG, abs=1 / fps + SMOOTHING)
+    assert before[0, 0] == pytest.approx(now - SpotConfig().change_s, abs=1 / fps + SpotConfig().smoothing_s)
 
 
 def test_restart_looks_back_no_further():
-    rest = Rest(1.0, 6.0, 0.6)
+    rest = Baseline(SpotConfig())
     for i in range(20):
         rest.push(i / 100, STILL + i)
     rest.restart()
@@ -77,7 +78,7 @@ def test_activity_is_of_the_skin_and_of_more_than_one_region():
 
 
 def test_the_position_follows_slowly():
-    rest = Rest(1.0, 6.0, 0.6)
+    rest = Baseline(SpotConfig())
     rest.push(0.0, STILL)
     for i in range(1, 400):
         _, smooth, before = rest.push(i / 100, STILL + 1)

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from realtime_mer.config import SpotConfig
 from realtime_mer.face.regions import EYE_REGIONS, NAMES, REGIONS
-from realtime_mer.records import Kind, Status
-from realtime_mer.spotting.detector import Spotter
+from realtime_mer.records import Kind, Measurement, Status
+from realtime_mer.spotting.detector import MovementDetector, State
 from realtime_mer.synth.movements import MOVEMENTS, bump
 
 RATES = (24, 30, 60, 100, 200, 240)
 NOISE = 0.03  # px, of one measurement
 FINAL = (Status.CONFIRMED, Status.REJECTED)
+END = "the recording ended"
+NO_PICTURE = np.zeros((1, 1), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -60,28 +62,34 @@ class Signals:
         return away.astype(np.float32), eyes, head
 
 
+def measured(time, away, eyes, head):
+    """As registration would give it; this spotter looks at no pictures."""
+    return Measurement(0, float(time), away, head, eyes, 1.0, False, NO_PICTURE, np.eye(2, 3))
+
+
 def play(signals, fps=100.0, *, spotter=None, shift=0.0, times=None, seed=0, mirror=False):
     """All reports as (frame time, movement)."""
-    spotter = Spotter() if spotter is None else spotter
+    spotter = MovementDetector() if spotter is None else spotter
     random = np.random.default_rng(seed)
     reports = []
     for time in np.arange(round(signals.duration * fps)) / fps if times is None else times:
         away, eyes, head = signals.at(time, random)
         if mirror:
             away = away[MIRROR] * np.array([-1, 1], np.float32)
-        reports += [(time + shift, m) for m in spotter.push(time + shift, away, eyes, head)[1]]
-    return reports + [(time + shift, m) for m in spotter.reach()]
+        _, found = spotter.push(measured(time + shift, away, eyes, head))
+        reports += [(time + shift, m) for m in found]
+    return reports + [(time + shift, m) for m in spotter.interrupt(END)]
 
 
 MIRROR = [NAMES.index(n.replace("left", "?").replace("right", "left").replace("?", "right")) for n in NAMES]
 
 
 def finals(reports):
-    return [m.span for _, m in reports if m.span.status in FINAL]
+    return [m for _, m in reports if m.status in FINAL]
 
 
 def micros(reports):
-    return [m.span for _, m in reports if m.span.status is Status.CONFIRMED]
+    return [m for _, m in reports if m.status is Status.CONFIRMED]
 
 
 THREE = Signals(
@@ -124,29 +132,21 @@ def test_time_shift(shift):
 def test_left_and_right_are_alike():
     signals = replace(THREE, moves=(*THREE.moves, Move("left smirk", 1.2, 1.35, 1.55)))
     here, there = play(signals), play(signals, mirror=True)
-    assert [(t, m.span) for t, m in here] == [(t, replace(m.span)) for t, m in there]
+    assert here == there
     for (_, a), (_, b) in zip(here, there, strict=True):
         np.testing.assert_allclose(b.displacement, a.displacement[MIRROR] * (-1, 1), atol=1e-6)
 
 
-def test_reset_and_replay_give_the_same_with_ids_that_go_on():
-    spotter = Spotter()
-    first = play(THREE, spotter=spotter)
-    spotter.reset()
-    again = play(THREE, spotter=spotter)
-    count = max(m.span.id for _, m in first)
-    assert [(t, replace(m.span, id=m.span.id + count)) for t, m in first] == [(t, m.span) for t, m in again]
-
-
-def test_a_new_spotter_goes_on_counting():
-    reports = play(THREE, spotter=Spotter(counted=7))
-    assert {m.span.id for _, m in reports} == {8, 9, 10}
+def test_a_new_spotter_gives_the_same_with_ids_that_go_on():
+    first, again = play(THREE), play(THREE, spotter=MovementDetector(first_id=8))
+    assert {m.id for _, m in first} == {1, 2, 3}
+    assert [(t, replace(m, id=m.id + 7)) for t, m in first] == again
 
 
 def test_provisional_soon_after_the_apex_then_one_final():
     reports = play(THREE)
     for span in micros(reports):
-        mine = [(t, m.span) for t, m in reports if m.span.id == span.id]
+        mine = [(t, m) for t, m in reports if m.id == span.id]
         assert [s.status for _, s in mine] == [Status.PROVISIONAL, Status.CONFIRMED]
         (early, provisional), (late, _) = mine
         assert provisional.offset is None
@@ -164,17 +164,18 @@ def test_invariants_on_random_signals(data):
     times = np.cumsum(np.exp(random.uniform(*data.draw(st.sampled_from([(-6, -4), (-5, -2), (-3, 1.5)])), size=300)))
     size = data.draw(st.sampled_from([0.0, 0.05, 1.0, 30.0]))
     walk = np.cumsum(random.normal(0, size / 5, (300, len(REGIONS), 2)), axis=0)
-    spotter, reports = Spotter(), []
+    spotter, reports = MovementDetector(), []
     for i, time in enumerate(times):
         away = (random.normal(0, size, (len(REGIONS), 2)) + walk[i]).astype(np.float32)
-        motion, found = spotter.push(float(time), away, float(random.uniform(-1, 1)), float(random.exponential(20)))
-        assert np.isfinite(motion.displacement).all()
-        assert np.isfinite([motion.level, motion.threshold, *motion.noise]).all()
-        reports += [(time, m.span) for m in found]
+        eyes, head = float(random.uniform(-1, 1)), float(random.exponential(20))
+        activity, found = spotter.push(measured(time, away, eyes, head))
+        assert np.isfinite(activity.displacement).all()
+        assert np.isfinite([activity.level, activity.threshold, *activity.noise]).all()
+        reports += [(time, m) for m in found]
         if random.uniform() < 0.01:
-            reports += [(time, m.span) for m in spotter.interrupt("the face was lost")]
-    reports += [(times[-1], m.span) for m in spotter.reach()]
-    assert spotter.reach() == []
+            reports += [(time, m) for m in spotter.interrupt("the face was lost")]
+    reports += [(times[-1], m) for m in spotter.interrupt(END)]
+    assert spotter.interrupt(END) == []
     ids = [s.id for _, s in reports if s.status in FINAL]
     assert ids == list(range(1, len(ids) + 1))
     for time, span in reports:
@@ -239,7 +240,7 @@ def test_another_region_may_move_while_the_first_is_on_its_way_back():
 
 
 def test_a_face_that_was_lost_for_a_moment_is_soon_judged_again():
-    spotter = Spotter()
+    spotter = MovementDetector()
     play(Signals(duration=3.0), spotter=spotter)
     for _ in range(5):  # told again in every frame without the face
         spotter.interrupt("face out of sight")
@@ -265,23 +266,35 @@ def test_a_movement_too_strong_is_rejected_with_its_size():
 
 def test_the_end_of_the_recording_and_the_loss_of_the_face_end_a_movement():
     cut = Signals(moves=(Move("smile", 2.0, 2.12, 2.35),), duration=2.14)
-    spotter = Spotter()
+    spotter = MovementDetector()
     last = finals(play(cut, spotter=spotter))[-1]
     assert (last.kind, last.status) == (Kind.UNSURE, Status.REJECTED)
     assert "recording ended" in last.reason
-    spotter = Spotter()
+    spotter = MovementDetector()
     random = np.random.default_rng(0)
     for time in np.arange(214) / 100:
-        spotter.push(time, *cut.at(time, random))
+        spotter.push(measured(time, *cut.at(time, random)))
     (lost,) = spotter.interrupt("face out of sight")
-    assert lost.span.reason == "face out of sight"
+    assert lost.reason == "face out of sight"
     assert not spotter.settled
     assert spotter.interrupt("face out of sight") == []
 
 
+def test_the_states_of_one_movement():
+    spotter, random, seen = MovementDetector(), np.random.default_rng(0), []
+    for time in np.arange(300) / 100:
+        away, eyes, head = Signals((Move("smile", 2.0, 2.12, 2.35),)).at(time, random)
+        spotter.push(measured(time, away, eyes, head))
+        if not seen or seen[-1] is not spotter.state:
+            seen.append(spotter.state)
+    assert seen == [State.SETTLING, State.RESTING, State.RISING, State.MOVING, State.PAST_APEX, State.RESTING]
+    spotter.interrupt("face out of sight")
+    assert spotter.state is State.SETTLING
+
+
 def test_nothing_is_reported_before_the_resting_face_is_known():
     early = Signals(moves=(Move("smile", 0.3, 0.42, 0.65),), duration=1.0)
-    spotter = Spotter()
+    spotter = MovementDetector()
     assert play(early, spotter=spotter) == []
     assert not spotter.settled
 
@@ -318,17 +331,17 @@ def test_a_gap_of_the_recording_does_not_disturb_what_follows():
 
 def test_the_same_numbers_whoever_holds_the_arrays():
     """What was returned may be overwritten by its owner."""
-    spotter, random, spans = Spotter(), np.random.default_rng(0), []
+    spotter, random, spans = MovementDetector(), np.random.default_rng(0), []
     for time in np.arange(600) / 100:
         away, eyes, head = THREE.at(time, random)
-        motion, found = spotter.push(time, away, eyes, head)
-        motion.noise[:] = -1
-        motion.displacement[:] = 9
-        spans += [m.span for m in found]
-    assert spans == [m.span for _, m in play(THREE)]
+        activity, found = spotter.push(measured(time, away, eyes, head))
+        activity.noise[:] = -1
+        activity.displacement[:] = 9
+        spans += found
+    assert spans == [m for _, m in play(THREE)]
 
 
 def test_settings_are_used():
-    assert micros(play(THREE, spotter=Spotter(SpotConfig(min_shift=5.0)))) == []
-    assert micros(play(THREE, spotter=Spotter(SpotConfig(micro_max=0.1)))) == []
-    assert finals(play(THREE, spotter=Spotter(SpotConfig(settle=10.0)))) == []
+    assert micros(play(THREE, spotter=MovementDetector(SpotConfig(min_shift_px=5.0)))) == []
+    assert micros(play(THREE, spotter=MovementDetector(SpotConfig(micro_max_s=0.1)))) == []
+    assert finals(play(THREE, spotter=MovementDetector(SpotConfig(settle_s=10.0)))) == []

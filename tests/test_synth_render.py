@@ -27,7 +27,7 @@ from realtime_mer.synth import (
     portrait,
     render,
 )
-from realtime_mer.synth.render import Face
+from realtime_mer.synth.render import DrawnFace
 from realtime_mer.synth.warp import LIDS
 
 STILL = Sway(shift=0, roll=0, yaw=0, pitch=0, scale=0)
@@ -66,7 +66,7 @@ def test_the_regions_move_as_far_as_the_pulse_says(name: str) -> None:
 def test_landmarks_arrive_exactly_where_the_pulse_sends_them(peak: float) -> None:
     script = Script(1, 100, pulses=(Pulse(MOVEMENTS["brow raise"], peak, 0.2, 0.4, 0.6),), sway=STILL)
     _, points = portrait()
-    arrived = Face(*portrait()).points_at(script, 0.4)
+    arrived = DrawnFace(*portrait()).points_at(script, 0.4)
     for region, dx, dy in script.truth()[0].regions:
         shift = similarity(points)[:, :2] @ (arrived - points)[POINTS[region]].mean(axis=0)
         np.testing.assert_allclose(shift, [dx, dy], atol=0.06 * peak)
@@ -113,7 +113,7 @@ def test_the_head_moves_as_a_whole_and_the_background_rests() -> None:
     rest, apex = frames(script, 0.0, 0.5)
     measured = flow(rest.gray, apex.gray)
     _, points = portrait()
-    arrived = Face(*portrait()).points_at(script, 0.5)
+    arrived = DrawnFace(*portrait()).points_at(script, 0.5)
     for region in ("right inner brow", "left lip corner", "chin"):
         at = points[POINTS[region]].round().astype(int)
         expected = (arrived - points)[POINTS[region]].mean(axis=0)
@@ -123,7 +123,7 @@ def test_the_head_moves_as_a_whole_and_the_background_rests() -> None:
 
 def test_a_turn_moves_the_nose_more_than_the_temples() -> None:
     script = Script(1, 100, sway=STILL, turns=(Turn(0.0, 0.5, 1.0, yaw=5.0),))
-    arrived, points = Face(*portrait()).points_at(script, 0.5), portrait()[1]
+    arrived, points = DrawnFace(*portrait()).points_at(script, 0.5), portrait()[1]
     dx = (arrived - points)[:, 0]
     assert dx[1] > 2 * dx[127] > 0  # nose tip, right temple: to the subject's left is the picture's right
 
@@ -184,7 +184,7 @@ def test_colour_agrees_with_gray() -> None:
 def test_an_injected_pulse_moves_a_moving_face_by_what_was_asked() -> None:
     script = Script(1.2, 60, seed=2, camera=CLEAN)
     source = list(render(script, *portrait()))
-    face = Face(*portrait())
+    face = DrawnFace(*portrait())
     jitter = np.random.default_rng(0)
     track = [
         (f.time, (face.points_at(script, f.time) + jitter.normal(0, 0.5, (478, 2))).astype(np.float32)) for f in source
@@ -219,7 +219,7 @@ def test_nothing_is_injected_where_no_face_was_seen() -> None:
 def test_landmarks_follow_the_drawn_face() -> None:
     script = Script(0.1, 30, seed=5)
     found = landmarks(render(script, *portrait()))
-    face = Face(*portrait())
+    face = DrawnFace(*portrait())
     for time, points in found:
         assert points is not None
         assert np.abs(points - face.points_at(script, time)).mean() < 2.0

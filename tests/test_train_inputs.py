@@ -10,13 +10,13 @@ import pytest
 
 from realtime_mer.errors import ConfigError, DataError
 from realtime_mer.face.regions import LEFT_EYE_CORNERS, REGIONS, RIGHT_EYE_CORNERS
-from realtime_mer.records import Detection
+from realtime_mer.records import Face
 from train import crop, inputs
 from train.recipe import Input
 from train.records import THREE, Clip
 
 
-def found(angle: float = 0.0) -> Detection:
+def found(angle: float = 0.0) -> Face:
     """Points of a made-up face around (100, 100), turned by ``angle`` degrees: eyes 60 px apart, regions in a grid."""
     points = np.full((478, 2), 100.0, np.float32)
     points[list(RIGHT_EYE_CORNERS)] = (70, 80)
@@ -26,7 +26,7 @@ def found(angle: float = 0.0) -> Detection:
         points[free] = (60 + 20 * (i % 5), 70 + 30 * (i // 5))
     turn = cv2.getRotationMatrix2D((100, 100), -angle, 1.0)
     points = (points @ turn[:, :2].T + turn[:, 2]).astype(np.float32)
-    return Detection((40.0, 30.0, 160.0, 170.0), points, 1.0, (0.0, 0.0, 0.0))
+    return Face(0, (40.0, 30.0, 160.0, 170.0), points, 1.0, (0.0, 0.0, 0.0))
 
 
 @pytest.mark.parametrize("angle", [0.0, 12.0, -20.0])

@@ -12,7 +12,7 @@ import torch
 from realtime_mer.errors import DataError
 from realtime_mer.face.regions import SIZE
 from realtime_mer.recognise.spec import KEY, ModelSpec
-from realtime_mer.records import Detection
+from realtime_mer.records import Face
 from train import metrics
 from train.protocols import loso
 from train.recogniser import card, data, default, onnx_file, scoring
@@ -160,7 +160,7 @@ def test_own_flow_finds_the_movement_and_leaves_out_what_is_incomplete(tmp_path)
         def detect(self, _):
             points = np.zeros((478, 2), np.float32)
             points[[33, 133]], points[[263, 362]] = (80, 90), (124, 90)
-            return (Detection((0, 0, 200, 200), points, 1.0, (0, 0, 0)),)
+            return (Face(0, (0, 0, 200, 200), points, 1.0, (0, 0, 0)),)
 
     class Blind:
         def detect(self, _):

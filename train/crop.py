@@ -13,18 +13,18 @@ import cv2
 import numpy as np
 
 from realtime_mer.face.regions import LEFT_EYE_CORNERS, REGIONS, RIGHT_EYE_CORNERS
-from realtime_mer.records import Detection, Image
+from realtime_mer.records import Face, Image
 
 # Half side of a region of interest, of the distance between the eyes' centres: neighbouring lip corners just touch.
 REGION_HALF: Final = 0.3
 
 
-def face(image: Image, found: Detection) -> Image:
+def face(image: Image, found: Face) -> Image:
     """The box of the landmarks."""
     return _cut(image, found.box)
 
 
-def by_eyes(image: Image, found: Detection) -> Image:
+def by_eyes(image: Image, found: Face) -> Image:
     """Turned around the picture's centre until the eyes are level, then cut at the box found *before* turning.
 
     Ab Razak & Sahran 2023, eq. 2 and the text after it.
@@ -39,7 +39,7 @@ def by_eyes(image: Image, found: Detection) -> Image:
     return _cut(level, found.box)
 
 
-def regions(image: Image, found: Detection) -> Image:
+def regions(image: Image, found: Face) -> Image:
     """The face's box with everything but the 15 regions black.
 
     Hata et al. 2025 use 15 regions but not say how they enter the network; ours keep their places in the picture.

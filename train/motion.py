@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import cv2
@@ -15,7 +16,7 @@ import numpy as np
 from realtime_mer.face.detect import FaceDetector
 from realtime_mer.motion.follow import Follower, follow_clip
 from realtime_mer.motion.ring import NEAR, SPAN, Ring
-from realtime_mer.records import Detection, Face, Frame, Image
+from realtime_mer.records import Face, Frame, Image
 from train.datasets.reading import load_image
 from train.records import Clip
 
@@ -33,7 +34,7 @@ class Faces:
         if self._detector is not None:
             self._detector.close()
 
-    def find(self, image: Image) -> Detection | None:
+    def find(self, image: Image) -> Face | None:
         """image: uint8 BGR (H, W, 3)."""
         if self._detector is None:
             self._detector = FaceDetector(max_faces=1)
@@ -47,7 +48,7 @@ class Faces:
             found = self.find(cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_REPLICATE))
             if found is not None:
                 x0, y0, x1, y1 = (side - margin for side in found.box)
-                return Face(1, (x0, y0, x1, y1), found.points - np.float32(margin), found.score, found.pose)
+                return replace(found, box=(x0, y0, x1, y1), points=found.points - np.float32(margin))
         return None
 
 
@@ -83,8 +84,8 @@ def moved_most(clip: Clip, faces: Faces) -> int | str:
         return "no face found" if face is None else _NO_RATE
     follower, levels = None, []
     for frame in _Frames(clip, 0, len(clip.frames) - 1):
-        follower = follower or Follower(face, frame.gray, frame.time)
-        moved = np.linalg.norm(follower.step(frame.gray, frame.time).displacement, axis=1)
+        follower = follower or Follower(face, frame)
+        moved = np.linalg.norm(follower.step(frame).displacement, axis=1)
         levels.append(float(np.sort(moved)[-2:].mean()))
     return int(np.argmax(levels))
 

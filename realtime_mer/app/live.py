@@ -71,9 +71,9 @@ class Live:
         config = viewer_config(wishes, self._settings)
         private = wishes.get("private") is True
         if camera is not None:
-            return Viewer(camera.open, lambda c: build(c, live=True), config, private=private)
+            return Viewer(camera.open, build, config, private=private)
         uri = address(wishes.get("address", ""), self._settings)
-        return Viewer(lambda: open_source(uri), lambda c: build(c, live=True), config, private=private)
+        return Viewer(lambda: open_source(uri), build, config, private=private)
 
     async def _listen(self, socket: WebSocket, viewer: Viewer, camera: BrowserCamera | None) -> None:
         while True:

@@ -9,6 +9,7 @@ import numpy as np
 from realtime_mer.face.align import similarity
 from realtime_mer.face.regions import REGIONS
 from realtime_mer.records import Event, FaceSignal, SourceInfo
+from realtime_mer.sinks.event_json import to_json
 
 PLACES: Final = [list(region.points) for region in REGIONS]
 
@@ -17,10 +18,10 @@ def face(signal: FaceSignal) -> dict[str, Any]:
     """One face: box and regions in px of the picture; each region with its displacement (px of the picture)."""
     points = signal.face.points
     regions: list[list[float]] = []
-    if signal.motion is not None:
+    if signal.activity is not None:
         to_picture = np.linalg.inv(similarity(points)[:, :2])
-        moves = signal.motion.displacement @ to_picture.T
-        size = np.hypot(*signal.motion.displacement.T)  # px of the aligned face: how strongly it is drawn
+        moves = signal.activity.displacement @ to_picture.T
+        size = np.hypot(*signal.activity.displacement.T)  # px of the aligned face: how strongly it is drawn
         for place, (dx, dy), moved in zip(PLACES, moves, size, strict=True):
             x, y = points[place].mean(axis=0)
             regions.append([round(float(v), 2) for v in (x, y, dx, dy, moved)])
@@ -34,30 +35,10 @@ def face(signal: FaceSignal) -> dict[str, Any]:
 
 def event(found: Event, run: int, pictures: dict[str, str]) -> dict[str, Any]:
     """One event. ``run`` counts the restarts of the pipeline, which begins its numbers anew each time."""
-    span, prediction = found.span, found.prediction
     return {
-        "type": "event",
-        "key": f"{run}-{found.track}-{span.id}",
+        **to_json(found),
+        "key": f"{run}-{found.track}-{found.movement.id}",
         "face": found.track,
-        "status": span.status.value,
-        "kind": span.kind.value,
-        "reason": span.reason,
-        "onset": span.onset,
-        "apex": span.apex,
-        "offset": span.offset,
-        "strength": round(span.strength, 3),
-        "label": prediction.label if prediction else None,
-        "probabilities": prediction.probabilities if prediction else None,
-        "cues": [
-            {"region": c.region, "dx": round(c.dx, 2), "dy": round(c.dy, 2), "action_units": list(c.action_units)}
-            for c in found.cues
-        ],
-        "fps": round(found.fps, 1),
-        "gap": round(found.gap, 4),
-        "lost": found.lost,
-        "model": found.model,
-        "provider": found.provider,
-        "reported": found.reported,
         "pictures": pictures,
     }
 

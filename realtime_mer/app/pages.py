@@ -64,7 +64,7 @@ def _live_settings(settings: AppSettings) -> dict[str, Any]:
         "local": settings.loopback,
         "models": names if chosen in names else [chosen, *names],
         "model": chosen,
-        "enter": settings.config.spot.enter,
+        "enter": settings.config.spot.onset_noise,
     }
 
 

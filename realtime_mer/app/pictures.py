@@ -6,42 +6,51 @@ Pictures are cut from the last second of frames while they stream; nothing is wr
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from typing import Final
 
 import cv2
 
-from realtime_mer.face.align import similarity, warp
-from realtime_mer.motion.flow import flow_uvs
-from realtime_mer.records import Event, Frame, Image, Observation, Status
+from realtime_mer.records import End, Event, Frame, Image, Observation
+from realtime_mer.sinks import Sink
 from realtime_mer.sinks.clips import LONGEST, FrameRing
-from realtime_mer.sinks.draw import face_crop, heat_map
+from realtime_mer.sinks.draw import face_crop, motion_picture
 
 CROP: Final = 120  # px
 QUALITY: Final = 85
 
 
-class EventPictures:
-    """``see`` every frame with its observation, then ask for the pictures of an event reported in it."""
+class EventPictures(Sink):
+    """Makes the pictures of every final event. made: by event key, data URIs by name; take out what is used."""
 
     def __init__(self) -> None:
+        self.made: dict[tuple[int, int], dict[str, str]] = {}
         self._ring = FrameRing(LONGEST)
 
-    def see(self, observation: Observation, frame: Frame) -> None:
+    def write(self, observation: Observation, frame: Frame) -> None:
         self._ring.push(frame, tuple(signal.face for signal in observation.faces))
+        self._make(observation.events)
 
-    def of(self, event: Event) -> dict[str, str]:
-        """Data URIs by name: onset, apex, offset, and motion for a micro-expression; those that can be had."""
-        span = event.span
+    def end(self, end: End) -> None:
+        self._make(end.events)
+
+    def close(self) -> None:
+        """Nothing is open; the pictures stay."""
+
+    def _make(self, events: Iterable[Event]) -> None:
+        self.made.update((event.key, self._of(event)) for event in events if event.final)
+
+    def _of(self, event: Event) -> dict[str, str]:
+        """onset, apex, offset, and the motion that the recogniser saw; those that can be had."""
+        movement = event.movement
         found = {}
-        for name, time in (("onset", span.onset), ("apex", span.apex), ("offset", span.offset)):
+        for name, time in (("onset", movement.onset), ("apex", movement.apex), ("offset", movement.offset)):
             near = None if time is None else self._ring.nearest(time, event.track)
             if near is not None:
                 found[name] = data_uri(face_crop(near[0].image, near[1].box, CROP))
-        if span.status is Status.CONFIRMED:
-            onset, apex = (self._ring.nearest(t, event.track) for t in (span.onset, span.apex))
-            if onset is not None and apex is not None:
-                pair = [warp(frame.gray, similarity(face.points)) for frame, face in (onset, apex)]
-                found["motion"] = data_uri(heat_map(flow_uvs(pair[:1], pair[1:]), pair[0]))
+        onset = self._ring.nearest(movement.onset, event.track)
+        if event.motion is not None and onset is not None:
+            found["motion"] = data_uri(motion_picture(event.motion, *onset))
         return found
 
 

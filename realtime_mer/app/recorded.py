@@ -12,8 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,12 +22,13 @@ from realtime_mer.app.settings import UPLOADS
 from realtime_mer.build import build
 from realtime_mer.config import Config
 from realtime_mer.errors import MerError, SourceError
-from realtime_mer.records import Status
+from realtime_mer.records import Observation, Status
+from realtime_mer.run import log_header, watch
 from realtime_mer.sinks import EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, VIDEO, Sink
 from realtime_mer.sinks.clips import EventClips, Stills
 from realtime_mer.sinks.convert import convert
 from realtime_mer.sinks.csv import SignalsCsv
-from realtime_mer.sinks.jsonl import JsonLines, Recording, header, read_jsonl
+from realtime_mer.sinks.jsonl import JsonLines, Recording, read_jsonl
 from realtime_mer.sinks.report import write_report
 from realtime_mer.sinks.signals import Signals, read_signals
 from realtime_mer.sinks.video import AnnotatedVideo
@@ -193,40 +193,29 @@ def analyse(
     try:
         with build(config) as pipeline, open_source(upload) as source:
             info = replace(source.info, uri=name)
-            recogniser = pipeline.recogniser
-            about = (recogniser.spec.id, recogniser.provider) if recogniser else ("", "")
-            stills, seen = Stills(), EventPictures()
-            with ExitStack() as stack:
-                made: list[Sink] = [
-                    JsonLines(folder / LOG, header(info, asdict(config), *about), stats=source.stats),
-                    SignalsCsv(folder / SIGNALS_CSV),
-                ]
-                if not private:
-                    made += [stills, EventClips(folder, info.rate, slow=SLOW)]
-                    if video:
-                        made.append(AnnotatedVideo(folder / VIDEO, info.rate, max_rate=SHOWN_RATE))
-                for sink in made:
-                    stack.enter_context(sink)
-                pictures: dict[tuple[int, int], dict[str, str]] = {}
-                found, told = 0, time.monotonic()
-                for frame, observation in pipeline.watch(source):
-                    if session.stop.is_set():
-                        raise SourceError(f"{name}: stopped")
-                    if frame is not None and not private:
-                        seen.see(observation, frame)
-                    for sink in made:
-                        sink.write(observation, frame)
-                    for event in observation.events:
-                        found += event.span.status is Status.CONFIRMED
-                        if not private and event.span.status is not Status.PROVISIONAL:
-                            pictures[event.key] = seen.of(event)
-                    if time.monotonic() - told > NEWS_S:
-                        told = time.monotonic()
-                        share = min(observation.time / info.duration, 1.0) if info.duration else None
-                        yield Progress(name, share, observation.index + 1, observation.fps, found)
+            stills, pictures, found = Stills(), EventPictures(), 0
+            made: list[Sink] = [
+                JsonLines(folder / LOG, log_header(info, pipeline), stats=source.stats),
+                SignalsCsv(folder / SIGNALS_CSV),
+            ]
+            if not private:
+                made += [stills, pictures, EventClips(folder, info.rate, slow=SLOW)]
+                if video:
+                    made.append(AnnotatedVideo(folder / VIDEO, info.rate, max_rate=SHOWN_RATE))
+            told = time.monotonic()
+            for seen in watch(source, pipeline, made):
+                if session.stop.is_set():
+                    raise SourceError(f"{name}: stopped")
+                found += sum(event.status is Status.CONFIRMED for event in seen.events)
+                if isinstance(seen, Observation) and time.monotonic() - told > NEWS_S:
+                    told = time.monotonic()
+                    share = min(seen.time / info.duration, 1.0) if info.duration else None
+                    yield Progress(name, share, seen.index + 1, seen.fps, found)
         convert(folder / LOG, "csv", folder / EVENTS_CSV)
         write_report(folder / LOG, folder / SIGNALS_CSV, folder / REPORT, None if private else stills.strips)
-        result = Analysis(name, folder, token, read_jsonl(folder / LOG), read_signals(folder / SIGNALS_CSV), pictures)
+        result = Analysis(
+            name, folder, token, read_jsonl(folder / LOG), read_signals(folder / SIGNALS_CSV), pictures.made
+        )
         session.analyses.append(result)
     except MerError as error:
         shutil.rmtree(folder, ignore_errors=True)

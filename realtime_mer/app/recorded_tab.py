@@ -50,7 +50,7 @@ class RecordedTab:
         )
         self.video = gr.Checkbox(True, label="Make the annotated video (takes longer)")
         self.private = gr.Checkbox(False, label="Privacy mode: no pictures, no videos, only events")
-        enter = self._settings.config.spot.enter
+        enter = self._settings.config.spot.onset_noise
         self.enter = gr.Slider(3, 20, enter, step=0.5, label="Sensitivity: reacts at so many times resting noise")
         with gr.Row():
             self.go = gr.Button("Analyse", variant="primary", elem_id="mer-analyse", interactive=False)

@@ -90,7 +90,7 @@ def viewer_config(wishes: dict[str, Any], settings: AppSettings) -> Config:
             raise ConfigError("the sensitivity must be a number") from None
         if not 3 <= value <= 20:
             raise ConfigError("the sensitivity must lie between 3 and 20 times the resting noise")
-        config = replace(config, spot=replace(config.spot, enter=value))
+        config = replace(config, spot=replace(config.spot, onset_noise=value))
     if model is not None and model != config.classify.model:
         if model not in models():
             raise ModelError("there is no such model here: choose one from the list")

@@ -8,10 +8,9 @@ from typing import Final
 
 from realtime_mer.app.recorded import SLOW, Analysis, Progress
 from realtime_mer.app.timeline import described
-from realtime_mer.records import Status
+from realtime_mer.records import Event, Status
 from realtime_mer.sinks import EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, VIDEO
 from realtime_mer.sinks.clips import clip_name
-from realtime_mer.sinks.logged import LoggedEvent
 
 ARROWS: Final = "→↘↓↙←↖↑↗"
 
@@ -65,26 +64,26 @@ def player(analysis: Analysis) -> str:
 
 def choices(analysis: Analysis, with_rejected: bool) -> list[tuple[str, str]]:
     shown = []
-    for logged in analysis.recording.events:
-        event = logged.event
-        if logged.final and (with_rejected or event.span.status is Status.CONFIRMED):
-            words = f"{event.span.onset:.2f} s, face {event.track}: {described(event)}"
-            shown.append((event.span.status is Status.REJECTED, words, _key(logged)))
+    for event in analysis.recording.events:
+        event = event
+        if event.final and (with_rejected or event.status is Status.CONFIRMED):
+            words = f"{event.movement.onset:.2f} s, face {event.track}: {described(event)}"
+            shown.append((event.status is Status.REJECTED, words, _key(event)))
     return [(words, key) for _, words, key in sorted(shown, key=lambda entry: entry[0])]
 
 
-def _key(logged: LoggedEvent) -> str:
-    return f"{logged.event.track}-{logged.event.span.id}"
+def _key(event: Event) -> str:
+    return f"{event.track}-{event.movement.id}"
 
 
 def detail(analysis: Analysis, key: str | None) -> str:
-    logged = next((e for e in analysis.recording.events if e.final and _key(e) == key), None)
-    if logged is None:
+    event = next((e for e in analysis.recording.events if e.final and _key(e) == key), None)
+    if event is None:
         return "<p>No movement was reported.</p>"
-    event, span = logged.event, logged.event.span
+    movement = event.movement
     pictures = analysis.pictures.get(event.key, {})
     figures = "".join(
-        f"<figure><img src='{uri}' alt='the face: {name}'><figcaption>{_caption(name, logged)}</figcaption></figure>"
+        f"<figure><img src='{uri}' alt='the face: {name}'><figcaption>{_caption(name, event)}</figcaption></figure>"
         for name, uri in pictures.items()
     )
     bars = ""
@@ -100,9 +99,9 @@ def detail(analysis: Analysis, key: str | None) -> str:
         + "</li>"
         for cue in event.cues
     )
-    duration = "offset not seen" if span.duration is None else f"{1000 * span.duration:.0f} ms"
+    duration = "offset not seen" if movement.duration is None else f"{1000 * movement.duration:.0f} ms"
     facts = (
-        f"onset {span.onset:.3f} s, apex {span.apex:.3f} s, {duration}, {span.strength:.2f} px; "
+        f"onset {movement.onset:.3f} s, apex {movement.apex:.3f} s, {duration}, {movement.strength:.2f} px; "
         f"{event.fps:.1f} frames/s, largest gap {1000 * event.gap:.1f} ms, {event.lost} frames lost"
     )
     clip = analysis.url(clip_name(event))
@@ -112,8 +111,8 @@ def detail(analysis: Analysis, key: str | None) -> str:
         if clip
         else ""
     )
-    kind = "mer-confirmed" if span.status is Status.CONFIRMED else "mer-rejected"
-    reason = f"<p class='mer-reason'>{escape(span.reason)}</p>" if span.reason else ""
+    kind = "mer-confirmed" if movement.status is Status.CONFIRMED else "mer-rejected"
+    reason = f"<p class='mer-reason'>{escape(movement.reason)}</p>" if movement.reason else ""
     return (
         f"<article class='mer-card {kind} mer-detail'><header><h4>{escape(described(event))}</h4>"
         f"<span class='mer-when'>face {event.track}</span></header>{reason}<small>{escape(facts)}</small>"
@@ -122,7 +121,7 @@ def detail(analysis: Analysis, key: str | None) -> str:
     )
 
 
-def _caption(name: str, logged: LoggedEvent) -> str:
-    span = logged.event.span
-    time = {"onset": span.onset, "apex": span.apex, "offset": span.offset}.get(name)
+def _caption(name: str, event: Event) -> str:
+    movement = event.movement
+    time = {"onset": movement.onset, "apex": movement.apex, "offset": movement.offset}.get(name)
     return "motion at the apex" if time is None else f"{name} {time:.3f} s"

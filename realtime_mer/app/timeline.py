@@ -37,17 +37,17 @@ def timeline(recording: Recording, signals: Signals, *, rejected: bool = True) -
             line={"color": colour, "width": 1, "dash": "dot"},
             hoverinfo="skip",
         )
-    final = [e.event for e in recording.events if e.final]
+    final = [e for e in recording.events if e.final]
     for event in final:
-        if rejected or event.span.status is Status.CONFIRMED:
+        if rejected or event.status is Status.CONFIRMED:
             _band(figure, event)
     for name, kept, colour, symbol in (
-        ("micro-expression", [e for e in final if e.span.status is Status.CONFIRMED], MICRO, "triangle-down"),
-        ("rejected", [e for e in final if e.span.status is Status.REJECTED and rejected], OTHER, "x-thin"),
+        ("micro-expression", [e for e in final if e.status is Status.CONFIRMED], MICRO, "triangle-down"),
+        ("rejected", [e for e in final if e.status is Status.REJECTED and rejected], OTHER, "x-thin"),
     ):
         if kept:
             figure.add_scatter(
-                x=[e.span.apex for e in kept],
+                x=[e.movement.apex for e in kept],
                 y=[1.06 * top] * len(kept),
                 mode="markers",
                 name=name,
@@ -77,9 +77,9 @@ def histograms(samples: Mapping[str, Sequence[float]]) -> go.Figure:
 
 def described(event: Event) -> str:
     """One event in a few words, as in lists."""
-    span = event.span
-    if span.status is Status.REJECTED:
-        return f"{span.kind}: {span.reason}"
+    movement = event.movement
+    if movement.status is Status.REJECTED:
+        return f"{movement.kind}: {movement.reason}"
     if event.prediction is None:
         return "micro-expression"
     best = max(event.prediction.probabilities.values(), default=0.0)
@@ -87,11 +87,11 @@ def described(event: Event) -> str:
 
 
 def _band(figure: go.Figure, event: Event) -> None:
-    span = event.span
-    confirmed = span.status is Status.CONFIRMED
-    end = span.apex if span.offset is None else span.offset
-    colour = MICRO if confirmed else MACRO if span.kind == "macro" else OTHER
-    figure.add_vrect(x0=span.onset, x1=end, fillcolor=colour, opacity=0.32 if confirmed else 0.16, line_width=0)
+    movement = event.movement
+    confirmed = movement.status is Status.CONFIRMED
+    end = movement.apex if movement.offset is None else movement.offset
+    colour = MICRO if confirmed else MACRO if movement.kind == "macro" else OTHER
+    figure.add_vrect(x0=movement.onset, x1=end, fillcolor=colour, opacity=0.32 if confirmed else 0.16, line_width=0)
 
 
 def _plain(figure: go.Figure, height: int) -> go.Figure:

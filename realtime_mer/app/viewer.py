@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -21,7 +21,9 @@ from realtime_mer.app.pictures import EventPictures, jpeg
 from realtime_mer.config import Config
 from realtime_mer.errors import MerError
 from realtime_mer.pipeline import Pipeline
-from realtime_mer.records import Frame, Observation, Status
+from realtime_mer.records import End, Event, Frame, Observation
+from realtime_mer.run import watch
+from realtime_mer.sinks import Sink
 from realtime_mer.sources import Source
 from realtime_mer.sources.probe import COARSE_FPS
 
@@ -116,38 +118,26 @@ class Viewer:
 
     def _watch(self, pipeline: Pipeline, source: Source) -> None:
         pictures = EventPictures()
-        monotonic = source.info.clock == "monotonic"
-        for frame, observation in pipeline.watch(source):
-            if frame is None:
-                self._events(observation, pictures)
-                break
-            if not self._private:
-                pictures.see(observation, frame)
-            self._publish(frame, observation, pictures, time.monotonic() - frame.time if monotonic else None)
+        page = _Page(self, pictures, source.info.clock == "monotonic")
+        for _ in watch(source, pipeline, [page] if self._private else [pictures, page]):
             if (wish := self._wish) is not None:
                 self._wish = None
-                pipeline.config = replace(pipeline.config, spot=wish.spot)
-                pipeline.reset()
+                pipeline.begin(live=source.info.live, config=replace(pipeline.config, spot=wish.spot))
                 self._run_number += 1
 
-    def _publish(self, frame: Frame, observation: Observation, pictures: EventPictures, delay: float | None) -> None:
+    def publish(self, frame: Frame, observation: Observation, delay: float | None) -> None:
+        """Takes over what the page shows next; ``delay`` in s from the capture, None when it is not known."""
         with self._lock:
             self._latest = frame, observation
             self._lost += observation.lost
             if delay is not None:
                 self._delays.append(delay)
             for signal in observation.faces:
-                if signal.motion is not None:
-                    self._curve.append(
-                        (observation.time, signal.face.track, signal.motion.level, signal.motion.threshold)
-                    )
-        if observation.events:
-            self._events(observation, pictures)
+                if (activity := signal.activity) is not None:
+                    self._curve.append((observation.time, signal.face.track, activity.level, activity.threshold))
 
-    def _events(self, observation: Observation, pictures: EventPictures) -> None:
-        for event in observation.events:
-            shown = not self._private and event.span.status is not Status.PROVISIONAL
-            self._tell(messages.event(event, self._run_number, pictures.of(event) if shown else {}))
+    def tell_event(self, event: Event, pictures: dict[str, str]) -> None:
+        self._tell(messages.event(event, self._run_number, pictures))
 
     def _tell(self, message: dict[str, Any]) -> None:
         with self._lock:
@@ -159,7 +149,7 @@ class Viewer:
         source = self._source
         stats = source.stats() if source is not None else None
         hints = list(seen.notes)
-        if not hints and self._config.spot.min_rate <= seen.fps < COARSE_FPS:
+        if not hints and self._config.spot.min_rate_fps <= seen.fps < COARSE_FPS:
             hints.append(
                 f"below {COARSE_FPS:g} frames/s the shortest movements rest on two or three frames: "
                 "a faster camera sees more"
@@ -177,6 +167,27 @@ class Viewer:
             "faces": [messages.face(signal) for signal in seen.faces],
             "curve": [[round(t, 4), k, round(level, 2), round(limit, 2)] for t, k, level, limit in curve],
         }
+
+
+class _Page(Sink):
+    """Hands on to a viewer what a run gives. timed: capture times can be compared with the clock of this machine."""
+
+    def __init__(self, viewer: Viewer, pictures: EventPictures, timed: bool) -> None:
+        self._viewer, self._pictures, self._timed = viewer, pictures, timed
+
+    def write(self, observation: Observation, frame: Frame) -> None:
+        self._viewer.publish(frame, observation, time.monotonic() - frame.time if self._timed else None)
+        self._tell(observation.events)
+
+    def end(self, end: End) -> None:
+        self._tell(end.events)
+
+    def close(self) -> None:
+        """The viewer ends by itself."""
+
+    def _tell(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._viewer.tell_event(event, self._pictures.made.pop(event.key, {}))
 
 
 def preview(frame: Frame, private: bool) -> bytes:

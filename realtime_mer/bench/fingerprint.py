@@ -20,8 +20,8 @@ from typing import Any, Final
 from realtime_mer.bench.spotting import VIDEO_SUFFIXES, from_casme2
 from realtime_mer.errors import MerError, SourceError
 from realtime_mer.pipeline import Pipeline
-from realtime_mer.records import Frame
-from realtime_mer.sinks.logged import FrameTimes, to_json
+from realtime_mer.records import Event, Frame
+from realtime_mer.sinks.event_json import to_json
 from realtime_mer.sources import open_source
 
 # Of an event as it is logged. What the recogniser answers is hashed apart: a new model changes that and nothing else.
@@ -58,24 +58,22 @@ def casme2(frames: Path, table: Path) -> Iterator[tuple[str, Callable[[], Iterab
 
 def row(frames: Iterable[Frame], pipeline: Pipeline) -> Row:
     """Counts and hashes of one recording; ``failed`` is the error that ended it."""
-    pipeline.reset()
-    times, answers, movements, signals = FrameTimes(), hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
+    pipeline.begin()
+    answers, movements, signals = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
     counts: Counter[str] = Counter()
     result: Row = {"frames": 0}
-    events = []
+    events: list[Event] = []
     try:
         for frame in frames:
             observation = pipeline.push(frame)
-            times.push(observation)
             result["frames"] += 1
-            events += [times.log(event) for event in observation.events]
+            events += observation.events
             signals.update(_plain([observation.time, observation.fps, observation.notes]))
             for signal in observation.faces:
                 signals.update(_plain([signal.face.track, signal.face.box, signal.note]))
-                if signal.motion is not None:
-                    motion = signal.motion
-                    signals.update(_plain([motion.level, motion.threshold, motion.displacement.tolist()]))
-        events += [times.log(event) for event in pipeline.finish()]
+                if (activity := signal.activity) is not None:
+                    signals.update(_plain([activity.level, activity.threshold, activity.displacement.tolist()]))
+        events += pipeline.finish().events
     except MerError as error:
         result["failed"] = type(error).__name__
     for event in events:

@@ -19,20 +19,21 @@ from typing import Final
 from realtime_mer.bench import live
 from realtime_mer.bench.clips import Clip, make
 from realtime_mer.bench.results import Result, Series, machine, series
-from realtime_mer.bench.stages import POINTS, Stages
+from realtime_mer.bench.stages import WHAT, Stopwatch
 from realtime_mer.build import build
 from realtime_mer.config import Config
 from realtime_mer.errors import SourceError
 from realtime_mer.records import Frame
+from realtime_mer.run import log_header
 from realtime_mer.sinks.csv import SignalsCsv
-from realtime_mer.sinks.jsonl import JsonLines, header
+from realtime_mer.sinks.jsonl import JsonLines
 from realtime_mer.sources import Source, open_source
 
 STARTS: Final = 3  # fresh processes timed from start to first observation
 _START = (
-    "import sys, time; from realtime_mer.build import build; from realtime_mer.sources import open_source\n"
+    "import sys, time; from realtime_mer import build, open_source, watch\n"
     "with build() as pipeline, open_source(sys.argv[1]) as source:\n"
-    "    next(iter(pipeline.run(source))); print(time.time(), flush=True)\n"
+    "    next(watch(source, pipeline)); print(time.time(), flush=True)\n"
 )
 
 
@@ -68,15 +69,14 @@ def run(
 def stages(video: Path, config: Config | None = None) -> list[Series]:
     """Time per frame of each step over a whole recorded file, in ms, the warm-up left out."""
     config = config or Config()
-    spent: dict[str, list[float]] = {
-        name: [] for name in (*POINTS, "decoding, waited for", "sinks", "frame, all of it")
-    }
+    others = ("decoding, waited for", "sinks", "frame, all of it")
+    spent: dict[str, list[float]] = {name: [] for name in (*(stage.value for stage in WHAT), *others)}
+    stopwatch = Stopwatch()
     with ExitStack() as stack:
-        timer = stack.enter_context(Stages())
-        pipeline = stack.enter_context(build(config))
+        pipeline = stack.enter_context(build(config, observers=[stopwatch]))
         source = stack.enter_context(open_source(video))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        log = JsonLines(folder / "events.jsonl", header(source.info, asdict(config)))
+        log = JsonLines(folder / "events.jsonl", log_header(source.info, pipeline))
         sinks = [stack.enter_context(log), stack.enter_context(SignalsCsv(folder / "signals.csv"))]
         for frame, waited in _timed(source):
             began = time.perf_counter()
@@ -85,7 +85,7 @@ def stages(video: Path, config: Config | None = None) -> list[Series]:
             for sink in sinks:
                 sink.write(observation, frame)
             done = time.perf_counter()
-            steps = timer.take()
+            steps = stopwatch.take()
             if frame.time < live.WARM_UP:
                 continue
             steps |= {"decoding, waited for": waited, "sinks": done - pushed, "frame, all of it": waited + done - began}
@@ -93,13 +93,13 @@ def stages(video: Path, config: Config | None = None) -> list[Series]:
                 spent[name].append(took)
     if not spent["sinks"]:
         raise SourceError(f"{video} is shorter than the warm-up of {live.WARM_UP:g} s: give a longer recording")
-    what = {name: why for name, (_, _, why) in POINTS.items()} | {
+    what = {stage.value: words for stage, words in WHAT.items()} | {
         "decoding, waited for": "the frame path waits for the decoder, which runs ahead in its own thread",
         "sinks": "writing the event log and signals.csv",
         "frame, all of it": "from asking for a frame to having written its observation, everything included",
     }
     lines = [series(name, "ms", what[name], [1e3 * t for t in samples]) for name, samples in spent.items()]
-    beside = [1e3 * t for t in timer.beside]
+    beside = [1e3 * t for t in stopwatch.beside]
     return [*lines, series("face detection", "ms", "one detection, in its own thread beside the frame path", beside)]
 
 

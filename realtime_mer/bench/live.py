@@ -20,7 +20,8 @@ from realtime_mer.build import build
 from realtime_mer.config import Config
 from realtime_mer.errors import ConfigError
 from realtime_mer.pipeline import Pipeline
-from realtime_mer.records import Event, Kind, SourceStats, Status
+from realtime_mer.records import Event, Kind, Observation, SourceStats, Status
+from realtime_mer.run import watch as watch_source
 from realtime_mer.synth import Truth, read_truth
 
 WARM_UP: Final = 2.0  # s at the start that are not counted: the resting face is learnt, and caches fill
@@ -57,7 +58,7 @@ def run(fps: float = 200.0, seconds: float = 60.0, video: Path | None = None, co
     if video is None:
         video = make(Clip(fps=fps))
         truth = read_truth(video.with_suffix(".truth.json"))
-    with build(config, live=True) as pipeline, PacedSource(video, fps) as source:
+    with build(config) as pipeline, PacedSource(video, fps) as source:
         session = watch(pipeline, source, seconds)
         provider = pipeline.recogniser.provider if pipeline.recogniser else "none"
         size = source.info.size
@@ -72,19 +73,19 @@ def watch(pipeline: Pipeline, source: PacedSource, seconds: float) -> Session:
     """Runs ``source`` through ``pipeline`` for ``seconds`` of capture time."""
     session = Session()
     looked = cpu = wall = 0.0
-    for frame, observation in pipeline.watch(source):
+    for seen in watch_source(source, pipeline):
         now = time.monotonic()
-        session.events += [(event, now) for event in observation.events]
-        if frame is None:
-            continue
-        session.frames.append((frame.time, now))
-        session.measured += any(signal.motion is not None for signal in observation.faces)
+        session.events += [(event, now) for event in seen.events]
+        if not isinstance(seen, Observation):
+            break
+        session.frames.append((seen.time, now))
+        session.measured += any(signal.activity is not None for signal in seen.faces)
         if len(session.frames) == 1:
             cpu, wall = time.process_time(), now
         if now - looked > MEMORY_EVERY:
             session.memory.append(resident())
             looked = now
-        if frame.time - session.frames[0][0] >= seconds:
+        if seen.time - session.frames[0][0] >= seconds:
             source.close()
     session.cpu, session.wall = time.process_time() - cpu, time.monotonic() - wall
     return session
@@ -120,26 +121,26 @@ def _frame_series(session: Session, source: PacedSource) -> list[Series]:
 
 def event_series(session: Session, truth: list[Truth], source: PacedSource) -> list[Series]:
     """Delays of events, all on the capture clock; against drawn apexes and offsets where ``truth`` has them."""
-    provisional = [(e, t) for e, t in session.events if e.span.status is Status.PROVISIONAL]
-    final = [(e, t) for e, t in session.events if e.span.status is Status.CONFIRMED]
+    provisional = [(e, t) for e, t in session.events if e.status is Status.PROVISIONAL]
+    final = [(e, t) for e, t in session.events if e.status is Status.CONFIRMED]
     lines = [
         series(
             "reported apex to provisional event",
             "ms",
             "from the apex as the event states it to the event in the reader's hands: look-ahead and computing",
-            [1e3 * (t - e.span.apex) for e, t in provisional],
+            [1e3 * (t - e.movement.apex) for e, t in provisional],
         ),
         series(
             "of which look-ahead",
             "ms",
             "from the stated apex to the capture of the frame at which it was known to be past",
-            [1e3 * (e.reported - e.span.apex) for e, t in provisional],
+            [1e3 * (e.reported - e.movement.apex) for e, t in provisional],
         ),
         series(
             "reported offset to final event",
             "ms",
             "from the offset as the event states it to the confirmed event in the reader's hands",
-            [1e3 * (t - e.span.offset) for e, t in final if e.span.offset is not None],
+            [1e3 * (t - e.movement.offset) for e, t in final if e.movement.offset is not None],
         ),
     ]
     if truth:
@@ -169,7 +170,7 @@ def _after(moments: list[float], events: list[tuple[Event, float]], by_offset: b
         near = [
             (abs(stated - moment), published)
             for event, published in events
-            if (stated := event.span.offset if by_offset else event.span.apex) is not None
+            if (stated := event.movement.offset if by_offset else event.movement.apex) is not None
         ]
         if near and min(near)[0] <= NEAR:
             delays.append(1e3 * (min(near)[1] - moment))
@@ -178,7 +179,7 @@ def _after(moments: list[float], events: list[tuple[Event, float]], by_offset: b
 
 def _facts(session: Session, stats: SourceStats, provider: str, known: bool) -> dict[str, Any]:
     frames = np.array(session.frames)
-    confirmed = sum(event.span.status is Status.CONFIRMED for event, _ in session.events)
+    confirmed = sum(event.status is Status.CONFIRMED for event, _ in session.events)
     return {
         "recogniser runs on": provider,
         "video": "synthetic (drawn portrait)" if known else "given",

@@ -105,37 +105,37 @@ def run(condition: str, cases: Iterable[Case], pipeline: Pipeline) -> Row:
     row = Row(condition)
     for number, case in enumerate(cases):
         video = f"{case.name}#{number}"
-        pipeline.reset()
-        spans: list[Event] = []
+        pipeline.begin()
+        events: list[Event] = []
         last = None
         try:
             for frame in case.frames():
                 observation = pipeline.push(frame)
-                spans += observation.events
+                events += observation.events
                 if last is not None and _watched(observation) and not _masked(case, frame.time):
                     row.minutes += (frame.time - last) / 60
                 last = frame.time
         except SourceError:
             continue  # a file without a picture has nothing to be found in
-        spans += pipeline.finish()
+        events += pipeline.finish().events
         row.truth += [
             Movement(video, t.onset, t.offset, t.apex, CLASSES.get(t.label)) for t in case.truth if t.kind is Kind.MICRO
         ]
-        for event in spans:
-            span = event.span
-            if span.offset is None or _masked(case, span.apex):
+        for event in events:
+            movement = event.movement
+            if movement.offset is None or _masked(case, movement.apex):
                 continue
-            if span.status is Status.CONFIRMED:
+            if movement.status is Status.CONFIRMED:
                 label = event.prediction.label if event.prediction else None
-                row.found.append(Movement(video, span.onset, span.offset, span.apex, label))
+                row.found.append(Movement(video, movement.onset, movement.offset, movement.apex, label))
             else:
-                row.rejected[span.kind.value] += 1
+                row.rejected[movement.kind.value] += 1
     return row
 
 
 def _watched(observation: Observation) -> bool:
     """Whether a movement could have been reported: a face is there and its rest is known."""
-    return any(signal.motion is not None and not signal.note for signal in observation.faces)
+    return any(signal.activity is not None and not signal.note for signal in observation.faces)
 
 
 def _masked(case: Case, time: float) -> bool:

@@ -26,7 +26,8 @@ from realtime_mer.errors import MerError, SourceError
 from realtime_mer.face import FaceDetector
 from realtime_mer.motion.follow import Follower
 from realtime_mer.pipeline import Pipeline
-from realtime_mer.records import Face
+from realtime_mer.records import Face, Observation
+from realtime_mer.run import watch
 from realtime_mer.sources import open_source
 
 ROUNDS: Final = 5  # times that the pipeline and the floor are run in turns
@@ -162,11 +163,11 @@ def timed(jobs: Sequence[Callable[[], tuple[int, int]]]) -> Timed:
 def analyse(pipeline: Pipeline, video: Path) -> tuple[int, int]:
     """One pass of ``pipeline`` over ``video``: frames, and faces measured in them."""
     frames = measured = 0
-    pipeline.reset()
     with open_source(video) as source:
-        for frame, observation in pipeline.watch(source):
-            frames += frame is not None
-            measured += sum(signal.motion is not None for signal in observation.faces)
+        for seen in watch(source, pipeline):
+            if isinstance(seen, Observation):
+                frames += 1
+                measured += sum(signal.activity is not None for signal in seen.faces)
     return frames, measured
 
 
@@ -175,9 +176,9 @@ def _floor(faces: Sequence[Face], video: Path) -> tuple[int, int]:
     followers: list[Follower] = []
     with open_source(video) as source:
         for frame in source:
-            followers = followers or [Follower(face, frame.gray, frame.time) for face in faces]
+            followers = followers or [Follower(face, frame) for face in faces]
             for follower in followers:
-                follower.step(frame.gray, frame.time)
+                follower.step(frame)
             frames += 1
     return frames, frames * len(faces)
 
@@ -188,7 +189,7 @@ def _found(video: Path, most: int) -> list[Face]:
         frame = next(iter(source), None)
         if frame is None:
             raise SourceError(f"{video} holds no frame that can be decoded")
-        return [Face(n, d.box, d.points, d.score, d.pose) for n, d in enumerate(detector.detect(frame), 1)]
+        return list(detector.detect(frame))
 
 
 def _rate(timed: Timed) -> float:

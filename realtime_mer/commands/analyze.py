@@ -6,8 +6,6 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -18,11 +16,13 @@ from realtime_mer.commands.options import Commands, add_rate, add_settings, sett
 from realtime_mer.commands.screen import Progress, introduce, summary
 from realtime_mer.errors import ConfigError, MerError, OutputError, SourceError
 from realtime_mer.pipeline import Pipeline
+from realtime_mer.run import log_header
+from realtime_mer.run import run as run_source
 from realtime_mer.sinks import EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, VIDEO, Sink
 from realtime_mer.sinks.clips import EventClips, Stills
 from realtime_mer.sinks.convert import NAMES, convert
 from realtime_mer.sinks.csv import EventsCsv, SignalsCsv
-from realtime_mer.sinks.jsonl import Header, JsonLines, Recording, header, read_jsonl
+from realtime_mer.sinks.jsonl import Header, JsonLines, Recording, read_jsonl
 from realtime_mer.sinks.video import AnnotatedVideo
 from realtime_mer.sources import Source, open_source
 
@@ -80,39 +80,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _analyze(video: str, folder: Path, pipeline: Pipeline, arguments: argparse.Namespace) -> Recording:
-    with ExitStack() as stack:
-        source = stack.enter_context(open_source(video, rate=arguments.rate))
+    with open_source(video, rate=arguments.rate) as source:
         if source.info.live:
             raise SourceError(f"{video} is live and has no end: use `realtime-mer live {video} --out DIR`")
-        model, provider = (r.spec.id, r.provider) if (r := pipeline.recogniser) else ("", "")
-        head = header(source.info, asdict(pipeline.config), model, provider)
+        head = log_header(source.info, pipeline)
         if not arguments.overwrite and (done := done_before(video, folder / LOG, head)):
             return done
         clear(folder, formats(arguments.formats))
         stills = Stills()
-        for sink in (sinks := [*_sinks(head, source, folder, arguments), stills]):
-            stack.enter_context(sink)
+        sinks = [*_sinks(head, source, folder, arguments), stills]
         print(introduce(video, source.info, pipeline), file=sys.stderr)
-        _follow(source, pipeline, sinks, Progress(video, source.info))
+        run_source(source, pipeline, [*sinks, Progress(video, source.info)])
         for note in source.stats().notes:
             print(f"{video}: warning: {note}", file=sys.stderr)
     from realtime_mer.sinks.report import write_report
 
     write_report(folder / LOG, folder / SIGNALS_CSV, folder / REPORT, stills.strips)
     return read_jsonl(folder / LOG)
-
-
-def _follow(source: Source, pipeline: Pipeline, sinks: Sequence[Sink], progress: Progress) -> None:
-    """Runs ``source`` through the pipeline into the sinks, to its end."""
-    frames = 0
-    try:
-        for frame, observation in pipeline.watch(source):
-            frames += frame is not None
-            for sink in sinks:
-                sink.write(observation, frame)
-            progress.show(frames, observation.time)
-    finally:
-        progress.end()
 
 
 def _sinks(head: Header, source: Source, folder: Path, arguments: argparse.Namespace) -> list[Sink]:

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     if code := main(["analyze", str(clip), "--out", str(arguments.out), "--overwrite"]):
         return code
     drawn = [Movement("clip", t.onset, t.offset, t.apex) for t in read_truth(truth_file) if t.kind == "micro"]
-    spans = [logged.event.span for logged in read_jsonl(arguments.out / "clip" / LOG).events if logged.final]
+    spans = [event.movement for event in read_jsonl(arguments.out / "clip" / LOG).events if event.final]
     found = [Movement("clip", s.onset, s.offset or s.apex, s.apex) for s in spans if s.kind == "micro"]
     scores = spotting(drawn, found)
     print(

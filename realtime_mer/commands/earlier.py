@@ -46,7 +46,7 @@ def clear(folder: Path, again: Collection[str]) -> None:
     if recording is None:
         return
     clips = folder / CLIPS
-    old = [folder / VIDEO, folder / REPORT, *(clips / clip_name(logged.event) for logged in recording.events)]
+    old = [folder / VIDEO, folder / REPORT, *(clips / clip_name(event) for event in recording.events)]
     for name in NAMES:
         path = beside(folder / LOG, name)
         if name in again or not path.is_file() or path.name == EVENTS_CSV:

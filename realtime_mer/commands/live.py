@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -22,9 +22,11 @@ from realtime_mer.commands.screen import describe, introduce
 from realtime_mer.errors import OutputError
 from realtime_mer.pipeline import Pipeline
 from realtime_mer.records import Frame, Observation
+from realtime_mer.run import log_header
+from realtime_mer.run import run as run_source
 from realtime_mer.sinks import LOG, SIGNALS_CSV, Sink
 from realtime_mer.sinks.csv import SignalsCsv
-from realtime_mer.sinks.jsonl import JsonLines, header
+from realtime_mer.sinks.jsonl import JsonLines
 from realtime_mer.sinks.lines import LineStream
 from realtime_mer.sinks.video import AnnotatedVideo
 from realtime_mer.sources import Source, open_source
@@ -55,65 +57,72 @@ def run(arguments: argparse.Namespace) -> int:
     config = settings(arguments)
     if arguments.window:
         _need_display()
-    with ExitStack() as stack:
-        pipeline = stack.enter_context(build(config, live=True))
-        source = stack.enter_context(open_source(arguments.source, **camera(arguments)))
-        sinks = [stack.enter_context(sink) for sink in _sinks(source, pipeline, arguments)]
-        session = _Session(source, pipeline, sinks, arguments)
+    with build(config) as pipeline, open_source(arguments.source, **camera(arguments)) as source:
+        sinks = _sinks(source, pipeline, arguments)
         if not arguments.quiet:
+            sinks.append(_Status(source))
             print(introduce(source.info.uri, source.info, pipeline), file=sys.stderr)
+        if arguments.seconds is not None and not source.info.live:
+            sinks.append(_Limit(source, arguments.seconds))
         with _stop_signals(source), _time_limit(source, arguments.seconds):
             if arguments.window:
-                _show(session)
+                _show(source, pipeline, sinks)
             else:
-                session.watch()
+                run_source(source, pipeline, sinks)
         if not arguments.quiet:
             print(f"{source.info.uri}: {describe(source.stats())}", file=sys.stderr)
-        if session.error is not None:
-            raise session.error
     return 0
 
 
-class _Session:
-    """One run over a source; may be watched from a thread of its own."""
+class _Status(Sink):
+    """A line on standard error every STATUS seconds."""
 
-    def __init__(self, source: Source, pipeline: Pipeline, sinks: list[Sink], arguments: argparse.Namespace) -> None:
-        self.source, self.pipeline, self._sinks = source, pipeline, sinks
-        self._seconds, self._quiet = arguments.seconds, arguments.quiet
-        self.latest: tuple[Observation, Frame] | None = None
-        self.error: Exception | None = None
+    def __init__(self, source: Source) -> None:
+        self._source, self._told = source, time.monotonic()
 
-    def watch(self) -> None:
-        status, first = time.monotonic(), None
-        for frame, observation in self.pipeline.watch(self.source):
-            for sink in self._sinks:
-                sink.write(observation, frame)
-            if frame is None:
-                continue
-            self.latest = observation, frame
-            first = frame.time if first is None else first
-            if not self.source.info.live and self._seconds is not None and frame.time - first >= self._seconds:
-                self.source.close()
-            if not self._quiet and time.monotonic() - status >= STATUS:
-                status = time.monotonic()
-                self._status(observation)
-
-    def watch_safely(self) -> None:
-        """``watch`` in a thread: an error is kept for the caller."""
-        try:
-            self.watch()
-        except Exception as error:
-            self.error = error
-
-    def _status(self, observation: Observation) -> None:
+    def write(self, observation: Observation, frame: Frame) -> None:  # noqa: ARG002
+        if time.monotonic() - self._told < STATUS:
+            return
+        self._told = time.monotonic()
         faces = ", ".join(f"face {s.face.track}: {s.note or 'watching'}" for s in observation.faces) or "no face"
-        line = f"{observation.fps:.1f} frames/s; {describe(self.source.stats())}; {faces}"
+        line = f"{observation.fps:.1f} frames/s; {describe(self._source.stats())}; {faces}"
         print("; ".join((line, *observation.notes)), file=sys.stderr)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _Limit(Sink):
+    """Closes a recorded source after so many seconds of its own time."""
+
+    def __init__(self, source: Source, seconds: float) -> None:
+        self._source, self._seconds = source, seconds
+        self._first: float | None = None
+
+    def write(self, observation: Observation, frame: Frame) -> None:  # noqa: ARG002
+        self._first = observation.time if self._first is None else self._first
+        if observation.time - self._first >= self._seconds:
+            self._source.close()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _Latest(Sink):
+    """Holds the newest frame for the window."""
+
+    def __init__(self) -> None:
+        self.seen: tuple[Observation, Frame] | None = None
+
+    def write(self, observation: Observation, frame: Frame) -> None:
+        self.seen = observation, frame
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def _sinks(source: Source, pipeline: Pipeline, arguments: argparse.Namespace) -> list[Sink]:
-    model, provider = (r.spec.id, r.provider) if (r := pipeline.recogniser) else ("", "")
-    head = header(source.info, asdict(pipeline.config), model, provider)
+    head = log_header(source.info, pipeline)
     sinks: list[Sink] = [JsonLines(LineStream(sys.stdout), head, provisional=True, stats=source.stats)]
     if arguments.out is not None:
         try:
@@ -171,27 +180,27 @@ def _need_display() -> None:
         raise OutputError("no window can be opened here: leave --window out, or use --record FILE")
 
 
-def _show(session: _Session) -> None:
-    """Watches in a thread and shows the latest picture in this one, as window systems demand."""
+def _show(source: Source, pipeline: Pipeline, sinks: list[Sink]) -> None:
+    """Watches in a thread and shows the latest frame in this one, as window systems demand."""
     import cv2
 
     from realtime_mer.sinks.draw import Overlay
 
-    overlay, shown = Overlay(), -1
-    watcher = threading.Thread(target=session.watch_safely, name="watch")
-    watcher.start()
-    try:
-        while watcher.is_alive():
-            if session.latest is not None and session.latest[0].index != shown:
-                observation, frame = session.latest
-                shown = observation.index
-                overlay.see(observation)
-                cv2.imshow(TITLE, overlay.draw(frame.image, observation))
-            if cv2.waitKey(int(1000 / WINDOW_RATE)) & 0xFF in (ord("q"), ESCAPE):
-                break
-            if shown >= 0 and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:  # closed by the mouse
-                break
-    finally:
-        session.source.close()
-        watcher.join()
-        cv2.destroyAllWindows()
+    overlay, latest, shown = Overlay(), _Latest(), -1
+    with ThreadPoolExecutor(1, thread_name_prefix="watch") as pool:
+        watching = pool.submit(run_source, source, pipeline, [*sinks, latest])
+        try:
+            while not watching.done():
+                if latest.seen is not None and latest.seen[0].index != shown:
+                    observation, frame = latest.seen
+                    shown = observation.index
+                    overlay.see(observation)
+                    cv2.imshow(TITLE, overlay.draw(frame.image, observation))
+                if cv2.waitKey(int(1000 / WINDOW_RATE)) & 0xFF in (ord("q"), ESCAPE):
+                    break
+                if shown >= 0 and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:  # closed by the mouse
+                    break
+        finally:
+            source.close()
+            cv2.destroyAllWindows()
+        watching.result()

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from realtime_mer.pipeline import Pipeline
-from realtime_mer.records import Kind, SourceInfo, SourceStats
+from realtime_mer.records import Event, Frame, Kind, Observation, SourceInfo, SourceStats
+from realtime_mer.sinks import Sink
 from realtime_mer.sinks.jsonl import Recording, Summary
-from realtime_mer.sinks.logged import LoggedEvent
 
 EVERY: Final = 0.5  # s between two lines of progress
 NOTES: Final = 3  # different warnings shown; all of them are in the log
@@ -37,7 +37,7 @@ def summary(video: str, folder: Path, recording: Recording) -> str:
     """A few lines: what was found in a complete recording, and where it is written."""
     total = recording.summary
     assert total is not None
-    micro = [e for e in recording.events if e.final and e.event.span.kind is Kind.MICRO]
+    micro = [e for e in recording.events if e.final and e.movement.kind is Kind.MICRO]
     rejected = Counter({kind: n for kind, n in total.events.items() if kind != "confirmed"})
     found = [count(total.frames, "frame"), f"{total.duration:.1f} s", count(len(micro), "micro-expression")]
     if total.tracks > 1:
@@ -45,7 +45,7 @@ def summary(video: str, folder: Path, recording: Recording) -> str:
     if rejected:
         found.append("rejected: " + ", ".join(f"{n} {kind}" for kind, n in rejected.most_common()))
     lines = [f"{video}: {', '.join(found)}"]
-    if blind := _blind(total, float(recording.header.settings["spot"]["settle"])):
+    if blind := _blind(total, float(recording.header.settings["spot"]["settle_s"])):
         lines.append(f"  {blind}")
     notes = Counter(total.notes).most_common()
     lines += [f"  {note} ({count(n, 'frame')})" for note, n in notes[:NOTES]]
@@ -63,22 +63,22 @@ def _blind(total: Summary, settle: float) -> str:
     if not total.face_frames:
         return "no face was found"
     if total.duration <= settle:
-        return f"nothing could be judged: learning the resting face alone takes {settle:g} s (spot.settle)"
+        return f"nothing could be judged: learning the resting face alone takes {settle:g} s (spot.settle_s)"
     if not total.measured_frames:
         return "the face could not be measured: signals.csv says why for each frame"
     return ""
 
 
-def _line(logged: LoggedEvent, with_face: bool) -> str:
-    span, prediction = logged.event.span, logged.event.prediction
+def _line(event: Event, with_face: bool) -> str:
+    movement, prediction = event.movement, event.prediction
     label = ""
     if prediction is not None:
         best = max(prediction.probabilities, key=lambda name: prediction.probabilities[name])
         likely = f"{best} {prediction.probabilities[best]:.2f}"
         label = f"unsure ({likely})" if prediction.abstained else likely
-    face = f"{logged.event.track:6d}" if with_face else ""
-    moved = ", ".join(f"{cue.region} {'/'.join(cue.action_units)}".strip() for cue in logged.event.cues[:CUES])
-    return f"{face}{span.onset:10.3f}{span.apex:10.3f}{logged.end:10.3f}   {label:16} {moved}"
+    face = f"{event.track:6d}" if with_face else ""
+    moved = ", ".join(f"{cue.region} {'/'.join(cue.action_units)}".strip() for cue in event.cues[:CUES])
+    return f"{face}{movement.onset:10.3f}{movement.apex:10.3f}{movement.end:10.3f}   {label:16} {moved}"
 
 
 def count(number: int, noun: str) -> str:
@@ -86,25 +86,25 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-class Progress:
+class Progress(Sink):
     """One line on a terminal's standard error, renewed twice a second; nothing where it is not a terminal."""
 
     def __init__(self, name: str, info: SourceInfo) -> None:
-        self._name, self._info = name, info
+        self._name, self._info, self._frames = name, info, 0
         self._began = self._shown = time.monotonic()
         self._on = sys.stderr.isatty()
 
-    def show(self, frames: int, at: float) -> None:
-        """After ``frames`` frames, the last at source time ``at``."""
+    def write(self, observation: Observation, frame: Frame) -> None:  # noqa: ARG002
         now = time.monotonic()
+        self._frames += 1
         if not self._on or now - self._shown < EVERY:
             return
-        self._shown = now
+        self._shown, at = now, observation.time
         done = f"{100 * at / self._info.duration:3.0f} %" if self._info.duration else f"{at:.0f} s"
-        rate = frames / (now - self._began)
+        rate = self._frames / (now - self._began)
         print(f"\r\033[K{self._name}: {done}, {rate:.0f} frames/s", end="", file=sys.stderr, flush=True)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Clears the line."""
         if self._on:
             print("\r\033[K", end="", file=sys.stderr, flush=True)

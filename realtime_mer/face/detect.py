@@ -20,7 +20,7 @@ import numpy as np
 from realtime_mer.assets import face_model
 from realtime_mer.errors import ConfigError, ModelError
 from realtime_mer.face.quiet import native_log_dropped
-from realtime_mer.records import Detection, Floats, Frame, Image
+from realtime_mer.records import Face, Floats, Frame, Image
 
 POINTS: Final = 478  # landmarks of MediaPipe's face mesh, with the irises
 
@@ -79,7 +79,7 @@ class FaceDetector:
                 f"MediaPipe cannot load the face model {file} ({error}): run `realtime-mer doctor`"
             ) from error
 
-    def detect(self, frame: Frame) -> tuple[Detection, ...]:
+    def detect(self, frame: Frame) -> tuple[Face, ...]:
         """The faces in ``frame``, none being an empty tuple.
 
         ``points`` may lie outside the picture where the face is cut; ``box`` is their extent within it. ``score`` is
@@ -146,7 +146,7 @@ def overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, 
 
 
 def head_pose(points: Floats) -> tuple[float, float, float]:
-    """Yaw, pitch, roll in degrees, signs as in Detection, from 3-D landmarks (478, 3) in px, y down, z away.
+    """Yaw, pitch, roll in degrees, signs as in Face, from 3-D landmarks (478, 3) in px, y down, z away.
 
     The axes are taken from the landmarks themselves and not from MediaPipe's facial transformation matrix: that
     assumes a camera of 63 degrees and reads 6 degrees of yaw and 8 of pitch into a face that merely sits elsewhere in
@@ -164,7 +164,7 @@ def head_pose(points: Floats) -> tuple[float, float, float]:
     return float(yaw), float(pitch), float(roll)
 
 
-def _detection(points: Floats, size: tuple[int, int]) -> Detection | None:
+def _detection(points: Floats, size: tuple[int, int]) -> Face | None:
     """None when the whole face lies outside the picture."""
     x0, y0, x1, y1 = _extent(points)
     box = (max(x0, 0.0), max(y0, 0.0), min(x1, float(size[0])), min(y1, float(size[1])))
@@ -173,7 +173,7 @@ def _detection(points: Floats, size: tuple[int, int]) -> Detection | None:
     flat = np.ascontiguousarray(points[:, :2])
     flat.setflags(write=False)
     inside = float(np.mean(np.all((flat >= 0) & (flat < size), axis=1)))
-    return Detection(box, flat, inside, head_pose(points))
+    return Face(0, box, flat, inside, head_pose(points))
 
 
 def _extent(points: Floats) -> tuple[float, float, float, float]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from realtime_mer.records import Detection, Face
+from realtime_mer.records import Face
 
 Box = tuple[float, float, float, float]
 
@@ -43,7 +43,7 @@ class FaceTracks:
         self._next = 1
         self._now = -math.inf
 
-    def update(self, time: float, detections: Sequence[Detection]) -> tuple[Face, ...]:
+    def update(self, time: float, detections: Sequence[Face]) -> tuple[Face, ...]:
         """The faces at ``time`` (seconds, not before that of the last call), in the order of ``detections``.
 
         The result does not depend on that order. Raises ValueError when the time goes back.
@@ -64,7 +64,7 @@ class FaceTracks:
                 track = self._tracks[owner]
                 track.box, track.seen = box, time
             ids[rank] = track.id
-        return tuple(Face(id, d.box, d.points, d.score, d.pose) for id, d in zip(ids, detections, strict=True))
+        return tuple(replace(face, track=id) for id, face in zip(ids, detections, strict=True))
 
     def follow(self, time: float, faces: Iterable[Face]) -> None:
         """Tells where known faces are now, when they were carried along by other means than a detection.

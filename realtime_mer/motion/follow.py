@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -20,7 +19,7 @@ from realtime_mer.face.align import Transform, alignable, apply, similarity, war
 from realtime_mer.face.regions import EYE_DISTANCE, EYES_CENTRE, REGIONS, SIZE
 from realtime_mer.motion.registration import Meter
 from realtime_mer.motion.ring import Ring
-from realtime_mer.records import AlignedFace, Face, Floats, Frame, Gray
+from realtime_mer.records import Face, Frame, Measurement
 
 FIT_LOST: Final = 0.35  # share of contrast explained below which the face is not where it is looked for
 FIT_STALE: Final = 0.75  # below this the anchor no longer looks like the face: take a new one when quiet
@@ -34,70 +33,55 @@ PROBES: Final = np.array(
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Followed:
-    """One frame's result. displacement: float32 (R, 2) px, continuous over anchors. head: px/s. lost: not found
-    here."""
-
-    aligned: AlignedFace
-    displacement: Floats
-    eyes: float
-    head: float
-    lost: bool
-
-
 class Follower:
-    """Follows the face that was detected as ``face`` in ``gray`` at ``time``."""
+    """Follows the face that was detected as ``face`` in ``frame``."""
 
-    def __init__(self, face: Face, gray: Gray, time: float) -> None:
+    def __init__(self, face: Face, frame: Frame) -> None:
         self.face = face
+        self.anchors = 0  # taken so far: aligned places are comparable while this number stays
         self._meter = Meter()
         self._carry = np.zeros((len(REGIONS), 2), np.float32)
         self._last = self._carry
-        self.seat(face, gray, time)
+        self.seat(face, frame)
 
-    def seat(self, face: Face, gray: Gray, time: float) -> None:
-        """Starts anew from a detection: what was measured before is not continued."""
+    def seat(self, face: Face, frame: Frame) -> None:
+        """Starts anew from a detection in ``frame``: what was measured before is not continued."""
         self.face = face
         self.transform: Transform = similarity(face.points)
         self._points = apply(self.transform, face.points)
         self._carry = self._last
         self._velocity = np.zeros_like(PROBES)
-        self._time = time
-        self._anchor(warp(gray, self.transform), time)
+        self._time = frame.time
+        self._anchor(frame)
 
-    def step(self, gray: Gray, time: float) -> Followed:
-        """The next frame, uint8 (H, W)."""
-        picture = warp(gray, self.transform)
-        reading = self._meter.measure(picture)
-        aligned = AlignedFace(self.face.track, time, picture, self.transform)
-        moved = apply(reading.head, PROBES) - PROBES
-        lost = reading.fit < FIT_LOST or not np.abs(moved).max() < SIZE / 4
+    def step(self, frame: Frame) -> Measurement:
+        """Measures the next frame."""
+        transform = self.transform
+        picture = warp(frame.gray, transform)
+        displacement, head, eyes, fit = self._meter.measure(picture)
+        moved = apply(head, PROBES) - PROBES
+        lost = fit < FIT_LOST or not np.abs(moved).max() < SIZE / 4
         if not lost:
-            self._last = self._carry + reading.displacement
-            self._follow(reading.head, moved, time)
+            self._last = self._carry + displacement
+            self._follow(head, moved, frame.time)
         else:
             self._meter.restart()
-        self._fit = reading.fit
-        self._time = time
-        head = float(np.hypot(*self._velocity.T).max())
-        return Followed(aligned, self._last, reading.eyes, head, lost)
+        self._fit = fit
+        self._time = frame.time
+        speed = float(np.hypot(*self._velocity.T).max())
+        return Measurement(frame.index, frame.time, self._last, speed, eyes, fit, lost, picture, transform)
 
-    def rest(self, gray: Gray, time: float) -> bool:
-        """Called while nothing moves: renews the anchor when it is old or no longer looks like the face.
-
-        Returns whether it did: then aligned places are no longer those of before.
-        """
-        if time - self._anchored <= ANCHOR_AGE and self._fit >= FIT_STALE:
-            return False
+    def renew(self, frame: Frame) -> None:
+        """Called while nothing moves: takes a new anchor when it is old or no longer looks like the face."""
+        if frame.time - self._anchored <= ANCHOR_AGE and self._fit >= FIT_STALE:
+            return
         carried = self._carried()
         if not alignable(carried):
-            return False
+            return
         self.transform = similarity(carried.astype(np.float32))
         self._points = apply(self.transform, carried)
         self._carry = self._last
-        self._anchor(warp(gray, self.transform), time)
-        return True
+        self._anchor(frame)
 
     def carried(self) -> Face:
         """The face as last detected, its landmarks and box carried to the latest frame."""
@@ -127,9 +111,10 @@ class Follower:
         self.face = detected
         return True
 
-    def _anchor(self, picture: Gray, time: float) -> None:
-        self._meter.anchor(picture, self._points)
-        self._anchored = time
+    def _anchor(self, frame: Frame) -> None:
+        self._meter.anchor(warp(frame.gray, self.transform), self._points)
+        self._anchored = frame.time
+        self.anchors += 1
         self._fit = 1.0
 
     def _follow(self, head: Transform, moved: NDArray[np.float64], time: float) -> None:
@@ -141,19 +126,18 @@ class Follower:
 
 
 def follow_clip(face: Face, frames: Iterable[Frame]) -> Ring:
-    """The aligned pictures of a face over a short recording, as the pipeline would have taken them.
+    """The measurements of a face over a short recording, as the pipeline would have taken them.
 
     frames: from the one in which ``face`` was detected; those more than ``ring.SPAN`` before the last are forgotten.
     Where the face is lost the ring ends, and no more frames are taken.
     """
     ring, follower = Ring(), None
     for frame in frames:
-        if follower is None:
-            follower = Follower(face, frame.gray, frame.time)
-        followed = follower.step(frame.gray, frame.time)
-        if followed.lost:
+        follower = follower or Follower(face, frame)
+        measurement = follower.step(frame)
+        if measurement.lost:
             break
-        ring.push(followed.aligned, frame.lost)
+        ring.push(measurement, frame.lost)
     return ring
 
 

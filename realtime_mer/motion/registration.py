@@ -4,14 +4,13 @@ Each region is registered to the anchor by one Gauss-Newton step of weighted Luc
 (Baker & Matthews 2004, inverse compositional), started where the previous frame left it. The anchor's gradients
 never change, so a step is one small matrix product. On CASME II at 128 px this has half the noise of pyramidal
 Lucas-Kanade and a quarter of that of DIS flow, at a third of the cost (docs/spotting.md). No thresholds and no
-decisions here: ``spot`` has those.
+decisions here: ``spotting`` has those.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -45,9 +44,8 @@ RIGHT_EYE: Final = (33, 133, 159, 145)
 LEFT_EYE: Final = (263, 362, 386, 374)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """One frame's measurement against the anchor.
+class Registered(NamedTuple):
+    """Where a face lies against its anchor.
 
     displacement: float32 (R, 2) px, head motion removed. head: float64 (2, 3), maps anchor px to where the steady
     places now are.
@@ -103,7 +101,7 @@ class Meter:
         self._eyes = [points[list(eye)].mean(axis=0).tolist() for eye in (RIGHT_EYE, LEFT_EYE)]
         self._eye_template = [_normal(_eye(gray, eye)) for eye in self._eyes]
 
-    def measure(self, gray: Gray) -> Reading:
+    def measure(self, gray: Gray) -> Registered:
         """Measures ``gray`` uint8 (S, S) against the anchor."""
         smooth, difference = _smooth(gray), self._patch
         for _ in range(STEPS):
@@ -119,7 +117,7 @@ class Meter:
         head = self._head.fit(self._shift)
         self._rigid = (apply(head, self._centres) - self._centres).astype(np.float32)
         displacement = (self._shift - self._rigid)[: len(REGIONS)]
-        return Reading(displacement, head, self._openness(gray), self._fit(difference, answers[:, 2], answers[:, 3]))
+        return Registered(displacement, head, self._openness(gray), self._fit(difference, answers[:, 2], answers[:, 3]))
 
     def follow(self) -> None:
         """The pictures will from now on be aligned so that the head motion just measured is undone: moves the starting

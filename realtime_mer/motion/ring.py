@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from realtime_mer.records import AlignedFace, Gray
+from realtime_mer.records import Gray, Measurement
 
 SPAN: Final = 2.5  # s: the longest movement that is still reported, and the look-back to its onset
 NEAR: Final = 0.0125  # s: frames this close to a key frame are averaged with it; a face moves little in that time
@@ -22,33 +22,37 @@ class KeyFrames(NamedTuple):
 
 
 class Ring:
-    """Aligned pictures of one track by time; those older than SPAN seconds fall out. 16 kB a picture."""
+    """Measurements of one track by time; those older than SPAN seconds fall out. 16 kB each, the aligned picture."""
 
     def __init__(self) -> None:
-        self._faces: deque[AlignedFace] = deque()
+        self._kept: deque[Measurement] = deque()
         self._lost: deque[tuple[float, int]] = deque()
 
-    def push(self, face: AlignedFace, lost: int = 0) -> None:
-        """Adds the newest picture; ``lost`` frames are missing before it."""
-        self._faces.append(face)
+    def push(self, measurement: Measurement, lost: int = 0) -> None:
+        """Adds the newest one; ``lost`` frames are missing before it."""
+        self._kept.append(measurement)
         if lost:
-            self._lost.append((face.time, lost))
+            self._lost.append((measurement.time, lost))
         # the one before the newest stays, so that a gap longer than SPAN is seen
-        while len(self._faces) > 2 and self._faces[0].time < face.time - SPAN:
-            self._faces.popleft()
-        while self._lost and self._lost[0][0] < face.time - SPAN:
+        while len(self._kept) > 2 and self._kept[0].time < measurement.time - SPAN:
+            self._kept.popleft()
+        while self._lost and self._lost[0][0] < measurement.time - SPAN:
             self._lost.popleft()
 
     def key_frames(self, onset: float, apex: float) -> KeyFrames:
         """The pictures from which the recogniser's input is made. onset, apex: s."""
         return KeyFrames(self._around(onset), self._around(apex))
 
+    def frame(self, time: float) -> int:
+        """Index of the frame nearest to ``time``; of two, the earlier one."""
+        return self._nearest(time).index
+
     def rate(self, start: float, end: float) -> tuple[float, float, int]:
         """Effective frame rate (frames/s), longest interval (s) and frames known lost from ``start`` to ``end``.
 
         The frame before the start counts, so that a gap across the onset is seen. Rate 0 when there is one frame only.
         """
-        times = [face.time for face in self._faces]
+        times = [kept.time for kept in self._kept]
         first = max(bisect_left(times, start) - 1, 0)
         inside = [t for t in times[first:] if t <= end]
         if len(inside) < 2:
@@ -59,5 +63,8 @@ class Ring:
 
     def _around(self, time: float) -> list[Gray]:
         """Pictures at most NEAR from ``time``, at least the nearest one."""
-        near = [face.gray for face in self._faces if abs(face.time - time) <= NEAR]
-        return near or [min(self._faces, key=lambda face: abs(face.time - time)).gray]
+        near = [kept.aligned for kept in self._kept if abs(kept.time - time) <= NEAR]
+        return near or [self._nearest(time).aligned]
+
+    def _nearest(self, time: float) -> Measurement:
+        return min(self._kept, key=lambda kept: abs(kept.time - time))

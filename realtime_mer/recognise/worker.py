@@ -40,7 +40,7 @@ class BatchWorker(Generic[Key, Item]):
     ) -> None:
         self._classify, self._prepare, self._largest = classify, prepare, largest
         self._waiting: queue.SimpleQueue[tuple[Key, Item] | None] = queue.SimpleQueue()
-        self._done: deque[tuple[Key, Floats] | Exception] = deque()
+        self._done: deque[tuple[Key, Floats, Floats] | Exception] = deque()
         self._open = 0  # submitted and not yet done
         self._changed = threading.Condition()
         self._closed = False
@@ -62,9 +62,9 @@ class BatchWorker(Generic[Key, Item]):
             self._open += 1
         self._waiting.put((key, item))
 
-    def ready(self) -> list[tuple[Key, Floats]]:
-        """What is done and was not handed out before, in the order of ``submit``. Never waits."""
-        answers: list[tuple[Key, Floats]] = []
+    def ready(self) -> list[tuple[Key, Floats, Floats]]:
+        """What is newly done, in the order of ``submit``: key, sample, probabilities. Never waits."""
+        answers: list[tuple[Key, Floats, Floats]] = []
         while self._done:
             answer = self._done.popleft()
             if isinstance(answer, Exception):
@@ -75,7 +75,7 @@ class BatchWorker(Generic[Key, Item]):
             answers.append(answer)
         return answers
 
-    def drain(self) -> list[tuple[Key, Floats]]:
+    def drain(self) -> list[tuple[Key, Floats, Floats]]:
         """Computes or awaits everything submitted, then as ``ready``."""
         if self._thread is None:
             while batch := self._take(wait=False):
@@ -114,7 +114,7 @@ class BatchWorker(Generic[Key, Item]):
         try:
             samples = np.stack([self._prepare(item) for _, item in batch])
             answers = self._classify(samples)
-            self._done.extend(zip((key for key, _ in batch), answers, strict=True))
+            self._done.extend(zip((key for key, _ in batch), samples, answers, strict=True))
         except Exception as error:  # whatever it is, it belongs to the caller's thread
             self._done.append(error)
         finally:

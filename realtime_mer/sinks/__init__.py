@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Final, Self
 
-from realtime_mer.records import Frame, Observation
+from realtime_mer.records import End, Frame, Observation
 
 # The files of one recording, in a folder of its own.
 LOG: Final = "events.jsonl"
@@ -28,8 +28,12 @@ class Sink(ABC):
     """
 
     @abstractmethod
-    def write(self, observation: Observation, frame: Frame | None) -> None:
-        """Takes one observation, with its picture where there is one. Two with one index are one frame."""
+    def write(self, observation: Observation, frame: Frame) -> None:
+        """Takes one observation and its frame."""
+
+    def end(self, end: End) -> None:
+        """The source has ended: the last events. Not called when the run was cut short."""
+        del end
 
     @abstractmethod
     def close(self) -> None:

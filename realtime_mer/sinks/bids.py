@@ -38,19 +38,19 @@ COLUMNS: Final = {
 def write_bids(recording: Recording, out: Path) -> None:
     """``out`` (a .tsv) and the sidecar beside it (.json), of the final events by onset. Raises OutputError."""
     rows = ["\t".join(COLUMNS)]
-    for logged in sorted((e for e in recording.events if e.final), key=lambda e: e.event.span.onset):
-        event, span, prediction = logged.event, logged.event.span, logged.event.prediction
+    for event in sorted((e for e in recording.events if e.final), key=lambda e: e.movement.onset):
+        event, movement, prediction = event, event.movement, event.prediction
         probabilities = prediction.probabilities.values() if prediction else ()
         cells = [
-            f"{recording.header.media_time(span.onset):.6f}",
-            "" if span.duration is None else f"{span.duration:.6f}",
-            span.kind.value,
-            f"{recording.header.media_time(span.apex):.6f}",
+            f"{recording.header.media_time(movement.onset):.6f}",
+            "" if movement.duration is None else f"{movement.duration:.6f}",
+            movement.kind.value,
+            f"{recording.header.media_time(movement.apex):.6f}",
             str(event.track),
             (prediction.label or "") if prediction else "",
             f"{max(probabilities):.4f}" if probabilities else "",
-            f"{span.strength:.3f}",
-            span.reason,
+            f"{movement.strength:.3f}",
+            movement.reason,
         ]
         rows.append("\t".join(" ".join(cell.split()) or "n/a" for cell in cells))
     write_whole(out, "\n".join(rows) + "\n")

@@ -22,21 +22,21 @@ def write_boris(recording: Recording, out: Path) -> None:
     head = recording.header
     media = Path(head.source.uri).name
     rows: list[tuple[float, str, int, list[object]]] = []
-    for number, logged in enumerate(e for e in recording.events if e.final):
-        event, span, prediction = logged.event, logged.event.span, logged.event.prediction
-        confirmed = span.status is Status.CONFIRMED
+    for number, event in enumerate(e for e in recording.events if e.final):
+        movement, prediction = event.movement, event.prediction
+        confirmed = movement.status is Status.CONFIRMED
         label = (prediction.label or "unsure") if prediction else ""
         cues = "+".join(c.region for c in event.cues)
-        points = [("START", span.onset, ""), ("STOP", logged.end, "")]
+        points = [("START", movement.onset, ""), ("STOP", movement.end, "")]
         if confirmed:
-            points.insert(1, ("POINT", span.apex, "apex"))
+            points.insert(1, ("POINT", movement.apex, "apex"))
         for type_, when, comment in points:
             time = head.media_time(when)
             rows.append((time, type_, number, [
                 Path(media).stem, head.created, media, f"{head.source.rate:g}" if head.source.rate else "",
-                f"face {event.track}", "micro-expression apex" if type_ == "POINT" else span.kind.value,
+                f"face {event.track}", "micro-expression apex" if type_ == "POINT" else movement.kind.value,
                 "micro-expression" if confirmed else "rejected", label, cues, type_, f"{time:.3f}",
-                comment or span.reason,
+                comment or movement.reason,
             ]))  # fmt: skip
     text = io.StringIO()
     table = csv.writer(text, delimiter="\t", lineterminator="\n")

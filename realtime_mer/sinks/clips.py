@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import cv2
+import numpy as np
+
 from realtime_mer.errors import OutputError
-from realtime_mer.records import Event, Face, Frame, Image, Observation, Status
+from realtime_mer.records import End, Event, Face, Frame, Image, Observation, Status
 from realtime_mer.sinks import Sink
-from realtime_mer.sinks.draw import face_crop, thumbnails
+from realtime_mer.sinks.draw import face_crop, motion_picture, thumbnails
 from realtime_mer.sinks.video import VideoFile
 
 LONGEST: Final = 1.0  # s from the onset of a micro-expression (half a second at most) to its final report
@@ -48,7 +52,7 @@ class _Open:
 
 def clip_name(event: Event, suffix: str = ".mp4") -> str:
     """The file name of an event's clip."""
-    return f"event-{event.track}-{event.span.id}{suffix}"
+    return f"event-{event.track}-{event.movement.id}{suffix}"
 
 
 class EventClips(Sink):
@@ -76,40 +80,42 @@ class EventClips(Sink):
         self._rate, self._before, self._after, self._slow = rate, before, after, slow
         self._ring = FrameRing(before + LONGEST)
         self._open: list[_Open] = []
-        self._last = -1
 
-    def write(self, observation: Observation, frame: Frame | None) -> None:
-        if frame is not None and observation.index != self._last:
-            self._last = observation.index
-            self._ring.push(frame, ())
-            for clip in self._open:
-                clip.file.write(frame.image, frame.time * self._slow)
+    def write(self, observation: Observation, frame: Frame) -> None:
+        self._ring.push(frame, ())
+        for clip in self._open:
+            clip.file.write(frame.image, frame.time * self._slow)
         for event in observation.events:
-            if event.span.status is Status.CONFIRMED:
+            if event.status is Status.CONFIRMED:
                 self._start(event)
         for clip in [c for c in self._open if observation.time >= c.until]:
             self._open.remove(clip)
             clip.file.close()
+
+    def end(self, end: End) -> None:
+        for event in end.events:
+            if event.status is Status.CONFIRMED:
+                self._start(event)
 
     def close(self) -> None:
         while self._open:
             self._open.pop().file.close()
 
     def _start(self, event: Event) -> None:
-        span = event.span
+        movement = event.movement
         path = self._folder / clip_name(event, self._suffix)
-        end = (span.apex if span.offset is None else span.offset) + self._after
+        end = movement.end + self._after
         file = VideoFile(path, self._rate / self._slow)
-        for frame in self._ring.since(span.onset - self._before):
+        for frame in self._ring.since(movement.onset - self._before):
             if frame.time <= end:
                 file.write(frame.image, frame.time * self._slow)
         self._open.append(_Open(file, end))
 
 
 class Stills(Sink):
-    """Keeps, for every final event of ``kinds``, its strip of onset, apex and offset pictures in ``strips``.
+    """Keeps, for every final event of ``kinds``, its strip of onset, apex, offset and motion in ``strips``.
 
-    strips: (track, span id) -> uint8 BGR picture, for the report and the app. Held in memory, written nowhere.
+    strips: (track, movement id) -> uint8 BGR picture, for the report and the app. Held in memory, written nowhere.
     most: events to keep; the first ones win, so that memory stays bounded.
     """
 
@@ -117,14 +123,17 @@ class Stills(Sink):
         self.strips: dict[tuple[int, int], Image] = {}
         self._size, self._most, self._rejected = size, most, rejected
         self._ring = FrameRing(LONGEST)
-        self._last = -1
 
-    def write(self, observation: Observation, frame: Frame | None) -> None:
-        if frame is not None and observation.index != self._last:
-            self._last = observation.index
-            self._ring.push(frame, tuple(signal.face for signal in observation.faces))
-        for event in observation.events:
-            wanted = event.span.status is Status.CONFIRMED or (self._rejected and event.span.status is Status.REJECTED)
+    def write(self, observation: Observation, frame: Frame) -> None:
+        self._ring.push(frame, tuple(signal.face for signal in observation.faces))
+        self._keep(observation.events)
+
+    def end(self, end: End) -> None:
+        self._keep(end.events)
+
+    def _keep(self, events: Iterable[Event]) -> None:
+        for event in events:
+            wanted = event.status is Status.CONFIRMED or (self._rejected and event.status is Status.REJECTED)
             if wanted and len(self.strips) < self._most:
                 strip = self._strip(event)
                 if strip is not None:
@@ -134,11 +143,15 @@ class Stills(Sink):
         """Nothing is open; the strips stay."""
 
     def _strip(self, event: Event) -> Image | None:
-        span = event.span
-        pictures = []
-        for caption, time in (("onset", span.onset), ("apex", span.apex), ("offset", span.offset)):
+        movement = event.movement
+        pictures: list[tuple[str, float | None, Image]] = []
+        for caption, time in (("onset", movement.onset), ("apex", movement.apex), ("offset", movement.offset)):
             found = None if time is None else self._ring.nearest(time, event.track)
             if found is not None and time is not None:
                 frame, face = found
                 pictures.append((caption, frame.time, face_crop(frame.image, face.box, self._size)))
+        onset = self._ring.nearest(movement.onset, event.track)
+        if event.motion is not None and onset is not None:
+            heat = cv2.resize(motion_picture(event.motion, *onset), (self._size, self._size))
+            pictures.append(("motion", None, np.asarray(heat, np.uint8)))
         return thumbnails(pictures) if pictures else None

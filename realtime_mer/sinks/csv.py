@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from realtime_mer.face.regions import NAMES
-from realtime_mer.records import FaceSignal, Frame, Observation
+from realtime_mer.records import End, Event, FaceSignal, Frame, Observation
 from realtime_mer.sinks import Sink
 from realtime_mer.sinks.jsonl import Recording
 from realtime_mer.sinks.lines import LineFile, write_whole
-from realtime_mer.sinks.logged import FrameTimes, LoggedEvent
 
 EVENT_COLUMNS: Final = (
     "track", "id", "status", "kind", "reason", "onset", "apex", "offset", "duration",
@@ -43,15 +42,18 @@ class EventsCsv(Sink):
 
     def __init__(self, path: Path) -> None:
         self._file = LineFile(path)
-        self._times = FrameTimes()
         self._file.write(_row(EVENT_COLUMNS))
 
-    def write(self, observation: Observation, frame: Frame | None = None) -> None:  # noqa: ARG002
-        self._times.push(observation)
-        for event in observation.events:
-            logged = self._times.log(event)
-            if logged.final:
-                self._file.write(_row(event_cells(logged)))
+    def write(self, observation: Observation, frame: Frame) -> None:  # noqa: ARG002
+        self._rows(observation.events)
+
+    def end(self, end: End) -> None:
+        self._rows(end.events)
+
+    def _rows(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if event.final:
+                self._file.write(_row(event_cells(event)))
 
     def close(self) -> None:
         self._file.close()
@@ -68,12 +70,8 @@ class SignalsCsv(Sink):
         self._file.write(",".join(SIGNAL_COLUMNS) + "\n")
         self._rows: list[str] = []
         self._flushed = time.monotonic()
-        self._last = -1
 
-    def write(self, observation: Observation, frame: Frame | None = None) -> None:  # noqa: ARG002
-        if observation.index == self._last:
-            return
-        self._last = observation.index
+    def write(self, observation: Observation, frame: Frame) -> None:  # noqa: ARG002
         start = f"{observation.index},{observation.time:.6f},{observation.lost},"
         if observation.faces:
             self._rows.extend([start + _face_cells(signal) for signal in observation.faces])
@@ -100,16 +98,16 @@ def write_events_csv(recording: Recording, out: Path) -> None:
     write_whole(out, _row(EVENT_COLUMNS) + "".join(_row(event_cells(e)) for e in recording.events if e.final))
 
 
-def event_cells(logged: LoggedEvent) -> list[object]:
+def event_cells(event: Event) -> list[object]:
     """The cells of one event, in the order of EVENT_COLUMNS; what is not known is empty."""
-    event, span, prediction = logged.event, logged.event.span, logged.event.prediction
+    movement, prediction = event.movement, event.prediction
     cues = "; ".join(f"{c.region} {c.dx:+.1f} {c.dy:+.1f} {'/'.join(c.action_units)}".rstrip() for c in event.cues)
     probabilities = prediction.probabilities if prediction else {}
     return [
-        event.track, span.id, span.status.value, span.kind.value, span.reason,
-        f"{span.onset:.6f}", f"{span.apex:.6f}", "" if span.offset is None else f"{span.offset:.6f}",
-        "" if span.duration is None else f"{span.duration:.6f}",
-        logged.onset_frame, logged.apex_frame, logged.offset_frame, f"{span.strength:.3f}",
+        event.track, movement.id, movement.status.value, movement.kind.value, movement.reason,
+        f"{movement.onset:.6f}", f"{movement.apex:.6f}", "" if movement.offset is None else f"{movement.offset:.6f}",
+        "" if movement.duration is None else f"{movement.duration:.6f}",
+        event.onset_frame, event.apex_frame, event.offset_frame, f"{movement.strength:.3f}",
         prediction.label if prediction else "", str(prediction.abstained).lower() if prediction else "",
         f"{max(probabilities.values()):.4f}" if probabilities else "",
         "; ".join(f"{label} {p:.4f}" for label, p in probabilities.items()),
@@ -118,12 +116,12 @@ def event_cells(logged: LoggedEvent) -> list[object]:
 
 
 def _face_cells(signal: FaceSignal) -> str:
-    face, motion = signal.face, signal.motion
+    face, activity = signal.face, signal.activity
     where = _WHERE % (*face.pose, face.score, *face.box)
-    if motion is None:
+    if activity is None:
         return f"{face.track},{_quoted(signal.note)},{_NO_HOW}{where}{_NO_REGIONS}"
-    how = _HOW % (motion.level, motion.threshold, motion.head, motion.eyes)
-    return f"{face.track},{_quoted(signal.note)},{how}{where}{_REGIONS % tuple(motion.displacement.ravel().tolist())}"
+    how = _HOW % (activity.level, activity.threshold, activity.head, activity.eyes)
+    return f"{face.track},{_quoted(signal.note)},{how}{where}{_REGIONS % tuple(activity.displacement.ravel().tolist())}"
 
 
 def _quoted(text: str) -> str:

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_mer.face.align import similarity
+from realtime_mer.face.align import similarity, warp
 from realtime_mer.face.regions import REGIONS
-from realtime_mer.records import Event, FaceSignal, Floats, Gray, Image, Kind, Observation, Status
+from realtime_mer.records import Event, Face, FaceSignal, Floats, Frame, Gray, Image, Kind, Observation, Status
 
 Colour = tuple[int, int, int]
 
@@ -54,9 +54,9 @@ class Overlay:
 
     def see(self, observation: Observation) -> None:
         for signal in observation.faces:
-            if signal.motion is not None:
+            if signal.activity is not None:
                 curve = self._curves.setdefault(signal.face.track, deque())
-                curve.append((observation.time, signal.motion.level, signal.motion.threshold))
+                curve.append((observation.time, signal.activity.level, signal.activity.threshold))
         for event in observation.events:
             self._events[event.key] = event  # the final report replaces the provisional one
         start = observation.time - self._window
@@ -98,17 +98,17 @@ class Overlay:
     def _latest(self, track: int, now: float) -> Event | None:
         shown = [e for e in self._events.values() if e.track == track and now - e.reported <= SHOWN]
         # a micro-expression is not hidden by a blink that follows it
-        return max(shown, key=lambda e: (e.span.status is not Status.REJECTED, e.reported), default=None)
+        return max(shown, key=lambda e: (e.status is not Status.REJECTED, e.reported), default=None)
 
 
 def draw_face(image: Image, signal: FaceSignal) -> None:
     """Draws onto ``image``: corners of the face's box, and regions tinted, with an arrow, by how far they moved."""
-    face, motion, unit = signal.face, signal.motion, _unit(image)
+    face, activity, unit = signal.face, signal.activity, _unit(image)
     colour = FACE_COLOURS[(face.track - 1) % len(FACE_COLOURS)]
     _corners(image, face.box, colour, unit)
     if signal.note:
         _tag(image, f"face {face.track}: {signal.note}", (face.box[0], face.box[3] + 13 * unit), colour)
-    if motion is None or len(face.points) <= max(max(r.points) for r in REGIONS):
+    if activity is None or len(face.points) <= max(max(r.points) for r in REGIONS):
         return
     try:
         to_picture = np.linalg.inv(similarity(face.points)[:, :2])
@@ -118,7 +118,7 @@ def draw_face(image: Image, signal: FaceSignal) -> None:
     radius = 7.0 * scale  # regions nearly touch
     stroke = float(np.clip(0.45 * scale, 0.45 * unit, 2 * unit))  # a small face gets fine arrows
     centres = np.array([face.points[list(r.points)].mean(axis=0) for r in REGIONS], np.float64)
-    moves = np.asarray(motion.displacement, np.float64)
+    moves = np.asarray(activity.displacement, np.float64)
     size = np.hypot(moves[:, 0], moves[:, 1])
     _tint(image, centres, radius, np.clip((size - VISIBLE) / (STRONG - VISIBLE), 0.0, 1.0))
     arrows = moves @ to_picture.T * ARROW_GAIN
@@ -149,7 +149,7 @@ def draw_curve(
     origin = np.array([width - now * scale[0], height - 5 * unit])
 
     for event in events:
-        x0, x1 = (int(origin[0] + t * scale[0]) for t in (event.span.onset, _end(event)))
+        x0, x1 = (int(origin[0] + t * scale[0]) for t in (event.movement.onset, _end(event)))
         _blend(strip, (x0, 0), (max(x1, x0 + 2), height), event_colour(event), 0.34)
     for second in range(int(np.ceil(now - window)), int(now) + 1):
         x = int(origin[0] + second * scale[0])
@@ -161,7 +161,7 @@ def draw_curve(
         path = np.round((line[:, :2] * scale + origin) * 2**_SHIFT).astype(np.int32)
         cv2.polylines(strip, [path], False, colour, max(1, round(1.4 * unit)), cv2.LINE_AA, _SHIFT)
     for event in events:
-        x = origin[0] + event.span.apex * scale[0]
+        x = origin[0] + event.movement.apex * scale[0]
         y = 20 * unit
         corner = np.array([[x, y], [x - 4 * unit, y - 7 * unit], [x + 4 * unit, y - 7 * unit]])
         cv2.fillPoly(strip, [np.round(corner * 2**_SHIFT).astype(np.int32)], event_colour(event), cv2.LINE_AA, _SHIFT)
@@ -176,21 +176,21 @@ def draw_curve(
 
 def event_words(event: Event) -> str:
     """What is written beside the face: "micro: negative 83 %", "micro: unsure", "movement ...", "blink"."""
-    if event.span.status is Status.REJECTED:
-        return event.span.kind.value
+    if event.status is Status.REJECTED:
+        return event.movement.kind.value
     if event.prediction is None:
-        return "micro-expression" if event.span.status is Status.CONFIRMED else "movement ..."
+        return "micro-expression" if event.status is Status.CONFIRMED else "movement ..."
     best = max(event.prediction.probabilities.values(), default=0.0)
     label = "unsure" if event.prediction.label is None else f"{event.prediction.label} {100 * best:.0f} %"
-    return f"micro: {label}" if event.span.status is Status.CONFIRMED else f"micro? {label}"
+    return f"micro: {label}" if event.status is Status.CONFIRMED else f"micro? {label}"
 
 
 def event_colour(event: Event) -> Colour:
-    if event.span.status is Status.PROVISIONAL:
+    if event.status is Status.PROVISIONAL:
         return YELLOW
-    if event.span.status is Status.CONFIRMED:
+    if event.status is Status.CONFIRMED:
         return VERMILLION
-    return PURPLE if event.span.kind is Kind.MACRO else GREY
+    return PURPLE if event.movement.kind is Kind.MACRO else GREY
 
 
 def face_crop(image: Image, box: tuple[float, float, float, float], size: int) -> Image:
@@ -208,8 +208,8 @@ def face_crop(image: Image, box: tuple[float, float, float, float], size: int) -
     return crop
 
 
-def thumbnails(pictures: Sequence[tuple[str, float, Image]]) -> Image:
-    """Pictures of one size side by side, each with its moment ("onset", "apex", "offset") and time in s below it."""
+def thumbnails(pictures: Sequence[tuple[str, float | None, Image]]) -> Image:
+    """Pictures of one size side by side, with what they show ("onset", "motion", ...) and the time in s."""
     gap = 4
     cells = []
     for moment, time, image in pictures:
@@ -219,7 +219,8 @@ def thumbnails(pictures: Sequence[tuple[str, float, Image]]) -> Image:
         cell[:] = PAPER
         cell[:height, :width] = image
         cell[height : height + 3, :width] = MOMENT_COLOURS.get(moment, GREY)
-        _text(cell, f"{moment} {time:.3f} s", (2, height + bar - 4), width / 290, INK)
+        words = moment if time is None else f"{moment} {time:.3f} s"
+        _text(cell, words, (2, height + bar - 4), width / 290, INK)
         cells.append(cell)
     return np.ascontiguousarray(np.hstack(cells)[:, :-gap])
 
@@ -227,10 +228,12 @@ def thumbnails(pictures: Sequence[tuple[str, float, Image]]) -> Image:
 def heat_map(flow: Floats, gray: Gray, full_scale: float | None = None) -> Image:
     """Where the face moved: the aligned face, tinted by the length of the flow; still places stay grey.
 
-    flow: float32 (3, S, S) or (2, S, S), the first two are u and v. gray: uint8 (S, S). full_scale: length that gets
-    the full tint, in the flow's unit; by default the 99th percentile.
+    flow: float32 (3, S, S) or (2, S, S), of any side; the first two are u and v. gray: uint8 (S, S).
+    full_scale: length that gets the full tint, in the flow's unit; by default the 99th percentile.
     """
     length = np.hypot(flow[0], flow[1])
+    if length.shape != gray.shape:
+        length = cv2.resize(length, gray.shape[::-1], interpolation=cv2.INTER_LINEAR)
     full = full_scale or max(float(np.percentile(length, 99)), 1e-6)
     share = cv2.GaussianBlur(np.clip(length / full, 0.0, 1.0).astype(np.float32), (0, 0), 1.0)
     # the upper part of inferno: from dark violet to pale yellow, rising in lightness, so it reads without colour
@@ -239,6 +242,11 @@ def heat_map(flow: Floats, gray: Gray, full_scale: float | None = None) -> Image
     alpha = np.sqrt(np.clip(share - 0.1, 0.0, 1.0))[:, :, None] * 0.85
     blended: Image = (gray[:, :, None] * (1 - alpha) + heat * alpha).astype(np.uint8)
     return blended
+
+
+def motion_picture(motion: Floats, frame: Frame, face: Face) -> Image:
+    """``Event.motion`` on the face that it belongs to: ``frame`` is the one of the onset, ``face`` its place there."""
+    return heat_map(motion, warp(frame.gray, similarity(face.points)))
 
 
 def _enlarged(signals: Sequence[FaceSignal], factor: int) -> list[FaceSignal]:
@@ -252,7 +260,7 @@ def _enlarged(signals: Sequence[FaceSignal], factor: int) -> list[FaceSignal]:
 
 
 def _end(event: Event) -> float:
-    return max(event.reported, event.span.apex) if event.span.offset is None else event.span.offset
+    return max(event.reported, event.movement.apex) if event.movement.offset is None else event.movement.offset
 
 
 def _unit(image: Image) -> float:

@@ -8,10 +8,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from realtime_mer.records import Status
+from realtime_mer.records import Event, Status
 from realtime_mer.sinks.jsonl import Header, Recording
 from realtime_mer.sinks.lines import write_whole
-from realtime_mer.sinks.logged import LoggedEvent
 
 _SCHEMA: Final = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
@@ -77,15 +76,15 @@ def _add_header(root: ElementTree.Element, header: Header) -> None:
 
 def _tiers(recording: Recording) -> dict[str, list[_Note]]:
     wanted: defaultdict[str, list[_Note]] = defaultdict(list)
-    for logged in recording.events:
-        if not logged.final:
+    for event in recording.events:
+        if not event.final:
             continue
-        start, apex, end = (_ms(recording.header.media_time(t)) for t in _times(logged))
-        face = f"face {logged.event.track}"
+        start, apex, end = (_ms(recording.header.media_time(t)) for t in _times(event))
+        face = f"face {event.track}"
         # an annotation needs a length: a frame's, and at least ELAN's smallest unit
-        frame = max(1, round(1000 / logged.event.fps)) if logged.event.fps > 0 else 1
-        wanted[f"{face} {logged.event.span.kind}"].append(_Note(start, max(end, start + frame), describe(logged)))
-        if logged.event.span.status is Status.CONFIRMED:
+        frame = max(1, round(1000 / event.fps)) if event.fps > 0 else 1
+        wanted[f"{face} {event.movement.kind}"].append(_Note(start, max(end, start + frame), describe(event)))
+        if event.status is Status.CONFIRMED:
             wanted[f"{face} apex"].append(_Note(apex, apex + frame, "apex"))
     tiers: dict[str, list[_Note]] = {}
     for name in sorted(wanted):
@@ -106,12 +105,12 @@ def _lanes(notes: list[_Note]) -> list[list[_Note]]:
     return lanes
 
 
-def describe(logged: LoggedEvent) -> str:
+def describe(event: Event) -> str:
     """One line for people: the label with its probability, or why the movement was rejected; then what moved."""
-    event = logged.event
-    if event.span.status is Status.REJECTED:
-        return event.span.reason or event.span.kind.value
-    words = event.span.kind.value
+    event = event
+    if event.status is Status.REJECTED:
+        return event.movement.reason or event.movement.kind.value
+    words = event.movement.kind.value
     if event.prediction is not None:
         best = max(event.prediction.probabilities.values(), default=0.0)
         words = f"{event.prediction.label} {best:.2f}" if event.prediction.label is not None else "unsure"
@@ -119,8 +118,8 @@ def describe(logged: LoggedEvent) -> str:
     return f"{words} ({moved})" if moved else words
 
 
-def _times(logged: LoggedEvent) -> tuple[float, float, float]:
-    return logged.event.span.onset, logged.event.span.apex, logged.end
+def _times(event: Event) -> tuple[float, float, float]:
+    return event.movement.onset, event.movement.apex, event.movement.end
 
 
 def _ms(seconds: float) -> int:

@@ -10,20 +10,19 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from realtime_mer.errors import SourceError
 from realtime_mer.face.regions import NAMES
-from realtime_mer.records import Frame, Observation, SourceInfo, SourceStats, Status
+from realtime_mer.records import End, Event, Frame, Observation, SourceInfo, SourceStats, Status
 from realtime_mer.sinks import Sink
+from realtime_mer.sinks.event_json import from_json, to_json
 from realtime_mer.sinks.lines import LineFile, Lines
-from realtime_mer.sinks.logged import FrameTimes, LoggedEvent, from_json, to_json
 
 FORMAT: Final = 1  # raised when a field changes its meaning
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s]*@")
@@ -81,7 +80,7 @@ class Recording(NamedTuple):
     """A log that was read."""
 
     header: Header
-    events: list[LoggedEvent]
+    events: list[Event]
     summary: Summary | None
 
 
@@ -103,7 +102,7 @@ class JsonLines(Sink):
     """Writes the log to a file, or to any ``Lines`` such as ``LineStream(sys.stdout)``.
 
     provisional: also write events whose offset is not known yet (for live readers; each is repeated when final).
-    stats: asked at close for the source's counts.
+    stats: asked at the end for the source's counts.
     """
 
     def __init__(
@@ -118,50 +117,39 @@ class JsonLines(Sink):
         self._header: Header | None = header  # None once written: it waits for the time of the first frame
         self._provisional = provisional
         self._stats = stats
-        self._times = FrameTimes()
         self._frames = self._face_frames = self._measured_frames = self._lost = 0
         self._first = self._last = 0.0
         self._tracks: set[int] = set()
         self._events: Counter[str] = Counter()
         self._labels: Counter[str] = Counter()
         self._notes: Counter[str] = Counter()
-        self._closed = False
 
-    def write(self, observation: Observation, frame: Frame | None = None) -> None:  # noqa: ARG002
-        if self._times.push(observation):
-            self._count(observation)
+    def write(self, observation: Observation, frame: Frame) -> None:  # noqa: ARG002
+        self._count(observation)
         if self._header is not None:
             self._write_header(observation.time)
-        for event in observation.events:
-            logged = self._times.log(event)
-            if logged.final or self._provisional:
-                self._lines.write(_line(to_json(logged)))
-            if event.span.status is Status.CONFIRMED:
-                prediction = event.prediction
-                self._labels["" if prediction is None else prediction.label or "unsure"] += 1
-            if logged.final:
-                confirmed = event.span.status is Status.CONFIRMED
-                self._events["confirmed" if confirmed else event.span.kind.value] += 1
+        self._events_now(observation.events)
+
+    def end(self, end: End) -> None:
+        """Writes the last events and the summary, which a log of a run that was cut short does not have."""
+        if self._header is not None:
+            self._write_header(None)
+        self._events_now(end.events)
+        self._lines.write(_line({"type": "summary", **dataclasses.asdict(self._summary())}))
 
     def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            if self._header is not None:
-                self._write_header(None)
-            self._lines.write(_line({"type": "summary", **dataclasses.asdict(self._summary())}))
-        finally:
-            self._lines.close()
+        self._lines.close()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Closes the log; without the summary when the run was cut short, so that it is not taken for complete."""
-        if kind is not None and not self._closed:
-            self._closed = True
-            self._lines.close()
-        self.close()
+    def _events_now(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if event.final or self._provisional:
+                self._lines.write(_line(to_json(event)))
+            if event.status is Status.CONFIRMED:
+                prediction = event.prediction
+                self._labels["" if prediction is None else prediction.label or "unsure"] += 1
+            if event.final:
+                confirmed = event.status is Status.CONFIRMED
+                self._events["confirmed" if confirmed else event.movement.kind.value] += 1
 
     def _count(self, observation: Observation) -> None:
         if not self._frames:
@@ -169,7 +157,7 @@ class JsonLines(Sink):
         self._last = observation.time
         self._frames += 1
         self._face_frames += bool(observation.faces)
-        self._measured_frames += any(signal.motion is not None for signal in observation.faces)
+        self._measured_frames += any(signal.activity is not None for signal in observation.faces)
         self._lost += observation.lost
         self._tracks.update(signal.face.track for signal in observation.faces)
         self._notes.update(observation.notes)
@@ -207,7 +195,7 @@ def read_jsonl(path: Path) -> Recording:
     lines = text.split("\n")[:-1]  # what follows the last line end is empty, or was cut off
     head: Header | None = None
     summary: Summary | None = None
-    events: list[LoggedEvent] = []
+    events: list[Event] = []
     for number, line in enumerate(lines, 1):
         try:
             values = json.loads(line)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from realtime_mer.errors import OutputError
-from realtime_mer.records import Frame, Observation
+from realtime_mer.records import End, Event, Frame, Observation
 from realtime_mer.sinks import Sink
-from realtime_mer.sinks.logged import FrameTimes, to_json
+from realtime_mer.sinks.event_json import to_json
 
 
 class LabStream(Sink):
@@ -33,17 +34,21 @@ class LabStream(Sink):
         level = lsl.StreamInfo(f"{name}-level", "Motion", 2, lsl.IRREGULAR_RATE, "float32", f"{name}-level")
         self._events = lsl.StreamOutlet(events)
         self._level = lsl.StreamOutlet(level)
-        self._times = FrameTimes()
 
-    def write(self, observation: Observation, frame: Frame | None = None) -> None:  # noqa: ARG002
+    def write(self, observation: Observation, frame: Frame) -> None:  # noqa: ARG002
         now = self._lsl.local_clock()
-        new = self._times.push(observation)
-        motion = next((s.motion for s in observation.faces if s.motion is not None), None)
-        if new and motion is not None:
-            self._level.push_sample([motion.level, motion.threshold], now)
-        for event in observation.events:
-            marker = json.dumps(to_json(self._times.log(event)))
-            self._events.push_sample([marker], now - (observation.time - event.span.apex))
+        activity = next((s.activity for s in observation.faces if s.activity is not None), None)
+        if activity is not None:
+            self._level.push_sample([activity.level, activity.threshold], now)
+        self._mark(observation.events, observation.time, now)
+
+    def end(self, end: End) -> None:
+        if end.time is not None:
+            self._mark(end.events, end.time, self._lsl.local_clock())
+
+    def _mark(self, events: Iterable[Event], time: float, now: float) -> None:
+        for event in events:
+            self._events.push_sample([json.dumps(to_json(event))], now - (time - event.movement.apex))
 
     def close(self) -> None:
         """Ends the outlets: LSL frees them when nothing refers to them."""

@@ -17,11 +17,17 @@ def write_megc(recording: Recording, out: Path, *, index_base: int = 0, inclusiv
     """
     rows = ["vid,pred_onset,pred_offset,type"]
     video = Path(recording.header.source.uri).stem.replace(",", "_")
-    for logged in recording.events:
-        span = logged.event.span
-        kind = "me" if span.status is Status.CONFIRMED else "mae" if logged.final and span.kind is Kind.MACRO else None
-        if kind is None or logged.offset_frame is None:
+    for event in recording.events:
+        movement = event.movement
+        kind = (
+            "me"
+            if movement.status is Status.CONFIRMED
+            else "mae"
+            if event.final and movement.kind is Kind.MACRO
+            else None
+        )
+        if kind is None or event.offset_frame is None:
             continue
-        end = logged.offset_frame + (0 if inclusive_end else 1)
-        rows.append(f"{video},{logged.onset_frame + index_base},{end + index_base},{kind}")
+        end = event.offset_frame + (0 if inclusive_end else 1)
+        rows.append(f"{video},{event.onset_frame + index_base},{end + index_base},{kind}")
     write_whole(out, "\n".join(rows) + "\n")

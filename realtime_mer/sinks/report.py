@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from realtime_mer.records import Event, Image, Status
 from realtime_mer.sinks.jsonl import Recording, read_jsonl
 from realtime_mer.sinks.lines import write_whole
-from realtime_mer.sinks.logged import LoggedEvent
 from realtime_mer.sinks.signals import Signals, read_signals
 
 COLUMNS: Final = 1600  # points of the overview's curve: about one a pixel of a wide screen
@@ -50,8 +49,8 @@ def write_report(
     recording = read_jsonl(events_jsonl)
     signals = read_signals(signals_csv) if signals_csv else Signals()
     final = [e for e in recording.events if e.final]
-    micro = [e for e in final if e.event.span.status is Status.CONFIRMED]
-    rejected = [e for e in final if e.event.span.status is Status.REJECTED]
+    micro = [e for e in final if e.status is Status.CONFIRMED]
+    rejected = [e for e in final if e.status is Status.REJECTED]
     body = [
         _title(recording, micro, rejected),
         _section("Timeline", _timeline(signals, final)),
@@ -69,9 +68,9 @@ def _section(title: str, body: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{body}</section>"
 
 
-def _title(recording: Recording, micro: list[LoggedEvent], rejected: list[LoggedEvent]) -> str:
+def _title(recording: Recording, micro: list[Event], rejected: list[Event]) -> str:
     head = recording.header
-    labels = Counter(_label(e.event) for e in micro)
+    labels = Counter(_label(e) for e in micro)
     named = ", ".join(f"{count} {label}" for label, count in labels.most_common())
     cards: list[tuple[str, object, str]] = [
         ("micro-expressions", len(micro), named),
@@ -131,10 +130,12 @@ def _facts(recording: Recording, signals: Signals) -> str:
     return f"<table class='facts'>{cells}</table>"
 
 
-def _timeline(signals: Signals, events: list[LoggedEvent]) -> str:
+def _timeline(signals: Signals, events: list[Event]) -> str:
     """The whole recording as one SVG; the page's script zooms it by changing the view box."""
     times = (
-        [t for e in events for t in (e.event.span.onset, e.end)] + list(signals.frames[:1]) + list(signals.frames[-1:])
+        [t for e in events for t in (e.movement.onset, e.movement.end)]
+        + list(signals.frames[:1])
+        + list(signals.frames[-1:])
     )
     if not times:
         return "<p>Nothing was recorded.</p>"
@@ -146,14 +147,14 @@ def _timeline(signals: Signals, events: list[LoggedEvent]) -> str:
     }
     top = 1.1 * max((float(c[:, 1:].max()) for c in curves.values() if len(c)), default=1.0)
     bands = []
-    for number, logged in enumerate(events):
-        span = logged.event.span
-        x, wide = (span.onset - start) * scale, max((logged.end - span.onset) * scale, 0.6)
-        name = _label(logged.event) if span.status is Status.CONFIRMED else f"{span.kind}: {span.reason}"
-        tip = escape(f"{span.onset:.3f} s, face {logged.event.track}: {name}")
-        apex = (span.apex - start) * scale
+    for number, event in enumerate(events):
+        movement = event.movement
+        x, wide = (movement.onset - start) * scale, max((movement.end - movement.onset) * scale, 0.6)
+        name = _label(event) if movement.status is Status.CONFIRMED else f"{movement.kind}: {movement.reason}"
+        tip = escape(f"{movement.onset:.3f} s, face {event.track}: {name}")
+        apex = (movement.apex - start) * scale
         bands.append(
-            f"<g class='{_class(logged.event)}' data-event='{number}'><title>{tip}</title>"
+            f"<g class='{_class(event)}' data-event='{number}'><title>{tip}</title>"
             f"<rect x='{x:.3f}' width='{wide:.3f}' y='0' height='{height}'/>"
             f"<path class='mark' d='M{apex:.3f} 0V10'/></g>"
         )
@@ -184,14 +185,14 @@ def _lines(track: int, points: NDArray[np.float64], start: float, scale: float, 
     return "".join(paths)
 
 
-def _events(events: list[LoggedEvent], signals: Signals, thumbnails: Mapping[tuple[int, int], Image]) -> str:
+def _events(events: list[Event], signals: Signals, thumbnails: Mapping[tuple[int, int], Image]) -> str:
     if not events:
         return "<p>None was spotted.</p>"
-    return "".join(_event(logged, signals, thumbnails.get(logged.event.key)) for logged in events)
+    return "".join(_event(event, signals, thumbnails.get(event.key)) for event in events)
 
 
-def _event(logged: LoggedEvent, signals: Signals, picture: Image | None) -> str:
-    event, span = logged.event, logged.event.span
+def _event(event: Event, signals: Signals, picture: Image | None) -> str:
+    movement = event.movement
     bars = ""
     if event.prediction is not None:
         ranked = sorted(event.prediction.probabilities.items(), key=lambda item: -item[1])
@@ -206,41 +207,42 @@ def _event(logged: LoggedEvent, signals: Signals, picture: Image | None) -> str:
         for c in event.cues
     )
     image = "" if picture is None else f"<img alt='face at onset, apex and offset' src='{_data_uri(picture)}'>"
-    duration = "offset not seen" if span.duration is None else f"{1000 * span.duration:.0f} ms"
+    duration = "offset not seen" if movement.duration is None else f"{1000 * movement.duration:.0f} ms"
     lost = f", {event.lost} frames lost" if event.lost else ""
     return (
-        f"<article class='event' id='event-{event.track}-{span.id}'><div><h3>{escape(_label(event))}</h3>"
-        f"<p>face {event.track}, {span.onset:.3f} s, {duration}<br>apex {span.apex:.3f} s (frame {logged.apex_frame}), "
-        f"{span.strength:.2f} px<br>"
+        f"<article class='event' id='event-{event.track}-{movement.id}'><div><h3>{escape(_label(event))}</h3>"
+        f"<p>face {event.track}, {movement.onset:.3f} s, {duration}<br>"
+        f"apex {movement.apex:.3f} s (frame {event.apex_frame}), "
+        f"{movement.strength:.2f} px<br>"
         f"<small>{event.fps:.1f} frames/s, largest gap {1000 * event.gap:.1f} ms{lost}</small></p>"
-        f"</div><div>{bars}</div><ul>{cues}</ul>{_close_up(logged, signals)}{image}</article>"
+        f"</div><div>{bars}</div><ul>{cues}</ul>{_close_up(event, signals)}{image}</article>"
     )
 
 
-def _close_up(logged: LoggedEvent, signals: Signals) -> str:
-    curve = signals.curves.get(logged.event.track)
-    span = logged.event.span
-    start, end = span.onset - MARGIN, logged.end + MARGIN
+def _close_up(event: Event, signals: Signals) -> str:
+    curve = signals.curves.get(event.track)
+    movement = event.movement
+    start, end = movement.onset - MARGIN, movement.end + MARGIN
     points = _thinned(curve.between(start, end), 600) if curve is not None else np.empty((0, 3))
     if len(points) < 2:
         return ""
     scale, height = 300 / (end - start), 90.0
     marks = "".join(
         f"<path class='{name}' d='M{(t - start) * scale:.2f} 0V{height:g}'/>"
-        for name, t in (("onset", span.onset), ("apex", span.apex), ("offset", span.offset))
+        for name, t in (("onset", movement.onset), ("apex", movement.apex), ("offset", movement.offset))
         if t is not None
     )
-    lines = _lines(logged.event.track, points, start, scale, height, 1.1 * float(points[:, 1:].max()))
+    lines = _lines(event.track, points, start, scale, height, 1.1 * float(points[:, 1:].max()))
     return f"<svg class='close' viewBox='0 0 300 {height:g}' role='img' aria-label='activity'>{marks}{lines}</svg>"
 
 
-def _rejected(events: list[LoggedEvent]) -> str:
+def _rejected(events: list[Event]) -> str:
     if not events:
         return "<p>None.</p>"
-    counts = Counter(e.event.span.kind.value for e in events)
+    counts = Counter(e.movement.kind.value for e in events)
     rows = "".join(
-        f"<tr><td>{e.event.span.onset:.3f}</td><td>{_milliseconds(e.event.span.duration)}</td>"
-        f"<td>{e.event.track}</td><td>{escape(e.event.span.kind.value)}</td><td>{escape(e.event.span.reason)}</td></tr>"
+        f"<tr><td>{e.movement.onset:.3f}</td><td>{_milliseconds(e.movement.duration)}</td>"
+        f"<td>{e.track}</td><td>{escape(e.movement.kind.value)}</td><td>{escape(e.movement.reason)}</td></tr>"
         for e in events
     )
     summary = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
@@ -267,7 +269,7 @@ def _label(event: Event) -> str:
 
 
 def _class(event: Event) -> str:
-    return "micro" if event.span.status is Status.CONFIRMED else "rejected"
+    return "micro" if event.status is Status.CONFIRMED else "rejected"
 
 
 def _arrow(dx: float, dy: float) -> str:

@@ -100,7 +100,7 @@ class VideoFile:
 
 
 class AnnotatedVideo(Sink):
-    """Every frame with its face, motion, curve and events. A frame without a picture is left out.
+    """Every frame with its face, motion, curve and events.
 
     max_rate: frames/s of source time to draw at most, 0 for all: drawing and encoding cost more than measuring.
     """
@@ -111,13 +111,12 @@ class AnnotatedVideo(Sink):
         # a tenth of a frame of slack, so that 200 to 50 frames/s takes every fourth in spite of jitter
         self._interval = 0.9 / max_rate if max_rate else 0.0
         self._drawn = -np.inf
-        self._last = -1
 
-    def write(self, observation: Observation, frame: Frame | None) -> None:
+    def write(self, observation: Observation, frame: Frame) -> None:
         self._overlay.see(observation)
-        if frame is None or observation.index == self._last or observation.time - self._drawn < self._interval:
+        if observation.time - self._drawn < self._interval:
             return
-        self._last, self._drawn = observation.index, observation.time
+        self._drawn = observation.time
         self._file.write(self._overlay.draw(frame.image, observation), observation.time)
 
     def close(self) -> None:

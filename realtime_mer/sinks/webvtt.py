@@ -12,14 +12,14 @@ from realtime_mer.sinks.lines import write_whole
 
 def write_webvtt(recording: Recording, out: Path) -> None:
     """One cue per confirmed micro-expression, in order of onset. Raises OutputError."""
-    micro = [e for e in recording.events if e.event.span.status is Status.CONFIRMED]
+    micro = [e for e in recording.events if e.status is Status.CONFIRMED]
     cues = ["WEBVTT\n"]
-    for logged in sorted(micro, key=lambda e: e.event.span.onset):
-        start = _stamp(recording.header.media_time(logged.event.span.onset))
+    for event in sorted(micro, key=lambda e: e.movement.onset):
+        start = _stamp(recording.header.media_time(event.movement.onset))
         # a cue must end after it starts, to the millisecond
-        end = max(_stamp(recording.header.media_time(logged.end)), start + 1)
-        text = describe(logged).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        cues.append(f"{_clock(start)} --> {_clock(end)}\nFace {logged.event.track}: {' '.join(text.split())}\n")
+        end = max(_stamp(recording.header.media_time(event.movement.end)), start + 1)
+        text = describe(event).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        cues.append(f"{_clock(start)} --> {_clock(end)}\nFace {event.track}: {' '.join(text.split())}\n")
     write_whole(out, "\n".join(cues))
 
 

@@ -1,7 +1,7 @@
-"""What a face at rest looks like: how far its regions wander, and how much of a change is therefore remarkable.
+"""The face at rest: how far its regions wander, and how large a change must therefore be to count.
 
-A movement is noticed as a change over the last LAG seconds, not as a distance from a resting position: heads sway and
-faces settle over seconds, and such a drift would otherwise be reported. Decisions about movements are ``spot``'s.
+A movement is noticed as a change over the last ``change_s`` seconds, not as a distance from a resting position: heads
+sway and faces settle over seconds, and such a drift would otherwise be reported. ``detector`` decides about movements.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from typing import Final
 
 import numpy as np
 
+from realtime_mer.config import SpotConfig
 from realtime_mer.face.regions import BROW_REGIONS, EYE_REGIONS, NAMES, REGIONS
 from realtime_mer.records import Floats
 
-SMOOTHING: Final = 0.016  # s: measurements are averaged over this, a fifth of the shortest movement of interest
-LAG: Final = 0.16  # s: as long as a micro-expression takes to rise
 NOISE_FLOOR: Final = 0.04  # px: registration is not better than this, however still the face
-NOISE_CEILING: Final = 0.5  # px: a face that is never at rest is not made deaf by it
+NOISE_CEILING: Final = 0.5  # px: a restless face must not raise the threshold without limit
 LEVEL_NOISE: Final = (0.15, 1.0)  # bounds of the activity's own noise, in units of it
 RAYLEIGH_MEDIAN: Final = 1.177  # median length of a 2-D Gaussian of unit deviation
 NORMAL_MEDIAN: Final = 0.674  # median size of a unit Gaussian
@@ -29,11 +28,11 @@ UPPER: Final = frozenset((*BROW_REGIONS, *EYE_REGIONS, NAMES.index("right cheek"
 _UPPER_PLACES: Final = sorted(UPPER)
 
 
-class Rest:
+class Baseline:
     """Follows one face. ``push`` each measurement, then ``learn`` from it unless a movement is under way."""
 
-    def __init__(self, settle: float, noise: float, baseline: float) -> None:
-        self._settle, self._noise_memory, self._baseline = settle, noise, baseline
+    def __init__(self, settings: SpotConfig) -> None:
+        self._settings = settings
         self._recent: deque[tuple[float, Floats]] = deque()
         self._lagged: deque[tuple[float, Floats]] = deque()
         self.noise = np.full(len(REGIONS), 4 * NOISE_FLOOR, np.float32)
@@ -43,17 +42,18 @@ class Rest:
     def push(self, time: float, displacement: Floats) -> tuple[float, Floats, Floats]:
         """One measurement, float32 (R, 2) px.
 
-        Returns it averaged over SMOOTHING, after the middle of the averaged times, and where the regions were LAG ago.
+        Returns the middle of the averaged times, the average over ``smoothing_s``, and the one of ``change_s`` ago.
         """
+        settings = self._settings
         self._recent.append((time, displacement))
-        while self._recent[0][0] < time - SMOOTHING:
+        while self._recent[0][0] < time - settings.smoothing_s:
             self._recent.popleft()
         smooth = displacement if len(self._recent) == 1 else np.mean([d for _, d in self._recent], axis=0)
         centre = (self._recent[0][0] + time) / 2
         if self.position is None:
             self.position = smooth.copy()
         self._lagged.append((time, smooth))
-        while len(self._lagged) > 1 and self._lagged[1][0] <= time - LAG:
+        while len(self._lagged) > 1 and self._lagged[1][0] <= time - settings.change_s:
             self._lagged.popleft()
         return centre, smooth, self._lagged[0][1]
 
@@ -62,7 +62,7 @@ class Rest:
         while len(self._lagged) > 1:
             self._lagged.popleft()
 
-    def recall(self, other: Rest) -> None:
+    def recall(self, other: Baseline) -> None:
         """Takes over how restless the face is, but not where it rests."""
         self.noise, self.level, self.level_noise = other.noise, other.level, other.level_noise
 
@@ -83,11 +83,12 @@ class Rest:
         restless start, does not pass for noise. first: learn fast, the face is new.
         """
         assert self.position is not None
-        share = 1 - float(np.exp(-step / (self._settle / 4 if first else self._noise_memory)))
+        settings = self._settings
+        share = 1 - float(np.exp(-step / (settings.settle_s / 4 if first else settings.noise_s)))
         size = np.sqrt((change**2).sum(axis=1)) / RAYLEIGH_MEDIAN
         self.noise *= np.exp(share * np.clip(np.log((size + 1e-3) / self.noise), -1, 1))
         np.clip(self.noise, NOISE_FLOOR / 4, NOISE_CEILING, out=self.noise)
-        self.position += (1 - float(np.exp(-step / self._baseline))) * (smooth - self.position)
+        self.position += (1 - float(np.exp(-step / settings.baseline_s))) * (smooth - self.position)
         off = level - self.level
         spread = abs(off) / NORMAL_MEDIAN + 1e-3
         self.level_noise *= float(np.exp(share * np.clip(np.log(spread / self.level_noise), -1, 1)))

@@ -14,7 +14,7 @@ import numpy as np
 
 from realtime_mer.errors import SourceError
 from realtime_mer.face.detect import FaceDetector
-from realtime_mer.records import Detection, Floats, Frame, Image
+from realtime_mer.records import Face, Floats, Frame, Image
 from realtime_mer.synth.movements import Pulse
 from realtime_mer.synth.warp import Box, Doubles, expression, field, reach
 
@@ -33,7 +33,7 @@ def landmarks(frames: Iterable[Frame]) -> list[tuple[float, Floats | None]]:
         return [(time, max(faces, key=_width).points if faces else None) for time, faces in found]
 
 
-def _width(face: Detection) -> float:
+def _width(face: Face) -> float:
     return face.box[2] - face.box[0]
 
 

@@ -26,7 +26,7 @@ FADE: Final = 0.7  # the head's motion fades out over this many half axes
 NOISE_SHIFT: Final = 97  # px: the noise picture is larger by this much, and another part of it is used for each frame
 
 
-class Face:
+class DrawnFace:
     """A portrait made ready for drawing: picture, landmarks, and how much each pixel follows the head."""
 
     def __init__(self, image: Image, points: Floats) -> None:
@@ -108,7 +108,7 @@ def render(script: Script, image: Image, points: Floats, times: Doubles | None =
     times: s, to draw at other times than ``script.times()``. The same script gives the same frames, bit for bit, on the
     same machine.
     """
-    face = Face(image, points)
+    face = DrawnFace(image, points)
     noise = _noise(script, face.luma)
     x0, y0, x1, y1 = face.box
     luma = face.luma.copy()
@@ -121,7 +121,7 @@ def render(script: Script, image: Image, points: Floats, times: Doubles | None =
         yield Frame(index, float(time), gray, partial(_colour, gray, face, *small))
 
 
-def _colour(gray: Gray, face: Face, map_x: Floats, map_y: Floats) -> Image:
+def _colour(gray: Gray, face: DrawnFace, map_x: Floats, map_y: Floats) -> Image:
     """The picture in colour: chroma is warped at half size when somebody asks for it; its noise is left out."""
     x0, y0 = (face.box[0] + 1) // 2, (face.box[1] + 1) // 2
     chroma = face.chroma.copy()

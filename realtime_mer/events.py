@@ -1,0 +1,117 @@
+"""From movements to events: gating, classification, and the way from a provisional report to the final one.
+
+The reporter keeps no faces. It is given what a spotter reported and the ring of that face, and gives the events to be
+published now. Those that are to be classified come later, from ``classified``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from realtime_mer.config import Config
+from realtime_mer.motion.flow import recogniser_input
+from realtime_mer.motion.ring import KeyFrames, Ring
+from realtime_mer.observe import Observer, Stage, observed
+from realtime_mer.recognise import Recogniser, predict
+from realtime_mer.recognise.worker import BatchWorker
+from realtime_mer.records import Event, Floats, Kind, Movement, Prediction, Status
+from realtime_mer.spotting.cues import cues
+
+
+@dataclass(slots=True)
+class _Known:
+    """The answer for a provisional event: it holds for the final one when the key frames stay."""
+
+    id: int
+    onset: float
+    apex: float
+    prediction: Prediction
+    motion: Floats
+
+
+class Reporter:
+    """Turns movements into events. live: classify in a thread of its own, and never wait for it."""
+
+    def __init__(
+        self, recogniser: Recogniser | None, config: Config, live: bool, observers: Sequence[Observer] = ()
+    ) -> None:
+        self._recogniser, self._config, self._live = recogniser, config, live
+        self._worker: BatchWorker[Event, KeyFrames] | None = None
+        if recogniser is not None:
+            spec = recogniser.spec
+            make = partial(recogniser_input, feature=spec.feature, size=spec.input_shape[1])
+            self._worker = BatchWorker(
+                observed(recogniser.classify, Stage.CLASSIFY, observers),
+                observed(make, Stage.CLASSIFY, observers),
+                threaded=live,
+            )
+        self._closed: dict[int, int] = {}  # track -> id of the latest movement whose final report is out
+        self._known: dict[int, _Known] = {}  # track -> the latest provisional answer
+
+    def report(self, track: int, ring: Ring, movements: Sequence[Movement], now: float) -> list[Event]:
+        """Events to publish at source time ``now``; those that need the recogniser first are handed to it."""
+        events: list[Event] = []
+        for movement in movements:
+            event = self._event(track, ring, movement, now)
+            micro = event.movement.kind is Kind.MICRO
+            if not (micro or event.final):
+                continue  # the final report will say it
+            if not micro or self._worker is None or not (event.final or self._config.classify.provisional):
+                events.append(event)
+                if event.final:
+                    self._closed[track] = movement.id
+            elif (known := self._answer(track, movement)) is not None:
+                events.append(replace(event, prediction=known.prediction, motion=known.motion))
+            else:
+                self._worker.submit(event, ring.key_frames(movement.onset, movement.apex))
+        return events
+
+    def classified(self, now: float, wait: bool) -> list[Event]:
+        """Events whose classification is done. wait: for all of them."""
+        if self._worker is None or self._recogniser is None:
+            return []
+        events = []
+        for event, motion, probabilities in self._worker.drain() if wait else self._worker.ready():
+            prediction = predict(probabilities, self._recogniser.spec)
+            movement = event.movement
+            if event.status is Status.PROVISIONAL:
+                if movement.id <= self._closed.get(event.track, 0):
+                    continue  # computed too late: its final report is out
+                self._known[event.track] = _Known(movement.id, movement.onset, movement.apex, prediction, motion)
+            events.append(replace(event, prediction=prediction, motion=motion, reported=now))
+        return events
+
+    def close(self) -> None:
+        """Ends the thread; what still waits is dropped."""
+        if self._worker is not None:
+            self._worker.close()
+
+    def _answer(self, track: int, movement: Movement) -> _Known | None:
+        known = self._known.pop(track, None)
+        if known is None or (known.id, known.onset, known.apex) != (movement.id, movement.onset, movement.apex):
+            return None
+        return known
+
+    def _event(self, track: int, ring: Ring, movement: Movement, now: float) -> Event:
+        rate, gap, lost = ring.rate(movement.onset, movement.end)
+        if movement.kind is Kind.MICRO and 0 < rate < self._config.spot.min_rate_fps:
+            reason = f"{rate:.1f} frames/s cannot resolve a micro-expression"
+            movement = replace(movement, kind=Kind.UNSURE, reason=reason)
+        model, provider = (r.spec.id, r.provider) if (r := self._recogniser) else ("", "")
+        return Event(
+            track=track,
+            movement=movement,
+            onset_frame=ring.frame(movement.onset),
+            apex_frame=ring.frame(movement.apex),
+            offset_frame=None if movement.offset is None else ring.frame(movement.offset),
+            prediction=None,
+            cues=() if movement.displacement is None else cues(movement.displacement),
+            fps=rate,
+            gap=gap,
+            lost=lost,
+            model=model,
+            provider=provider,
+            reported=now,
+        )

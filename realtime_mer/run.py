@@ -1,0 +1,60 @@
+"""The one loop over a source: frames through the pipeline into the sinks, and the end told once.
+
+Everything that runs a source uses it: the commands, the app, the benchmarks and the demos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import Protocol
+
+from realtime_mer.pipeline import Pipeline
+from realtime_mer.records import End, Frame, Observation, SourceInfo
+from realtime_mer.sinks import Sink
+from realtime_mer.sinks.jsonl import Header, header
+
+
+class FrameSource(Protocol):
+    """What a run needs of a source; ``sources`` makes them."""
+
+    @property
+    def info(self) -> SourceInfo: ...
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+def watch(
+    source: FrameSource, pipeline: Pipeline, sinks: Sequence[Sink] = ()
+) -> Generator[Observation | End, None, None]:
+    """One Observation per frame of ``source``, each after all sinks have it, and an End when the source has ended.
+
+    Both have ``time`` and ``events``. The sinks are closed in any case; only a run that comes to the source's end tells
+    them so (``Sink.end``). To stop in good order, close the source. Raises what the source, the pipeline and the sinks
+    raise.
+    """
+    with ExitStack() as stack:
+        for sink in sinks:
+            stack.enter_context(sink)
+        pipeline.begin(live=source.info.live)
+        for frame in source:
+            observation = pipeline.push(frame)
+            for sink in sinks:
+                sink.write(observation, frame)
+            yield observation
+        end = pipeline.finish()
+        for sink in sinks:
+            sink.end(end)
+        yield end
+
+
+def run(source: FrameSource, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
+    """As ``watch``, for sinks alone."""
+    for _ in watch(source, pipeline, sinks):
+        pass
+
+
+def log_header(info: SourceInfo, pipeline: Pipeline) -> Header:
+    """The first line of the log of a run of ``pipeline`` that starts now."""
+    model, provider = (r.spec.id, r.provider) if (r := pipeline.recogniser) else ("", "")
+    return header(info, asdict(pipeline.config), model, provider)
