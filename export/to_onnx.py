@@ -97,6 +97,9 @@ def to_proto(whole: Probabilities, spec: ModelSpec) -> onnx.ModelProto:
     except Exception as error:  # the exporter raises many kinds, none of them documented
         raise ModelError(f"{spec.id} cannot be exported to ONNX: {str(error).splitlines()[0]}") from error
     model: onnx.ModelProto = program.model_proto
+    # The exporter notes for each operation where it stands in the source, with the paths of this machine.
+    for part in (*model.graph.node, *model.graph.value_info):
+        part.ClearField("metadata_props")
     set_spec(model, spec)
     onnx.checker.check_model(model)
     return model

@@ -70,7 +70,7 @@ def render(run: Run, beside: Sequence[Run] = ()) -> str:
         _protocol(run, plan),
         plan.method,
         "## Scores",
-        _table([*_rows(run), *(line for other in beside for line in _control(other))]),
+        _table([*_rows(run), *(line for other in beside for line in _control(other, _kind(run)))]),
         f"By class, {_kind(run)}:",
         _fenced(metrics.render(metrics.score(*counts, run.labels))),
         "## Calibration and abstention",
@@ -112,22 +112,24 @@ def _protocol(run: Run, plan: Recipe) -> str:
     return " ".join(" ".join(parts).split())
 
 
-def _rows(run: Run, note: str = "") -> Iterator[tuple[str, ...]]:
+def _rows(run: Run) -> Iterator[tuple[str, ...]]:
     """The scores of a run by kind and data set, and of its moved key frames."""
-    yield _row(run, _kind(run), run.logits, run.main, note)
-    if not run.main.all():
-        yield _row(run, "all, with public maps", run.logits, np.ones_like(run.main), note)
-    names = _datasets(run)
-    if len(set(names.tolist())) > 1:
-        for name in sorted(set(names[~run.main].tolist() or names.tolist())):
-            yield _row(run, name, run.logits, names == name, "public maps" if not run.main.all() else note)
+    yield _row(run, _kind(run), run.logits, run.main, "")
+    names, mixed = _datasets(run), not run.main.all()
+    if mixed:
+        yield _row(run, "all, with public maps", run.logits, np.ones_like(run.main), "")
+    shown = sorted(set(names[~run.main].tolist() if mixed else names.tolist()))
+    if mixed or len(shown) > 1:
+        for name in shown:
+            yield _row(run, name, run.logits, names == name, "public maps" if mixed else "")
     for moved, logits in run.moved.items():
         yield _row(run, f"{_kind(run)}, other key frames", logits, run.main, moved)
 
 
-def _control(run: Run) -> Iterator[tuple[str, ...]]:
+def _control(run: Run, kind: str) -> Iterator[tuple[str, ...]]:
+    """kind: what the card calls the samples that the model is made for."""
     note = str(run.about.get("control") or run.protocol.replace("-", " "))
-    yield _row(run, _kind(run), run.logits, run.main, note)
+    yield _row(run, kind, run.logits, run.main, note)
     if not run.main.all():
         yield _row(run, "all, with public maps", run.logits, np.ones_like(run.main), note)
 

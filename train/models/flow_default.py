@@ -30,9 +30,10 @@ REST: Final = 1e-6  # sum of squares below which nothing moves: 0.001 px
 # Planes of ``describe``: u and v of one common length; u and v each of its own, because the public maps are scaled by
 # channel; motion to the right, down, left, up. A mirrored face turns u round, and swaps right and left.
 PLANES: Final = 8
-_TWIN: Final = (0, 1, 2, 3, 6, 5, 4, 7)
-_SIGN: Final = (-1.0, 1.0, -1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 INPUTS: Final = PLANES * GRID * GRID
+_PLACES: Final = torch.arange(INPUTS).unflatten(0, (PLANES, GRID, GRID))
+_TWIN: Final = _PLACES[[0, 1, 2, 3, 6, 5, 4, 7]].flip(-1).flatten()
+_SIGN: Final = torch.tensor([-1.0, 1.0, -1.0, 1.0, 1.0, 1.0, 1.0, 1.0]).repeat_interleave(GRID * GRID)
 # Inputs of length about one become a mean square of about one, so that usual initial weights and rates fit.
 SCALE: Final = INPUTS**0.5
 
@@ -95,9 +96,8 @@ def unit(x: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 
 def mirrored(inputs: Tensor) -> Tensor:
-    """``describe`` of the mirrored face from that of the face, (..., INPUTS)."""
-    planes = inputs.unflatten(-1, (PLANES, GRID, GRID))[..., list(_TWIN), :, :].flip(-1)
-    return (planes * planes.new_tensor(_SIGN)[:, None, None]).flatten(-3)
+    """``describe`` of the mirrored face from that of the face, (N, INPUTS)."""
+    return inputs.index_select(1, _TWIN.to(inputs.device)) * _SIGN.to(inputs.device)
 
 
 def flow_default(classes: int, settings: Settings) -> nn.Module:
