@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check test-gpu system clean
+.PHONY: demo test check rooms test-gpu system clean
 
 demo: $(VENV)/.demo
 	$(BIN)/realtime-mer demo
@@ -18,14 +18,18 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Draws the rooms of the runtime and their imports: docs/images/rooms.svg.
+rooms: $(VENV)/.dev
+	$(BIN)/python docs/rooms.py
+
 # On a machine with an NVIDIA GPU: the contract tests of the GPU back ends, with their figures.
 test-gpu: $(VENV)/.dev
 	$(BIN)/python -m pytest -m gpu -s -ra
 
-# What the tests use of Debian or Ubuntu: a browser, and an RTSP server. Without them those tests are skipped.
+# What the tests use of Debian or Ubuntu: a browser, an RTSP server and strace. Without them those tests are skipped.
 system:
 	apt-get update -qq
-	apt-get install -y --no-install-recommends libgl1 libglib2.0-0 libegl1 libgles2 chromium python3-gi \
+	apt-get install -y --no-install-recommends libgl1 libglib2.0-0 libegl1 libgles2 chromium strace python3-gi \
 		gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
 		gstreamer1.0-plugins-ugly
 

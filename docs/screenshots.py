@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))  # the tests have the clip, the server and the browser's flags
+sys.path.insert(0, str(ROOT / "tests"))  # the tests have the clip and the server
 
 from app_server import draw_clip, served  # noqa: E402
-from test_app_browser import CHROMIUM, FLAGS  # noqa: E402
+
+from realtime_mer.bench.page import CHROMIUM, FLAGS  # noqa: E402
 
 WIDTHS = {"wide": 1280, "narrow": 800}
 

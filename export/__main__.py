@@ -1,4 +1,4 @@
-"""`python -m export onnx | int8 | tensorrt | verify`: arguments in, a few lines out; the work is in the modules."""
+"""`python -m export COMMAND`: arguments in, a few lines out; the work is in the modules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from realtime_mer.console import finish
-from realtime_mer.errors import ConfigError
+from realtime_mer.errors import ConfigError, OutputError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,6 +73,23 @@ def _verify(a: argparse.Namespace) -> None:
     print(verify.compare(a.first, a.second, data.load(a.on, spec, a.fps), a.device))
 
 
+def _bench(a: argparse.Namespace) -> None:
+    from export.bench import measure
+
+    chosen = {"networks": a.networks} if a.networks else {}
+    options = measure.Options(a.data, a.cache, size=a.size, threads=a.threads, busy=a.busy, seconds=a.seconds, **chosen)
+    parts = []
+    for text in measure.run(options):
+        print(text, flush=True)
+        parts.append(text)
+    if a.out is not None:
+        try:
+            a.out.parent.mkdir(parents=True, exist_ok=True)
+            a.out.write_text("\n".join([*parts, ""]), encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"cannot write {a.out}: {error.strerror or error}") from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m export", description="Model files: ONNX, INT8, TensorRT, and comparing."
@@ -104,6 +121,19 @@ def _parser() -> argparse.ArgumentParser:
     _data(verify, "--on", "samples", required=True)
     verify.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda", "tensorrt"))
     verify.set_defaults(act=_verify)
+
+    bench = commands.add_parser("bench", help="networks on every back end: time, size, and what a change of file costs")
+    bench.add_argument("--data", type=Path, help="folder of data sets with CASME II in it: train on real clips first")
+    bench.add_argument("--out", type=Path, metavar="FILE", help="the tables as Markdown")
+    bench.add_argument(
+        "--cache", type=Path, default=Path("runs/benchmark-models"), metavar="DIR", help="for inputs and trained folds"
+    )
+    bench.add_argument("--networks", nargs="+", metavar="NAME", help="of `train.models` (default: four)")
+    bench.add_argument("--size", type=int, default=112, help="px of the input (ststnet: always 28)")
+    bench.add_argument("--threads", nargs="+", type=int, default=[1], metavar="N", help="one table for each")
+    bench.add_argument("--busy", type=int, default=0, metavar="N", help="so many cores do other work meanwhile")
+    bench.add_argument("--seconds", type=float, default=3.0, help="for each network, back end and batch")
+    bench.set_defaults(act=_bench)
     return parser
 
 

@@ -33,8 +33,10 @@ class Data:
 
 def load(where: Path, spec: ModelSpec, fps: float = 200.0) -> Data:
     """The samples in ``where`` for a model. fps: of the clips in a folder. Raises DataError."""
-    x, y = _npz(where) if where.suffix == ".npz" else _folder(where, spec, fps)
-    x = x.astype(np.float32) / 255 if x.dtype == np.uint8 else x.astype(np.float32)
+    samples, y = _npz(where) if where.suffix == ".npz" else _folder(where, spec, fps)
+    x: NDArray[np.float32] = samples.astype(np.float32)
+    if samples.dtype == np.uint8:
+        x /= 255
     if x.shape[1:] != spec.input_shape or len(x) == 0:
         raise DataError(
             f"{where} holds samples {x.shape}, the model wants (N, {', '.join(map(str, spec.input_shape))})"

@@ -8,6 +8,7 @@ with build() as pipeline, open_source("clip.mp4") as source:
             print(event)
 """
 
+import realtime_mer.privacy  # noqa: F401 - first, because libraries read its variables while they are imported
 from realtime_mer.build import build
 from realtime_mer.config import Config
 from realtime_mer.errors import MerError

@@ -29,6 +29,9 @@ class Frame:
     index: position among the frames that the source delivered, from 0.
     time:  capture time in seconds on the source's own clock (container timestamp, or monotonic time at the grab).
     lost:  frames known to be lost between the previous delivered frame and this one.
+    hole:  seconds before this frame of which the source knows nothing: a damaged stretch, timestamps that started again,
+           a connection that was down, a cut. 0 where the recording is continuous. Nothing is measured across a hole.
+    repeated: the content is that of the previous frame: the camera or the file doubled it.
     """
 
     index: int
@@ -36,6 +39,8 @@ class Frame:
     gray: Gray
     to_bgr: Callable[[], Image] | None = None
     lost: int = 0
+    hole: float = 0.0
+    repeated: bool = False
 
     @property
     def image(self) -> Image:
@@ -76,6 +81,7 @@ class Measurement:
     eyes:         how much the eyes look as in the anchor, 1 = the same, 0 = closed.
     fit:          share of the anchor's contrast that is explained, 1 = perfect, <= 0 = another picture.
     lost:         the face is not where it was looked for; displacement, head and transform are those of before.
+    stale:        the anchor is old, or no longer looks like the face: take a new one when nothing moves.
     aligned:      the face brought to the canonical pose, uint8 (S, S).
     transform:    float64 (2, 3), maps frame px to aligned px.
     """
@@ -87,6 +93,7 @@ class Measurement:
     eyes: float
     fit: float
     lost: bool
+    stale: bool
     aligned: Gray
     transform: NDArray[np.float64]
 

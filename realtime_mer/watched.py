@@ -62,7 +62,7 @@ class WatchedFace:
         if problem := self._problem(face):
             return FaceSignal(face, None, problem), self.interrupt(problem)
         activity, movements = self._spot(measurement)
-        if self._spotter.quiet:
+        if measurement.stale and self._spotter.quiet:
             self._follower.renew(frame)
         note = "" if self._spotter.settled else "learning the resting face"
         return FaceSignal(face, activity, note), self._counted(movements)

@@ -9,19 +9,20 @@ import numpy as np
 
 from realtime_mer.face.regions import NAMES
 from realtime_mer.records import (
+    Activity,
     Cue,
+    End,
     Event,
     Face,
     FaceSignal,
     Frame,
     Kind,
-    Motion,
+    Movement,
     Observation,
     Prediction,
     SourceInfo,
-    Span,
-    Status,
 )
+from realtime_mer.sinks import Sink
 
 INFO = SourceInfo(
     "/videos/subject 1 & 2.mp4", "file", False, (320, 240), 100.0, "container", 300, 3.0, {"codec": "h264"}
@@ -37,10 +38,10 @@ def face(track: int = 1, box: tuple[float, float, float, float] = (80, 40, 240, 
     return Face(track, box, points, 0.97, (3.0, -5.0, 1.5))
 
 
-def motion(level: float, moved: int = 11) -> Motion:
+def activity(level: float, moved: int = 11) -> Activity:
     displacement = np.zeros((len(NAMES), 2), np.float32)
     displacement[moved] = (0.2 * level, -0.1 * level)
-    return Motion(displacement, np.full(len(NAMES), 0.05, np.float32), 1.5, 0.98, level, 6.0)
+    return Activity(displacement, np.full(len(NAMES), 0.05, np.float32), 1.5, 0.98, level, 6.0)
 
 
 def event(
@@ -49,17 +50,36 @@ def event(
     *,
     track: int = 1,
     kind: Kind = Kind.MICRO,
-    status: Status = Status.CONFIRMED,
+    provisional: bool = False,
     label: str | None = "negative",
     reason: str = "",
+    rate: float = 100.0,
+    first: float = 0.0,
 ) -> Event:
-    """A movement of 0.3 s with its apex after 0.12 s, reported 0.05 s after the offset."""
-    final = status is not Status.PROVISIONAL
-    span = Span(id, onset, onset + 0.12, onset + 0.3 if final else None, 1.25, kind, status, reason)
-    prediction = Prediction(label, {"negative": 0.7, "positive": 0.2, "surprise": 0.1}) if not reason else None
-    cues = (Cue("left lip corner", 2.5, -1.25, ("AU12",)), Cue("left cheek", 0.5, -0.5, ()))
-    reported = onset + (0.35 if final else 0.17)
-    return Event(track, span, prediction, cues, 99.5, 0.0125, 0, "flow-default/1", "CPUExecutionProvider", reported)
+    """A movement of 0.3 s with its apex after 0.12 s, reported 0.05 s after the offset; provisional without offset.
+
+    rate, first: of the frames that it was seen in, frames/s and s.
+    """
+
+    def frame_at(time: float) -> int:
+        return round((time - first) * rate)
+
+    apex, offset = onset + 0.12, None if provisional else onset + 0.3
+    return Event(
+        track=track,
+        movement=Movement(id, onset, apex, offset, 1.25, kind, reason),
+        onset_frame=frame_at(onset),
+        apex_frame=frame_at(apex),
+        offset_frame=None if offset is None else frame_at(offset),
+        prediction=None if reason else Prediction(label, {"negative": 0.7, "positive": 0.2, "surprise": 0.1}),
+        cues=(Cue("left lip corner", 2.5, -1.25, ("AU12",)), Cue("left cheek", 0.5, -0.5, ())),
+        fps=99.5,
+        gap=0.0125,
+        lost=0,
+        model="flow-default/1",
+        provider="CPUExecutionProvider",
+        reported=onset + (0.17 if provisional else 0.35),
+    )
 
 
 def frame(index: int, time: float, size: tuple[int, int] = (320, 240)) -> Frame:
@@ -72,13 +92,25 @@ def frame(index: int, time: float, size: tuple[int, int] = (320, 240)) -> Frame:
 def recording(frames: int = 300, rate: float = 100.0, first: float = 0.0) -> Iterator[Observation]:
     """A face, from frame 10 on, with a micro-expression at 1 s (provisional, then confirmed) and a blink at 2 s."""
     reports = (
-        event(status=Status.PROVISIONAL, onset=first + 1.0),
-        event(onset=first + 1.0),
-        event(2, first + 2.0, kind=Kind.BLINK, status=Status.REJECTED, reason='eyes only, "a, b"'),
+        event(onset=first + 1.0, provisional=True, rate=rate, first=first),
+        event(onset=first + 1.0, rate=rate, first=first),
+        event(2, first + 2.0, kind=Kind.BLINK, reason='eyes only, "a, b"', rate=rate, first=first),
     )
     for index in range(frames):
         time = first + index / rate
         level = 1.0 + 9.0 * math.exp(-(((time - first - 1.12) / 0.06) ** 2))
-        faces = (FaceSignal(face(), motion(level), ""),) if index >= 10 else ()
+        faces = (FaceSignal(face(), activity(level), ""),) if index >= 10 else ()
         events = tuple(e for e in reports if time - 1 / rate < e.reported <= time)
         yield Observation(index, time, faces, events, rate, lost=int(index == 50), notes=("low rate",) * (index < 5))
+
+
+def play(*sinks: Sink, frames: int = 300, first: float = 0.0, last: tuple[Event, ...] = ()) -> None:
+    """``recording`` into the sinks and, with the events ``last``, to its end; then they are closed."""
+    time = None
+    for observation in recording(frames, first=first):
+        time = observation.time
+        for sink in sinks:
+            sink.write(observation, frame(observation.index, time, (64, 48)))
+    for sink in sinks:
+        sink.end(End(time, last))
+        sink.close()

@@ -3,18 +3,20 @@ white blocks, so that a test can tell which frame arrived."""
 
 from __future__ import annotations
 
-import threading
+import itertools
+import re
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from realtime_mer.bench.sender import MjpegSender
 
 BITS = 16
 SIZE = (128, 96)
@@ -76,11 +78,14 @@ def jpeg(number: int, size: tuple[int, int] = SIZE) -> bytes:
     return cv2.imencode(".jpg", picture(number, size))[1].tobytes()
 
 
-class MjpegServer:
-    """A paced MJPEG camera on loopback. Numbers go on over reconnections; frames do not wait for slow clients.
+class MjpegServer(MjpegSender):
+    """A camera of numbered pictures with a camera's faults. Numbers go on over reconnections; frames do not wait for
+    slow clients.
 
     stall_after: send this many frames, then nothing, with the connection open. drop: numbers never sent.
     """
+
+    boundary = "--cut"  # as some cameras give it
 
     def __init__(
         self,
@@ -97,66 +102,38 @@ class MjpegServer:
         user: str | None = None,
         silent: bool = False,
     ) -> None:
-        pictures, opened, stop = [jpeg(number, size) for number in range(count)], time.monotonic(), threading.Event()
-        self.stop = stop
+        self.stall_after, self.close_after, self.drop = stall_after, close_after, drop
+        self.with_length, self.user, self.silent = with_length, user, silent
+        self.opened = time.monotonic()
+        super().__init__([jpeg(number, size) for number in range(count)], fps, port=port, stamped=stamped)
 
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                pass
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        if self.silent:
+            self.stop.wait()
+        elif self.user is not None and request.headers.get("Authorization") != self.user:
+            request.send_response(401)
+            request.send_header("WWW-Authenticate", 'Basic realm="camera"')
+            request.end_headers()
+        elif request.path != "/stream":
+            request.send_response(200)
+            request.send_header("Content-Type", "image/jpeg")
+            request.end_headers()
+            request.wfile.write(self.pictures[0])
+        else:
+            super().answer(request)
 
-            def do_GET(self) -> None:
-                if silent:
-                    stop.wait()
-                    return
-                if user is not None and self.headers.get("Authorization") != user:
-                    self.send_response(401)
-                    self.send_header("WWW-Authenticate", 'Basic realm="camera"')
-                    self.end_headers()
-                    return
-                if self.path != "/stream":
-                    self.send_response(200)
-                    self.send_header("Content-Type", "image/jpeg")
-                    self.end_headers()
-                    self.wfile.write(pictures[0])
-                    return
-                self.send_response(200)
-                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=--cut")
-                self.end_headers()
-                with suppress(OSError):
-                    self.frames()
+    def due(self) -> Iterator[int]:
+        first = int((time.monotonic() - self.opened) * self.fps) + 1
+        for number in itertools.count(first):
+            if self.close_after is not None and number - first == self.close_after:
+                return
+            if number - first == self.stall_after:
+                self.stop.wait()
+            if self.stop.wait(max(self.opened + number / self.fps - time.monotonic(), 0)):
+                return
+            if number - first not in self.drop:
+                yield number
 
-            def frames(self) -> None:
-                first = int((time.monotonic() - opened) * fps) + 1
-                for number in range(first, 1 << 30):
-                    if close_after is not None and number - first == close_after:
-                        return
-                    if number - first == stall_after:
-                        stop.wait()
-                    if stop.wait(max(opened + number / fps - time.monotonic(), 0)):
-                        return
-                    if number - first in drop:
-                        continue
-                    body = pictures[number % count]
-                    stamp = f"X-Timestamp: {1e9 + number / fps:.6f}\r\n" if stamped else ""
-                    length = f"Content-Length: {len(body)}\r\n" if with_length else ""
-                    head = f"--cut\r\nContent-Type: image/jpeg\r\n{length}{stamp}\r\n"
-                    self.wfile.write(head.encode() + body + b"\r\n")
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            allow_reuse_address = True
-
-        self._server = Server(("127.0.0.1", port), Handler)
-        self.port: int = self._server.server_address[1]
-        self.uri = f"http://127.0.0.1:{self.port}/stream"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="server", daemon=True)
-        self._thread.start()
-
-    def __enter__(self) -> MjpegServer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def part(self, number: int) -> bytes:
+        part = super().part(number)
+        return part if self.with_length else re.sub(rb"Content-Length: \d+\r\n", b"", part, count=1)

@@ -107,9 +107,9 @@ parser = argparse.ArgumentParser()
 add(parser.add_subparsers())
 asked = parser.parse_args(["bench", "latency", *sys.argv[1:]])
 from realtime_mer.commands.options import settings
-assert (asked.fps, asked.seconds, settings(asked).spot.enter) == (60.0, 5.0, 7.5), asked
+assert (asked.fps, asked.seconds, settings(asked).spot.onset_noise) == (60.0, 5.0, 7.5), asked
 shutil.copy({str(tmp_path / "made.json")!r}, asked.out)
 """
     monkeypatch.setattr(benchmark, "COMMAND", (sys.executable, "-c", script))
-    config = merge(Config(), {"spot": {"enter": 7.5}})
+    config = merge(Config(), {"spot": {"onset_noise": 7.5}})
     assert benchmark.measure(60, 5, config, sessions.of("viewer")) == made

@@ -14,12 +14,7 @@ from typing import Any
 import pytest
 from app_server import APEXES, LAP, Served, draw_clip, served, until, working_threads
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-)  # fmt: skip
+from realtime_mer.bench.page import CHROMIUM, FLAGS
 
 pytestmark = [
     pytest.mark.browser,

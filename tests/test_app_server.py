@@ -8,10 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from realtime_mer.app.browser import HEAD, jpeg_size, read
 from realtime_mer.app.recorded import analyse
 from realtime_mer.app.server import create_app
 from realtime_mer.app.settings import AppSettings, address, viewer_config
+from realtime_mer.bench.sender import MjpegSender
 from realtime_mer.config import Config
 from realtime_mer.errors import ConfigError, ModelError, OutputError, SourceError
 
@@ -104,7 +103,7 @@ def test_cameras_of_the_server_are_lent_to_who_sits_at_it_or_when_allowed(settin
 
 def test_a_viewer_chooses_models_by_name_and_thresholds_within_bounds() -> None:
     config = viewer_config({"enter": 9, "model": "none"}, LOCAL)
-    assert (config.spot.enter, config.classify.model) == (9.0, "none")
+    assert (config.spot.onset_noise, config.classify.model) == (9.0, "none")
     for model in ("/etc/passwd", "../default", "nosuch", ["default"]):
         with pytest.raises(ModelError, match="no such model"):
             viewer_config({"model": model}, LOCAL)
@@ -247,33 +246,9 @@ def test_a_camera_that_the_server_has_not_gives_one_line(app: Served) -> None:
 @pytest.fixture
 def stream() -> Iterator[str]:
     """An MJPEG stream of grey pictures at about 100 frames/s."""
-    ended = threading.Event()
     picture = cv2.imencode(".jpg", np.full((480, 640, 3), 90, np.uint8))[1].tobytes()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=b")
-            self.end_headers()
-            try:
-                while not ended.wait(0.01):
-                    head = f"--b\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
-                    self.wfile.write(head.encode() + picture + b"\r\n")
-            except OSError:
-                pass
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/video"
-    ended.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with MjpegSender([picture], 100) as sender:
+        yield sender.uri
 
 
 def test_a_stream_is_captured_by_the_server_and_shown_at_a_lower_rate(app: Served, stream: str) -> None:

@@ -2,14 +2,15 @@
 
 import argparse
 import json
+import math
 
 import pytest
 
-from realtime_mer.bench import spotting
-from realtime_mer.bench.results import Result, machine, series
+from realtime_mer.bench import page, spotting
+from realtime_mer.bench.results import Result, growth, machine, series
 from realtime_mer.bench.spotting import Row
 from realtime_mer.commands import bench
-from realtime_mer.errors import ConfigError, SourceError
+from realtime_mer.errors import ConfigError, MerError, SourceError
 
 
 def call(*words):
@@ -20,7 +21,7 @@ def call(*words):
 
 
 def stored(path, scale):
-    line = series("stage: measure", "ms", "made up", [scale * (1 + 0.01 * (n % 7)) for n in range(200)])
+    line = series("stage: follow", "ms", "made up", [scale * (1 + 0.01 * (n % 7)) for n in range(200)])
     Result("latency", {}, {}, (line,), machine()).save(path)
     return path
 
@@ -55,12 +56,64 @@ def test_spotting_prints_and_stores_every_row(tmp_path, monkeypatch, capsys):
     ]
 
 
+def test_memory_is_noted_every_minute_of_one_long_video(tmp_path, capsys):
+    out = tmp_path / "memory.json"
+    assert call("memory", "--fps", 10, "--minutes", 1, "--out", out) == 0
+    values = json.loads(out.read_text())
+    (memory,) = values["series"]
+    assert len(memory["samples"]) == 1
+    assert min(memory["samples"]) > 50
+    assert values["facts"]["frames"] == 600
+    assert "growth, MB per hour" in capsys.readouterr().out
+
+
+def test_growth_is_the_slope_and_nothing_without_samples():
+    assert growth([0, 60, 120], [100, 101, 102]) == pytest.approx(60)
+    assert math.isnan(growth([0], [100]))
+
+
+def test_peers_run_in_processes_of_their_own_beside_ours(tmp_path, capsys):
+    from realtime_mer.bench.clips import Clip, make
+
+    clip, out, none = make(Clip(seconds=4.0)), tmp_path / "peers.json", tmp_path / "none"
+    words = (clip, "--only", "dis,fer", "--rounds", 1, "--seconds", 0.3, "--environments", none, "--out", out)
+    assert call("peers", *words) == 0
+    values = json.loads(out.read_text())
+    names = {"realtime-mer", "OpenCV DIS, whole frames"}
+    assert {line["name"] for line in values["series"]} == names | {f"{name}, processor" for name in names}
+    assert all(sample > 0 for line in values["series"] for sample in line["samples"])
+    assert values["facts"] == {"FER": "not measured: not installed (--setup)"}
+    assert "a face in 100 % of the frames" in capsys.readouterr().out
+
+
+def test_a_page_is_not_measured_without_a_browser(monkeypatch, tmp_path):
+    pytest.importorskip("playwright")
+    monkeypatch.setattr(page, "CHROMIUM", tmp_path / "none")
+    with pytest.raises(MerError, match="no Chromium at"):
+        call("page")
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not page.CHROMIUM.exists(), reason=f"Chromium is not installed at {page.CHROMIUM}")
+@pytest.mark.parametrize("words", [(), ("--stream",)], ids=["camera", "stream"])
+def test_a_page_left_open_is_looked_at_now_and_then(words, monkeypatch, tmp_path):
+    for name in ("WARM", "EVERY", "LAP"):
+        monkeypatch.setattr(page, name, 1.0)
+    out = tmp_path / "page.json"
+    assert call("page", *words, "--fps", 30, "--minutes", 0.06, "--out", out) == 0
+    rate, server, heap = json.loads(out.read_text())["series"]
+    assert max(rate["samples"]) > 5
+    assert min(*server["samples"], *heap["samples"]) > 1
+
+
 @pytest.mark.parametrize(
     ("words", "error", "line"),
     [
         (("throughput", "--groups", "faces,colours"), ConfigError, "unknown curve colours"),
         (("throughput", "--rounds", 0), ConfigError, "from 1"),
         (("live", "--for", 1), ConfigError, "more than 2 s"),
+        (("memory", "--minutes", 0.5), ConfigError, "at least 1 minute"),
+        (("peers", "--rounds", 0), ConfigError, "from 1"),
         (("live", "no.mp4"), SourceError, "no such file"),
         (("compare", "no.json", "no.json"), SourceError, "cannot read"),
         (("spotting", "--videos", ".", "--peaks", "big"), ConfigError, "takes numbers"),

@@ -12,15 +12,17 @@ import pytest
 from realtime_mer.bench import latency, live, throughput
 from realtime_mer.bench.clips import Clip, arrange, largest_square, make
 from realtime_mer.bench.paced import PacedSource
-from realtime_mer.bench.stages import POINTS, Stages
+from realtime_mer.bench.stages import WHAT, Stopwatch
 from realtime_mer.build import build
 from realtime_mer.config import load
 from realtime_mer.errors import ConfigError, SourceError
 from realtime_mer.face import FaceDetector
-from realtime_mer.motion import follow
-from realtime_mer.motion.registration import Meter
+from realtime_mer.face.lane import DetectionLane
+from realtime_mer.motion.follow import Follower
+from realtime_mer.observe import Stage
 from realtime_mer.records import Frame
 from realtime_mer.sources import open_source
+from realtime_mer.spotting.detector import MovementDetector
 from realtime_mer.synth import portrait, read_truth
 
 NO_MODEL = load(None, ["classify.model=none"])
@@ -54,27 +56,48 @@ def test_every_copy_of_the_face_is_found():
     assert len(found) == 16
 
 
-def test_stages_are_timed_while_open_and_untouched_afterwards(clip):
-    before = follow.warp, Meter.measure, FaceDetector.detect
-    with Stages() as stages, build(NO_MODEL) as pipeline, open_source(clip) as source:
+def test_stages_are_timed_within_their_frame(clip):
+    stopwatch = Stopwatch()
+    with build(NO_MODEL, observers=[stopwatch]) as pipeline, open_source(clip) as source:
         for frame in source:
             began = time.perf_counter()
             pipeline.push(frame)
             whole = time.perf_counter() - began
-            spent = stages.take()
+            spent = stopwatch.take()
             assert sum(spent.values()) <= whole
             if frame.index == 300:
                 break
-    assert (follow.warp, Meter.measure, FaceDetector.detect) == before
-    assert all(spent[name] > 0 for name in POINTS if name != "classify")
-    assert len(stages.beside) >= 5
+    assert set(spent) == {stage.value for stage in WHAT}
+    assert all(spent[stage] > 0 for stage in WHAT if stage is not Stage.CLASSIFY)
+    assert sum(stopwatch.take().values()) == 0
+    assert len(stopwatch.beside) >= 5
+
+
+def test_classification_is_timed_where_a_movement_is_reported(clip):
+    stopwatch, spent = Stopwatch(), {}
+    with build(observers=[stopwatch]) as pipeline, open_source(clip) as source:
+        for frame in source:
+            events = pipeline.push(frame).events
+            spent[frame.index] = stopwatch.take()["classify"], any(event.prediction for event in events)
+    named = [took for took, reported in spent.values() if reported]
+    assert named
+    assert named[0] > 0
+    assert all(took == 0 for took, reported in spent.values() if not reported)
 
 
 def test_stage_times_leave_the_warm_up_out(clip):
     lines = {line.name: line for line in latency.stages(clip, NO_MODEL)}
-    assert len(lines["measure"].samples) == 200
-    assert min(lines["warp"].samples) > 0
-    assert lines["frame, all of it"].quantiles()[0] >= lines["measure"].quantiles()[0]
+    assert len(lines["follow"].samples) == 200
+    assert min(lines["follow"].samples) > 0
+    assert min(lines["spot"].samples) > 0
+    assert lines["frame, all of it"].quantiles()[0] >= lines["follow"].quantiles()[0]
+    assert {len(lines[name].samples) for name in lines if name != "face detection"} == {200}
+
+
+def test_a_fresh_process_is_timed_to_its_first_observation(clip, tmp_path):
+    assert 0.1 < latency.start_up(clip) < 120
+    with pytest.raises(SourceError, match=r"could not read .*no such file"):
+        latency.start_up(tmp_path / "none.mp4")
 
 
 def test_a_paced_source_keeps_its_rate_and_knows_what_it_played(clip):
@@ -92,7 +115,7 @@ def test_a_paced_source_keeps_its_rate_and_knows_what_it_played(clip):
 
 
 def test_a_live_run_counts_every_frame_and_finds_the_movement(clip):
-    with build(live=True) as pipeline, PacedSource(clip, 100) as source:
+    with build() as pipeline, PacedSource(clip, 100) as source:
         session = live.watch(pipeline, source, 3.7)
         stats = source.stats()
     assert len(session.frames) == stats.delivered
@@ -160,7 +183,12 @@ def test_a_frame_costs_a_fraction_of_landmarks_on_every_frame(clip):
     assert sorted(ratios)[1] > 4, ratios
 
 
-def test_timing_costs_nothing_when_off():
-    assert not hasattr(Meter.measure, "__wrapped__")
-    assert Meter.measure.__name__ == "measure"
-    assert follow.warp.__module__ == "realtime_mer.face.align"
+def test_timing_costs_nothing_when_off(clip):
+    """Nothing stands between the pipeline and its parts."""
+    with build(NO_MODEL) as pipeline, open_source(clip) as source:
+        for frame, _ in zip(source, range(20), strict=False):
+            pipeline.push(frame)
+        (watched,) = pipeline._faces.values()
+        calls = pipeline._detect, pipeline._answer, watched._measure, watched._spot
+        parts = FaceDetector.detect, DetectionLane.answer, Follower.step, MovementDetector.push
+        assert tuple(call.__func__ for call in calls) == parts

@@ -14,7 +14,7 @@ from source_media import write_video as write_numbered
 
 from realtime_mer.cli import main
 from realtime_mer.console import INTERRUPTED
-from realtime_mer.records import Frame, Kind
+from realtime_mer.records import Frame, Kind, Status
 from realtime_mer.sinks.jsonl import read_jsonl
 from realtime_mer.synth import write_video
 
@@ -41,15 +41,25 @@ def micro(recording):
     return [truth for truth in recording.truth if truth.kind == "micro"]
 
 
+def assert_frames_are_the_nearest(event):
+    """The clips have 100 frames/s, the first at 0 s."""
+    movement = event.movement
+    frames = (event.onset_frame, event.apex_frame, event.offset_frame)
+    for at, frame in zip((movement.onset, movement.apex, movement.offset), frames, strict=True):
+        assert abs(100 * at - frame) <= 0.5 + 1e-6
+
+
 def test_the_movements_drawn_are_found_in_time(results, recording):
     log = read_jsonl(results / "face" / "events.jsonl")
-    found = [e.event.span for e in log.events if e.final and e.event.span.kind is Kind.MICRO]
+    found = [e for e in log.events if e.final and e.movement.kind is Kind.MICRO]
     drawn = micro(recording)
     assert len(found) == len(drawn)
-    for span, truth in zip(found, drawn, strict=True):
-        assert abs(span.apex - truth.apex) < 0.04
+    for event, truth in zip(found, drawn, strict=True):
+        assert abs(event.movement.apex - truth.apex) < 0.04
     assert log.summary.frames == len(recording.frames)
-    assert all(e.event.prediction is not None for e in log.events if e.event.span.kind is Kind.MICRO)
+    assert all(e.prediction is not None for e in log.events if e.movement.kind is Kind.MICRO)
+    for event in log.events:
+        assert_frames_are_the_nearest(event)
 
 
 def test_every_output_is_there(results, recording):
@@ -75,7 +85,7 @@ def test_what_was_done_is_left_as_it_is(clip, results, recording, capfd):
     assert lines[0].startswith(f"{clip}: 800 frames, 8.0 s, 3 micro-expressions, rejected: ")
     assert lines[1].split() == ["onset", "s", "apex", "s", "offset", "s", "label", "what", "moved"]
     assert len(lines) == 3 + len(micro(recording))
-    assert main(["analyze", str(clip), "--out", str(results), "--set", "spot.enter=9"]) == 0
+    assert main(["analyze", str(clip), "--out", str(results), "--set", "spot.onset_noise=9"]) == 0
     assert "done before with other settings" in capfd.readouterr().err
 
 
@@ -138,6 +148,29 @@ def test_a_single_frame_is_a_recording(recording, tmp_path, capfd):
     assert "nothing could be judged: learning the resting face alone takes 1 s" in out
 
 
+def test_a_movement_that_the_end_cuts_short_is_in_the_log_and_in_the_summary(recording, tmp_path, capfd):
+    """The last frame is shortly after the first movement's apex: that movement is reported once the file has ended."""
+    drawn = micro(recording)[0]
+    number = round(100 * drawn.apex) + 2
+    write_video(recording.frames[:number], tmp_path / "cut.mp4")
+    assert main(["analyze", str(tmp_path / "cut.mp4"), "--out", str(tmp_path), "--no-video"]) == 0
+    log = read_jsonl(tmp_path / "cut" / "events.jsonl")
+    (event,) = log.events
+    assert (event.movement.kind, event.status, event.movement.reason) == (
+        Kind.UNSURE, Status.REJECTED, "the recording ended before the movement did",
+    )  # fmt: skip
+    assert abs(event.movement.apex - drawn.apex) < 0.04
+    assert_frames_are_the_nearest(event)
+    assert number - 3 <= event.offset_frame <= number - 1
+    assert event.reported == pytest.approx((number - 1) / 100)
+    assert (log.summary.frames, log.summary.events) == (number, {"unsure": 1})
+    assert "0 micro-expressions, rejected: 1 unsure" in capfd.readouterr().out
+    with open(tmp_path / "cut" / "signals.csv", newline="") as file:
+        assert sum(1 for _ in csv.DictReader(file)) == number
+    with open(tmp_path / "cut" / "events.csv", newline="") as file:
+        assert [row["kind"] for row in csv.DictReader(file)] == ["unsure"]
+
+
 def test_a_file_that_was_cut_off_is_analysed_to_where_it_ends(recording, tmp_path, capfd):
     whole = tmp_path / "whole.mkv"
     write_video(recording.frames[:100], whole)
@@ -165,8 +198,8 @@ def test_two_faces_and_one_that_leaves(recording, tmp_path, capfd):
     out, _ = capfd.readouterr()
     assert "500 frames, 5.0 s, 2 faces, " in out
     assert out.splitlines()[1].split()[0] == "face"
-    events = [e.event for e in read_jsonl(tmp_path / "two" / "events.jsonl").events if e.final]
-    firsts = {e.track: e.span.apex for e in reversed(events) if e.span.kind is Kind.MICRO}
+    events = [e for e in read_jsonl(tmp_path / "two" / "events.jsonl").events if e.final]
+    firsts = {e.track: e.movement.apex for e in reversed(events) if e.movement.kind is Kind.MICRO}
     assert len(firsts) == 2
     assert abs(abs(firsts[1] - firsts[2]) - 0.5) < 0.03
 

@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 from cli_media import start
-from made_observations import INFO, recording
+from made_observations import INFO, play
 from source_media import write_video as write_numbered
 
 import realtime_mer.commands.doctor as doctor
@@ -25,13 +25,7 @@ from realtime_mer.synth import write_truth, write_video
 def log(tmp_path):
     """A made-up log with its signals, as analyze leaves them."""
     path = tmp_path / "events.jsonl"
-    with (
-        JsonLines(path, header(INFO, {"spot": {"settle": 1.0}})) as events,
-        SignalsCsv(tmp_path / "signals.csv") as signals,
-    ):
-        for observation in recording():
-            events.write(observation, None)
-            signals.write(observation, None)
+    play(JsonLines(path, header(INFO, {"spot": {"settle_s": 1.0}})), SignalsCsv(tmp_path / "signals.csv"))
     return path
 
 
@@ -93,8 +87,8 @@ def test_the_settings_can_be_edited_and_given_back(tmp_path, capsys):
     assert set(tomllib.loads(text)) == {"faces", "spot", "classify"}
     (tmp_path / "mine.toml").write_text(text)
     assert load(tmp_path / "mine.toml") == Config()
-    assert main(["config", "--config", str(tmp_path / "mine.toml"), "--set", "spot.enter=8"]) == 0
-    assert tomllib.loads(capsys.readouterr().out)["spot"]["enter"] == 8.0
+    assert main(["config", "--config", str(tmp_path / "mine.toml"), "--set", "spot.onset_noise=8"]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["spot"]["onset_noise"] == 8.0
 
 
 def test_doctor_finds_this_machine_well(capsys):
@@ -102,6 +96,7 @@ def test_doctor_finds_this_machine_well(capsys):
     out = capsys.readouterr().out
     assert "ok  face model" in out
     assert "ok  recogniser" in out
+    assert "ok  telemetry        off" in out
     assert "!!" not in out
 
 

@@ -5,7 +5,7 @@ import sys
 
 import av
 import pytest
-from cli_media import COMMAND, Player, encoded
+from cli_media import COMMAND, encoded, play
 from source_media import picture, write_video
 
 from realtime_mer.cli import main
@@ -52,10 +52,19 @@ def place(tmp_path, monkeypatch):
         ("analyze good.mp4 good.mp4", USAGE, "two recordings would be written to results/"),
         ("analyze good.mp4 --video-rate -1", USAGE, "--video-rate must be 0 or more frames/s, not -1"),
         ("analyze good.mp4 --formats elan,elam", USAGE, "unknown format elam: choose from csv, elan, "),
-        ("analyze good.mp4 --set spot.entr=3", USAGE, "unknown setting spot.entr; there are: enter, "),
-        ("analyze good.mp4 --set spot.enter=high", USAGE, "spot.enter must be a number, not 'high'"),
-        ("analyze good.mp4 --set spot.enter=0", USAGE, "spot.enter must lie between 1 and 100 noise, not 0"),
-        ("analyze good.mp4 --set enter", USAGE, "'enter' is not of the form section.key=value"),
+        (
+            "analyze good.mp4 --set spot.onset_noize=3",
+            USAGE,
+            "unknown setting spot.onset_noize; there are: onset_noise, ",
+        ),
+        ("analyze good.mp4 --set spot.onset_noise=high", USAGE, "spot.onset_noise must be a number, not 'high'"),
+        (
+            "analyze good.mp4 --set spot.onset_noise=0",
+            USAGE,
+            "spot.onset_noise must lie between 1 and 100 noise, not 0",
+        ),
+        ("analyze good.mp4 --set spot.enter=3", USAGE, "setting spot.enter is now called spot.onset_noise"),
+        ("analyze good.mp4 --set onset_noise", USAGE, "'onset_noise' is not of the form section.key=value"),
         ("analyze good.mp4 --config bad.toml", USAGE, "settings file bad.toml is not valid TOML"),
         ("analyze good.mp4 --config none.toml", USAGE, "settings file none.toml cannot be read: No such file"),
         ("analyze good.mp4 --model nonesuch", MODEL, "no model 'nonesuch'"),
@@ -123,7 +132,7 @@ def test_a_folder_of_images_needs_its_rate(place, capfd):
 
 
 def test_analyze_refuses_a_source_without_end(place, capfd):
-    with Player(encoded([picture(0)] * 20)) as player:
+    with play(encoded([picture(0)] * 20)) as player:
         assert main(["analyze", player.uri, "--model", "none"]) == SOURCE
         assert f"is live and has no end: use `realtime-mer live {player.uri} --out DIR`" in capfd.readouterr().err
     assert not (place / "results").exists()

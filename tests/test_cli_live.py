@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from cli_media import Player, encoded, start
+from cli_media import encoded, play, start
 
 from realtime_mer.cli import main
 from realtime_mer.sinks.jsonl import read_jsonl
@@ -20,7 +20,7 @@ def pictures(recording):
 def test_events_are_printed_while_it_runs(pictures, recording, tmp_path):
     """The sender stamps its pictures, so that the times are exact however busy this machine is."""
     with (
-        Player(pictures, 100.0) as player,
+        play(pictures, 100.0) as player,
         start("live", player.uri, "--for", "6", "--out", tmp_path, "--quiet") as process,
     ):
         lines, arrived = [], []
@@ -41,13 +41,13 @@ def test_events_are_printed_while_it_runs(pictures, recording, tmp_path):
     assert events[0][0]["status"] == "provisional"
     assert arrived[-1] - events[0][1] > 2.0  # the first was printed long before the end
     log = read_jsonl(tmp_path / "events.jsonl")
-    assert [e.event.span.apex for e in log.events if e.event.span.kind == "micro"] == [e["apex"] for e in micro]
+    assert [e.movement.apex for e in log.events if e.movement.kind == "micro"] == [e["apex"] for e in micro]
     assert log.summary.frames > 300
     assert (tmp_path / "signals.csv").read_text().count("\n") == log.summary.frames + 1
 
 
 def test_ctrl_c_ends_it_in_order(pictures):
-    with Player(pictures, 50.0) as player, start("live", player.uri) as process:
+    with play(pictures, 50.0) as player, start("live", player.uri) as process:
         assert json.loads(process.stdout.readline())["type"] == "header"
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
@@ -60,7 +60,7 @@ def test_ctrl_c_ends_it_in_order(pictures):
 
 
 def test_the_time_limit_holds_though_the_stream_falls_silent(pictures, capfd):
-    with Player(pictures[:30], 100.0) as player:
+    with play(pictures[:30], 100.0) as player:
         began = time.monotonic()
         assert main(["live", player.uri, "--for", "1.5", "--quiet", "--model", "none"]) == 0
         assert time.monotonic() - began < 5

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime_mer.config import Config, load, merge, to_toml
+from realtime_mer.config import RENAMED, Config, load, merge, to_toml
 from realtime_mer.errors import ConfigError, MerError
 
 ENTRIES = [(section.name, entry) for section in fields(Config) for entry in fields(getattr(Config(), section.name))]
@@ -30,30 +30,30 @@ def test_any_model_name_comes_back_from_toml(tmp_path_factory, name):
 
 def test_pairs_go_before_the_file(tmp_path):
     path = tmp_path / "settings.toml"
-    path.write_text("[spot]\nenter = 3\nleave = 0.3\n[classify]\nprovisional = false\n")
-    config = load(path, ["spot.enter=9", "classify.model=none", "faces.max_faces = 2"])
-    assert (config.spot.enter, config.spot.leave) == (9.0, 0.3)
+    path.write_text("[spot]\nonset_noise = 3\noffset_fraction = 0.3\n[classify]\nprovisional = false\n")
+    config = load(path, ["spot.onset_noise=9", "classify.model=none", "faces.max_faces = 2"])
+    assert (config.spot.onset_noise, config.spot.offset_fraction) == (9.0, 0.3)
     assert (config.classify.model, config.classify.provisional, config.faces.max_faces) == ("none", False, 2)
 
 
 @pytest.mark.parametrize(
     ("pair", "says"),
     [
-        ("enter=2", "section.key=value"),
-        ("spot.enter", "section.key=value"),
-        ("spott.enter=2", "unknown section"),
-        ("spot.entre=2", "unknown setting spot.entre"),
-        ("spot.enter=two", "must be a number"),
-        ("spot.enter=true", "must be a number"),
-        ("spot.enter=nan", "must lie between"),
-        ("spot.enter=-1", "must lie between"),
-        ("spot.enter=1" + "0" * 400, "spot.enter must"),
-        ("spot.enter=1" + "0" * 5000, "spot.enter must"),
+        ("onset_noise=2", "section.key=value"),
+        ("spot.onset_noise", "section.key=value"),
+        ("spott.onset_noise=2", "unknown section"),
+        ("spot.onset_nosie=2", "unknown setting spot.onset_nosie"),
+        ("spot.onset_noise=two", "must be a number"),
+        ("spot.onset_noise=true", "must be a number"),
+        ("spot.onset_noise=nan", "must lie between"),
+        ("spot.onset_noise=-1", "must lie between"),
+        ("spot.onset_noise=1" + "0" * 400, "spot.onset_noise must"),
+        ("spot.onset_noise=1" + "0" * 5000, "spot.onset_noise must"),
         ("faces.max_faces=1" + "0" * 400, "must lie between"),
         ("faces.max_faces=1.5", "of type int"),
         ("classify.provisional=1", "of type bool"),
         ("classify.model=3", "of type str"),
-        ("spot.enter=[1]", "must be a number"),
+        ("spot.onset_noise=[1]", "must be a number"),
     ],
 )
 def test_wrong_pairs(pair, says):
@@ -62,7 +62,9 @@ def test_wrong_pairs(pair, says):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", [b"[spot", b"spot = 3", b"[spot]\nenter = 'x'", b"\xff\xfe", b"[other]\nx = 1"])
+@pytest.mark.parametrize(
+    "text", [b"[spot", b"spot = 3", b"[spot]\nonset_noise = 'x'", b"[spot]\nenter = 3", b"\xff\xfe", b"[other]\nx = 1"]
+)
 def test_wrong_files(tmp_path, text):
     path = tmp_path / "settings.toml"
     path.write_bytes(text)
@@ -85,6 +87,27 @@ def test_every_setting_says_what_it_is_and_keeps_to_its_range(section, entry):
         for outside in (meta["low"] - 1, meta["high"] + 1):
             with pytest.raises(ConfigError, match="must lie between"):
                 merge(Config(), {section: {entry.name: outside}})
+
+
+OLD_NAMES = [(section, old, new) for section, names in RENAMED.items() for old, new in names.items()]
+
+
+@pytest.mark.parametrize(("section", "old", "new"), OLD_NAMES, ids=lambda name: name)
+def test_an_old_name_is_refused_with_the_new_one(tmp_path, section, old, new):
+    """Whatever its value, from the command line and from a file, and the new one is a setting that an old one was."""
+    names = {entry.name for entry in fields(getattr(Config(), section))}
+    assert new in names
+    assert old not in names
+    path = tmp_path / "settings.toml"
+    path.write_text(f"[{section}]\n{old} = 0.5\n")
+    for given_settings in ((None, [f"{section}.{old}=0.5"]), (None, [f"{section}.{old}=word"]), (path, [])):
+        with pytest.raises(ConfigError) as caught:
+            load(*given_settings)
+        assert str(caught.value) == f"setting {section}.{old} is now called {section}.{new}"
+
+
+def test_no_two_old_names_became_one():
+    assert len({(section, new) for section, _, new in OLD_NAMES}) == len(OLD_NAMES)
 
 
 @given(st.lists(st.text(max_size=30), max_size=3))

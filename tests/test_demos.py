@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from realtime_mer.bench.clips import Clip, make
+from realtime_mer.observe import Stage
+from realtime_mer.synth import read_truth
 
 DEMOS = Path(__file__).resolve().parents[1] / "demos"
 SHORT = Clip(fps=50.0, seconds=6.2)  # the first two micro-expressions of the bundled clip, and a blink
@@ -53,6 +55,32 @@ def test_push_your_own_frames() -> None:
     assert demo("push_your_own_frames.py")["main"]() == [pytest.approx(2.14, abs=0.05)]
 
 
+def test_a_source_of_your_own() -> None:
+    assert demo("own_source.py")["main"]() == [pytest.approx(2.14, abs=0.05)]
+
+
+def test_a_spotter_of_your_own(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = demo("own_spotter.py")["main"](str(clip))
+    assert found >= 2
+    assert capsys.readouterr().out.count("\n") == found  # this one reports nothing before its offset
+
+
+def test_a_sink_and_an_observer_of_your_own(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spent = demo("own_sink.py")["main"](str(clip), tmp_path / "diary.txt")
+    assert {*spent} == {*Stage}
+    assert all(seconds > 0 for seconds in spent.values())
+    lines = (tmp_path / "diary.txt").read_text().splitlines()
+    apexes = [int(line.split(":")[0].removeprefix("frame ")) / SHORT.fps for line in lines]
+    drawn = [truth.apex for truth in read_truth(clip.with_suffix(".truth.json")) if truth.kind == "micro"]
+    assert apexes == pytest.approx(drawn, abs=0.05)
+    assert "follow" in capsys.readouterr().out
+
+
+def test_every_demo_has_a_test() -> None:
+    tests = Path(__file__).read_text(encoding="utf-8")
+    assert [path.name for path in DEMOS.iterdir() if path.is_file() and f'"{path.name}"' not in tests] == []
+
+
 def test_latency(clip: Path) -> None:
     result = demo("latency.py")["main"](str(clip))
     assert 0 < result["p50"] <= result["p95"] <= result["p99"] <= result["max"]
@@ -71,4 +99,4 @@ def test_notebook(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monkey
 
 def test_demos_stay_short() -> None:
     for path in DEMOS.glob("*.py"):
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= 60, path.name
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 80, path.name

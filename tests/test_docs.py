@@ -11,8 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from made_observations import INFO
-from made_observations import recording as made_recording
+from made_observations import INFO, play
 
 from realtime_mer import cli
 from realtime_mer.sinks.jsonl import JsonLines, header
@@ -28,6 +27,7 @@ RUN_BY = {
     "make test": (".ci/run", "make test"),
     "make check": (".ci/run", "make check"),
     "make system": (".ci/run", "make system"),
+    "make rooms": ("Makefile", "docs/rooms.py"),  # whose drawing tests/test_rooms.py compares
     "make demo": ("Makefile", "realtime-mer demo"),  # which tests/test_cli_commands.py runs
     "realtime-mer analyze": ("tests/test_cli_analyze.py", 'main(["analyze"'),
     "realtime-mer live": ("tests/test_cli_live.py", 'start("live"'),
@@ -46,11 +46,13 @@ RUN_BY = {
     "python -m train evaluate": ("tests/test_train_cli.py", 'call(tree, "evaluate"'),
     "python -m train report": ("tests/test_train_cli.py", 'main(["report"'),
     "python -m train reproduce": ("tests/test_train_reproduce.py", '["reproduce", "selection"'),
+    "python -m train compare": ("tests/test_train_compare.py", 'main(["compare"'),
     "python -m train card": ("tests/test_train_default.py", 'main(["card"'),
     "python -m train default": ("tests/test_train_default.py", 'call(out, "default"'),
     "python -m export onnx": ("tests/test_export_int8.py", 'main(["onnx"'),
     "python -m export int8": ("tests/test_export_int8.py", 'main(["int8"'),
     "python -m export verify": ("tests/test_export_int8.py", 'main(["verify"'),
+    "python -m export bench": ("tests/test_export_bench.py", 'main(["bench"'),
 }
 GPU_ONLY = {"make test-gpu", "python -m export tensorrt"}  # run by hand on a machine with an NVIDIA GPU
 
@@ -221,9 +223,7 @@ PYTHON = [
 def test_the_python_example_runs(text, recording, tmp_path, monkeypatch, capsys):
     """In a folder with a clip and a log, under the names that the docs use."""
     write_video(recording.frames[:300], tmp_path / "clip.mp4")
-    with JsonLines(tmp_path / "events.jsonl", header(INFO, {})) as log:
-        for observation in made_recording():
-            log.write(observation, None)
+    play(JsonLines(tmp_path / "events.jsonl", header(INFO, {})))
     monkeypatch.chdir(tmp_path)
     exec(compile(text, "example", "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().err == ""

@@ -10,11 +10,13 @@ NOT_FOR_THE_RUNTIME = ("torch", "torchvision", "train", "export", "gradio", "plo
 ANALYSE = """
 import sys
 import numpy as np
-from realtime_mer import ArraySource, Config, build
+from realtime_mer import ArraySource, Config, Observation, build, watch
 frames = [np.full((120, 160, 3), 90 + i, np.uint8) for i in range(3)]
 with build(Config()) as pipeline:
-    observations = list(pipeline.run(ArraySource(frames, [0.0, 0.01, 0.02])))
+    *observations, end = watch(ArraySource(frames, [0.0, 0.01, 0.02]), pipeline)
+assert all(isinstance(o, Observation) for o in observations)
 assert [len(o.faces) for o in observations] == [0, 0, 0]
+assert (end.time, end.events) == (0.02, ())
 """
 RECORDS = """
 import sys

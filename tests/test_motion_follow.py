@@ -78,15 +78,16 @@ def test_renewing_the_anchor_changes_neither_landmarks_nor_displacement(recordin
         np.testing.assert_allclose(eyes.mean(axis=0), EYES_CENTRE, atol=0.3)
 
 
-def test_the_anchor_is_renewed_when_it_is_old_only(recording, follower):
+def test_an_anchor_is_stale_when_it_is_old_or_the_face_looks_different(recording, follower):
     gray = recording.frames[0].gray
-    follower.step(frame(gray, 0.5))
-    follower.renew(frame(gray, 0.5))
-    assert follower.anchors == 1
-    follower.step(frame(gray, ANCHOR_AGE + 0.1))
-    for time in (ANCHOR_AGE + 0.1, ANCHOR_AGE + 0.2):
-        follower.renew(frame(gray, time))
-        assert follower.anchors == 2
+    assert not follower.step(frame(gray, 0.5)).stale
+    assert follower.step(frame(gray, ANCHOR_AGE + 0.1)).stale
+    follower.renew(frame(gray, ANCHOR_AGE + 0.1))
+    assert not follower.step(frame(gray, ANCHOR_AGE + 0.2)).stale
+    strange = cv2.GaussianBlur(gray, (0, 0), 4)
+    different = follower.step(frame(strange, ANCHOR_AGE + 0.3))
+    assert different.stale
+    assert not different.lost
 
 
 @pytest.mark.parametrize("level", [0, 255])

@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from made_observations import INFO, face, motion, recording
+from made_observations import INFO, activity, event, face, frame, play, recording
 
 from realtime_mer.errors import OutputError, SourceError
 from realtime_mer.face.regions import NAMES
-from realtime_mer.records import FaceSignal, Observation
+from realtime_mer.records import End, FaceSignal, Observation
 from realtime_mer.sinks.convert import convert
 from realtime_mer.sinks.csv import EVENT_COLUMNS, SIGNAL_COLUMNS, EventsCsv, SignalsCsv
 from realtime_mer.sinks.jsonl import JsonLines, header
@@ -26,29 +26,27 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def test_events_table(tmp_path: Path) -> None:
     log, path = tmp_path / "events.jsonl", tmp_path / "streamed.csv"
-    with EventsCsv(path) as sink, JsonLines(log, header(INFO, {})) as master:
-        for observation in recording():
-            sink.write(observation, None)
-            master.write(observation, None)
-    micro, blink = rows(path)
+    play(EventsCsv(path), JsonLines(log, header(INFO, {})), last=(event(3, 2.6), event(4, 2.8, provisional=True)))
+    micro, blink, last = rows(path)
     assert tuple(micro) == EVENT_COLUMNS
     assert (micro["label"], micro["probability"], micro["onset_frame"]) == ("negative", "0.7000", "100")
     assert float(micro["duration"]) == pytest.approx(0.3)
     assert "left lip corner +2.5 -1.2 AU12" in micro["cues"]
     assert (blink["status"], blink["reason"], blink["label"]) == ("rejected", 'eyes only, "a, b"', "")
+    assert (last["id"], last["onset_frame"], last["apex_frame"], last["offset_frame"]) == ("3", "260", "272", "290")
     assert convert(log, "csv").read_text() == path.read_text()
 
 
 def test_a_row_per_frame_and_face(tmp_path: Path) -> None:
     path = tmp_path / "signals.csv"
     two = (
-        FaceSignal(face(1), motion(7.5, moved=0)),
+        FaceSignal(face(1), activity(7.5, moved=0)),
         FaceSignal(face(2, (1, 2, 61, 72)), None, 'too small, "far"'),
     )
     with SignalsCsv(path) as sink:
-        sink.write(Observation(0, 0.25, (), (), 0.0), None)
-        sink.write(Observation(1, 0.26, two, (), 100.0, lost=2), None)
-        sink.write(Observation(1, 0.26, two, (), 100.0), None)  # the report at the end repeats the last frame
+        sink.write(Observation(0, 0.25, (), (), 0.0), frame(0, 0.25))
+        sink.write(Observation(1, 0.26, two, (), 100.0, lost=2), frame(1, 0.26))
+        sink.end(End(0.26, (event(9, 0.1),)))  # is no frame, and so no row
     nobody, first, second = rows(path)
     assert tuple(nobody) == SIGNAL_COLUMNS
     assert None not in first
@@ -63,9 +61,7 @@ def test_a_row_per_frame_and_face(tmp_path: Path) -> None:
 
 def test_signals_are_read_back_and_a_cut_off_row_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "signals.csv"
-    with SignalsCsv(path) as sink:
-        for observation in recording(100):
-            sink.write(observation, None)
+    play(SignalsCsv(path), frames=100)
     path.write_bytes(path.read_bytes()[:-20])
     signals = read_signals(path)
     assert len(signals.frames) == 99
@@ -78,13 +74,13 @@ def test_signals_are_read_back_and_a_cut_off_row_is_left_out(tmp_path: Path) -> 
 
 def test_signals_cost_less_than_the_csv_module_and_than_a_frame(tmp_path: Path) -> None:
     """The floor is loose, as machines are shared; the figure is in docs/formats.md."""
-    observations = list(recording(2000))
+    observations, one = list(recording(2000)), frame(0, 0.0)
     best = 1e9
     for attempt in range(3):
         with SignalsCsv(tmp_path / f"{attempt}.csv") as sink:
             start = time.perf_counter()
             for observation in observations:
-                sink.write(observation, None)
+                sink.write(observation, one)
             best = min(best, time.perf_counter() - start)
     plain = 1e9
     for _ in range(3):
@@ -92,8 +88,8 @@ def test_signals_cost_less_than_the_csv_module_and_than_a_frame(tmp_path: Path) 
         start = time.perf_counter()
         for o in observations:
             for s in o.faces:
-                assert s.motion is not None
-                values = (*s.face.pose, s.face.score, *s.face.box, *s.motion.displacement.ravel())
+                assert s.activity is not None
+                values = (*s.face.pose, s.face.score, *s.face.box, *s.activity.displacement.ravel())
                 out.writerow([o.index, o.time, s.face.track, *(f"{v:.3f}" for v in values)])
         plain = min(plain, time.perf_counter() - start)
     assert best < plain

@@ -7,10 +7,10 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
-from made_observations import event, face, motion, recording
+from made_observations import activity, event, face, recording
 
 from realtime_mer.face.regions import REGIONS
-from realtime_mer.records import Face, FaceSignal, Image, Kind, Observation, Status
+from realtime_mer.records import Face, FaceSignal, Image, Kind, Observation
 from realtime_mer.sinks.draw import (
     GREY,
     SKY,
@@ -79,7 +79,7 @@ def test_what_is_past_the_window_is_forgotten() -> None:
     overlay = Overlay(window=0.5)
     for observation in recording(300):
         overlay.see(observation)
-    assert {e.span.id for e in overlay._events.values()} <= {2}
+    assert {e.movement.id for e in overlay._events.values()} <= {2}
     assert len(overlay._curves[1]) <= 51
     overlay.see(Observation(300, 9.0, (), (), 0.0))
     assert not overlay._curves
@@ -87,7 +87,7 @@ def test_what_is_past_the_window_is_forgotten() -> None:
 
 
 def test_a_moved_region_is_tinted_and_the_others_are_not() -> None:
-    signal = FaceSignal(spread_face(), motion(10.0, moved=7))
+    signal = FaceSignal(spread_face(), activity(10.0, moved=7))
     image = grey()
     draw_face(image, signal)
     for number, region in enumerate(REGIONS):
@@ -98,17 +98,17 @@ def test_a_moved_region_is_tinted_and_the_others_are_not() -> None:
 
 def test_faces_partly_outside_or_without_landmarks_do_not_fail() -> None:
     for box in ((-200, -50, 40, 60), (600, 400, 900, 700), (5000, 5000, 5100, 5100), (10, 10, 10, 10)):
-        draw_face(grey(), FaceSignal(spread_face(box), motion(9.0), "turned away"))
-    draw_face(grey(), FaceSignal(dataclasses.replace(face(), points=np.zeros((0, 2), np.float32)), motion(9.0)))
-    draw_face(grey(), FaceSignal(dataclasses.replace(face(), points=np.zeros((478, 2), np.float32)), motion(9.0)))
+        draw_face(grey(), FaceSignal(spread_face(box), activity(9.0), "turned away"))
+    draw_face(grey(), FaceSignal(dataclasses.replace(face(), points=np.zeros((0, 2), np.float32)), activity(9.0)))
+    draw_face(grey(), FaceSignal(dataclasses.replace(face(), points=np.zeros((478, 2), np.float32)), activity(9.0)))
 
 
 def test_words_and_colours_of_events() -> None:
     made = [
         event(),
         event(label=None),
-        event(status=Status.PROVISIONAL),
-        event(kind=Kind.BLINK, status=Status.REJECTED, reason="eyes"),
+        event(provisional=True),
+        event(kind=Kind.BLINK, reason="eyes"),
         dataclasses.replace(event(), prediction=None),
     ]
     assert [event_words(e) for e in made] == [

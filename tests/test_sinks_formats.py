@@ -14,10 +14,10 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-from made_observations import INFO, event, recording
+from made_observations import INFO, event, frame, play, recording
 
 from realtime_mer.errors import ConfigError, OutputError, SourceError
-from realtime_mer.records import Event, Kind, Observation, SourceInfo, Status
+from realtime_mer.records import End, Event, Kind, SourceInfo
 from realtime_mer.sinks.convert import NAMES, convert
 from realtime_mer.sinks.csv import SignalsCsv
 from realtime_mer.sinks.jsonl import JsonLines, header, read_jsonl
@@ -29,19 +29,15 @@ pympi = pytest.importorskip("pympi")
 
 def logged(folder: Path, extra: tuple[Event, ...] = (), info: SourceInfo = INFO, first: float = 0.0) -> Path:
     path = folder / "events.jsonl"
-    with JsonLines(path, header(info, {})) as log, SignalsCsv(folder / "signals.csv") as signals:
-        for observation in recording(first=first):
-            log.write(observation, None)
-            signals.write(observation, None)
-        log.write(Observation(300, first + 3.0, (), extra, 100.0), None)
+    play(JsonLines(path, header(info, {})), SignalsCsv(folder / "signals.csv"), first=first, last=extra)
     return path
 
 
 def test_elan(tmp_path: Path) -> None:
-    # overlapping movements of one kind, and one whose offset was not seen
-    lasting = event(5, 2.5, kind=Kind.HEAD, status=Status.REJECTED, reason="turned")
-    lasting = dataclasses.replace(lasting, span=dataclasses.replace(lasting.span, onset=2.62, offset=None))
-    more = (event(3, 1.1, label=None), event(4, 0.2, track=2), lasting)
+    # overlapping movements of one kind, and one of a single frame, as the end of a recording can leave it
+    short = event(5, 2.5, kind=Kind.HEAD, reason="turned")
+    short = dataclasses.replace(short, movement=dataclasses.replace(short.movement, onset=2.62, offset=2.62))
+    more = (event(3, 1.1, label=None), event(4, 0.2, track=2), short)
     out = convert(logged(tmp_path, more), "elan")
     eaf = pympi.Elan.Eaf(str(out))
     assert set(eaf.get_tier_names()) == {
@@ -58,6 +54,20 @@ def test_elan(tmp_path: Path) -> None:
         ends = sorted(a[:2] for a in eaf.get_annotation_data_for_tier(tier))
         assert all(start < end for start, end in ends)
         assert all(one[1] <= two[0] for one, two in itertools.pairwise(ends))
+
+
+def test_provisional_events_are_in_no_format(tmp_path: Path) -> None:
+    """A live run's standard output, kept as a file, holds them: each is repeated when final, or is superseded."""
+    head, found = header(INFO, {}), {}
+    for kept in (False, True):
+        folder = tmp_path / str(kept)
+        folder.mkdir()
+        log = folder / "events.jsonl"
+        sinks = JsonLines(log, head, provisional=kept), SignalsCsv(folder / "signals.csv")
+        play(*sinks, last=(event(3, 2.6, provisional=True),))
+        assert len(read_jsonl(log).events) == (4 if kept else 2)
+        found[kept] = {name: convert(log, name).read_bytes() for name in NAMES}
+    assert found[True] == found[False]
 
 
 def test_elan_document_is_in_the_schemas_order(tmp_path: Path) -> None:
@@ -119,7 +129,7 @@ def test_boris(tmp_path: Path) -> None:
     ("base", "inclusive", "ends"), [(0, True, "100,130"), (1, True, "101,131"), (0, False, "100,131")]
 )
 def test_megc(tmp_path: Path, base: int, inclusive: bool, ends: str) -> None:
-    macro = event(4, 0.3, kind=Kind.MACRO, status=Status.REJECTED, reason="longer than 0.5 s")
+    macro = event(4, 0.3, kind=Kind.MACRO, reason="longer than 0.5 s")
     recording_ = read_jsonl(logged(tmp_path, (macro,)))
     write_megc(recording_, tmp_path / "m.csv", index_base=base, inclusive_end=inclusive)
     lines = (tmp_path / "m.csv").read_text().splitlines()
@@ -143,8 +153,7 @@ def test_openface_has_only_what_we_estimate(tmp_path: Path) -> None:
 
 def test_every_format_of_an_empty_recording_and_of_no_log(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    with JsonLines(path, header(INFO, {})), SignalsCsv(tmp_path / "signals.csv"):
-        pass
+    play(JsonLines(path, header(INFO, {})), SignalsCsv(tmp_path / "signals.csv"), frames=0)
     for name in NAMES:
         assert convert(path, name, tmp_path / f"{name}.out").stat().st_size > 0
         with pytest.raises(SourceError):
@@ -173,10 +182,13 @@ def test_lab_streaming_layer_stamps_an_event_at_its_apex(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "pylsl", lsl)
     with LabStream("x") as sink:
         for observation in recording():
-            sink.write(observation, None)
+            sink.write(observation, frame(observation.index, observation.time))
+        sink.end(End(2.99, (event(3, 2.5),)))
     assert len(pushed["x-level"]) == 290
     markers = pushed["x-events"]
-    assert [json.loads(str(m[0][0]))["status"] for m in markers] == ["provisional", "confirmed", "rejected"]
+    told = ["provisional", "confirmed", "rejected", "confirmed"]
+    assert [json.loads(str(m[0][0]))["status"] for m in markers] == told
+    assert markers[3][1] == pytest.approx(5000.0 - (2.99 - 2.62))
     # reported at the frame of 1.35 s, apex at 1.12 s
     assert markers[1][1] == pytest.approx(5000.0 - 0.23, abs=0.011)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -15,53 +16,73 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_observations import INFO, event, recording
+from made_observations import INFO, event, frame, play, recording
 
 from realtime_mer.errors import OutputError, SourceError
-from realtime_mer.records import Cue, Event, Kind, Observation, Prediction, SourceStats, Span, Status
+from realtime_mer.records import Cue, End, Event, Kind, Movement, Observation, Prediction, SourceStats, Status
+from realtime_mer.sinks.event_json import from_json, to_json
 from realtime_mer.sinks.jsonl import JsonLines, header, read_jsonl
 from realtime_mer.sinks.lines import LineFile, LineStream, write_whole
-from realtime_mer.sinks.logged import HISTORY, FrameTimes
 
 number = st.floats(allow_nan=False, allow_infinity=False)
 words = st.text(max_size=20)
-spans = st.builds(
-    Span, st.integers(1), number, number, st.none() | number, number, st.sampled_from(Kind),
-    st.sampled_from([Status.CONFIRMED, Status.REJECTED]), words,
-)  # fmt: skip
+movements = st.builds(
+    Movement, st.integers(1), number, number, st.none() | number, number, st.sampled_from(Kind), words
+)
+index = st.integers(0)
 predictions = st.builds(Prediction, st.none() | words, st.dictionaries(words, number, max_size=4))
 cues = st.builds(Cue, words, number, number, st.lists(words, max_size=2).map(tuple))
 events = st.builds(
-    Event, st.integers(1), spans, st.none() | predictions, st.lists(cues, max_size=3).map(tuple),
-    number, number, st.integers(0), words, words, number,
+    Event, st.integers(1), movements, index, index, st.none() | index, st.none() | predictions,
+    st.lists(cues, max_size=3).map(tuple), number, number, st.integers(0), words, words, number,
 )  # fmt: skip
 
 
-def write(path: Path, observations: list[Observation]) -> None:
-    with JsonLines(path, header(INFO, {})) as sink:
-        for observation in observations:
-            sink.write(observation, None)
+def log(path: Path, frames: int = 300, last: tuple[Event, ...] = ()) -> Path:
+    """The made-up recording as a log."""
+    play(JsonLines(path, header(INFO, {})), frames=frames, last=last)
+    return path
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(st.lists(events, max_size=4))
 def test_any_events_come_back_exactly(tmp_path: Path, given_events: list[Event]) -> None:
     path = tmp_path / "events.jsonl"
-    write(path, [Observation(0, 0.0, (), tuple(given_events), 0.0)])
-    assert [logged.event for logged in read_jsonl(path).events] == given_events
+    with JsonLines(path, header(INFO, {}), provisional=True) as sink:
+        sink.write(Observation(0, 0.0, (), tuple(given_events[:2]), 0.0), frame(0, 0.0))
+        sink.end(End(0.0, tuple(given_events[2:])))
+    assert read_jsonl(path).events == given_events
+
+
+@given(events, st.sampled_from(Kind), st.none() | number, st.sampled_from(Status))
+def test_a_status_that_contradicts_kind_and_offset_is_refused(
+    one: Event, kind: Kind, offset: float | None, status: Status
+) -> None:
+    values = to_json(one) | {"kind": kind.value, "offset": offset, "status": status.value}
+    fits = "provisional" if offset is None else "confirmed" if kind == "micro" else "rejected"
+    if status == fits:
+        assert from_json(values).status is status
+    else:
+        with pytest.raises(ValueError, match=f"status '{status}' does not fit kind {kind}"):
+            from_json(values)
+
+
+def test_a_log_with_such_a_status_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = log(tmp_path / "events.jsonl")
+    path.write_text(path.read_text().replace('"confirmed"', '"rejected"', 1))
+    with pytest.raises(SourceError, match=r"line 2 is not of an event log.*status 'rejected' does not fit kind micro"):
+        read_jsonl(path)
 
 
 def test_header_summary_and_frames(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    head = header(INFO, {"spot": {"enter": 2.0}, "model": Path("/a")}, "flow-default/1", "CPU")
+    head = header(INFO, {"spot": {"onset_noise": 2.0}, "model": Path("/a")}, "flow-default/1", "CPU")
     stats = SourceStats(301, 300, 1)
-    with JsonLines(path, head, stats=lambda: stats) as sink:
-        for observation in recording(first=7.0):
-            sink.write(observation, None)
+    play(JsonLines(path, head, stats=lambda: stats), first=7.0)
     back, logged, summary = read_jsonl(path)
     assert back == dataclasses.replace(head, start=7.0)
-    assert back.settings == {"spot": {"enter": 2.0}, "model": "/a"}
-    assert [e.event.span.status for e in logged] == [Status.CONFIRMED, Status.REJECTED]
+    assert back.settings == {"spot": {"onset_noise": 2.0}, "model": "/a"}
+    assert [e.status for e in logged] == [Status.CONFIRMED, Status.REJECTED]
     assert (logged[0].onset_frame, logged[0].apex_frame, logged[0].offset_frame) == (100, 112, 130)
     assert summary is not None
     assert (summary.frames, summary.face_frames, summary.measured_frames, summary.tracks) == (300, 290, 290, 1)
@@ -84,42 +105,57 @@ def test_a_password_is_not_logged() -> None:
 
 def test_provisional_events_go_to_live_readers_only(tmp_path: Path) -> None:
     live = io.StringIO()
-    with JsonLines(LineStream(live), header(INFO, {}), provisional=True) as sink:
-        for observation in recording():
-            sink.write(observation, None)
+    play(JsonLines(LineStream(live), header(INFO, {}), provisional=True))
     lines = [json.loads(line) for line in live.getvalue().splitlines()]
     assert [line["type"] for line in lines] == ["header", "event", "event", "event", "summary"]
     assert [line["status"] for line in lines[1:4]] == ["provisional", "confirmed", "rejected"]
     assert lines[1]["id"] == lines[2]["id"]
-    write(tmp_path / "file.jsonl", list(recording()))
-    assert len(read_jsonl(tmp_path / "file.jsonl").events) == 2
+    assert len(read_jsonl(log(tmp_path / "file.jsonl")).events) == 2
 
 
 def test_an_event_is_readable_as_soon_as_it_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     sink = JsonLines(path, header(INFO, {}))
     for observation in recording(137):
-        sink.write(observation, None)
+        sink.write(observation, frame(observation.index, observation.time))
     _, logged, summary = read_jsonl(path)
     assert len(logged) == 1
     assert summary is None
-    sink.close()
+    sink.end(End(observation.time, ()))
     assert read_jsonl(path).summary is not None
+    sink.close()
 
 
-def test_the_report_at_the_end_is_no_new_frame(tmp_path: Path) -> None:
-    observations = list(recording(200))
-    last = observations[-1]
-    write(tmp_path / "e", [*observations, dataclasses.replace(last, events=(event(9, 1.7),), lost=3)])
-    _, logged, summary = read_jsonl(tmp_path / "e")
-    assert [e.event.span.id for e in logged] == [1, 9]
+@pytest.mark.parametrize("broken", [False, True], ids=["closed", "an error"])
+def test_a_run_that_was_cut_short_has_its_events_and_no_summary(tmp_path: Path, broken: bool) -> None:
+    """Closing alone does not say that the source came to its end."""
+    path = tmp_path / "events.jsonl"
+    with contextlib.suppress(ZeroDivisionError), JsonLines(path, header(INFO, {})) as sink:
+        for observation in recording(250):
+            sink.write(observation, frame(observation.index, observation.time))
+        if broken:
+            raise ZeroDivisionError
+    sink.close()
+    head, logged, summary = read_jsonl(path)
+    assert (head.start, [e.movement.id for e in logged], summary) == (0.0, [1, 2], None)
+
+
+def test_the_events_of_the_end_are_logged_and_counted_but_are_no_frame(tmp_path: Path) -> None:
+    cut = event(9, 1.69, kind=Kind.UNSURE, reason="the recording ended before the movement did")
+    more = (event(8, 1.6, track=2, label=None), cut, event(10, 1.8, provisional=True))
+    _, logged, summary = read_jsonl(log(tmp_path / "e", 200, more))
+    assert logged[1:] == list(more[:2])
+    assert [e.key for e in logged] == [(1, 1), (2, 8), (1, 9)]
+    frames = [(e.onset_frame, e.apex_frame, e.offset_frame) for e in logged]
+    assert frames == [(100, 112, 130), (160, 172, 190), (169, 181, 199)]
     assert summary is not None
-    assert (summary.frames, summary.lost) == (200, 1)
+    assert (summary.frames, summary.lost, summary.tracks) == (200, 1, 1)
+    assert summary.duration == pytest.approx(1.99)
+    assert (summary.events, summary.labels) == ({"confirmed": 2, "unsure": 1}, {"negative": 1, "unsure": 1})
 
 
 def test_no_frames_at_all(tmp_path: Path) -> None:
-    write(tmp_path / "e", [])
-    head, logged, summary = read_jsonl(tmp_path / "e")
+    head, logged, summary = read_jsonl(log(tmp_path / "e", 0))
     assert (head.start, logged) == (None, [])
     assert summary is not None
     assert (summary.frames, summary.duration) == (0, 0.0)
@@ -127,8 +163,7 @@ def test_no_frames_at_all(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [1, 7, 100])
 def test_a_cut_off_last_line_is_left_out(tmp_path: Path, cut: int) -> None:
-    path = tmp_path / "events.jsonl"
-    write(path, list(recording()))
+    path = log(tmp_path / "events.jsonl")
     path.write_bytes(path.read_bytes()[:-cut])
     _, logged, summary = read_jsonl(path)
     assert (len(logged), summary) == (2, None)
@@ -146,8 +181,7 @@ def test_what_is_no_log_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 def test_damage_in_the_middle_is_not_passed_over(tmp_path: Path) -> None:
-    path = tmp_path / "events.jsonl"
-    write(path, list(recording()))
+    path = log(tmp_path / "events.jsonl")
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([lines[0], "{broken\n", *lines[1:]]))
     with pytest.raises(SourceError, match="line 2"):
@@ -198,15 +232,16 @@ def test_a_killed_process_leaves_whole_lines(tmp_path: Path) -> None:
     script = """
         import sys
         from pathlib import Path
-        from made_observations import INFO, recording
+        from made_observations import INFO, frame, recording
         from realtime_mer.sinks.csv import EventsCsv, SignalsCsv
         from realtime_mer.sinks.jsonl import JsonLines, header
         folder = Path(sys.argv[1])
         sinks = [JsonLines(folder / "events.jsonl", header(INFO, {})), EventsCsv(folder / "events.csv"),
                  SignalsCsv(folder / "signals.csv")]
+        one = frame(0, 0.0)
         for observation in recording(1_000_000):
             for sink in sinks:
-                sink.write(observation, None)
+                sink.write(observation, one)
             if observation.index == 40_000:
                 print("ready", flush=True)
     """
@@ -226,13 +261,3 @@ def test_a_killed_process_leaves_whole_lines(tmp_path: Path) -> None:
     rows = [line.count(",") for line in signals.splitlines()]
     assert len(rows) > 1000
     assert len(set(rows)) == 1
-
-
-def test_frame_times_forget_what_is_old_and_find_the_nearest() -> None:
-    times = FrameTimes()
-    for index in range(int(5 * HISTORY)):
-        times.push(Observation(index, float(index), (), (), 1.0))
-    assert len(times._times) <= 2 * HISTORY + 1
-    end = 5 * HISTORY - 1
-    assert [times.nearest(end - back) for back in (0.0, 0.4, 0.6, 50.2)] == [end, end, end - 1, end - 50]
-    assert times.nearest(1e9) == end

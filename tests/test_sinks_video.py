@@ -15,10 +15,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from made_observations import event, face, frame, motion, recording
+from made_observations import activity, event, face, frame, play, recording
 
 from realtime_mer.errors import OutputError
-from realtime_mer.records import FaceSignal, Frame, Image, Observation
+from realtime_mer.records import End, FaceSignal, Frame, Image, Kind, Observation
 from realtime_mer.sinks.clips import EventClips, FrameRing, Stills
 from realtime_mer.sinks.video import TICKS, AnnotatedVideo, VideoFile
 from realtime_mer.sources import open_source
@@ -40,7 +40,7 @@ def test_variable_times_are_kept(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"x{suffix}"
     with AnnotatedVideo(path, 200.0) as sink:
         for index, time in enumerate(times):
-            observation = Observation(index, float(time), (FaceSignal(face(), motion(3.0)),), (), 200.0)
+            observation = Observation(index, float(time), (FaceSignal(face(), activity(3.0)),), (), 200.0)
             sink.write(observation, frame(index, float(time), (97, 75)))
     # Matroska's clock has whole milliseconds
     assert times_of(path) == pytest.approx(list(times - times[0]), abs=1e-3 if suffix == ".mkv" else 1.1 / TICKS)
@@ -70,10 +70,8 @@ def test_pictures_of_other_sizes_and_falling_times(tmp_path: Path) -> None:
     assert times == sorted(set(times))
 
 
-def test_frames_can_be_thinned_and_frames_without_a_picture_are_left_out(tmp_path: Path) -> None:
-    with AnnotatedVideo(tmp_path / "x.mp4", 100.0, max_rate=25.0) as sink:
-        for observation in recording(100):
-            sink.write(observation, frame(observation.index, observation.time, (64, 48)) if observation.index else None)
+def test_frames_can_be_thinned_and_the_end_is_no_picture(tmp_path: Path) -> None:
+    play(AnnotatedVideo(tmp_path / "x.mp4", 100.0, max_rate=25.0), frames=100, last=(event(3, 0.5),))
     assert times_of(tmp_path / "x.mp4") == pytest.approx(np.arange(25) / 25, abs=1e-4)
 
 
@@ -130,9 +128,7 @@ def test_a_killed_process_leaves_a_video_that_plays(tmp_path: Path, suffix: str)
 
 @pytest.mark.parametrize("slow", [1.0, 4.0])
 def test_a_clip_has_its_pre_and_post_roll_once(tmp_path: Path, slow: float) -> None:
-    with EventClips(tmp_path / "clips", 100.0, before=0.2, after=0.3, slow=slow) as sink:
-        for observation in recording():
-            sink.write(observation, frame(observation.index, observation.time, (64, 48)))
+    play(EventClips(tmp_path / "clips", 100.0, before=0.2, after=0.3, slow=slow))
     assert [p.name for p in (tmp_path / "clips").iterdir()] == ["event-1-1.mp4"]
     times = times_of(tmp_path / "clips" / "event-1-1.mp4")
     # from 0.8 s to 1.6 s at 100 frames/s
@@ -141,10 +137,16 @@ def test_a_clip_has_its_pre_and_post_roll_once(tmp_path: Path, slow: float) -> N
 
 
 def test_a_clip_that_the_end_cuts_short_is_finished(tmp_path: Path) -> None:
-    with EventClips(tmp_path, 100.0) as sink:
-        for observation in recording(140):
-            sink.write(observation, frame(observation.index, observation.time, (64, 48)))
+    play(EventClips(tmp_path, 100.0), frames=140)
     assert len(times_of(tmp_path / "event-1-1.mp4")) == pytest.approx(140 - 50, abs=2)
+
+
+def test_an_event_that_only_the_end_reports_has_its_clip(tmp_path: Path) -> None:
+    last = (event(3, 2.4), event(4, 2.5, kind=Kind.UNSURE, reason="cut short"), event(5, 2.6, provisional=True))
+    play(EventClips(tmp_path, 100.0, before=0.2, after=0.1), last=last)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["event-1-1.mp4", "event-1-3.mp4"]
+    # from 2.2 s to 2.8 s at 100 frames/s
+    assert len(times_of(tmp_path / "event-1-3.mp4")) in (60, 61)
 
 
 def test_the_ring_keeps_to_its_time_and_its_budget() -> None:
@@ -167,9 +169,30 @@ def test_stills_show_onset_apex_and_offset() -> None:
     for observation in recording():
         image = np.full((240, 320), observation.index // 2, np.uint8)
         sink.write(observation, Frame(observation.index, observation.time, image))
-    strip = sink.strips.pop((1, 1))
+    sink.end(End(2.99, (event(3, 2.5), event(4, 2.6, kind=Kind.UNSURE, reason="cut short"))))
+    for key, levels in (((1, 1), [50, 56, 65]), ((1, 3), [125, 131, 140])):
+        strip = sink.strips.pop(key)
+        assert strip.shape[1] == 3 * 36 - 4  # nobody was asked what it was: there is no picture of the motion
+        assert [int(strip[10, x].mean()) for x in (10, 46, 82)] == levels
     assert not sink.strips
-    assert [int(strip[10, x].mean()) for x in (10, 46, 82)] == [50, 56, 65]
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+def test_the_motion_that_the_recogniser_saw_is_the_fourth_still(at_end: bool) -> None:
+    """On the gray face of the onset, tinted where the motion is."""
+    motion = np.zeros((3, 32, 32), np.float32)
+    motion[0, 4:12, 4:12] = 2.0
+    made = dataclasses.replace(event(1, 0.1), motion=motion)
+    sink = Stills(size=32)
+    for index in range(50):
+        seen = Observation(index, index / 100, (FaceSignal(face(), None),), (made,) * (not at_end and index == 49), 0.0)
+        sink.write(seen, frame(index, index / 100))
+    sink.end(End(0.49, (made,) * at_end))
+    strip = sink.strips[1, 1].astype(int)
+    assert strip.shape[1] == 4 * 36 - 4
+    onset, apex, offset, moved = (np.ptp(strip[:32, x : x + 32], axis=2) for x in range(0, 4 * 36, 36))
+    assert max(gray.max() for gray in (onset, apex, offset, moved[16:, 16:])) == 0
+    assert moved[6:10, 6:10].min() > 30
 
 
 def test_stills_are_bounded() -> None:

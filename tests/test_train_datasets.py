@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from realtime_mer.errors import DataError, MerError
 from train.datasets import DATASETS, command, load_image, read
 from train.datasets.micro import CODINGS
-from train.datasets.sheets import action_units, annotations, frame_number
+from train.datasets.sheets import action_units, frame_number, read_sheet
 
 PICTURE = cv2.imencode(".png", np.full((4, 4), 90, np.uint8))[1].tobytes()
 CASME2_HEAD = ["Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None, "Action Units"]
@@ -351,7 +351,7 @@ def test_any_cells_give_annotations_or_one_clear_error(tmp_path: Path, rows: lis
     text = "\n".join(",".join(f'"{str(c or "").replace(chr(34), "")}"' for c in row) for row in lines)
     path.write_text(text, encoding="utf-8", errors="replace")
     try:
-        found, _ = annotations(path, CODINGS["casme2"])
+        found, _ = read_sheet(path, CODINGS["casme2"])
     except MerError:
         return
     for annotation in found:

@@ -18,6 +18,7 @@ USAGE: Final = """usage: python -m train COMMAND ...
   fit RECIPE.toml                train one model on all the recipe's data; resumes after an interruption
   evaluate RECIPE.toml           train and test fold by fold: --protocol loso|megc2019|...; resumes
   report RUN                     a page (HTML) about a run or a reproduction
+  compare [RECIPE.toml ...]      networks, linear models and recipes on the same clips, in one table
   card RUN                       a model card (Markdown) about an evaluation and its controls
   default                        score, train and describe the shipped recogniser
 
@@ -47,6 +48,7 @@ def _commands() -> dict[str, Callable[[Sequence[str]], int]]:
         "fit": _fit,
         "evaluate": _evaluate,
         "report": _report,
+        "compare": _compare,
         "card": _card,
         "default": _default,
     }
@@ -84,6 +86,12 @@ def _card(argv: Sequence[str]) -> int:
 
 def _report(argv: Sequence[str]) -> int:
     from train.report import command
+
+    return command(argv)
+
+
+def _compare(argv: Sequence[str]) -> int:
+    from train.compare import command
 
     return command(argv)
 

@@ -12,7 +12,7 @@ from realtime_mer.errors import DataError
 from train import models
 from train.datasets import find_sheets, read_below
 from train.datasets.micro import CODINGS
-from train.datasets.sheets import annotations
+from train.datasets.sheets import read_sheet
 from train.recipe import Data, Input
 from train.records import Clip, labelled, labels_of, single_frames
 
@@ -103,7 +103,7 @@ def relabelled(clips: list[Clip], dataset: str, folder: Path) -> list[Clip]:
     sheets = find_sheets(dataset, folder)
     if not sheets:
         raise DataError(f"no annotation sheet of {dataset} below {folder}: put it there")
-    rows = {(row.subject, row.clip): row for row in annotations(sheets[0], CODINGS[dataset])[0]}
+    rows = {(row.subject, row.clip): row for row in read_sheet(sheets[0], CODINGS[dataset])[0]}
     found = []
     for clip in clips:
         row = rows.get((str(clip.subject), clip.clip))

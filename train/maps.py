@@ -30,9 +30,13 @@ def on_face(image: Image) -> Floats:
     The median of u and of v stands for rest. Outside the part that the map shows, nothing moves.
     """
     uv = image[:, :, :0:-1].astype(np.float32)  # red, green
-    uv -= np.median(uv, axis=(0, 1))
+    return placed((uv - np.median(uv, axis=(0, 1)).astype(np.float32)).transpose(2, 0, 1))
+
+
+def placed(uv: Floats) -> Floats:
+    """Motion (2 or 3, 28, 28), 0 at rest, on the face: (3, SIZE, SIZE), the strain left out."""
     # 28 px lie on 84 rows and 70 columns: each is repeated 3 times down and 5 times across, and two columns averaged.
-    fine = np.repeat(np.repeat(uv, 3, axis=0), 5, axis=1)
-    placed = np.zeros((3, SIZE, SIZE), np.float32)
-    placed[:2, slice(*ROWS), slice(*COLUMNS)] = ((fine[:, ::2] + fine[:, 1::2]) / 2).transpose(2, 0, 1)
-    return placed
+    fine = np.repeat(np.repeat(uv[:2], 3, axis=1), 5, axis=2)
+    face = np.zeros((3, SIZE, SIZE), np.float32)
+    face[:2, slice(*ROWS), slice(*COLUMNS)] = (fine[:, :, ::2] + fine[:, :, 1::2]) / 2
+    return face

@@ -60,7 +60,7 @@ class Scores:
     @property
     def counts(self) -> NDArray[np.float64]:
         """Samples of each class, (K,)."""
-        return self.confusion.sum(1)
+        return np.asarray(self.confusion.sum(1))
 
     @property
     def accuracy(self) -> float:
@@ -255,7 +255,7 @@ def _statistics(confusions: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.divide(above, below, out=np.full(np.shape(below), np.nan), where=below > 0)
+    return np.asarray(np.divide(above, below, out=np.full(np.shape(below), np.nan), where=below > 0))
 
 
 def _intervals(value: NDArray[np.float64], draws: NDArray[np.float64], difference: bool) -> dict[str, Interval]:

@@ -75,9 +75,9 @@ class Run:
             curves=tuple(tuple(fold) for fold in stored["curves"]),
             seconds=float(stored["seconds"]),
             about=stored["about"],
-            own=np.array(stored["own"], np.bool_),
-            moved={name: np.array(logits, np.float32) for name, logits in stored["moved"].items()},
-            calibrated=_calibrated(stored["calibrated"]),
+            own=np.array(stored.get("own", [True] * len(stored["keys"])), np.bool_),
+            moved={name: np.array(logits, np.float32) for name, logits in stored.get("moved", {}).items()},
+            calibrated=_calibrated(stored.get("calibrated")),
         )
 
 

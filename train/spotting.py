@@ -5,6 +5,7 @@ Frame numbers stay what the file says; ``sample=1`` in the scores counts the las
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -48,7 +49,7 @@ def read_answers(path: Path, kind: str = "micro") -> tuple[list[Movement], list[
     return _read(path, _ANSWERED, kind)
 
 
-def _read(path: Path, columns: dict[str, tuple[str, ...]], kind: str) -> tuple[list[Movement], list[Problem]]:
+def _read(path: Path, columns: Mapping[str, tuple[str, ...]], kind: str) -> tuple[list[Movement], list[Problem]]:
     found: list[Movement] = []
     problems: list[Problem] = []
     for number, values in rows(path, columns):

@@ -47,7 +47,9 @@ This is no legal advice.
 - Pictures are analysed in memory and forgotten. **Nothing is stored unless you save it.**
 - Uploaded videos and what is made from them are removed when you close the page.
 - Privacy mode blurs the picture, makes no pictures of faces, and keeps only the events.
-- The program calls nobody: no telemetry, no fonts, no scripts from elsewhere. Viewers do not see each other.
+- The program contacts no other machine, except a stream that you open and, when started with `--share`, Gradio's relay.
+  There is no telemetry: that of the libraries it uses, such as ONNX Runtime and Gradio, is switched off before they
+  load. Fonts and scripts come from this server. Viewers do not see each other.
 """
 
 

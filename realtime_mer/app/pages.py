@@ -37,7 +37,7 @@ def theme() -> gr.themes.Base:
 
 def build_page(settings: AppSettings, sessions: Sessions) -> gr.Blocks:
     """The page for one server. Raises ModelError or DeviceError when the models cannot be listed."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 6 * 3600)) as page:
+    with gr.Blocks(title=TITLE, fill_width=True, delete_cache=(3600, 6 * 3600)) as page:
         gr.HTML(
             f"<div class='mer-title'><h1>{TITLE}</h1>"
             "<span>micro-expressions: when they begin, peak and end, and which part of the face moved</span></div>"

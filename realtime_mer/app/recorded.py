@@ -46,7 +46,7 @@ SUFFIXES: Final = (".json", ".jsonl", ".csv", ".html", ".mp4")  # of the files t
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """One analysed video. token: names its folder in the addresses of its files. pictures: by (track, span id)."""
+    """One analysed video. token: names its folder in the addresses of its files. pictures: by (track, movement id)."""
 
     name: str
     folder: Path

@@ -79,13 +79,11 @@ class Guard:
 def create_app(settings: AppSettings) -> tuple[FastAPI, Live, Sessions]:
     """The web application with its live viewers and its recorded sessions. Raises ModelError, DeviceError, OutputError.
 
-    Turns Gradio's telemetry off and points its uploads to a private temporary folder, by this process's environment:
-    Gradio has no other way. Call ``Sessions.close`` at the end.
+    Points Gradio's uploads to a private temporary folder by this process's environment: Gradio has no other way.
+    Call ``Sessions.close`` at the end.
     """
     root = Path(tempfile.mkdtemp(prefix="realtime-mer-"))
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(root / "uploads")
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     try:
         import gradio
         from fastapi import FastAPI

@@ -65,7 +65,6 @@ def player(analysis: Analysis) -> str:
 def choices(analysis: Analysis, with_rejected: bool) -> list[tuple[str, str]]:
     shown = []
     for event in analysis.recording.events:
-        event = event
         if event.final and (with_rejected or event.status is Status.CONFIRMED):
             words = f"{event.movement.onset:.2f} s, face {event.track}: {described(event)}"
             shown.append((event.status is Status.REJECTED, words, _key(event)))

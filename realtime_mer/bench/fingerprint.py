@@ -12,15 +12,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from realtime_mer.bench.spotting import VIDEO_SUFFIXES, from_casme2
+from realtime_mer.bench.spotting import VIDEO_SUFFIXES, Case, from_casme2
 from realtime_mer.errors import MerError, SourceError
 from realtime_mer.pipeline import Pipeline
-from realtime_mer.records import Event, Frame
+from realtime_mer.records import Event, Frame, Observation
+from realtime_mer.run import watch
 from realtime_mer.sinks.event_json import to_json
 from realtime_mer.sources import open_source
 
@@ -37,7 +39,7 @@ HASH: Final = 12  # hex digits of each hash
 Row = dict[str, Any]
 
 
-def files(paths: Iterable[Path]) -> Iterator[tuple[str, Callable[[], Iterable[Frame]]]]:
+def files(paths: Iterable[Path]) -> Iterator[Case]:
     """The videos at or below ``paths``, by the part of their names below each, in order."""
 
     def frames(path: Path) -> Iterator[Frame]:
@@ -47,33 +49,32 @@ def files(paths: Iterable[Path]) -> Iterator[tuple[str, Callable[[], Iterable[Fr
     for root in paths:
         found = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES) if root.is_dir() else [root]
         for path in found:
-            yield str(path.relative_to(root.parent)), partial(frames, path)
+            yield Case(str(path.relative_to(root.parent)), partial(frames, path))
 
 
-def casme2(frames: Path, table: Path) -> Iterator[tuple[str, Callable[[], Iterable[Frame]]]]:
+def casme2(frames: Path, table: Path) -> Iterator[Case]:
     """The spliced streams of all subjects, as ``bench spotting --casme2`` makes them."""
     for number, case in enumerate(from_casme2(frames, table, ())):
-        yield f"casme2/{case.name}-{number:03d}", case.frames
+        yield replace(case, name=f"casme2/{case.name}-{number:03d}")
 
 
-def row(frames: Iterable[Frame], pipeline: Pipeline) -> Row:
+def row(case: Case, pipeline: Pipeline) -> Row:
     """Counts and hashes of one recording; ``failed`` is the error that ended it."""
-    pipeline.begin()
     answers, movements, signals = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
     counts: Counter[str] = Counter()
     result: Row = {"frames": 0}
     events: list[Event] = []
     try:
-        for frame in frames:
-            observation = pipeline.push(frame)
+        for seen in watch(case, pipeline):
+            events += seen.events
+            if not isinstance(seen, Observation):
+                break
             result["frames"] += 1
-            events += observation.events
-            signals.update(_plain([observation.time, observation.fps, observation.notes]))
-            for signal in observation.faces:
+            signals.update(_plain([seen.time, seen.fps, seen.notes]))
+            for signal in seen.faces:
                 signals.update(_plain([signal.face.track, signal.face.box, signal.note]))
                 if (activity := signal.activity) is not None:
                     signals.update(_plain([activity.level, activity.threshold, activity.displacement.tolist()]))
-        events += pipeline.finish().events
     except MerError as error:
         result["failed"] = type(error).__name__
     for event in events:

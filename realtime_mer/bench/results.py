@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -42,7 +42,7 @@ class Series:
 class Result:
     """One run of one benchmark.
 
-    kind: "latency", "live", "throughput" or "peers". settings: what was asked. facts: single numbers and words.
+    kind: the benchmark's name, e.g. "latency". settings: what was asked. facts: single numbers and words.
     machine: as ``machine()`` gave it before the run, so that a load from elsewhere can be seen.
     """
 
@@ -123,6 +123,12 @@ def machine() -> dict[str, Any]:
     }
 
 
+def processor() -> str:
+    """How many cores of which processor, for people."""
+    host = machine()
+    return f"{host['cores']} x {host['cpu']}"
+
+
 def versions() -> dict[str, str]:
     """Versions of this package and of what does the work."""
     found = {}
@@ -134,10 +140,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def resident() -> float:
-    """Memory of this process now, MB; nan where the system does not tell."""
+def growth(seconds: Sequence[float], megabytes: Sequence[float]) -> float:
+    """Slope of a straight line through memory over time, MB per hour; nan for fewer than two samples."""
+    return float(np.polyfit(seconds, megabytes, 1)[0] * 3600) if len(seconds) > 1 else float("nan")
+
+
+def resident(process: int | None = None) -> float:
+    """Memory that a process (by its id; None: this one) holds now, MB; nan where the system does not tell."""
     try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        pages = int(Path(f"/proc/{process or 'self'}/statm").read_text(encoding="ascii").split()[1])
     except OSError:
         return float("nan")
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -20,7 +20,8 @@ from realtime_mer.build import build
 from realtime_mer.config import Config
 from realtime_mer.errors import SourceError
 from realtime_mer.pipeline import Pipeline
-from realtime_mer.records import Event, Frame, Kind, Observation, Status
+from realtime_mer.records import Event, Frame, Kind, Observation, SourceInfo, Status
+from realtime_mer.run import watch
 from realtime_mer.sources import open_source
 from realtime_mer.spotting.scores import Movement, SpottingScores, recognition_f1, spotting, strs
 from realtime_mer.synth import (
@@ -54,12 +55,22 @@ CLASSES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One recording with known events. frames: called once. masked: (from, to) s in which nothing is scored."""
+    """One recording with known events, to be watched as a source.
+
+    frames: called for each watching. masked: (from, to) s in which nothing is scored.
+    """
 
     name: str
     frames: Callable[[], Iterable[Frame]]
-    truth: tuple[Truth, ...]
+    truth: tuple[Truth, ...] = ()
     masked: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def info(self) -> SourceInfo:
+        return SourceInfo(self.name, "array", False, (0, 0), 0.0, "given")
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(self.frames())
 
 
 @dataclass(slots=True)
@@ -105,19 +116,18 @@ def run(condition: str, cases: Iterable[Case], pipeline: Pipeline) -> Row:
     row = Row(condition)
     for number, case in enumerate(cases):
         video = f"{case.name}#{number}"
-        pipeline.begin()
         events: list[Event] = []
         last = None
         try:
-            for frame in case.frames():
-                observation = pipeline.push(frame)
-                events += observation.events
-                if last is not None and _watched(observation) and not _masked(case, frame.time):
-                    row.minutes += (frame.time - last) / 60
-                last = frame.time
+            for seen in watch(case, pipeline):
+                events += seen.events
+                if not isinstance(seen, Observation):
+                    break
+                if last is not None and _watched(seen) and not _masked(case, seen.time):
+                    row.minutes += (seen.time - last) / 60
+                last = seen.time
         except SourceError:
             continue  # a file without a picture has nothing to be found in
-        events += pipeline.finish().events
         row.truth += [
             Movement(video, t.onset, t.offset, t.apex, CLASSES.get(t.label)) for t in case.truth if t.kind is Kind.MICRO
         ]
@@ -197,7 +207,7 @@ def _video(path: Path, peak: float | None, seed: int) -> Case | None:
             yield from source
 
     if peak is None:
-        return Case(path.name, frames, ())
+        return Case(path.name, frames)
     try:
         track = _track(path)
     except SourceError:

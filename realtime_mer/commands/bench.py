@@ -1,4 +1,4 @@
-"""``realtime-mer bench``: latency, throughput, live, spotting, compare. The measuring is in the package ``bench``."""
+"""``realtime-mer bench``: its benchmarks as subcommands. The measuring is in the package ``bench``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from realtime_mer.commands.options import Commands, add_settings, settings
+from realtime_mer.commands.options import Commands, add_settings, positive, settings
 from realtime_mer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ GROUPS = ("size", "faces", "rate", "streams")
 
 def add(commands: Commands) -> None:
     """Declares the command and its parts."""
-    parser = commands.add_parser("bench", help="how fast, how late and how right: latency, throughput, live, spotting")
+    parser = commands.add_parser("bench", help="speed, latency and accuracy benchmarks")
     parts = parser.add_subparsers(title="benchmarks", metavar="BENCHMARK", required=True)
     latency = parts.add_parser("latency", help="time per stage; capture to observation; apex and offset to event")
     latency.add_argument("video", nargs="?", type=Path, metavar="VIDEO", help="default: the synthetic demo clip")
@@ -69,6 +69,25 @@ def add(commands: Commands) -> None:
     prints.add_argument("--against", type=Path, metavar="FILE", help="list what differs from this table")
     add_settings(prints)
     prints.set_defaults(run=run_fingerprint)
+    memory = parts.add_parser("memory", help="memory over an hour of video")
+    memory.add_argument("--fps", type=positive, default=100.0, help="frames/s of the video")
+    memory.add_argument("--minutes", type=positive, default=60.0, help="of video")
+    memory.set_defaults(run=run_memory)
+    page = parts.add_parser("page", help="the app's live page left open in a browser: rate, losses, memory")
+    page.add_argument("--fps", type=positive, default=60.0, help="frames/s of the camera or stream")
+    page.add_argument("--minutes", type=positive, default=10.0)
+    page.add_argument("--stream", action="store_true", help="a stream that the server captures, not the browser")
+    page.set_defaults(run=run_page)
+    peers = parts.add_parser("peers", help="the same video through other tools, in turns")
+    peers.add_argument("video", nargs="?", type=Path, metavar="VIDEO", help="default: the synthetic demo clip")
+    peers.add_argument("--rounds", type=int, default=3, help="times that each tool is run")
+    peers.add_argument("--seconds", type=positive, default=10.0, help="of each tool in each round")
+    peers.add_argument("--only", default="", metavar="LIST", help="parts of names: only these beside this pipeline")
+    peers.add_argument("--setup", action="store_true", help="make their environments first (several GB, minutes)")
+    peers.add_argument("--environments", type=Path, metavar="DIR", help="where these are; default: the cache")
+    peers.set_defaults(run=run_peers)
+    for part in (memory, page, peers):
+        part.add_argument("--out", type=Path, metavar="FILE", help="every sample as JSON")
 
 
 def run_latency(arguments: argparse.Namespace) -> int:
@@ -139,9 +158,9 @@ def run_fingerprint(arguments: argparse.Namespace) -> int:
         recordings += fingerprint.casme2(*arguments.casme2)
     rows = {}
     with build(settings(arguments)) as pipeline:
-        for number, (name, frames) in enumerate(recordings, 1):
-            rows[name] = fingerprint.row(frames(), pipeline)
-            print(f"{number} of {len(recordings)}  {name}  {rows[name]}", file=sys.stderr, flush=True)
+        for number, case in enumerate(recordings, 1):
+            rows[case.name] = fingerprint.row(case, pipeline)
+            print(f"{number} of {len(recordings)}  {case.name}  {rows[case.name]}", file=sys.stderr, flush=True)
     if arguments.out is not None:
         save_json(
             {"kind": "fingerprint", "machine": machine(), "versions": versions(), "recordings": rows}, arguments.out
@@ -151,6 +170,35 @@ def run_fingerprint(arguments: argparse.Namespace) -> int:
     found = fingerprint.differences(before, rows)
     print("\n".join(found) or f"{len(rows)} recordings: no difference")
     return 1 if found else 0
+
+
+def run_memory(arguments: argparse.Namespace) -> int:
+    """Memory over a long video."""
+    from realtime_mer.bench import memory
+
+    memory.run(arguments.fps, arguments.minutes).deliver(arguments.out)
+    return 0
+
+
+def run_page(arguments: argparse.Namespace) -> int:
+    """A live page left open."""
+    from realtime_mer.bench import page
+
+    page.run(arguments.fps, arguments.minutes, arguments.stream).deliver(arguments.out)
+    return 0
+
+
+def run_peers(arguments: argparse.Namespace) -> int:
+    """The same video through other tools."""
+    from realtime_mer.bench.peers import run as peers
+
+    if arguments.rounds < 1:
+        raise ConfigError("--rounds takes a number from 1")
+    only = [part for part in arguments.only.split(",") if part]
+    peers.run(
+        arguments.video, arguments.rounds, arguments.seconds, only, arguments.environments, arguments.setup
+    ).deliver(arguments.out)
+    return 0
 
 
 def _conditions(arguments: argparse.Namespace) -> Iterable[tuple[str, list[Case]]]:

@@ -12,7 +12,9 @@ def add(commands: Commands) -> None:
     """Declares the command."""
     parser = commands.add_parser("config", help="every setting with its default and unit, as TOML")
     parser.add_argument("--config", metavar="FILE", help="start from this file instead of the defaults")
-    parser.add_argument("--set", metavar="SECTION.KEY=VALUE", action="append", default=[], help="e.g. spot.enter=8")
+    parser.add_argument(
+        "--set", metavar="SECTION.KEY=VALUE", action="append", default=[], help="e.g. spot.onset_noise=8"
+    )
     parser.set_defaults(run=run)
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from realtime_mer.commands import analyze
 from realtime_mer.commands.options import Commands
 from realtime_mer.errors import OutputError
 from realtime_mer.sinks import LOG
@@ -21,7 +22,6 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes, analyses, compares."""
-    from realtime_mer.cli import main
     from realtime_mer.spotting.scores import Movement, spotting
     from realtime_mer.synth import demo_clip, read_truth
 
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise OutputError(f"cannot make the folder {arguments.out}: {error.strerror}") from None
         print("making the clip: 20 s of a public-domain portrait with known movements (synthetic)", file=sys.stderr)
         demo_clip(clip)
-    if code := main(["analyze", str(clip), "--out", str(arguments.out), "--overwrite"]):
+    if code := _analyze(clip, arguments.out):
         return code
     drawn = [Movement("clip", t.onset, t.offset, t.apex) for t in read_truth(truth_file) if t.kind == "micro"]
     spans = [event.movement for event in read_jsonl(arguments.out / "clip" / LOG).events if event.final]
@@ -47,3 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
         onset = 1000 * scores.onset_error
         print(f"median error of the apex {1000 * scores.apex_error:.0f} ms, of the onset {onset:.0f} ms")
     return 0
+
+
+def _analyze(clip: Path, out: Path) -> int:
+    """``realtime-mer analyze``, as a user would call it."""
+    parser = argparse.ArgumentParser()
+    analyze.add(parser.add_subparsers())
+    arguments = parser.parse_args(["analyze", str(clip), "--out", str(out), "--overwrite"])
+    return int(arguments.run(arguments))

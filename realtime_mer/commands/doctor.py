@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+from realtime_mer import privacy
 from realtime_mer.commands.options import Commands
 from realtime_mer.errors import MerError
 
@@ -48,6 +49,7 @@ def run(_arguments: argparse.Namespace) -> int:
         print(_line(found is not None, name, found or "missing: pip install realtime-mer"))
     for what, check in (("OpenCV", _opencv), ("face model", _face_model), ("recogniser", _recogniser)):
         working &= _checked(what, check)
+    print(_line(not privacy.TOO_LATE, "telemetry", privacy.TOO_LATE or "off in every library used"))
     _checked("GPU", _gpu)
     _checked("cameras", _cameras)
     for name, use in OPTIONAL.items():

@@ -15,7 +15,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     """--config, --set, --model, --device."""
     parser.add_argument("--config", metavar="FILE", help="settings as TOML (see `realtime-mer config`)")
     parser.add_argument(
-        "--set", metavar="SECTION.KEY=VALUE", action="append", default=[], help="one setting, e.g. spot.enter=8"
+        "--set", metavar="SECTION.KEY=VALUE", action="append", default=[], help="one setting, e.g. spot.onset_noise=8"
     )
     parser.add_argument("--model", help="recogniser: a name, an .onnx file, or none (see `realtime-mer models`)")
     parser.add_argument("--device", help="what computes the recogniser: auto (default), cpu, cuda or tensorrt")

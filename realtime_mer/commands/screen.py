@@ -45,7 +45,7 @@ def summary(video: str, folder: Path, recording: Recording) -> str:
     if rejected:
         found.append("rejected: " + ", ".join(f"{n} {kind}" for kind, n in rejected.most_common()))
     lines = [f"{video}: {', '.join(found)}"]
-    if blind := _blind(total, float(recording.header.settings["spot"]["settle_s"])):
+    if blind := _blind(total, recording.header.settings.get("spot", {}).get("settle_s")):
         lines.append(f"  {blind}")
     notes = Counter(total.notes).most_common()
     lines += [f"  {note} ({count(n, 'frame')})" for note, n in notes[:NOTES]]
@@ -58,11 +58,11 @@ def summary(video: str, folder: Path, recording: Recording) -> str:
     return "\n".join([*lines, f"  {folder}/: {', '.join(sorted(p.name for p in folder.iterdir()))}"])
 
 
-def _blind(total: Summary, settle: float) -> str:
-    """Why nothing could be found, empty when something could."""
+def _blind(total: Summary, settle: float | None) -> str:
+    """Why nothing could be found, empty when something could. settle: s, None in the log of an older version."""
     if not total.face_frames:
         return "no face was found"
-    if total.duration <= settle:
+    if settle is not None and total.duration <= settle:
         return f"nothing could be judged: learning the resting face alone takes {settle:g} s (spot.settle_s)"
     if not total.measured_frames:
         return "the face could not be measured: signals.csv says why for each frame"

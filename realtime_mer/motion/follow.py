@@ -66,15 +66,13 @@ class Follower:
             self._follow(head, moved, frame.time)
         else:
             self._meter.restart()
-        self._fit = fit
         self._time = frame.time
         speed = float(np.hypot(*self._velocity.T).max())
-        return Measurement(frame.index, frame.time, self._last, speed, eyes, fit, lost, picture, transform)
+        stale = frame.time - self._anchored > ANCHOR_AGE or fit < FIT_STALE
+        return Measurement(frame.index, frame.time, self._last, speed, eyes, fit, lost, stale, picture, transform)
 
     def renew(self, frame: Frame) -> None:
-        """Called while nothing moves: takes a new anchor when it is old or no longer looks like the face."""
-        if frame.time - self._anchored <= ANCHOR_AGE and self._fit >= FIT_STALE:
-            return
+        """Takes a new anchor from the frame that was just measured; to be called while nothing moves."""
         carried = self._carried()
         if not alignable(carried):
             return
@@ -115,7 +113,6 @@ class Follower:
         self._meter.anchor(warp(frame.gray, self.transform), self._points)
         self._anchored = frame.time
         self.anchors += 1
-        self._fit = 1.0
 
     def _follow(self, head: Transform, moved: NDArray[np.float64], time: float) -> None:
         step = max(time - self._time, 1e-4)

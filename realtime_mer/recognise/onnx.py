@@ -107,7 +107,6 @@ def _import_runtime() -> ModuleType:
         import onnxruntime
     except ImportError as error:
         raise ModelError(f"ONNX Runtime cannot be imported ({error}): run `pip install onnxruntime`") from error
-    onnxruntime.disable_telemetry_events()  # it sends some on Windows
     module: ModuleType = onnxruntime
     return module
 

@@ -39,7 +39,7 @@ def write_bids(recording: Recording, out: Path) -> None:
     """``out`` (a .tsv) and the sidecar beside it (.json), of the final events by onset. Raises OutputError."""
     rows = ["\t".join(COLUMNS)]
     for event in sorted((e for e in recording.events if e.final), key=lambda e: e.movement.onset):
-        event, movement, prediction = event, event.movement, event.prediction
+        movement, prediction = event.movement, event.prediction
         probabilities = prediction.probabilities.values() if prediction else ()
         cells = [
             f"{recording.header.media_time(movement.onset):.6f}",

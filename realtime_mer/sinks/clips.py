@@ -113,8 +113,9 @@ class EventClips(Sink):
 
 
 class Stills(Sink):
-    """Keeps, for every final event of ``kinds``, its strip of onset, apex, offset and motion in ``strips``.
+    """Keeps in ``strips`` the pictures of onset, apex, offset and motion of every micro-expression.
 
+    rejected: of the rejected movements too.
     strips: (track, movement id) -> uint8 BGR picture, for the report and the app. Held in memory, written nowhere.
     most: events to keep; the first ones win, so that memory stays bounded.
     """

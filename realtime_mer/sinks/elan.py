@@ -107,7 +107,6 @@ def _lanes(notes: list[_Note]) -> list[list[_Note]]:
 
 def describe(event: Event) -> str:
     """One line for people: the label with its probability, or why the movement was rejected; then what moved."""
-    event = event
     if event.status is Status.REJECTED:
         return event.movement.reason or event.movement.kind.value
     words = event.movement.kind.value

@@ -138,7 +138,11 @@ class JsonLines(Sink):
         self._lines.write(_line({"type": "summary", **dataclasses.asdict(self._summary())}))
 
     def close(self) -> None:
-        self._lines.close()
+        try:
+            if self._header is not None:
+                self._write_header(None)
+        finally:
+            self._lines.close()
 
     def _events_now(self, events: Iterable[Event]) -> None:
         for event in events:

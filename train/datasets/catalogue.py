@@ -27,7 +27,7 @@ from train.datasets.macro import (
 from train.datasets.megc2019 import read_megc2019
 from train.datasets.micro import CODINGS, read_micro
 from train.datasets.reading import Problem, Reading
-from train.datasets.sheets import Annotation, annotations
+from train.datasets.sheets import Annotation, read_sheet
 from train.datasets.smic import CODING as SMIC_CODING
 from train.datasets.smic import read_smic
 
@@ -236,7 +236,7 @@ def read_sheets(name: str, sheets: Sequence[Path]) -> tuple[list[Annotation], li
     coding = SMIC_CODING if name == "smic" else CODINGS.get(name)
     if coding is None:
         raise DataError(f"{name} has no annotation sheet")
-    read_ones = [annotations(sheet, coding) for sheet in sheets]
+    read_ones = [read_sheet(sheet, coding) for sheet in sheets]
     return [a for found, _ in read_ones for a in found], [p for _, faults in read_ones for p in faults]
 
 

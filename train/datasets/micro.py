@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from train.datasets.reading import Problem, Reading, Tree, numbered
-from train.datasets.sheets import Annotation, Coding, annotations, frame_number
+from train.datasets.sheets import Annotation, Coding, frame_number, read_sheet
 from train.records import Clip
 
 _EMOTIONS: Final = frozenset(("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise", "others"))
@@ -114,7 +114,7 @@ def read_micro(dataset: str, root: Path, sheets: Sequence[Path]) -> Reading:
     clips: list[Clip] = []
     problems: list[Problem] = []
     for sheet in sheets:
-        found, faults = annotations(sheet, CODINGS[dataset])
+        found, faults = read_sheet(sheet, CODINGS[dataset])
         split = "" if dataset != "dfme" else "train" if "train" in sheet.name.lower() else "test"
         problems += faults
         for annotation in found:

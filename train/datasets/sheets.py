@@ -70,7 +70,7 @@ class Coding:
 OPTIONAL: Final = frozenset(("action_units", "objective"))
 
 
-def annotations(path: Path, coding: Coding) -> tuple[list[Annotation], list[Problem]]:
+def read_sheet(path: Path, coding: Coding) -> tuple[list[Annotation], list[Problem]]:
     """All rows of a sheet. DataError when the file is missing or corrupt, or a column is."""
     found: list[Annotation] = []
     problems: list[Problem] = []

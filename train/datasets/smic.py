@@ -14,7 +14,7 @@ from typing import Any, Final
 from realtime_mer.errors import DataError
 from train.datasets.micro import attach
 from train.datasets.reading import Problem, Reading, Tree, numbered
-from train.datasets.sheets import Annotation, Coding, annotations
+from train.datasets.sheets import Annotation, Coding, read_sheet
 from train.records import Clip
 
 FPS: Final = {"smic": 100.0, "smic-vis": 25.0, "smic-nir": 25.0}
@@ -64,7 +64,7 @@ def read_smic(dataset: str, root: Path, sheets: Sequence[Path]) -> Reading:
     problems: list[Problem] = []
     coded: dict[str, Annotation] = {}
     for sheet in sheets:
-        found, faults = annotations(sheet, CODING)
+        found, faults = read_sheet(sheet, CODING)
         coded.update({annotation.clip: annotation for annotation in found})
         problems += faults
     clips: dict[str, Clip] = {}

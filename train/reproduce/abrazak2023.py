@@ -31,7 +31,7 @@ LEAK = (
 )
 CLEAN = "clean: each subject tested once, the network reset in every fold; 95 % intervals over subjects"
 # Printed: UF1, UAR, and for tables 6 and 7 F1 of negative, positive, surprise.
-PRINTED = {
+PRINTED: dict[str, dict[str, tuple[str, ...]]] = {
     "4": {"Efficient-ME": ("0.987", "1.178"), "Efficient-ME (tr3)": ("0.76", "0.89")},
     "5": {
         "Efficient-ME, ImageNet": ("0.46", "0.5376"),

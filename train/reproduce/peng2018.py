@@ -10,11 +10,13 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from train import gather, metrics, protocols
 from train.datasets import find_root
+from train.recipe import Recipe
 from train.records import MEGC2018, Clip
 from train.reproduce import common
 from train.reproduce.common import Setting, Table
@@ -163,10 +165,10 @@ def _loso(number: str, clips: list[Clip], setting: Setting) -> Table:
     return Table(PAPER, number, f"leave-one-subject-out, {dataset}", columns, (row,), notes, _scale(setting), (where,))
 
 
-def _loso_plan(setting: Setting) -> common.Recipe:
+def _loso_plan(setting: Setting) -> Recipe:
     """Section III.C, composite task: batches of 10, rate .001 divided by 10 after 20 epochs, decay .05, corners."""
     plan = common.load(PAPER, setting)
-    changes = {"balance": "equal", "augment": ("corners",)}
+    changes: dict[str, Any] = {"balance": "equal", "augment": ("corners",)}
     if not setting.quick:
         changes |= {"batch": 10, "rate": 1e-3, "every": 20, "factor": 0.1, "weight_decay": 0.05}
     return dataclasses.replace(plan, stage=tuple(dataclasses.replace(stage, **changes) for stage in plan.stage))

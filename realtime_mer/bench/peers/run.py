@@ -1,4 +1,4 @@
-"""The same video through this pipeline and through others, in turns: `python -m benchmarks.peers.run --setup`.
+"""The same video through this pipeline and through others, in turns.
 
 Each peer runs in a virtual environment of its own and times its own frames, after its models are loaded. One that
 cannot be installed or started here is named with the reason, and left out.
@@ -6,10 +6,10 @@ cannot be installed or started here is named with the reason, and left out.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,6 @@ from typing import Any, Final
 from realtime_mer.assets import cache_dir, face_model
 from realtime_mer.bench.clips import Clip, make
 from realtime_mer.bench.results import Result, Series, machine, series
-from realtime_mer.console import finish
 
 HERE: Final = Path(__file__).parent
 LIMIT: Final = 300.0  # s for one turn of one peer, loading included
@@ -48,27 +47,18 @@ def peers() -> dict[str, Peer]:
     }
 
 
-def main() -> int:
-    """Sets up if asked, then measures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.run", description=__doc__)
-    parser.add_argument("--video", type=Path, help="default: the synthetic demo clip, 640x480")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each peer in each round")
-    parser.add_argument("--only", default="", metavar="LIST", help="parts of names")
-    parser.add_argument("--environments", type=Path, default=cache_dir() / "peers", metavar="DIR")
-    parser.add_argument("--setup", action="store_true", help="make the environments first (several GB, minutes)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="every turn as JSON")
-    arguments = parser.parse_args()
-    wanted = [part.lower() for part in arguments.only.split(",") if part]
+def run(
+    video: Path | None, rounds: int, seconds: float, only: Sequence[str], environments: Path | None, install: bool
+) -> Result:
+    """Sets up if asked, then measures. only: parts of names, none means all; ours always runs. seconds: of each peer in
+    each round. environments: the folder of the peers' environments, in the cache by default."""
+    environments = environments or cache_dir() / "peers"
+    wanted = [part.lower() for part in only]
     chosen = {n: p for n, p in peers().items() if not wanted or n == OURS or any(w in n.lower() for w in wanted)}
-    if arguments.setup:
+    if install:
         for name, peer in chosen.items():
-            set_up(name, peer, arguments.environments)
-    result = measure(
-        chosen, arguments.video or make(Clip()), arguments.rounds, arguments.seconds, arguments.environments
-    )
-    result.deliver(arguments.out)
-    return 0
+            set_up(name, peer, environments)
+    return measure(chosen, video or make(Clip()), rounds, seconds, environments)
 
 
 def set_up(name: str, peer: Peer, environments: Path) -> None:
@@ -122,7 +112,3 @@ def turn(peer: Peer, video: Path, seconds: float, environments: Path) -> dict[st
         return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200]
     answer: dict[str, Any] = json.loads(lines[-1])
     return answer
-
-
-if __name__ == "__main__":
-    sys.exit(finish(main, "python -m benchmarks.peers.run", "interrupted"))

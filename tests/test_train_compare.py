@@ -1,17 +1,18 @@
 """The table of recognisers on made-up motion: rows are tested on strangers, kept, and compared on the same clips."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import recognisers as table
+from realtime_mer.errors import ConfigError
+from train import compare as table
+from train import recipe
+from train.commands import default
 from train.inputs import Prepared
 from train.metrics import score
 from train.recipe import Stage
-from train.recogniser.network import Fitting
 from train.records import THREE, Clip
 from train.samples import Samples
 
@@ -33,43 +34,60 @@ def made_up(side: int = table.OWN, seed: int = 0) -> Prepared:
     return Prepared(tuple(clips), Samples(np.stack(x), y, tuple(clip.group for clip in clips)), THREE, ())
 
 
+RECIPE = """
+name = "ours"
+seed = 3
+[data]
+name = "casme2"
+[input]
+feature = "flow-uvs/1"
+size = 28
+[model]
+name = "ststnet"
+[[stage]]
+epochs = 1
+batch = 16
+"""
 ENTRIES = (
     table.Entry(table.CASME, "motion", table.LINEAR),
-    table.Entry(table.CASME, "motion", "STSTNet", "ststnet", 28, Stage(epochs=1, batch=16), groups=2),
-    table.Entry(table.CASME, "motion", table.DEFAULT),
+    table.network(table.CASME, "motion", "STSTNet", "ststnet", 28, Stage(epochs=1, batch=16), groups=2),
 )
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(table, "Fitting", partial(Fitting, members=1, hidden=8, steps=30))
     monkeypatch.setattr(table, "TIMED", 3)
 
 
+@pytest.fixture
+def ours(tmp_path):
+    (tmp_path / "ours.toml").write_text(RECIPE)
+    return recipe.load(tmp_path / "ours.toml")
+
+
 @pytest.mark.usefixtures("quick")
-def test_rows_are_trained_once_and_stand_in_one_table(tmp_path):
+def test_rows_are_trained_once_and_stand_in_one_table(ours, tmp_path):
     inputs = {(table.CASME, "motion"): made_up()}
-    rows = [table.tested(entry, inputs, tmp_path, True) for entry in ENTRIES]
-    work = [
-        *tmp_path.rglob("folds/*.json"),
-        *(tmp_path / f"casme-ii-motion-{n}" / "run.json" for n in ("linear", "default")),
-    ]
+    entries = [*ENTRIES, *(entry for entry in table.added(ours) if entry.clips == table.CASME)]
+    rows = [table.tested(entry, inputs, tmp_path, True) for entry in entries]
+    work = [*tmp_path.rglob("folds/*.json"), tmp_path / "casme-ii-motion-linear" / "run.json"]
     stamps = [file.stat().st_mtime_ns for file in work]
-    for first, entry in zip(rows, ENTRIES, strict=True):
+    for first, entry in zip(rows, entries, strict=True):
         again = table.tested(entry, inputs, tmp_path, True)
         assert np.array_equal(first.probabilities, again.probabilities)
         assert first.keys == again.keys == tuple(sorted(clip.key for clip in inputs[table.CASME, "motion"].clips))
-    assert len(work) == 4
+    assert len(work) == 2 + SUBJECTS + 1
     assert stamps == [file.stat().st_mtime_ns for file in work]
-    linear, _, default = rows
+    linear, _, mine = rows
     assert score(linear.truth, linear.probabilities, THREE).uf1 > 0.9
-    assert score(default.truth, default.probabilities, THREE).uf1 > 0.9
+    assert (mine.network, mine.size, mine.folds) == ("ours", "28", str(SUBJECTS))
     assert all(row.parameters > 0 and row.latency > 0 for row in rows)
-    shown = table.render(rows)
+    shown = table.render(rows, "ours")
     assert "42 clips of 7 subjects: 14 negative, 14 positive, 14 surprise" in shown
     assert "| none | the commonest class | | | 0 | | 0.167 | 0.333 | |" in shown
     assert shown.count("| motion |") == 3
-    assert shown.count(" to ") == 2  # the default against each other row
+    assert shown.count(" to ") == 2  # the recipe against each other row
+    assert "| UF1 of ours minus this |" in shown
 
 
 @pytest.mark.usefixtures("quick")
@@ -79,6 +97,43 @@ def test_other_clips_are_not_answered_from_a_kept_run(tmp_path):
     fewer = data.take(range(len(data.clips) - EACH))
     second = table.tested(ENTRIES[0], {(table.CASME, "motion"): fewer}, tmp_path, True)
     assert len(second.keys) == len(first.keys) - EACH
+
+
+@pytest.mark.parametrize("side", [table.MAP, table.OWN])
+def test_the_default_sees_maps_on_the_part_of_the_face_that_they_show(side):
+    plan = recipe.load(default.RECIPE)
+    data = table.fitting(made_up(side), plan)
+    assert data.samples.x.shape == (SUBJECTS * EACH, 2, 14, 14)
+    assert np.abs(data.samples.x[:, 1]).max() > 0.5
+
+
+def test_a_recipe_is_tested_on_the_clips_of_its_kind(ours):
+    assert [(row.clips, row.input, row.network) for row in table.added(ours)] == [
+        (table.MEGC, "motion", "ours"),
+        (table.CASME, "motion", "ours"),
+    ]
+    apex = replace(ours, input=recipe.Input("apex-rgb/1"), model=recipe.Model("efficient-me-lite"))
+    assert [row.input for row in table.added(apex)] == ["static"]
+    with pytest.raises(ConfigError, match="not for frames-gray/1"):
+        table.added(replace(ours, input=recipe.Input("frames-gray/1"), model=recipe.Model("hata-resnet")))
+    with pytest.raises(ConfigError, match="pretrain"):
+        table.added(replace(ours, pretrain=recipe.Pretrain(ours.data)))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (["--data", "none"], 7, "none is not a folder"),
+        (["none.toml"], 2, "recipe none.toml does not exist"),
+        (["--against", "nobody"], 2, "no row is named 'nobody'"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_clear_line(words, code, line, tmp_path, monkeypatch, capsys):
+    from train.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", *words]) == code
+    assert line in capsys.readouterr().err
 
 
 def test_both_is_the_mean_of_probabilities_of_the_same_clips():
@@ -110,10 +165,3 @@ def test_a_histogram_keeps_all_motion_and_its_direction():
     found = table._histograms(*up).reshape(9, table.ORIENTATIONS)
     assert np.allclose(found.sum(), 81)
     assert np.allclose(found[:, 6], 9)  # three quarters of the turn: y runs down
-
-
-def test_a_missing_folder_is_one_line(tmp_path, capsys):
-    assert table.main(["--data", str(tmp_path / "no"), "--out", str(tmp_path)]) == 7
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from benchmarks.folds import Change
-from realtime_mer.bench import results
+from export.bench.folds import Change
+from realtime_mer.bench.results import processor
 from realtime_mer.recognise import device
 
 
@@ -122,9 +122,3 @@ def not_run(skipped: dict[str, str]) -> str:
         reasons.setdefault(why, []).append(what)
     lines = [f"- {why}: {'; '.join(what)}" for why, what in reasons.items()]
     return "\n".join(["### Not run\n", *(lines or ["- nothing"])])
-
-
-def processor() -> str:
-    """How many cores of which processor."""
-    host = results.machine()
-    return f"{host['cores']} x {host['cpu']}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +79,7 @@ def trained(name: str, root: Path, size: int, cache: Path) -> list[Trained]:
             module, _ = checkpoint.load(file)
         else:
             torch.manual_seed(0)
-            options = {"feature": "flow-uvs/1", "size": size}
+            options: dict[str, Any] = {"feature": "flow-uvs/1", "size": size}
             module = models.create(name, len(THREE), weights="imagenet" if start else "none", **options)
             fit(module, seen, STAGES, classes=len(THREE), seed=0)
             checkpoint.save(file, name, options, module.state_dict(), spec)

@@ -1,11 +1,9 @@
-"""Which recogniser deserves to be the default: appearance or motion, large network or small, all on the same clips.
+"""``python -m train compare``: which recogniser deserves to be the default, all tested on the same clips.
 
-    python -m benchmarks.recognisers --data DATA --out RUNS
-
-Every row is leave-one-subject-out with a fixed last epoch; nothing is chosen on tested people. It is a reduced
-comparison (few epochs, small pictures, subjects tested in groups; the table says which), for two CPU cores and an hour.
-Finished folds are kept below ``--out``. Reproducing the papers is ``train.reproduce``'s affair, the shipped file's own
-measurement is ``python -m train default``.
+Appearance or motion, large network or small: leave-one-subject-out with a fixed last epoch; nothing is chosen on tested
+people. It is a reduced comparison (few epochs, small pictures, subjects tested in groups; the table says which), for
+two CPU cores and an hour. Finished folds are kept below ``--out``. Recipes that are named become further rows.
+Reproducing the papers is ``train.reproduce``.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
-import sys
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,19 +28,13 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.models import plain_session
-from benchmarks.tables import processor
-from export import to_onnx
-from realtime_mer.errors import MerError
-from realtime_mer.recognise.spec import ModelSpec
-from train import evaluate, gather, metrics, models, runs
+from realtime_mer.bench.results import processor
+from realtime_mer.errors import ConfigError
+from train import evaluate, gather, maps, metrics, models, recipe, runs
+from train.cli_options import DATA_FOLDER
 from train.inputs import Prepared, prepare, resize
 from train.protocols import Fold, check, loso
 from train.recipe import Data, Input, Model, Recipe, Stage
-from train.recogniser import onnx_file, scoring
-from train.recogniser.data import VIEWS, Motions, from_maps, join, with_maps
-from train.recogniser.default import VERSION
-from train.recogniser.network import CELLS, GRID, Fitting, cell_means
 from train.records import THREE
 from train.runs import Run
 from train.samples import Samples
@@ -52,6 +44,8 @@ PICTURE: Final = 64  # px of a static apex crop
 MAP, OWN = 28, 128  # px of a public map and of own flow
 CS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # strengths of the linear rows, chosen inside each fold's training subjects
 INNER: Final = 5  # parts of the training subjects for that choice
+SHOWN: Final = (slice(*maps.ROWS), slice(*maps.COLUMNS))  # part of the aligned face that the public maps show
+GRID: Final = 7  # blocks on a side, whose means a linear row sees
 ORIENTATIONS: Final = 8  # of a histogram of optical flow
 WARM, TIMED = 20, 300  # single answers before the clock counts, and counted
 LARGE: Final = Stage(epochs=6, batch=32, rate=1e-3, balance="equal", augment=("flip-motion", "shift"))
@@ -62,39 +56,44 @@ SHALLOW: Final = Stage(epochs=30, batch=110, rate=5e-3)  # as selection-quick.to
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one row trains. model: a key of ``train.models.MODELS``; empty for the linear and the default rows, which
-    have no epochs. groups: parts in which the subjects are tested, 0: one by one."""
+    """What one row trains. plan: None for the linear rows. groups: parts in which the subjects are tested, 0: one by
+    one."""
 
     clips: str
     input: str
     network: str
-    model: str = ""
-    size: int = 0
-    stage: Stage | None = None
+    plan: Recipe | None = None
     groups: int = 0
-    weights: str = "none"
 
 
-LINEAR, DEFAULT, WITH_MAPS = "linear", "default", "default, maps in training"
+LINEAR: Final = "linear"
 MEGC, CASME = "MEGC2019", "CASME II"
+FEATURE: Final = {"static": models.APEX, "motion": models.FLOW}
+
+
+def network(
+    clips: str, kind: str, name: str, model: str, size: int, stage: Stage, groups: int = 0, weights: str = "none"
+) -> Entry:
+    """The row of a network of ``train.models``, on inputs of ``size`` px."""
+    how = Input(FEATURE[kind], size)
+    return Entry(clips, kind, name, Recipe(name, Data(clips), Model(model, weights), (stage,), how, seed=1), groups)
+
+
 ENTRIES: Final = (
-    Entry(MEGC, "static", LINEAR, size=PICTURE, groups=17),
-    Entry(MEGC, "static", "Efficient-ME-Lite, ImageNet", "efficient-me-lite", 64, PICTURES, 6, "imagenet"),
+    Entry(MEGC, "static", LINEAR, groups=17),
+    network(MEGC, "static", "Efficient-ME-Lite, ImageNet", "efficient-me-lite", 64, PICTURES, 6, "imagenet"),
     Entry(MEGC, "motion", LINEAR),
-    Entry(MEGC, "motion", "STSTNet", "ststnet", 28, SHALLOW, 17),
-    Entry(MEGC, "motion", "OFF-ApexNet", "off-apexnet", 28, LARGE, 17),
-    Entry(MEGC, "motion", "Efficient-ME", "efficient-me", 48, LARGE, 6),
-    Entry(MEGC, "motion", "MobileNet-v3-small", "mobilenet-v3-small", 48, LARGE, 6),
-    Entry(MEGC, "motion", DEFAULT),
+    network(MEGC, "motion", "STSTNet", "ststnet", 28, SHALLOW, 17),
+    network(MEGC, "motion", "OFF-ApexNet", "off-apexnet", 28, LARGE, 17),
+    network(MEGC, "motion", "Efficient-ME", "efficient-me", 48, LARGE, 6),
+    network(MEGC, "motion", "MobileNet-v3-small", "mobilenet-v3-small", 48, LARGE, 6),
     Entry(CASME, "motion", LINEAR),
-    Entry(CASME, "motion", "STSTNet", "ststnet", 28, SHALLOW),
-    Entry(CASME, "motion", "Efficient-ME", "efficient-me", 48, LONG, 6),
-    Entry(CASME, "motion", "MobileNet-v3-small", "mobilenet-v3-small", 48, LONG, 6),
-    Entry(CASME, "motion", DEFAULT),
-    Entry(CASME, "motion", WITH_MAPS),
+    network(CASME, "motion", "STSTNet", "ststnet", 28, SHALLOW),
+    network(CASME, "motion", "Efficient-ME", "efficient-me", 48, LONG, 6),
+    network(CASME, "motion", "MobileNet-v3-small", "mobilenet-v3-small", 48, LONG, 6),
 )
 # Appearance and motion together: the mean of the probabilities of two rows, so that nothing is fitted.
-PAIRS: Final = (("Efficient-ME-Lite, ImageNet", "Efficient-ME"), (LINEAR, LINEAR), (LINEAR, DEFAULT))
+PAIRS: Final = (("Efficient-ME-Lite, ImageNet", "Efficient-ME"), (LINEAR, LINEAR))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,84 +113,105 @@ class Row:
     latency: float = 0.0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Trains what ``--out`` does not hold yet and prints the table. Returns the exit code; user errors are one line."""
+def command(argv: Sequence[str]) -> int:
+    """Trains what ``--out`` does not hold yet and prints the table. Returns 0; raises MerError."""
     options = _parser().parse_args(argv)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    try:
-        inputs = read(options.data, options.out / "cache", options.quiet)
-        rows = [tested(entry, inputs, options.out, options.quiet) for entry in ENTRIES]
-    except MerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    print(render([*rows, *both(rows)]))
+    plans = [recipe.load(file) for file in options.recipes]
+    entries = [*ENTRIES, *(entry for plan in plans for entry in added(plan))]
+    against = options.against or (plans[0].name if plans else LINEAR)
+    if against not in {entry.network for entry in entries}:
+        raise ConfigError(f"no row is named {against!r}: --against takes the name of a network or recipe in the table")
+    inputs = read(options.data, options.out / "cache", options.quiet)
+    rows = [tested(entry, inputs, options.out, options.quiet) for entry in entries]
+    print(render([*rows, *both(rows, [*PAIRS, *((LINEAR, plan.name) for plan in plans)])], against))
     return 0
+
+
+def added(plan: Recipe) -> list[Entry]:
+    """The rows of a recipe: its network, stages and input, on the clips of the table, each subject alone.
+
+    Raises ConfigError for a recipe that the clips do not fit.
+    """
+    plan = dataclasses.replace(plan, input=gather.usual_input(plan.input, plan.model.name))
+    where = {models.APEX: [(MEGC, "static")], models.FLOW: [(MEGC, "motion"), (CASME, "motion")]}
+    if plan.input.feature not in where:
+        raise ConfigError(f"{plan.name}: compare has inputs for {' and '.join(where)}, not for {plan.input.feature}")
+    if plan.pretrain is not None:
+        raise ConfigError(f"{plan.name}: compare takes no recipe with [pretrain]: use evaluate")
+    return [
+        Entry(clips, kind, plan.name, dataclasses.replace(plan, data=Data(clips)))
+        for clips, kind in where[plan.input.feature]
+    ]
 
 
 def read(data: Path, cache: Path, quiet: bool) -> dict[tuple[str, str], Prepared]:
     """Inputs by clips and kind: apex pictures uint8, motion float32 with 0 for rest; px for own flow."""
     pictures = prepare(gather.one("megc2019", data), THREE, "3", Input(models.APEX, PICTURE), cache, quiet)
-    maps = prepare(gather.one("megc2019-maps", data), THREE, "3", Input(models.MAPS, MAP), cache, quiet)
-    listed = {clip.key for clip in maps.clips}
-    # A clip without one of the three key frames may show another's: see ``train.recogniser.data``.
+    flows = prepare(gather.one("megc2019-maps", data), THREE, "3", Input(models.MAPS, MAP), cache, quiet)
+    listed = {clip.key for clip in flows.clips}
+    # Where one of the three key frames is not annotated, the public map may show other frames.
     clips = [
         clip
         for clip in gather.one("casme2", data)
         if clip.key in listed and None not in (clip.onset, clip.apex, clip.offset)
     ]
     own = prepare(clips, THREE, "3", Input(models.FLOW, OWN), cache, quiet)
-    still = np.median(maps.samples.x, axis=(2, 3), keepdims=True)
-    moved = ((maps.samples.x - still) / LEVELS).astype(np.float32)
+    still = np.median(flows.samples.x, axis=(2, 3), keepdims=True)
+    moved = ((flows.samples.x - still) / LEVELS).astype(np.float32)
     return {
         (MEGC, "static"): pictures,
-        (MEGC, "motion"): dataclasses.replace(maps, samples=dataclasses.replace(maps.samples, x=moved)),
+        (MEGC, "motion"): dataclasses.replace(flows, samples=dataclasses.replace(flows.samples, x=moved)),
         (CASME, "motion"): own,
     }
 
 
 def tested(entry: Entry, inputs: dict[tuple[str, str], Prepared], out: Path, quiet: bool) -> Row:
     """The row of an entry, trained now or taken from ``out``."""
-    data = inputs[entry.clips, entry.input]
+    data, plan = inputs[entry.clips, entry.input], entry.plan
     folds = evaluate.merged(loso(data.clips), entry.groups or len(data.clips))
     name = "-".join((entry.clips, entry.input, entry.network)).lower()
     where = out / "".join(c if c.isalnum() else "-" for c in name)
-    if entry.stage is not None:
-        data = resized(data, entry.size)
-        plan = _plan(entry, entry.stage)
+    if plan is not None:
+        size = str(plan.input.size)
+        data = fitting(data, plan)
         run = evaluate.evaluate(plan, data, folds, where, protocol="loso", quiet=quiet)
-        parameters, answer = _network(plan, data)
-    elif entry.network == LINEAR:
+        parameters, answer = _network(plan)
+    else:
+        size = str(PICTURE) if entry.input == "static" else ""
         data = dataclasses.replace(data, samples=dataclasses.replace(data.samples, x=features(data.samples.x)))
         run = _kept(where, data, folds, repr(CS), _linear)
         parameters, answer = _line(data)
-    else:
-        motions, others = _motions(data), None
-        if entry.network == WITH_MAPS:
-            clips = inputs[MEGC, "motion"].clips
-            others = from_maps([clip for clip in clips if clip.dataset != "casme2"])
-            motions = with_maps(motions, [clip for clip in clips if clip.dataset == "casme2"])
-        how = f"{VERSION} {Fitting()}"
-        run = _kept(where, data, folds, how, lambda known, held: _default(motions, known, held, others))
-        parameters, answer = _shipped(motions)
     order = sorted(range(len(run.keys)), key=run.keys.__getitem__)
     return Row(
         entry.clips, entry.input, entry.network, tuple(run.keys[i] for i in order), run.truth[order],
-        run.probabilities[order], tuple(run.groups[i] for i in order), str(entry.size or ""),
-        str(len(folds)), parameters, _median_ms(answer),
+        run.probabilities[order], tuple(run.groups[i] for i in order), size, str(len(folds)), parameters,
+        _median_ms(answer),
     )  # fmt: skip
 
 
-def both(rows: Sequence[Row]) -> Iterator[Row]:
-    """The pairs of ``PAIRS``: the mean of a static and a motion row's probabilities, over the same clips."""
+def both(rows: Sequence[Row], pairs: Sequence[tuple[str, str]] = PAIRS) -> Iterator[Row]:
+    """The mean of a static and a motion row's probabilities, over the same clips, for each pair of names there is."""
     named = {(row.input, row.network): row for row in rows if row.clips == MEGC}
-    for first, second in PAIRS:
+    for first, second in pairs:
+        if ("static", first) not in named or ("motion", second) not in named:
+            continue
         a, b = named["static", first], named["motion", second]
         assert a.keys == b.keys, "the rows of a pair must have tested the same clips"
         yield dataclasses.replace(
             b, input="both", network=f"{first} + {second}", probabilities=(a.probabilities + b.probabilities) / 2,
             size="", folds="", parameters=a.parameters + b.parameters, latency=a.latency + b.latency,
         )  # fmt: skip
+
+
+def fitting(data: Prepared, plan: Recipe) -> Prepared:
+    """The samples as the recipe's network takes them: at its size, or what it keeps of motion on the aligned face."""
+    keep, x = models.find(plan.model.name).keep, data.samples.x
+    if keep is None:
+        return resized(data, plan.input.size)
+    on_face = np.stack([maps.placed(sample) for sample in x]) if x.shape[2] == MAP else x
+    return dataclasses.replace(data, samples=dataclasses.replace(data.samples, x=keep(on_face)))
 
 
 def resized(data: Prepared, size: int) -> Prepared:
@@ -210,16 +230,15 @@ def features(x: NDArray[Any]) -> NDArray[np.float64]:
         grays = [cv2.cvtColor(np.ascontiguousarray(s.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY) for s in x]
         return np.stack([hog(gray, pixels_per_cell=(8, 8), cells_per_block=(2, 2)) for gray in grays])
     flow = x[:, :2].astype(np.float64)
-    cells = cell_means(x) if x.shape[2] == OWN else _pooled(flow, CELLS)
-    means = _pooled(cells.astype(np.float64), GRID)
+    means = _block_means(flow[:, :, *SHOWN] if x.shape[2] == OWN else flow)
     histograms = np.stack([_histograms(u, v) for u, v in flow])
     return np.concatenate([_unit(means.reshape(len(x), -1)), _unit(histograms)], axis=1)
 
 
-def _pooled(flow: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """Means over squares, (N, 2, side, side)."""
-    step = flow.shape[2] // side
-    means: NDArray[np.float64] = flow.reshape(len(flow), 2, side, step, side, step).mean(axis=(3, 5))
+def _block_means(flow: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means of GRID x GRID equal blocks, (N, 2, GRID, GRID)."""
+    n, planes, height, width = flow.shape
+    means: NDArray[np.float64] = flow.reshape(n, planes, GRID, height // GRID, GRID, width // GRID).mean(axis=(3, 5))
     return means
 
 
@@ -228,43 +247,27 @@ def _histograms(u: NDArray[np.float64], v: NDArray[np.float64], cells: int = 3) 
     turn = (np.arctan2(v, u) / (2 * np.pi) % 1 * ORIENTATIONS).astype(int) % ORIENTATIONS
     place = np.arange(len(u)) * cells // len(u)
     index = (place[:, None] * cells + place[None, :]) * ORIENTATIONS + turn
-    return np.bincount(index.ravel(), np.hypot(u, v).ravel(), cells * cells * ORIENTATIONS)
+    return np.asarray(np.bincount(index.ravel(), np.hypot(u, v).ravel(), cells * cells * ORIENTATIONS), np.float64)
 
 
 def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return x / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-9)
-
-
-def _plan(entry: Entry, stage: Stage) -> Recipe:
-    feature = models.APEX if entry.input == "static" else models.FLOW
-    model = Model(entry.model, entry.weights)
-    return Recipe(entry.network, Data(entry.clips), model, (stage,), Input(feature, entry.size), seed=1)
+    return np.asarray(x / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-9))
 
 
 Answer = Callable[[], object]
 Logits = NDArray[np.float64]
 
 
-def _network(plan: Recipe, data: Prepared) -> tuple[int, Answer]:
-    """Learnable values, and one sample through the exported file with one thread. Weights do not change the time."""
+def _network(plan: Recipe) -> tuple[int, Answer]:
+    """Learnable values, and one sample through torch. Weights do not change the time."""
     module = evaluate.fresh(plan, len(THREE)).eval()
-    spec = ModelSpec(plan.name, "timed", THREE, plan.input.feature, data.samples.x.shape[1:])
-    model = to_onnx.to_proto(to_onnx.Probabilities(module, 1.0).eval(), spec)
-    x = data.samples.x[:1].astype(np.float32) / (255 if data.samples.x.dtype == np.uint8 else 1)
-    return models.parameters(module), _session(model.SerializeToString(), x)
+    x = torch.randn(1, *models.input_shape(plan.model.name, plan.input.size))
 
+    def answer() -> object:
+        with torch.inference_mode():
+            return module(x)
 
-def _shipped(motions: Motions) -> tuple[int, Answer]:
-    net = scoring.train(motions.take(slice(0, None, 4)), Fitting(steps=1))
-    spec = ModelSpec("default", "timed", THREE, models.FLOW, (3, OWN, OWN))
-    x = np.random.default_rng(0).standard_normal((1, 3, OWN, OWN), dtype=np.float32)
-    graph = onnx_file.graph(net, spec)
-    return sum(p.numel() for p in net.parameters()), _session(graph.SerializeToString(), x)
-
-
-def _session(model: bytes, x: NDArray[np.float32]) -> Answer:
-    run = plain_session(model, 1)
-    return lambda: run(x)
+    return models.parameters(module), answer
 
 
 def _line(data: Prepared) -> tuple[int, Answer]:
@@ -284,21 +287,6 @@ def _linear(known: Prepared, held: Prepared) -> Logits:
         known.samples.x, known.samples.y, groups=known.samples.groups
     )
     return np.asarray(search.decision_function(held.samples.x))
-
-
-def _motions(data: Prepared) -> Motions:
-    """The default network's view of the samples. Own flow without moved key frames, as the other rows have it."""
-    if data.samples.x.shape[2] == MAP:
-        return from_maps(data.clips)
-    views = np.repeat(cell_means(data.samples.x)[:, None], len(VIEWS), axis=1)
-    return Motions(views, data.samples.y, data.clips, np.ones(len(data.clips), np.bool_))
-
-
-def _default(motions: Motions, known: Prepared, held: Prepared, extra: Motions | None) -> Logits:
-    where = {clip.key: i for i, clip in enumerate(motions.clips)}
-    seen = motions.take([where[clip.key] for clip in known.clips])
-    net = scoring.train(seen if extra is None else join([seen, extra]), Fitting())
-    return scoring.answer(net, motions.take([where[clip.key] for clip in held.clips]))
 
 
 def _kept(
@@ -334,30 +322,32 @@ def _median_ms(answer: Answer) -> float:
     return float(np.median(times)) * 1e3
 
 
-def render(rows: Sequence[Row]) -> str:
+def render(rows: Sequence[Row], against: str) -> str:
     """One Markdown table for each set of clips, with class counts and the majority predictor, and what each row loses
-    against the default network by paired resampling of subjects."""
-    parts = [f"{datetime.date.today().isoformat()}; {processor()}; one thread."]
+    against the row named ``against`` by paired resampling of subjects."""
+    parts = [f"{datetime.date.today().isoformat()}; {processor()}; one thread; p50 of one sample, as trained (torch)."]
     for clips in dict.fromkeys(row.clips for row in rows):
-        parts += ["", *_table([row for row in rows if row.clips == clips])]
+        parts += ["", *_table([row for row in rows if row.clips == clips], against)]
     return "\n".join(parts)
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
-    reference = next(row for row in rows if row.network == DEFAULT)
-    counts = ", ".join(f"{n} {label}" for n, label in zip(np.bincount(reference.truth), THREE, strict=True))
-    base = metrics.trivial(reference.truth, THREE)["majority"]
+def _table(rows: Sequence[Row], against: str) -> list[str]:
+    first = rows[0]
+    named = [row for row in rows if row.network == against]
+    reference = next((row for row in named if row.input == "motion"), named[0] if named else None)
+    counts = ", ".join(f"{n} {label}" for n, label in zip(np.bincount(first.truth), THREE, strict=True))
+    base = metrics.trivial(first.truth, THREE)["majority"]
     lines = [
-        f"{reference.clips}, {len(reference.keys)} clips of {len(set(reference.groups))} subjects: {counts}",
+        f"{first.clips}, {len(first.keys)} clips of {len(set(first.groups))} subjects: {counts}",
         "",
-        "| input | network | px | folds | parameters | p50 ms | UF1 | UAR | default's UF1 minus this |",
+        f"| input | network | px | folds | parameters | p50 ms | UF1 | UAR | UF1 of {against} minus this |",
         "|---|---|---|---|---|---|---|---|---|",
         f"| none | the commonest class | | | 0 | | {base.uf1:.3f} | {base.uar:.3f} | |",
     ]
     for row in sorted(rows, key=lambda row: ("static", "motion", "both").index(row.input)):
         found = metrics.bootstrap(row.truth, row.probabilities, row.groups, THREE)
         lost = ""
-        if row is not reference and row.keys == reference.keys:
+        if reference is not None and row is not reference and row.keys == reference.keys:
             pair = metrics.compare(row.truth, row.probabilities, reference.probabilities, row.groups, THREE)["UF1"]
             lost = f"{pair.value:+.3f} ({pair.low:+.3f} to {pair.high:+.3f})"
         cells = [f"{i.value:.3f} ({i.low:.3f}-{i.high:.3f})" for i in (found["UF1"], found["UAR"])]
@@ -369,12 +359,20 @@ def _table(rows: Sequence[Row]) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m benchmarks.recognisers", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("data"), metavar="DIR", help="the folder of the data sets")
-    parser.add_argument("--out", type=Path, default=Path("runs/recognisers"), metavar="DIR", help="for finished folds")
+    parser = argparse.ArgumentParser(
+        "python -m train compare", description="Tests networks, linear models and recipes on the same clips."
+    )
+    parser.add_argument("recipes", nargs="*", type=Path, metavar="RECIPE.toml", help="further rows")
+    folder = Path(os.environ.get(DATA_FOLDER, "data"))
+    parser.add_argument(
+        "--data", type=Path, default=folder, metavar="DIR", help=f"folder of the data sets (${DATA_FOLDER})"
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/compare"), metavar="DIR", help="for finished folds")
+    parser.add_argument(
+        "--against",
+        default="",
+        metavar="NAME",
+        help="row that the others are compared with: the first recipe, or linear",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,4 @@
-"""Measures each network on each back end at batch 1, 8 and 64, and writes the tables of docs/export.md.
-
-    python -m benchmarks.models --data DATA --out table.md       # networks trained on CASME II, which lies in DATA
-    python -m benchmarks.models --out table.md                   # random weights: speed and parity only
-    python -m benchmarks.models --threads 1 2 --busy 1 ...       # threads, beside cores that do the motion lane's work
+"""Measures each network on each back end at batch 1, 8 and 64: the tables of docs/export.md.
 
 All back ends of a network are timed in turns, so that other load on the machine falls on all alike: the ratios hold
 better than the times. GPU back ends run where there is one; what cannot run is listed with the reason.
@@ -10,13 +6,12 @@ better than the times. GPU back ends run where there is one; what cannot run is 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import multiprocessing
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -27,12 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import folds, tables
-from benchmarks.folds import Answer, Trained
 from export import int8, tensorrt, to_onnx
+from export.bench import folds, tables
+from export.bench.folds import Answer, Trained
 from export.data import Data
 from realtime_mer import recognise as runtime
-from realtime_mer.console import finish
 from realtime_mer.errors import DeviceError, ModelError
 from realtime_mer.recognise import device, torch_backend
 from realtime_mer.recognise import tensorrt as engines
@@ -49,18 +43,30 @@ ROUNDS = 60  # at least so many rounds in each cell: a 99th percentile of fewer 
 TORCH, ORT, OURS, INT8 = "torch", "ONNX Runtime FP32", "this runtime FP32", "ONNX Runtime INT8"
 
 
-def main() -> int:
-    """Measures what the options ask for, writes and prints the tables."""
-    options = _parser().parse_args()
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is measured, and how.
+
+    data: folder of data sets with CASME II in it, to train on real clips first; None: random weights, so speed and
+    parity only. cache: for inputs and trained folds. networks: keys of ``train.models.MODELS``. size: px of the input,
+    where SIZES does not say. threads: of every back end, one table each. busy: so many cores do other work meanwhile.
+    seconds: for each network, back end and batch.
+    """
+
+    data: Path | None = None
+    cache: Path = Path("runs/benchmark-models")
+    networks: Sequence[str] = NETWORKS
+    size: int = 112
+    threads: Sequence[int] = (1,)
+    busy: int = 0
+    seconds: float = 3.0
+
+
+def run(options: Options) -> Iterator[str]:
+    """Measures what the options ask for: the tables as Markdown, each as soon as it is there. Raises MerError."""
+    for name in options.networks:
+        models.find(name)
     cv2.setNumThreads(1)
-    text = "\n".join(_measure(options))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(text + "\n")
-    print(text)
-    return 0
-
-
-def _measure(options: argparse.Namespace) -> Iterator[str]:
     yield tables.machine(options.busy, bool(options.data))
     changes: dict[str, folds.Change] = {}
     skipped: dict[str, str] = {}
@@ -128,7 +134,7 @@ def _gpu(plain: Path, spec: ModelSpec, calibration: Data, work: Path) -> dict[st
             raise DeviceError("no NVIDIA GPU was available")
         return start()
 
-    found = {"torch CUDA graph": partial(checked, graph)}
+    found: dict[str, Callable[[], Answer]] = {"torch CUDA graph": partial(checked, graph)}
     for precision in tensorrt.PRECISIONS:
         found[f"TensorRT {precision.upper()}"] = partial(checked, partial(engine, precision))
     return found
@@ -161,7 +167,7 @@ def time_all(
     return rows
 
 
-def _trained(name: str, options: argparse.Namespace) -> list[Trained]:
+def _trained(name: str, options: Options) -> list[Trained]:
     """The folds trained on real clips (kept between thread settings), or one with random weights and noise."""
     size = SIZES.get(name, options.size)
     if options.data:
@@ -197,7 +203,7 @@ def _eager(module: torch.nn.Module) -> Answer:
 
     def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            return module(torch.from_numpy(x).contiguous(memory_format=torch.channels_last)).numpy()
+            return np.asarray(module(torch.from_numpy(x).contiguous(memory_format=torch.channels_last)))
 
     return run
 
@@ -232,25 +238,6 @@ def _busy(count: int) -> Iterator[None]:
 def _flow() -> None:
     cv2.setNumThreads(1)
     first, second = np.random.default_rng(0).integers(0, 255, (2, 128, 128), np.uint8)
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]  # stubs lack DIS
     while True:
         flow.calc(first, second, None)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m benchmarks.models", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder of data sets with CASME II in it: train on real clips first")
-    parser.add_argument("--out", type=Path, default=Path("models_table.md"))
-    parser.add_argument(
-        "--cache", type=Path, default=Path("runs/benchmark-models"), help="for inputs and trained folds"
-    )
-    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=tuple(models.MODELS), metavar="NAME")
-    parser.add_argument("--size", type=int, default=112, help="px of the input (ststnet: always 28)")
-    parser.add_argument("--threads", nargs="+", type=int, default=[1])
-    parser.add_argument("--busy", type=int, default=0, help="so many cores do other work meanwhile")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each network, back end and batch")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(finish(main, "python -m benchmarks.models", "interrupted"))
