@@ -5,11 +5,24 @@ Ctrl-C keeps finished folds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Final
 
 from realtime_mer.console import finish
 from realtime_mer.errors import ConfigError
+
+# Each module has a function ``command(argv)`` that runs it and gives the exit code.
+COMMANDS: Final = {
+    "datasets": "train.datasets",
+    "reproduce": "train.reproduce",
+    "fit": "train.commands.fit",
+    "evaluate": "train.commands.evaluate",
+    "report": "train.report",
+    "card": "train.card",
+    "compare": "train.compare",
+    "default": "train.commands.default",
+}
 
 USAGE: Final = """usage: python -m train COMMAND ...
 
@@ -35,68 +48,6 @@ def _run(argv: Sequence[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE)
         return 0
-    command = _commands().get(argv[0])
-    if command is None:
-        raise ConfigError(f"unknown command {argv[0]!r}: use one of {', '.join(_commands())}")
-    return command(argv[1:])
-
-
-def _commands() -> dict[str, Callable[[Sequence[str]], int]]:
-    return {
-        "datasets": _datasets,
-        "reproduce": _reproduce,
-        "fit": _fit,
-        "evaluate": _evaluate,
-        "report": _report,
-        "compare": _compare,
-        "card": _card,
-        "default": _default,
-    }
-
-
-def _datasets(argv: Sequence[str]) -> int:
-    from train.datasets import command
-
-    return command(argv)
-
-
-def _reproduce(argv: Sequence[str]) -> int:
-    from train.reproduce import command
-
-    return command(argv)
-
-
-def _fit(argv: Sequence[str]) -> int:
-    from train.commands.fit import command
-
-    return command(argv)
-
-
-def _evaluate(argv: Sequence[str]) -> int:
-    from train.commands.evaluate import command
-
-    return command(argv)
-
-
-def _card(argv: Sequence[str]) -> int:
-    from train.card import command
-
-    return command(argv)
-
-
-def _report(argv: Sequence[str]) -> int:
-    from train.report import command
-
-    return command(argv)
-
-
-def _compare(argv: Sequence[str]) -> int:
-    from train.compare import command
-
-    return command(argv)
-
-
-def _default(argv: Sequence[str]) -> int:
-    from train.commands.default import command
-
-    return command(argv)
+    if argv[0] not in COMMANDS:
+        raise ConfigError(f"unknown command {argv[0]!r}: use one of {', '.join(COMMANDS)}")
+    return int(import_module(COMMANDS[argv[0]]).command(argv[1:]))
