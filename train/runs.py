@@ -47,8 +47,8 @@ class Run:
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """Softmax of the logits, (N, K), not calibrated."""
-        return softmax(self.logits)
+        """(N, K): calibrated where the recipe asks for it, else the softmax of the logits. The best class is the same."""
+        return softmax(self.logits) if self.calibrated is None else self.calibrated.probabilities
 
     @property
     def scores(self) -> metrics.Scores:

@@ -88,12 +88,10 @@ def show(run: Run) -> None:
     """Prints the scores of a run."""
     main = run.main
     truth, probabilities = run.truth[main], run.probabilities[main]
-    if run.calibrated is not None:
-        probabilities = run.calibrated.probabilities[main]
     intervals = metrics.bootstrap(truth, probabilities, np.asarray(run.groups)[main].tolist(), run.labels)
     print(metrics.render(metrics.score(truth, probabilities, run.labels), intervals))
     if not main.all():
-        every = metrics.score(run.truth, run.logits.astype(float), run.labels)
+        every = metrics.score(run.truth, run.probabilities, run.labels)
         print(
             f"\nabove: the {main.sum()} clips of own motion; all {len(main)}: UF1 {every.uf1:.3f}, UAR {every.uar:.3f}"
         )
