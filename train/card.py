@@ -7,6 +7,7 @@ how its design was chosen and what was not measured are texts of the recipe.
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -85,10 +86,10 @@ def render(run: Run, beside: Sequence[Run] = ()) -> str:
 
 
 def _introduction(run: Run, plan: Recipe) -> str:
-    return _INTRODUCTION.format(
-        labels=", ".join(run.labels), feature=plan.input.feature, side=plan.input.size, network=plan.model.name,
+    return _wrapped(_INTRODUCTION.format(
+        feature=plan.input.feature, side=plan.input.size, network=plan.model.name, labels=", ".join(run.labels),
         parameters=f"{run.about['parameters']:,}",
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _data(run: Run, plan: Recipe) -> str:
@@ -109,7 +110,7 @@ def _protocol(run: Run, plan: Recipe) -> str:
     parts = [f"{describe.protocol(run)[0].upper()}{describe.protocol(run)[1:]}. {_PROTOCOL}"]
     if run.calibrated is not None and plan.calibrate is not None:
         parts.append(_NESTED.format(outer=plan.calibrate.outer, inner=plan.calibrate.inner))
-    return " ".join(" ".join(parts).split())
+    return _wrapped(" ".join(parts))
 
 
 def _rows(run: Run) -> Iterator[tuple[str, ...]]:
@@ -167,7 +168,13 @@ def _calibration(run: Run, plan: Recipe) -> str:
         bins=BINS, few=FEW_BINS, below=describe.model_decision(plan, run).abstain_below,
         share=answered.sum() / run.main.sum(), kept=kept,
     )  # fmt: skip
-    lines += ["", text, "", "| answered, surest first | errors among them | probability of the last |", "|---|---|---|"]
+    lines += [
+        "",
+        _wrapped(text),
+        "",
+        "| answered, surest first | errors among them | probability of the last |",
+        "|---|---|---|",
+    ]
     curve = coverage_risk(run.truth[run.main], run.calibrated.probabilities[run.main])
     for share in (0.5, 0.7, 0.8, 0.9, 1.0):
         coverage, risk, threshold = curve[np.searchsorted(curve[:, 0], share - 1e-9)]
@@ -194,6 +201,11 @@ def _subjects(run: Run, where: Mask) -> int:
 
 def _cell(interval: Interval) -> str:
     return f"{interval.value:.3f} ({interval.low:.3f}-{interval.high:.3f})"
+
+
+def _wrapped(text: str) -> str:
+    """Each paragraph in lines of at most 120 characters."""
+    return "\n\n".join(textwrap.fill(" ".join(part.split()), 120) for part in text.strip().split("\n\n"))
 
 
 def _fenced(text: str) -> str:

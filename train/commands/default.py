@@ -16,7 +16,7 @@ from train.commands import evaluate, fit
 from train.commands.evaluate import Asked
 
 RECIPE: Final = Path(__file__).parents[1] / "recipes" / "default.toml"
-COMMAND: Final = "python -m train default --data DATA"
+COMMAND: Final = "python -m train default --data DATA\npython -m export onnx runs/flow-default/model.pt"
 CONTROL: Final = 17  # groups in which the subjects of a shuffle are left out: a quarter of the trainings
 SHUFFLES: Final = (1, 2, 3)
 
