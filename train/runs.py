@@ -47,7 +47,7 @@ class Run:
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """(N, K): calibrated where the recipe asks for it, else the softmax of the logits. The best class is the same."""
+        """(N, K): calibrated where the recipe asks for it, else the softmax of the logits."""
         return softmax(self.logits) if self.calibrated is None else self.calibrated.probabilities
 
     @property
