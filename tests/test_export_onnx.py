@@ -26,7 +26,7 @@ SLOW = (
     "alexnet", "googlenet", "efficientnet-b0", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
     "mobilenet-v2", "mobilenet-v3-small", "hata-resnet", "efficient-me", "efficient-me-tr3",
 )  # fmt: skip
-SIZES = {"alexnet": 227, "ststnet": 28, "off-apexnet": 28}
+SIZES = {"alexnet": 227, "ststnet": 28, "off-apexnet": 28, "flow-default": 128}
 OPTIONS: dict[str, dict[str, object]] = {
     "hata-resnet 3d with attention": {"stem": "3d", "attention": True},
     "efficient-me-tr3 with arcface": {"head": "arcface"},
