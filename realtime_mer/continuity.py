@@ -1,8 +1,9 @@
 """Whether a frame continues the one before it. Nothing may be measured across a hole, a cut or a change of size.
 
 Three things break a recording: a stretch of time that is missing (frames lost, a connection down, timestamps that
-start again), a cut of an edited video, and another frame size. Each ends the movements under way. After a cut the faces are
-checked at once, because registration alone may settle on somebody else; after a change of size they are looked for anew.
+start again), a cut of an edited video, and another frame size. Each ends the movements under way. After a cut the
+faces are checked at once, because registration alone may settle on somebody else; after a change of size they are
+looked for anew.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from realtime_mer.config import SpotConfig
 from realtime_mer.records import Frame
 
-SAMPLES: Final = 48  # rows or columns of the short side that are compared: 10 us a frame
+SAMPLES: Final = 32  # rows or columns of the short side that are compared: 10 us a frame
 RECENT: Final = 20  # frames over which the usual interval and the usual change are known
 KNOWN: Final = 5  # of them, before either can be judged
 SLOW: Final = 1.5  # an interval that is long for this recording is this many times the usual one
@@ -74,14 +75,12 @@ class Continuity:
 
     def _long(self, interval: float) -> bool:
         """Whether a movement could have come and gone in it. A recording that is slow throughout has no holes."""
-        if len(self._intervals) < KNOWN:
-            return False
-        return interval > max(self._settings.max_gap_s, SLOW * median(self._intervals))
+        known = len(self._intervals) >= KNOWN
+        return known and interval > self._settings.max_gap_s and interval > SLOW * median(self._intervals)
 
     def _cut(self, change: float) -> bool:
-        if len(self._changes) < KNOWN:
-            return False
-        return change > max(self._settings.cut_grey, SUDDEN * median(self._changes) + NOISE)
+        known = len(self._changes) >= KNOWN
+        return known and change > self._settings.cut_grey and change > SUDDEN * median(self._changes) + NOISE
 
 
 def _sample(frame: Frame) -> NDArray[np.int16]:
