@@ -27,11 +27,11 @@ def call(out: Path, *words: str) -> int:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    """A folder with the made-up data and all that ``train default`` made of it, with fewer inner splits."""
+    """A folder with the made-up data and all that ``train default`` made of it, with fewer steps and inner splits."""
     out = tmp_path_factory.mktemp("default")
     tree(out / "data")
     text = default.RECIPE.read_text(encoding="utf-8")
-    for long, short in (("inner = 10", "inner = 2"), ("outer = 8", "outer = 2")):
+    for long, short in (("epochs = 150", "epochs = 80"), ("inner = 10", "inner = 2"), ("outer = 8", "outer = 2")):
         assert long in text
         text = text.replace(long, short)
     (out / "default.toml").write_text(text, encoding="utf-8")
@@ -39,6 +39,7 @@ def made(tmp_path_factory) -> Path:
         patch.setattr(motion, "FaceDetector", Known)
         patch.setattr(default, "RECIPE", out / "default.toml")
         patch.setattr(default, "SHUFFLES", (1,))
+        patch.setattr(default, "CONTROL", 2)
         assert call(out, "default") == 0
         assert call(out, "fit", str(out / "default.toml"), "--leave-out", "sub02,smic/s01") == 0
     assert export(["onnx", str(out / "runs" / "flow-default" / "model.pt")]) == 0
