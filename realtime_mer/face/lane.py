@@ -68,6 +68,12 @@ class DetectionLane(Generic[Context]):
         self._pending = None
         return Answer(frame, future.result(), context)
 
+    def forget(self) -> None:
+        """What is under way is of no use any more; the next search is due at once."""
+        if self._pending is not None:
+            self._pending[3].cancel()
+        self._pending, self._hurry = None, True
+
     def close(self) -> None:
         """Waits for the search under way and ends the thread."""
         self._pending = None

@@ -131,7 +131,7 @@ def follow_clip(face: Face, frames: Iterable[Frame]) -> Ring:
     for frame in frames:
         if follower is None:
             follower = Follower(face, frame)
-        ring.push(follower.step(frame), frame.lost)
+        ring.push(follower.step(frame), frame.lost, frame.repeated)
     return ring
 
 
