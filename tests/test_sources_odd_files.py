@@ -75,19 +75,21 @@ def test_timestamps_that_start_again_go_on_after_a_hole(tmp_path: Path) -> None:
     assert len(frames) + stats.skipped == stats.captured == 200
     assert stats.skipped == sum(stats.reasons.values()) <= 2  # libav marks frames next to the join as damaged
     assert all(b - a == pytest.approx(0.01, abs=0.002) or b - a < 0.04 for a, b in pairwise(f.time for f in frames))
-    assert set(range(100, 200)) <= set(numbers(frames))
+    assert set(range(98)) | set(range(100, 200)) <= set(numbers(frames))
     (hole,) = (frame for frame in frames if frame.hole)
     assert number_in(hole.gray) == 100
-    assert hole.hole == pytest.approx(1 / RATE)
+    assert hole.hole >= 1 / RATE - 1e-6
+    assert hole.time == pytest.approx(1.0, abs=0.021)
     assert f"first at {hole.time:.3f} s" in notes(source)
 
 
 def test_one_timestamp_out_of_order_is_skipped_and_told() -> None:
     # not a file: containers refuse to write such times
+    frame = av.VideoFrame(16, 16, "gray")
+
     def run(times: list[float]) -> tuple[list[float], list[float], dict[str, int]]:
         counts = Counts()
-        shown = (Picture(time, None) for time in times)  # type: ignore[arg-type]
-        timed = list(FileClock(counts, 0.0, 0.1).run(shown))  # type: ignore[arg-type]
+        timed = list(FileClock(counts, 0.0, 0.1).run(Picture(time, frame) for time in times))
         return [round(t.time, 6) for t in timed], [round(t.hole, 6) for t in timed], counts.reasons
 
     assert run([0.0, 0.1, 0.05, 0.2]) == ([0.0, 0.1, 0.2], [0.0] * 3, {BEHIND: 1})

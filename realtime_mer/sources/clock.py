@@ -37,7 +37,8 @@ class FileClock:
     def __init__(self, counts: Counts, start: float, usual: float) -> None:
         self._counts, self._usual, self._offset = counts, usual, -start
         self._given: float | None = None  # latest time of the container's
-        self._last: float | None = None  # the same on our clock
+        self._last: float | None = None  # of the latest frame, on our clock
+        self._ended = 0.0  # of the latest frame on our clock, whether it may be shown or not
         self._restarts: list[float] = []
         self._silences: list[tuple[float, float]] = []
 
@@ -45,12 +46,15 @@ class FileClock:
         """The frames of ``shown`` at increasing times. One that stands alone out of order is skipped and counted."""
         strays: list[Picture] = []
         for picture in shown:
-            given = picture.time
-            if given is None:
+            given, frame = picture
+            if frame is None:
+                if given is not None and self._given is not None and given > self._given:
+                    self._given, self._ended = given, given + self._offset
+            elif given is None:
                 self._counts.skip(NO_TIME)
             elif self._given is None or given > self._given:
                 self._skip(strays)
-                yield self._forward(given, picture.frame)
+                yield self._forward(given, frame)
             else:
                 strays.append(picture)
                 far = len(strays) > 1 and self._given - given >= BACK_S
@@ -64,7 +68,7 @@ class FileClock:
         if self._last is not None and time - self._last > max(SILENCE_S, SILENCE_FRAMES * self._usual):
             hole = time - self._last
             self._silences.append((self._last, time))
-        self._given, self._last = given, time
+        self._given, self._last, self._ended = given, time, time
         return Timed(time, hole, frame)
 
     def _settle(self, strays: list[Picture]) -> Generator[Timed, None, None]:
@@ -73,13 +77,13 @@ class FileClock:
         if len(times) < 2 or not all(a < b for a, b in pairwise(times)):
             self._skip(strays)
             return
-        assert self._last is not None
-        time = self._last + self._usual
-        self._offset, self._given, self._last = time - times[0], times[0], time
+        time = self._ended + self._usual
+        self._offset, self._given, self._last = time - times[0], None, None
         self._restarts.append(time)
-        yield Timed(time, self._usual, strays[0].frame)
-        for given, picture in zip(times[1:], strays[1:], strict=True):
-            yield self._forward(given, picture.frame)
+        for given, picture in zip(times, strays, strict=True):
+            if picture.frame is not None:
+                hole = self._usual if self._given is None else 0.0
+                yield self._forward(given, picture.frame)._replace(hole=hole)
         strays.clear()
 
     def _skip(self, strays: list[Picture]) -> None:
@@ -105,8 +109,10 @@ def at_rate(shown: Pictures, rate: float, counts: Counts) -> Generator[Timed, No
 
     Frames that were skipped keep their places.
     """
-    before, last = counts.skipped, None
-    for index, (given, frame) in enumerate(shown):
+    before, last, index = counts.skipped, None, 0
+    for given, frame in shown:
+        if frame is None:
+            continue
         again = last is not None and given is not None and last - given >= BACK_S
         yield Timed((index + counts.skipped - before) / rate, 1 / rate if again else 0.0, frame)
-        last = given
+        last, index = given, index + 1

@@ -25,10 +25,13 @@ HEAL_S = 10.0  # after so long without a key frame, a stream is one that refresh
 
 
 class Picture(NamedTuple):
-    """A decoded frame and the time that the container gives it, s; None where it gives none."""
+    """A decoded frame and the time that the container gives it, s; None where it gives none.
+
+    frame: None for one that may not be shown: its time went by all the same.
+    """
 
     time: float | None
-    frame: av.VideoFrame
+    frame: av.VideoFrame | None
 
 
 Pictures = Generator[Picture, None, None]
@@ -117,6 +120,7 @@ class Trust:
         if frame.key_frame or frame.pts not in self._sound:
             if self._broken or not self._started:
                 self._passed_over(frame)
+                self._failed.clear()  # joined files use the same pts again
             self._broken = False
         self._started = True
         return True
@@ -125,7 +129,7 @@ class Trust:
 def pictures(
     container: av.container.InputContainer, stream: av.VideoStream, counts: Counts, slots: Slots | None
 ) -> Pictures:
-    """Every frame that can be had, in the order of presentation, at the container's own time."""
+    """Every frame of the video in the order of presentation, at the container's own time."""
     base, trust = stream.time_base or Fraction(1), Trust(counts, stream.codec_context.thread_count == 1)
     for packet in container.demux(stream):
         if slots is not None and packet.size:
@@ -141,8 +145,7 @@ def pictures(
         for frame in frames:
             ticks = frame.pts if slots is None else slots.take(frame)
             time = None if ticks is None else float(ticks * base)
-            if trust.accepts(frame, time):
-                yield Picture(time, frame)
+            yield Picture(time, frame if trust.accepts(frame, time) else None)
 
 
 def deinterlaced(shown: Pictures, stream: av.VideoStream, counts: Counts) -> Pictures:
@@ -155,8 +158,10 @@ def deinterlaced(shown: Pictures, stream: av.VideoStream, counts: Counts) -> Pic
     waiting: list[float | None] = []
     for picture in shown:
         frame = picture.frame
-        if not frame.interlaced_frame and graph is None:
+        if graph is None and not (frame and frame.interlaced_frame):
             yield picture
+            continue
+        if frame is None:
             continue
         if graph is None:
             counts.notes.append("interlaced video: deinterlaced (bwdif), at the same frame rate")

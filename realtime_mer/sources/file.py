@@ -188,7 +188,7 @@ def _shots(
     def watched(shown: Pictures) -> Pictures:
         nonlocal ended
         for picture in shown:
-            if picture.time is not None:
+            if picture.time is not None and picture.frame is not None:
                 ended = max(ended, picture.time - start + (picture.frame.duration or 0) * base)
             yield picture
 
