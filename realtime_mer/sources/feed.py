@@ -87,6 +87,11 @@ class Counts:
         self.skipped += frames
         self.reasons[reason] = self.reasons.get(reason, 0) + frames
 
+    def note(self, text: str) -> None:
+        """Keeps a note, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
     def stats(self) -> SourceStats:
         return SourceStats(
             captured=self.captured,
@@ -208,10 +213,10 @@ class Feed(Source):
             counts.skip("without a usable time")
             return
         counts.captured += 1
-        self._lost += shot.lost + counts.skipped - self._skipped_before
         counts.missed += shot.lost
-        skipped = counts.skipped - self._skipped_before
-        self._hole = max(self._hole, shot.hole, self._unseen(shot.time, shot.gray, skipped))
+        unusable = counts.skipped - self._skipped_before + shot.lost
+        self._lost += unusable
+        self._hole = max(self._hole, shot.hole, self._unseen(shot.time, shot.gray, unusable))
         self._last, self._skipped_before = shot.time, counts.skipped
         if live:
             missed = self._gaps.judge(shot.time)
@@ -233,10 +238,10 @@ class Feed(Source):
         self._index += 1
         self._lost, self._hole = 0, 0.0
 
-    def _unseen(self, time: float, gray: Gray, skipped: int) -> float:
+    def _unseen(self, time: float, gray: Gray, unusable: int) -> float:
         """Seconds before the frame at ``time`` that nobody has seen, 0 when they are too few to matter.
 
-        skipped: frames that were there since the last one, but could not be used.
+        unusable: frames since the last one that were damaged or are known to be missing.
         """
         if self._last is None:
             return 0.0
@@ -244,8 +249,9 @@ class Feed(Source):
         size = gray.shape[1], gray.shape[0]
         if size != self._size:
             before, self._size = self._size, size
-            words = "the picture size changes at {:.3f} s from {}x{} to {}x{}: faces are looked for again"
-            self._counts.notes.append(words.format(time, *before, *size))
+            if before == self._info.size:  # said once: a broken sender may change it in every frame
+                words = "the picture size changes from {}x{} to {}x{}: faces are looked for again"
+                self._counts.note(words.format(*before, *size))
             return interval
-        unseen = interval * skipped / (skipped + 1)
+        unseen = interval * unusable / (unusable + 1)
         return interval if unseen > UNSEEN_S + ROUNDING_S else 0.0

@@ -107,17 +107,9 @@ def _open_track(path: Path, container: av.container.InputContainer, rate: float 
     if first is None:
         untimed = "its frames carry no timestamps; give their rate (--rate)"
         raise SourceError(f"{path}: {untimed if NO_TIME in counts.reasons else 'no frame can be decoded'}")
-    details = {
-        "container": container.format.name,
-        "codec": codec.name,
-        "pixel_format": codec.pix_fmt,
-        "start_s": _start(container),
-    }
-    duration = _end(container, stream)[0]
     if rate is not None:
-        details |= {"rate": f"{rate:g} frames/s as given by the user", "container_rate": announced}
-        counts.notes.append(f"times follow from the rate given, {rate:g} frames/s; the file says {announced:g}")
-        duration = stream.frames / rate if stream.frames else None
+        says = f"the file says {announced:g}" if announced else "the file says none"
+        counts.notes.append(f"times follow from the rate given, {rate:g} frames/s; {says}")
     height, width = first.gray.shape
     info = SourceInfo(
         uri=str(path),
@@ -127,10 +119,25 @@ def _open_track(path: Path, container: av.container.InputContainer, rate: float 
         rate=rate or announced,
         clock="container" if rate is None else "given",
         frames=stream.frames or None,
-        duration=duration,
-        details=details,
+        duration=_end(container, stream)[0] if rate is None else stream.frames / rate or None,
+        details=_details(container, stream, announced, rate),
     )
     return Feed(info, first, shots, counts, threading.Event())
+
+
+def _details(
+    container: av.container.InputContainer, stream: av.VideoStream, announced: float, rate: float | None
+) -> dict[str, str | float | None]:
+    """What the log says of the file, and of its times where the user has given their rate."""
+    codec = stream.codec_context
+    file = {
+        "container": container.format.name,
+        "codec": codec.name,
+        "pixel_format": codec.pix_fmt,
+        "start_s": _start(container),
+    }
+    given = {} if rate is None else {"rate": f"{rate:g} frames/s as given by the user", "container_rate": announced}
+    return file | given
 
 
 def _rate(path: Path, stream: av.VideoStream) -> float:

@@ -19,7 +19,7 @@ SAME = 0.02  # gray levels, the mean difference below which a frame shows nothin
 COPY = 1 / 25  # of the largest mean difference of late: below this a frame refines the one before ...
 COPY_MOST = 0.07  # ... but not above this, gray levels
 LATE_FRAMES = 16  # over so many frames the largest difference is looked for: 4 frames/s stored as 60 are seen
-SAMPLE_PX = 5000  # looked at first: nearly every new frame is known by them, for 10 us
+SAMPLE_PX = 2000  # looked at first, for 10 us: nearly every new frame is known by them
 
 
 class Repeats:
