@@ -28,9 +28,9 @@ NOISE: Final = 1.0  # grey levels more, which noise and compression may show
 
 
 class Break(Enum):
-    HOLE = "the time between two frames is missing"
-    CUT = "another scene, or a flash"
-    SIZE = "another frame size"
+    HOLE = "a hole in the recording"
+    CUT = "a cut in the recording"
+    SIZE = "the frame size changes"
 
 
 class Broken(NamedTuple):
@@ -63,7 +63,7 @@ class Continuity:
         if resized and not first:
             broken = Broken(Break.SIZE, f"the frame size changed to {frame.size[0]}x{frame.size[1]} px")
         elif self._cut(change):
-            broken = Broken(Break.CUT, "a cut in the recording")
+            broken = Broken(Break.CUT, Break.CUT.value)
         elif not first and (frame.hole > 0 or self._long(interval)):
             broken = Broken(Break.HOLE, f"a hole of {max(interval, frame.hole):.2f} s in the recording")
         if not first:

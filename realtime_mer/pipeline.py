@@ -14,7 +14,7 @@ from typing import Final, Self
 import numpy as np
 
 from realtime_mer.config import Config
-from realtime_mer.continuity import Break, Continuity
+from realtime_mer.continuity import Break, Broken, Continuity
 from realtime_mer.errors import SourceError
 from realtime_mer.events import Reporter
 from realtime_mer.face.align import alignable
@@ -86,6 +86,8 @@ class Pipeline:
         self._faces: dict[int, WatchedFace] = {}
         self._latest_ids: dict[int, int] = {}  # of faces that may come back: track -> id of the latest movement
         self._times: deque[float] = deque()  # s, of the last second
+        self._new_times: deque[float] = deque()  # s, of those frames that showed something new
+        self._last = -math.inf  # s, of the latest frame
 
     def push(self, frame: Frame) -> Observation:
         """Takes the next frame. No face is an observation without faces.
@@ -93,10 +95,10 @@ class Pipeline:
         Raises SourceError when its time is not later than the last one's, or its ``gray`` is not uint8 (H, W).
         """
         self._check(frame)
-        self._times.append(frame.time)
-        while len(self._times) > 2 and self._times[0] < frame.time - 1.0:
-            self._times.popleft()
-        events = self._broken(frame) + self._detected(frame)
+        broken = self._continuity.push(frame)
+        events = self._break(broken, frame) if broken else []
+        self._count(frame)
+        events += self._detected(frame)
         signals = []
         for track, watched in self._faces.items():
             signal, movements = watched.step(frame)
@@ -105,14 +107,14 @@ class Pipeline:
             if not watched.in_sight:
                 self._lane.hurry()
         events += self._reporter.classified(frame.time, wait=not self._live)
-        notes = self._notes()
+        notes = (*((broken.what.value,) if broken else ()), *self._notes())
         return Observation(frame.index, frame.time, tuple(signals), tuple(events), self._rate(), frame.lost, notes)
 
     def finish(self) -> End:
         """The end of the recording: movements under way cannot be judged; classifications are awaited."""
-        if not self._times:
+        if self._last == -math.inf:
             return End(None, ())
-        now = self._times[-1]
+        now = self._last
         events: list[Event] = []
         for track in tuple(self._faces):
             events += self._drop(track, CUT_SHORT, now)
@@ -136,9 +138,8 @@ class Pipeline:
             part.close()
 
     def _check(self, frame: Frame) -> None:
-        last = self._times[-1] if self._times else -math.inf
-        if not last < frame.time < math.inf:
-            raise SourceError(f"frame {frame.index}: times must increase, but {frame.time} s follows {last} s")
+        if not self._last < frame.time < math.inf:
+            raise SourceError(f"frame {frame.index}: times must increase, but {frame.time} s follows {self._last} s")
         if frame.gray.dtype != np.uint8 or frame.gray.ndim != 2 or not frame.gray.size:
             raise SourceError(
                 f"frame {frame.index}: gray must be uint8 (H, W), not {frame.gray.dtype} {frame.gray.shape}"
@@ -148,21 +149,6 @@ class Pipeline:
             raise SourceError(
                 f"frame {frame.index} is {width}x{height} px, more than {LARGEST} on a side: make it smaller"
             )
-
-    def _broken(self, frame: Frame) -> list[Event]:
-        """Ends the movements under way where the recording breaks off."""
-        broken = self._continuity.push(frame)
-        events: list[Event] = []
-        if broken is None:
-            return events
-        for track, watched in tuple(self._faces.items()):
-            if broken.what is Break.SIZE:
-                events += self._drop(track, broken.reason, frame.time)
-            else:
-                events += self._report(track, watched.interrupt(broken.reason), frame.time)
-        if broken.what is not Break.HOLE:
-            self._lane.forget()
-        return events
 
     # --- faces come and go --------------------------------------------------------------------------------------------
 
@@ -204,15 +190,49 @@ class Pipeline:
     def _report(self, track: int, movements: Sequence[Movement], now: float) -> list[Event]:
         return self._reporter.report(track, self._faces[track].ring, movements, now) if movements else []
 
+    def _break(self, broken: Broken, frame: Frame) -> list[Event]:
+        """Ends what is under way where the recording breaks off, so that nothing is measured across.
+
+        The faces are checked at once. At another size no place means the same, so none of them stays.
+        """
+        resized = broken.what is Break.SIZE
+        events: list[Event] = []
+        for track, watched in tuple(self._faces.items()):
+            if resized:
+                events += self._drop(track, broken.reason, frame.time)
+            else:
+                events += self._report(track, watched.interrupt(broken.reason), frame.time)
+        self._lane.hurry()
+        if broken.what is not Break.HOLE:
+            self._lane.forget()
+        if resized:
+            self._tracks.forget()
+        if broken.what is not Break.CUT:
+            self._times.clear()
+            self._new_times.clear()
+        return events
+
     # --- the recording ------------------------------------------------------------------------------------------------
 
+    def _count(self, frame: Frame) -> None:
+        self._last = frame.time
+        self._times.append(frame.time)
+        while len(self._times) > 2 and self._times[0] < frame.time - 1.0:
+            self._times.popleft()
+        if not frame.repeated:
+            self._new_times.append(frame.time)
+        while self._new_times and self._new_times[0] < self._times[0]:
+            self._new_times.popleft()
+
     def _rate(self) -> float:
-        times = self._times
+        """Frames/s that show something new, over the last second."""
+        times = self._new_times
         return 0.0 if len(times) < 2 else (len(times) - 1) / (times[-1] - times[0])
 
     def _notes(self) -> tuple[str, ...]:
         lowest = self._config.spot.min_rate_fps
         if self._times[-1] - self._times[0] >= RATE_KNOWN and self._rate() < lowest:
             # the same words in every frame, so that they can be counted; the rate itself is in the observation
-            return (f"fewer than {lowest:g} frames/s: micro-expressions cannot be resolved",)
+            new = " that show something new" if 2 * len(self._new_times) < len(self._times) else ""
+            return (f"fewer than {lowest:g} frames/s{new}: micro-expressions cannot be resolved",)
         return ()

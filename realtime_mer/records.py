@@ -202,8 +202,8 @@ class Event:
     """One movement of one face, as reported.
 
     onset_frame, apex_frame, offset_frame: index of the frame nearest to each; None while there is no offset.
-    fps:      effective frame rate around the movement, from the frames' own times.
-    gap:      longest interval between two frames inside the movement, seconds.
+    fps:      effective frame rate around the movement, from the frames' own times; repeated frames do not count.
+    gap:      longest interval between two such frames inside the movement, seconds.
     lost:     frames known lost inside the movement.
     model:    id of the recogniser, empty when none was asked. provider: what really computed it.
     reported: source time of the frame at which this was reported, so ``reported - movement.apex`` is the look-ahead.
@@ -257,7 +257,7 @@ class Observation:
     """Everything known after one frame; exactly one per frame. No face is an empty ``faces``.
 
     events: reported at this frame: provisional ones, and final ones (confirmed or rejected).
-    fps:    effective frame rate over the last second, 0 while unknown.
+    fps:    effective frame rate over the last second, 0 while unknown; repeated frames do not count.
     notes:  warnings about the recording that hold now, e.g. that the frame rate is too low.
     """
 
@@ -306,8 +306,9 @@ class SourceStats:
 
     captured: frames read from the device or file. delivered: handed on. dropped: captured, then thrown away because
     the reader was too slow. missed: never captured, judged by gaps in the capture times. reconnects: of a stream.
-    skipped: captured, but damaged or without a usable time. notes: what the user should know of the recording, such as
-    that the file was cut off; complete once the source has been read to its end.
+    skipped: captured, but damaged or without a usable time. reasons: why, with the number of frames for each reason.
+    repeated: delivered, but with the content of the frame before. notes: what the user should know of the recording,
+    such as that the file was cut off; complete once the source has been read to its end.
     """
 
     captured: int
@@ -317,3 +318,5 @@ class SourceStats:
     reconnects: int = 0
     skipped: int = 0
     notes: tuple[str, ...] = ()
+    repeated: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)

@@ -56,7 +56,7 @@ class WatchedFace:
     def step(self, frame: Frame) -> tuple[FaceSignal, Sequence[Movement]]:
         """Measures the next frame; gives what is seen of the face in it, and the movements reported there."""
         measurement = self._measure(frame)
-        self.ring.push(measurement, frame.lost)
+        self.ring.push(measurement, frame.lost, frame.repeated)
         face = self.carried()
         self.in_sight = not measurement.lost
         if problem := self._problem(face):

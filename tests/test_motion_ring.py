@@ -76,3 +76,14 @@ def test_memory_is_bounded_by_time(steps):
         kept = [f.time for f in ring._kept]
         assert len(kept) <= 2 or kept[0] >= time - SPAN
         assert len(ring._lost) <= len(kept) + 1
+
+
+def test_repeated_frames_do_not_count():
+    ring = Ring()
+    for index in range(100):  # every fifth one is new: 20 frames/s
+        ring.push(measured(index / 100, index), repeated=index % 5 > 0)
+    rate, gap, _ = ring.rate(0.3, 0.6)
+    assert rate == pytest.approx(20)
+    assert gap == pytest.approx(0.05)
+    # a movement between two new frames: of these the rate can be said
+    assert ring.rate(0.31, 0.34)[0] == pytest.approx(20)

@@ -17,7 +17,7 @@ from realtime_mer.errors import ConfigError
 from realtime_mer.records import Frame, SourceInfo, SourceStats
 from realtime_mer.sources import open_source
 from realtime_mer.sources.feed import Counts, Feed, Shot, Shots
-from realtime_mer.sources.file import to_shot
+from realtime_mer.sources.picture import to_shot
 
 
 class PacedSource:

@@ -29,7 +29,7 @@ def settings(arguments: argparse.Namespace) -> Config:
 
 
 def add_camera(parser: argparse.ArgumentParser) -> None:
-    """--width, --height, --fps, asked of a camera, and --rate of a folder of images."""
+    """--width, --height, --fps, asked of a camera, and --rate of a recording."""
     parser.add_argument("--width", type=int, metavar="PX", help="asked of a camera (default: 640)")
     parser.add_argument("--height", type=int, metavar="PX", help="asked of a camera (default: 480)")
     parser.add_argument("--fps", type=positive, help="frames/s asked of a camera (default: the most it has)")
@@ -37,8 +37,10 @@ def add_camera(parser: argparse.ArgumentParser) -> None:
 
 
 def add_rate(parser: argparse.ArgumentParser) -> None:
-    """--rate of a folder of images."""
-    parser.add_argument("--rate", type=positive, metavar="FPS", help="frames/s of a folder of images")
+    """--rate of a folder of images, or of a video that says another one than it was captured at."""
+    parser.add_argument(
+        "--rate", type=positive, metavar="FPS", help="frames/s of a folder of images, or at which a video was captured"
+    )
 
 
 def camera(arguments: argparse.Namespace) -> dict[str, Any]:

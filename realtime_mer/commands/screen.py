@@ -15,6 +15,7 @@ from realtime_mer.sinks.jsonl import Recording, Summary
 
 EVERY: Final = 0.5  # s between two lines of progress
 NOTES: Final = 3  # different warnings shown; all of them are in the log
+REPEATED: Final = 0.1  # of all frames: fewer may be chance, when a face and the light keep still
 CUES: Final = 3  # regions named for each event; all of them are in the log
 
 
@@ -30,6 +31,11 @@ def introduce(name: str, info: SourceInfo, pipeline: Pipeline) -> str:
 def describe(stats: SourceStats) -> str:
     """The counts of a live source in words."""
     words = f"{stats.captured} captured, {stats.delivered} measured, {stats.dropped} dropped, {stats.missed} missed"
+    if stats.skipped:
+        reasons = ", ".join(f"{number} {reason}" for reason, number in stats.reasons.items())
+        words += f", {stats.skipped} skipped ({reasons})" if reasons else f", {stats.skipped} skipped"
+    if stats.repeated:
+        words += f", {stats.repeated} repeated"
     return words + (f", {count(stats.reconnects, 'reconnect')}" if stats.reconnects else "")
 
 
@@ -47,6 +53,10 @@ def summary(video: str, folder: Path, recording: Recording) -> str:
     lines = [f"{video}: {', '.join(found)}"]
     if blind := _blind(total, recording.header.settings.get("spot", {}).get("settle_s")):
         lines.append(f"  {blind}")
+    if total.fps is not None and total.repeated > REPEATED * total.frames:
+        lines.append(
+            f"  {total.repeated} of {count(total.frames, 'frame')} repeat the one before: {total.fps:.1f} new frames/s"
+        )
     notes = Counter(total.notes).most_common()
     lines += [f"  {note} ({count(n, 'frame')})" for note, n in notes[:NOTES]]
     if len(notes) > NOTES:

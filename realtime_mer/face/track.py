@@ -43,6 +43,10 @@ class FaceTracks:
         self._next = 1
         self._now = -math.inf
 
+    def forget(self) -> None:
+        """Forgets every place, but no id: the next faces get new ones."""
+        self._tracks = []
+
     def update(self, time: float, detections: Sequence[Face]) -> tuple[Face, ...]:
         """The faces at ``time`` (seconds, not before that of the last call), in the order of ``detections``.
 

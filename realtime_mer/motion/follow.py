@@ -134,7 +134,7 @@ def follow_clip(face: Face, frames: Iterable[Frame]) -> Ring:
         measurement = follower.step(frame)
         if measurement.lost:
             break
-        ring.push(measurement, frame.lost)
+        ring.push(measurement, frame.lost, frame.repeated)
     return ring
 
 

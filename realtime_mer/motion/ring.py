@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
@@ -27,15 +27,18 @@ class Ring:
     def __init__(self) -> None:
         self._kept: deque[Measurement] = deque()
         self._lost: deque[tuple[float, int]] = deque()
+        self._repeats: set[float] = set()  # times of frames that showed nothing new
 
-    def push(self, measurement: Measurement, lost: int = 0) -> None:
-        """Adds the newest one; ``lost`` frames are missing before it."""
+    def push(self, measurement: Measurement, lost: int = 0, repeated: bool = False) -> None:
+        """Adds the newest one; ``lost`` frames are missing before it. repeated: its frame showed nothing new."""
         self._kept.append(measurement)
+        if repeated:
+            self._repeats.add(measurement.time)
         if lost:
             self._lost.append((measurement.time, lost))
         # the one before the newest stays, so that a gap longer than SPAN is seen
         while len(self._kept) > 2 and self._kept[0].time < measurement.time - SPAN:
-            self._kept.popleft()
+            self._repeats.discard(self._kept.popleft().time)
         while self._lost and self._lost[0][0] < measurement.time - SPAN:
             self._lost.popleft()
 
@@ -50,11 +53,14 @@ class Ring:
     def rate(self, start: float, end: float) -> tuple[float, float, int]:
         """Effective frame rate (frames/s), longest interval (s) and frames known lost from ``start`` to ``end``.
 
-        The frame before the start counts, so that a gap across the onset is seen. Rate 0 when there is one frame only.
+        Repeated frames show nothing new and do not count. The new frame before the start counts, so that a gap across
+        the onset is seen. Rate 0 when there is one frame only.
         """
-        times = [kept.time for kept in self._kept]
-        first = max(bisect_left(times, start) - 1, 0)
-        inside = [t for t in times[first:] if t <= end]
+        times = [kept.time for kept in self._kept if kept.time not in self._repeats]
+        last = bisect_right(times, end)
+        # of two frames at least a rate can be said, however few new ones fall into a movement
+        first = max(min(bisect_left(times, start) - 1, last - 2), 0)
+        inside = times[first:last]
         if len(inside) < 2:
             return 0.0, 0.0, 0
         steps = [b - a for a, b in pairwise(inside)]

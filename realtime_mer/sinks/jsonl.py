@@ -61,7 +61,9 @@ class Summary:
     duration: last minus first frame time, s. face_frames: frames with a face. measured_frames: with a measured face.
     tracks: faces seen. events: counts of final events by "confirmed" or the kind of the rejected. labels: of the
     confirmed, "unsure" for the abstained, "" when no recogniser ran. lost: frames known lost. notes: warnings, with
-    the number of frames they held for. source: the source's own counts, None when nobody gave them.
+    the number of frames they held for. source: the source's own counts, None when nobody gave them. repeated: frames
+    that show what the one before showed. fps: frames/s without these and without holes in the recording; None in the
+    log of an older version, and where it is unknown.
     """
 
     frames: int
@@ -74,6 +76,8 @@ class Summary:
     lost: int = 0
     notes: dict[str, int] = field(default_factory=dict)
     source: SourceStats | None = None
+    repeated: int = 0
+    fps: float | None = None
 
 
 class Recording(NamedTuple):
@@ -119,13 +123,15 @@ class JsonLines(Sink):
         self._stats = stats
         self._frames = self._face_frames = self._measured_frames = self._lost = 0
         self._first = self._last = 0.0
+        self._repeated = self._parts = 0
+        self._covered = 0.0  # s, without holes
         self._tracks: set[int] = set()
         self._events: Counter[str] = Counter()
         self._labels: Counter[str] = Counter()
         self._notes: Counter[str] = Counter()
 
-    def write(self, observation: Observation, frame: Frame) -> None:  # noqa: ARG002
-        self._count(observation)
+    def write(self, observation: Observation, frame: Frame) -> None:
+        self._count(observation, frame)
         if self._header is not None:
             self._write_header(observation.time)
         self._events_now(observation.events)
@@ -155,9 +161,14 @@ class JsonLines(Sink):
                 confirmed = event.status is Status.CONFIRMED
                 self._events["confirmed" if confirmed else event.movement.kind.value] += 1
 
-    def _count(self, observation: Observation) -> None:
+    def _count(self, observation: Observation, frame: Frame) -> None:
         if not self._frames:
             self._first = observation.time
+        if frame.hole or not self._frames:
+            self._parts += 1
+        else:
+            self._covered += observation.time - self._last
+        self._repeated += frame.repeated
         self._last = observation.time
         self._frames += 1
         self._face_frames += bool(observation.faces)
@@ -184,6 +195,8 @@ class JsonLines(Sink):
             lost=self._lost,
             notes=dict(self._notes),
             source=self._stats() if self._stats else None,
+            repeated=self._repeated,
+            fps=(self._frames - self._repeated - self._parts) / self._covered if self._covered > 0 else None,
         )
 
 

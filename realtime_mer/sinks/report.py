@@ -116,6 +116,9 @@ def _facts(recording: Recording, signals: Signals) -> str:
             ("faces", str(summary.tracks)),
             ("frames known lost", str(summary.lost)),
         ]
+        if summary.fps is not None:
+            rows.append(("rate of new frames", f"{summary.fps:.1f} frames/s"))
+            rows.append(("repeated frames", _share(summary.repeated, summary.frames)))
         if summary.source is not None:
             stats = summary.source
             text = (
@@ -123,6 +126,7 @@ def _facts(recording: Recording, signals: Signals) -> str:
                 f"{stats.skipped} skipped, {stats.missed} missed, {stats.reconnects} reconnects"
             )
             rows.append(("the source's counts", text))
+            rows += [("skipped", f"{number} {reason}") for reason, number in stats.reasons.items()]
             rows += [("warning", note) for note in stats.notes]
         rows += [("warning", f"{note} ({_share(count, summary.frames)})") for note, count in summary.notes.items()]
     rows.append(("settings", f"SHA-256 {recording.header.settings_hash}..."))

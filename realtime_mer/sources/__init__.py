@@ -30,7 +30,8 @@ def open_source(
 ) -> Source:
     """Open a video file, a camera (0, "0", "/dev/video0"), a stream (rtsp, rtsps, http, https) or a folder of images.
 
-    rate, times:        of an image folder only (one of them): frames/s, or seconds for each image.
+    rate, times:        of an image folder (one of them): frames/s, or seconds for each image. The rate of a video file
+                        too, where it was captured at another one than the file says (slow motion).
     width, height, fps: asked of a camera only, px and frames/s; by default 640x480 at the highest rate it has.
     buffer_s:           a live source keeps this many seconds for a slow reader, then drops and counts.
     timeout_s, retries: a stream silent for ``timeout_s`` s is connected anew, at most ``retries`` times in a row with
@@ -41,8 +42,10 @@ def open_source(
     text = str(uri)
     scheme = text.partition("://")[0].lower() if "://" in text else ""
     camera = text.isdecimal() or text.startswith("/dev/")
-    if (rate is not None or times is not None) and (scheme or camera or not Path(text).is_dir()):
-        raise SourceError(f"{text} has times of its own: a rate or times can be given for a folder of images only")
+    if rate is not None and (scheme or camera):
+        raise SourceError(f"{text} is live and has times of its own: a rate can be given for recordings only")
+    if times is not None and (scheme or camera or not Path(text).is_dir()):
+        raise SourceError(f"{text} has times of its own: times can be given for a folder of images only")
     if not camera and (width, height, fps) != (None, None, None):
         raise SourceError(f"{text} is not a camera: its size and frame rate cannot be chosen")
     # Each kind is imported when it is asked for: a file needs no HTTP, a stream no image folder.
@@ -67,4 +70,4 @@ def open_source(
         return open_images(Path(text), rate, times)
     from realtime_mer.sources.file import open_file
 
-    return open_file(Path(text))
+    return open_file(Path(text), rate)

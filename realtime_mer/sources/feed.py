@@ -16,8 +16,11 @@ from typing import NamedTuple, Protocol, Self, runtime_checkable
 from realtime_mer.errors import SourceError
 from realtime_mer.records import Frame, Gray, Image, SourceInfo, SourceStats
 from realtime_mer.sources.gaps import Gaps
+from realtime_mer.sources.repeats import Repeats
 
 AHEAD_FRAMES = 16  # how far a recorded source is read ahead: evens out the decoder's pace, costs 5 MB at 640x480
+UNSEEN_S = 0.04  # a damaged stretch that hides more than this is a hole: the shortest micro-expression lasts as long
+ROUNDING_S = 0.001  # timestamps are often rounded to this
 JOIN_S = 1.0  # how long close() waits for the capture thread
 
 
@@ -25,8 +28,9 @@ JOIN_S = 1.0  # how long close() waits for the capture thread
 class Source(Protocol):
     """What every source offers. It can be iterated once; afterwards it must be opened again.
 
-    Iterating gives ``Frame``s of ``info.size`` with strictly increasing times and raises SourceError when the source
-    fails. ``close`` may be called at any time, from any thread, more than once; iteration then ends.
+    Iterating gives ``Frame``s with strictly increasing times and raises SourceError when the source fails. They are of
+    ``info.size`` unless the size changes in the middle: the first frame of another size has a ``hole``. ``close`` may
+    be called at any time, from any thread, more than once; iteration then ends.
     """
 
     @property
@@ -48,11 +52,16 @@ class Source(Protocol):
 
 
 class Shot(NamedTuple):
-    """One picture as read, before it has been accepted. ``time`` is None when the source gave it none."""
+    """One picture as read, before it has been accepted. ``time`` is None when the source gave it none.
+
+    hole, lost: as of a Frame: seconds of which the source knows nothing, and frames that it knows to be missing.
+    """
 
     time: float | None
     gray: Gray
     to_bgr: Callable[[], Image] | None
+    hole: float = 0.0
+    lost: int = 0
 
 
 Shots = Generator[Shot, None, None]
@@ -68,12 +77,20 @@ class Counts:
     missed: int = 0
     skipped: int = 0
     reconnects: int = 0
+    repeated: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def skip(self) -> None:
-        """Count a frame that was there but cannot be used."""
-        self.captured += 1
-        self.skipped += 1
+    def skip(self, reason: str = "damaged", frames: int = 1) -> None:
+        """Count frames that were there but cannot be used. reason: completes "3 frames skipped: ..."."""
+        self.captured += frames
+        self.skipped += frames
+        self.reasons[reason] = self.reasons.get(reason, 0) + frames
+
+    def note(self, text: str) -> None:
+        """Keeps a note, once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def stats(self) -> SourceStats:
         return SourceStats(
@@ -83,6 +100,8 @@ class Counts:
             missed=self.missed,
             reconnects=self.reconnects,
             skipped=self.skipped,
+            repeated=self.repeated,
+            reasons=dict(self.reasons),
             notes=tuple(self.notes),
         )
 
@@ -115,6 +134,7 @@ class Feed(Source):
         self._error: BaseException | None = None
         self._last: float | None = None
         self._index = self._lost = self._skipped_before = 0
+        self._hole, self._size, self._repeats = 0.0, info.size, Repeats()
         self._thread = threading.Thread(target=self._run, name=f"source {info.uri}", daemon=True)
         if info.live:
             self._thread.start()
@@ -189,17 +209,15 @@ class Feed(Source):
         counts, live = self._counts, self._info.live
         if live and not self._reading:
             return  # nobody asked for it yet, so it is neither kept nor counted
-        height, width = shot.gray.shape
-        if (width, height) != self._info.size:
-            was, now = "{}x{}".format(*self._info.size), f"{width}x{height}"
-            raise SourceError(f"{self._info.uri}: the picture size changes from {was} to {now}; open it again")
         if shot.time is None or (self._last is not None and shot.time <= self._last):
-            counts.skip()
+            counts.skip("without a usable time")
             return
         counts.captured += 1
-        self._last = shot.time
-        self._lost += counts.skipped - self._skipped_before
-        self._skipped_before = counts.skipped
+        counts.missed += shot.lost
+        unusable = counts.skipped - self._skipped_before + shot.lost
+        self._lost += unusable
+        self._hole = max(self._hole, shot.hole, self._unseen(shot.time, shot.gray, unusable))
+        self._last, self._skipped_before = shot.time, counts.skipped
         if live:
             missed = self._gaps.judge(shot.time)
             counts.missed += missed
@@ -212,7 +230,28 @@ class Feed(Source):
             while not live and len(self._queue) >= AHEAD_FRAMES and not self._stop.is_set():
                 self._changed.wait()
             shot.gray.flags.writeable = False
-            self._queue.append(Frame(self._index, shot.time, shot.gray, shot.to_bgr, self._lost))
+            repeated = self._repeats.seen(shot.gray)
+            counts.repeated += repeated
+            frame = Frame(self._index, shot.time, shot.gray, shot.to_bgr, self._lost, self._hole, repeated)
+            self._queue.append(frame)
             self._changed.notify_all()
         self._index += 1
-        self._lost = 0
+        self._lost, self._hole = 0, 0.0
+
+    def _unseen(self, time: float, gray: Gray, unusable: int) -> float:
+        """Seconds before the frame at ``time`` that nobody has seen, 0 when they are too few to matter.
+
+        unusable: frames since the last one that were damaged or are known to be missing.
+        """
+        if self._last is None:
+            return 0.0
+        interval = time - self._last
+        size = gray.shape[1], gray.shape[0]
+        if size != self._size:
+            before, self._size = self._size, size
+            if before == self._info.size:  # said once: a broken sender may change it in every frame
+                words = "the picture size changes from {}x{} to {}x{}: faces are looked for again"
+                self._counts.note(words.format(*before, *size))
+            return interval
+        unseen = interval * unusable / (unusable + 1)
+        return interval if unseen > UNSEEN_S + ROUNDING_S else 0.0

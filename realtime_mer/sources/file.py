@@ -1,56 +1,36 @@
-"""Recorded video through PyAV: luma planes with the container's own timestamps. Streams are in rtsp.py and mjpeg.py."""
+"""Recorded video through PyAV: opening, what is known of it, and whether it is whole. Its frames come from decode.py,
+their times from clock.py, their pictures from picture.py. Streams are in rtsp.py and mjpeg.py."""
 
 from __future__ import annotations
 
+import re
 import threading
-from functools import partial
+from collections.abc import Generator
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import av
 import av.error
-import cv2
-import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.stream import Disposition
 
 from realtime_mer.errors import SourceError
-from realtime_mer.records import Gray, Image, SourceInfo
-from realtime_mer.sources.feed import Counts, Feed, Shot, Shots, Source
+from realtime_mer.records import SourceInfo
+from realtime_mer.sources.clock import NO_TIME, FileClock, Timed, at_rate
+from realtime_mer.sources.decode import Pictures, Slots, deinterlaced, pictures
+from realtime_mer.sources.feed import Counts, Feed, Shots, Source
+from realtime_mer.sources.picture import STRICT, pixel_aspect, to_shot
 
-# Pixel formats whose first plane is 8-bit luma, so that gray costs nothing.
-LUMA_FIRST = frozenset(
-    ("gray", "nv12", "nv21", "yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "yuv440p", "yuvj440p")
-)
 # One decoder thread is the cheapest by CPU time (H.264 640x480: 4,400 frames/s per core, with two frame threads 3,000),
 # and the pipeline wants the other cores. Above this size one core may not keep up, so libav may use them all.
 ONE_THREAD_PX = 1280 * 720
 CUT_FRAMES = 3  # a track that ends this many frames before its own announced end was cut off ...
 CUT_LEAST_S = 0.05  # ... but not by less than this, s: some files announce a nominal rate far above the real one
-CUT_S = 0.5  # the same, s, where only the whole file announces its end: its audio may be a little longer than its video
-
-_TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
-
-
-def luma(frame: av.VideoFrame) -> Gray:
-    """The frame's luma, uint8 (H, W): a view of the decoder's own memory where the pixel format has such a plane."""
-    if frame.format.name not in LUMA_FIRST:
-        frame = frame.reformat(format="gray")
-    plane = frame.planes[0]
-    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
-
-
-def to_shot(frame: av.VideoFrame, time: float | None) -> Shot:
-    """A decoded frame, turned as its display matrix says; gray and colour alike."""
-    turn = _TURNS.get(frame.rotation % 360)
-    gray = luma(frame)
-    return Shot(
-        time, gray if turn is None else np.asarray(cv2.rotate(gray, turn), np.uint8), partial(_bgr, frame, turn)
-    )
-
-
-def _bgr(frame: av.VideoFrame, turn: int | None) -> Image:
-    # A converter of its own: the frame's is shared, and two threads (detection, drawing) that convert one frame crash.
-    image = np.asarray(VideoReformatter().reformat(frame, format="bgr24").to_ndarray(), np.uint8)
-    return image if turn is None else np.asarray(cv2.rotate(image, turn), np.uint8)
+CUT_S = 0.5  # the same, s, where only the whole file announces its end
+USUAL_FPS = 250.0  # an announced rate above this is checked against the frames' times: it may be a clock's
+MOST_FPS = 5000.0  # more than any camera of faces gives
+USUAL_FRAMES = 64  # frames looked at for that
+TEXT_BYTES = 4096  # how much of a file is looked at to see whether it is text
 
 
 def reason(error: Exception) -> str:
@@ -58,66 +38,126 @@ def reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def open_file(path: Path) -> Source:
-    """Open a recorded video.
+def open_file(path: Path, rate: float | None = None) -> Source:
+    """Open a recorded video. rate: frames/s at which it was captured, when the file says something else.
 
-    Times are pts times time base, counted from the start of the container. Frames without a timestamp, with one that
-    does not increase, or that cannot be decoded are skipped and counted; that a file ends early is told in
-    ``stats().notes``. Raises SourceError when no frame can be had.
+    Times are pts times time base, counted from the start of the container, and only go forward: where they start again,
+    the frame has a hole before it. Frames that cannot be decoded or dated are skipped and counted with their reason;
+    what is odd of the file, such as that it ends early, is told in ``stats().notes``. Raises SourceError when no frame
+    can be had.
     """
     if not path.exists():
         raise SourceError(f"no such file: {path}")
     if path.is_file() and path.stat().st_size == 0:
         raise SourceError(f"{path} is empty (0 bytes)")
+    if rate is not None and not 0 < rate < float("inf"):
+        raise SourceError(f"the frame rate of {path} must be a positive number, not {rate}")
     try:
         # Without "file:", a name such as 10:30.mp4 is taken for an address. Tags in an odd encoding do no harm.
         container = av.open(f"file:{path}", metadata_errors="replace")
     except PermissionError:
         raise SourceError(f"{path} may not be read: check its permissions") from None
     except (av.error.FFmpegError, OSError):
-        raise SourceError(f"{path} is not a readable video: no video at all, damaged, or cut off") from None
+        what = (
+            "is text, not a video" if _text(path) else "is not a readable video: no video at all, damaged, or cut off"
+        )
+        raise SourceError(f"{path} {what}") from None
     try:
-        return _open_track(path, container)
+        return _open_track(path, container, rate)
     except BaseException:
         container.close()
         raise
 
 
-def _open_track(path: Path, container: av.container.InputContainer) -> Source:
-    if not container.streams.video:
-        raise SourceError(f"{path} has no video track")
-    stream, counts = container.streams.video[0], Counts()
+def _text(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            start = file.read(TEXT_BYTES)
+        return not set(start.decode("utf-8")) & {chr(code) for code in (*range(9), *range(14, 32))}
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _track(path: Path, container: av.container.InputContainer) -> av.VideoStream:
+    """The video of the file. Raises SourceError that says what the file is when it has none."""
+    cover = [stream for stream in container.streams.video if stream.disposition & Disposition.attached_pic]
+    videos = [stream for stream in container.streams.video if stream not in cover]
+    if container.format.name == "tty":  # libav draws text files as pictures of a terminal
+        raise SourceError(f"{path} is text, not a video")
+    if videos:
+        return videos[0]
+    if container.streams.audio:
+        raise SourceError(f"{path} is an audio file{' with a cover picture' if cover else ''}: it has no video track")
+    raise SourceError(f"{path} has no video track{': it is text, not a video' if _text(path) else ''}")
+
+
+def _open_track(path: Path, container: av.container.InputContainer, rate: float | None) -> Source:
+    stream, counts = _track(path, container), Counts()
     codec = stream.codec_context
     if codec is None:
         raise SourceError(f"{path}: its video codec is not supported; convert the file to H.264")
     codec.thread_count = 1 if codec.width * codec.height <= ONE_THREAD_PX else 0
     codec.thread_type = "AUTO"
-    shots = _shots(container, stream, counts)
+    codec.options = STRICT
+    announced = _rate(path, stream)
+    if announced > MOST_FPS and rate is None:
+        counts.notes.append(f"the file's times give {announced:.6g} frames/s, which cannot be true: give --rate")
+    shots = _shots(container, stream, counts, announced, rate)
     first = next(shots, None)
-    while first is not None and first.time is None:
-        counts.skip()
-        first = next(shots, None)
     if first is None:
-        untimed = "its frames carry no timestamps; put it into a container such as .mp4 or .mkv"
-        raise SourceError(f"{path}: {untimed if counts.skipped else 'no frame can be decoded'}")
+        untimed = "its frames carry no timestamps; give their rate (--rate)"
+        raise SourceError(f"{path}: {untimed if NO_TIME in counts.reasons else 'no frame can be decoded'}")
+    if rate is not None:
+        says = f"the file says {announced:g}" if announced else "the file says none"
+        counts.notes.append(f"times follow from the rate given, {rate:g} frames/s; {says}")
     height, width = first.gray.shape
     info = SourceInfo(
         uri=str(path),
         kind="file",
         live=False,
         size=(width, height),
-        rate=float(stream.average_rate or 0),
-        clock="container",
+        rate=rate or announced,
+        clock="container" if rate is None else "given",
         frames=stream.frames or None,
-        duration=_end(container, stream)[0],
-        details={
-            "container": container.format.name,
-            "codec": codec.name,
-            "pixel_format": codec.pix_fmt,
-            "start_s": _start(container),
-        },
+        duration=_end(container, stream)[0] if rate is None else stream.frames / rate or None,
+        details=_details(container, stream, announced, rate),
     )
     return Feed(info, first, shots, counts, threading.Event())
+
+
+def _details(
+    container: av.container.InputContainer, stream: av.VideoStream, announced: float, rate: float | None
+) -> dict[str, str | float | None]:
+    """What the log says of the file, and of its times where the user has given their rate."""
+    codec = stream.codec_context
+    file = {
+        "container": container.format.name,
+        "codec": codec.name,
+        "pixel_format": codec.pix_fmt,
+        "start_s": _start(container),
+    }
+    given = {} if rate is None else {"rate": f"{rate:g} frames/s as given by the user", "container_rate": announced}
+    return file | given
+
+
+def _rate(path: Path, stream: av.VideoStream) -> float:
+    """The nominal rate in frames/s, 0 when unknown. One that can hardly be true is judged by the frames' times."""
+    announced = float(stream.average_rate or 0)
+    if 0 < announced <= USUAL_FPS:
+        return announced
+    times: list[float] = []
+    try:
+        with av.open(f"file:{path}", metadata_errors="replace") as again:
+            for packet in again.demux(again.streams[stream.index]):
+                if packet.pts is not None and packet.time_base is not None:
+                    times.append(float(packet.pts * packet.time_base))
+                if len(times) == USUAL_FRAMES:
+                    break
+    except (av.error.FFmpegError, OSError):
+        return 0.0
+    times.sort()
+    steps = [after - before for before, after in pairwise(times) if after > before]
+    return 1 / median(steps) if steps else 0.0
 
 
 def _start(container: av.container.InputContainer) -> float:
@@ -127,41 +167,64 @@ def _start(container: av.container.InputContainer) -> float:
 
 
 def _end(container: av.container.InputContainer, stream: av.VideoStream) -> tuple[float | None, float]:
-    """When the last frame should end (s, None when nobody says) and how much earlier (s) it may do so."""
-    if stream.duration and stream.average_rate:
+    """When the last frame of the video should end (s, None when nobody says) and how much earlier (s) it may do so."""
+    slack = max(float(CUT_FRAMES / stream.average_rate), CUT_LEAST_S) if stream.average_rate else CUT_S
+    if stream.duration and stream.average_rate and stream.time_base:
         ticks = stream.duration + (stream.start_time or 0)
-        return float(ticks * stream.time_base) - _start(container), max(
-            float(CUT_FRAMES / stream.average_rate), CUT_LEAST_S
-        )
-    if container.duration:
-        return container.duration / av.time_base, CUT_S
+        return float(ticks * stream.time_base) - _start(container), slack
+    # Matroska: the time at which each track ends, on the container's own clock
+    if told := re.fullmatch(r"(\d+):(\d\d):(\d\d\.?\d*)", stream.metadata.get("DURATION", "").strip("\0 ")):
+        hours, minutes, seconds = told.groups()
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds) - _start(container), max(slack, CUT_LEAST_S)
+    # what the whole file announces may be the end of its audio
+    if container.duration and len(container.streams) == 1:
+        return container.duration / av.time_base - _start(container), CUT_S
     return None, CUT_S
 
 
-def _shots(container: av.container.InputContainer, stream: av.VideoStream, counts: Counts) -> Shots:
-    base, start = float(stream.time_base), _start(container)
-    announced, slack = _end(container, stream)
-    ended, damaged = 0.0, 0
+def _shots(
+    container: av.container.InputContainer, stream: av.VideoStream, counts: Counts, announced: float, rate: float | None
+) -> Shots:
+    avi = container.format.name == "avi"
+    slots = Slots() if avi else None
+    start, base = _start(container), float(stream.time_base or 1)
+    expected, slack = _end(container, stream)
+    aspect = pixel_aspect(stream.sample_aspect_ratio)
+    ended = 0.0
+
+    def watched(shown: Pictures) -> Pictures:
+        nonlocal ended
+        for picture in shown:
+            if picture.time is not None and picture.frame is not None:
+                ended = max(ended, picture.time - start + (picture.frame.duration or 0) * base)
+            yield picture
+
+    shown = deinterlaced(watched(pictures(container, stream, counts, slots)), stream, counts)
+    timed: Generator[Timed, None, None]
+    timed = (
+        FileClock(counts, start, 1 / (announced or 25.0)).run(shown) if rate is None else at_rate(shown, rate, counts)
+    )
     try:
-        for packet in container.demux(stream):
-            try:
-                # A packet known to be partial decodes to a smeared picture, which would be seen as motion.
-                damage, frames = packet.is_corrupt, [] if packet.is_corrupt else packet.decode()
-            except av.error.InvalidDataError:
-                damage, frames = True, []
-            if damage:
-                damaged += 1
-                counts.skip()
-            for frame in frames:
-                time = None if frame.pts is None else frame.pts * base - start
-                if time is not None:
-                    ended = max(ended, time + (frame.duration or 0) * base)
-                yield to_shot(frame, time)
+        for time, hole, frame in timed:
+            yield to_shot(frame, time, aspect, hole)
     except (av.error.FFmpegError, OSError) as error:
         counts.notes.append(f"reading stopped at {ended:.3f} s: {reason(error)}")
     finally:
         container.close()
-    if damaged:
-        counts.notes.append(f"{damaged} damaged frames could not be decoded and were skipped")
-    if announced is not None and ended < announced - slack:
-        counts.notes.append(f"the file was cut off: it ends at {ended:.3f} s of {announced:.3f} s")
+    _tell(counts, slots, announced, aspect is not None)
+    if expected is not None and ended < expected - slack:
+        counts.notes.append(f"the file was cut off: it ends at {ended:.3f} s of {expected:.3f} s")
+
+
+def _tell(counts: Counts, slots: Slots | None, rate: float, stretched: bool) -> None:
+    """What else should be known of the recording, once it has been read to its end."""
+    if counts.reasons:
+        why = ", ".join(f"{number} {reason}" for reason, number in counts.reasons.items())
+        counts.notes.append(f"{counts.skipped} frames were skipped: {why}")
+    if slots is not None and slots.reordered:
+        counts.notes.append(
+            "AVI numbers the frames of this video in the order of decoding: they are given in the order of "
+            f"presentation, at times that follow from that and the rate of {rate:g} frames/s"
+        )
+    if stretched:
+        counts.notes.append("the pixels are not square: pictures were stretched to their true shape")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import struct
 import threading
+import zlib
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import cv2
@@ -16,34 +19,67 @@ from numpy.typing import NDArray
 from realtime_mer.errors import SourceError
 from realtime_mer.records import Image, SourceInfo
 from realtime_mer.sources.feed import Counts, Feed, Shot, Shots, Source
+from realtime_mer.sources.picture import jpeg_luma
 
+JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"  # how their files start
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"))
 
 
 def natural(path: Path) -> list[tuple[int, str]]:
     """Sort key that puts img9 before img10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name.lower()) if part]
+    # decimal digits of any script; a superscript is a digit, but no number
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name.lower()) if part
+    ]
+
+
+def missing(paths: Sequence[Path]) -> list[int]:
+    """How many numbers are missing before each image: [0, 0, 2] for img1, img2, img5.
+
+    Nothing is missing where the names do not count: where most steps are not equal, or one is no multiple of these.
+    """
+    numbers = [[number for number, _ in natural(path) if number >= 0] for path in paths]
+    if len(paths) < 3 or len({len(found) for found in numbers}) > 1 or not numbers[0]:
+        return [0] * len(paths)
+    last = [found[-1] for found in numbers]
+    if any(found[:-1] != numbers[0][:-1] for found in numbers):
+        return [0] * len(paths)
+    steps = [after - before for before, after in pairwise(last)]
+    usual, often = Counter(steps).most_common(1)[0]
+    if 2 * often <= len(steps) or usual <= 0 or any(step <= 0 or step % usual for step in steps):
+        return [0] * len(paths)
+    return [0, *(step // usual - 1 for step in steps)]
 
 
 def open_images(folder: Path, rate: float | None, times: Sequence[float] | None) -> Source:
     """Open a folder of images in natural order; give either ``rate`` (frames/s) or ``times`` (s, one for each image).
 
-    An image that cannot be read is skipped and counted; its place in time stays empty. Raises SourceError.
+    An image that cannot be read is skipped and counted; its place in time stays empty, and with a rate so does that of
+    an image whose number is missing. Hidden files, and the ``._`` files of macOS, are no images. Raises SourceError.
     """
-    paths = sorted((path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES), key=natural)
+    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    paths = sorted((path for path in visible if path.suffix.lower() in SUFFIXES), key=natural)
     if not paths:
         raise SourceError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))})")
     if (rate is None) == (times is None):
         raise SourceError(f"{folder} is a folder of images: give their frame rate (--rate) or their times")
     if rate is not None and not 0 < rate < float("inf"):
         raise SourceError(f"the frame rate of {folder} must be a positive number, not {rate}")
-    when = [index / rate for index in range(len(paths))] if rate is not None else [float(time) for time in times or ()]
+    gaps = missing(paths) if rate is not None else [0] * len(paths)
+    places = (index + gap for index, gap in enumerate(accumulate(gaps)))
+    when = [place / rate for place in places] if rate is not None else [float(time) for time in times or ()]
     if len(when) != len(paths):
         raise SourceError(f"{folder} holds {len(paths)} images, but {len(when)} times were given")
     if not all(before < after for before, after in pairwise(when)):
         raise SourceError(f"the times given for {folder} must increase strictly")
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what cannot be read is counted, once
     counts = Counts()
-    shots = _shots(paths, when, counts)
+    if sum(gaps):
+        before = paths[next(index for index, gap in enumerate(gaps) if gap)].name
+        counts.notes.append(
+            f"{sum(gaps)} numbers are missing among the images, first before {before}: their time stays"
+        )
+    shots = _shots(paths, when, gaps, counts)
     first = next(shots, None)
     if first is None:
         raise SourceError(f"{folder}: none of its {len(paths)} images can be read")
@@ -57,19 +93,41 @@ def open_images(folder: Path, rate: float | None, times: Sequence[float] | None)
         rate=rate or ((len(when) - 1) / span if span else 0.0),
         clock="given",
         frames=len(paths),
-        duration=len(paths) / rate if rate else span,
+        duration=span + 1 / rate if rate else span,
         details={"pixel_format": paths[0].suffix.lower().lstrip("."), "first": paths[0].name, "last": paths[-1].name},
     )
     return Feed(info, first, shots, counts, threading.Event())
 
 
 def decode(data: NDArray[np.uint8], flags: int) -> NDArray[np.uint8] | None:
-    """The picture in an encoded image, or None when it cannot be decoded. JPEG's luma comes as it was stored."""
+    """The picture in an encoded image; None when it cannot be decoded whole. JPEG's luma comes as it was stored."""
+    content = data.tobytes()
+    if content.startswith(JPEG) and flags == cv2.IMREAD_GRAYSCALE:
+        try:
+            return jpeg_luma(content)
+        except NotImplementedError:
+            pass
+    elif content.startswith(PNG) and not _whole_png(content):
+        return None
     try:
         image = cv2.imdecode(data, flags)
     except cv2.error:  # no bytes at all
         return None
     return None if image is None else np.asarray(image, np.uint8)
+
+
+def _whole_png(content: bytes) -> bool:
+    """Whether every chunk is there and undamaged: libpng would complain on standard error."""
+    at = len(PNG)
+    while at + 12 <= len(content):
+        size, kind = struct.unpack_from(">I4s", content, at)
+        end = at + 8 + size
+        if end + 4 > len(content) or zlib.crc32(content[at + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
+            return False
+        if kind == b"IEND":
+            return True
+        at = end + 4
+    return False
 
 
 def _read(path: Path, flags: int) -> NDArray[np.uint8] | None:
@@ -86,14 +144,16 @@ def _colour(path: Path) -> Image:
     return image
 
 
-def _shots(paths: list[Path], times: list[float], counts: Counts) -> Shots:
-    unreadable = []
-    for path, time in zip(paths, times, strict=True):
+def _shots(paths: list[Path], times: list[float], gaps: list[int], counts: Counts) -> Shots:
+    unreadable, lost = [], 0
+    for path, time, gap in zip(paths, times, gaps, strict=True):
         gray = _read(path, cv2.IMREAD_GRAYSCALE)
+        lost += gap
         if gray is None:
             unreadable.append(path.name)
-            counts.skip()
+            counts.skip("damaged or unreadable")
         else:
-            yield Shot(time, gray, partial(_colour, path))
+            yield Shot(time, gray, partial(_colour, path), lost=lost)
+            lost = 0
     if unreadable:
         counts.notes.append(f"{len(unreadable)} images cannot be read and were skipped, the first is {unreadable[0]}")

@@ -15,12 +15,16 @@ from realtime_mer.sources.feed import Source
 # onset, apex and offset rest on two or three frames each.
 TOO_SLOW_FPS = 20.0
 COARSE_FPS = 50.0
+REPEATED = 0.1  # a share of repeated frames above this is worth a word
 UNSTEADY = 0.5  # a 99th percentile this share above the median interval is jitter worth a word
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """Measured over ``frames`` frames. Rates in frames/s, intervals between capture times in ms."""
+    """Measured over ``frames`` frames. Rates in frames/s, intervals between capture times in ms.
+
+    repeated: frames that show what the one before showed; new_fps: the rate without them.
+    """
 
     uri: str
     kind: str
@@ -30,7 +34,9 @@ class ProbeReport:
     pixel_format: str
     nominal_fps: float
     achieved_fps: float
+    new_fps: float
     frames: int
+    repeated: int
     seconds: float
     median_ms: float
     p95_ms: float
@@ -40,6 +46,7 @@ class ProbeReport:
     missed: int
     skipped: int
     reconnects: int
+    reasons: dict[str, int]
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -49,15 +56,17 @@ class ProbeReport:
     def text(self) -> str:
         """For people: one fact a line."""
         nominal = f"{self.nominal_fps:.2f}" if self.nominal_fps else "not stated"
+        new = f", {self.new_fps:.2f} without {self.repeated} repeated frames" if self.repeated else ""
+        why = f" ({', '.join(f'{number} {reason}' for reason, number in self.reasons.items())})" if self.reasons else ""
         lines = [
             f"source       {self.uri} ({self.kind})",
             f"picture      {self.size[0]}x{self.size[1]}, {self.pixel_format}",
-            f"frame rate   {self.achieved_fps:.2f} frames/s achieved, {nominal} nominal",
+            f"frame rate   {self.achieved_fps:.2f} frames/s achieved{new}, {nominal} nominal",
             f"interval     {self.median_ms:.2f} ms median, {self.p95_ms:.2f} p95, {self.p99_ms:.2f} p99, "
             f"{self.max_ms:.2f} longest",
             f"times        {self.clock} clock, {self.timestamp}",
             f"measured     {self.frames} frames in {self.seconds:.2f} s",
-            f"lost         {self.missed} missed, {self.dropped} dropped, {self.skipped} unusable, "
+            f"lost         {self.missed} missed, {self.dropped} dropped, {self.skipped} unusable{why}, "
             f"{self.reconnects} reconnects",
         ]
         return "\n".join(lines + [f"warning      {line}" for line in self.warnings])
@@ -69,9 +78,11 @@ def probe(source: Source, seconds: float = 5.0) -> ProbeReport:
     Raises SourceError when fewer than two frames come.
     """
     times: list[float] = []
+    repeated = 0
     began = time.monotonic()
     for frame in source:
         times.append(frame.time)
+        repeated += frame.repeated
         if frame.time - times[0] >= seconds or (source.info.live and time.monotonic() - began > 2 * seconds):
             break
     if len(times) < 2:
@@ -81,6 +92,7 @@ def probe(source: Source, seconds: float = 5.0) -> ProbeReport:
     p50, p95, p99 = (float(value) for value in np.percentile(intervals, (50, 95, 99)))
     span = times[-1] - times[0]
     achieved = (len(times) - 1) / span
+    new = (len(times) - repeated - 1) / span
     return ProbeReport(
         uri=info.uri,
         kind=info.kind,
@@ -90,7 +102,9 @@ def probe(source: Source, seconds: float = 5.0) -> ProbeReport:
         pixel_format=str(info.details.get("pixel_format", "unknown")),
         nominal_fps=info.rate,
         achieved_fps=achieved,
+        new_fps=new,
         frames=len(times),
+        repeated=repeated,
         seconds=span,
         median_ms=p50,
         p95_ms=p95,
@@ -100,7 +114,8 @@ def probe(source: Source, seconds: float = 5.0) -> ProbeReport:
         missed=stats.missed,
         skipped=stats.skipped,
         reconnects=stats.reconnects,
-        warnings=tuple(_warnings(achieved, info.rate, p50, p99, info.live)) + stats.notes,
+        reasons=stats.reasons,
+        warnings=tuple(_warnings(achieved, new, info.rate, p50, p99, info.live)) + stats.notes,
     )
 
 
@@ -116,14 +131,14 @@ def _timestamp(kind: str, clock: str, details: dict[str, Any]) -> str:
     return words.get(clock, clock)
 
 
-def _warnings(achieved: float, nominal: float, p50: float, p99: float, live: bool) -> list[str]:
+def _warnings(achieved: float, new: float, nominal: float, p50: float, p99: float, live: bool) -> list[str]:
     found = []
-    if achieved < TOO_SLOW_FPS:
-        found.append(f"{achieved:.1f} frames/s cannot resolve micro-expressions; at least {TOO_SLOW_FPS:g} are needed")
-    elif achieved < COARSE_FPS:
-        found.append(
-            f"{achieved:.1f} frames/s resolves micro-expressions only coarsely; {COARSE_FPS:g} or more is better"
-        )
+    if new < (1 - REPEATED) * achieved:
+        found.append(f"{100 * (1 - new / achieved):.0f} % of the frames repeat the one before: {new:.1f} new frames/s")
+    if new < TOO_SLOW_FPS:
+        found.append(f"{new:.1f} frames/s cannot resolve micro-expressions; at least {TOO_SLOW_FPS:g} are needed")
+    elif new < COARSE_FPS:
+        found.append(f"{new:.1f} frames/s resolves micro-expressions only coarsely; {COARSE_FPS:g} or more is better")
     if live and nominal and achieved < 0.9 * nominal:
         found.append(
             f"only {achieved:.1f} of {nominal:.1f} frames/s arrive: more light, a shorter exposure or MJPG help"

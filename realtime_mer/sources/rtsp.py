@@ -11,8 +11,9 @@ import av.error
 
 from realtime_mer.errors import SourceError
 from realtime_mer.sources.feed import Shots, Source
-from realtime_mer.sources.file import reason, to_shot
+from realtime_mer.sources.file import reason
 from realtime_mer.sources.live import CONNECT_S, SenderClock, Stream, open_stream
+from realtime_mer.sources.picture import to_shot
 
 PORTS = {"rtsp": 554, "rtsps": 322}
 # libav cannot be interrupted from outside, so it waits in slices of this length, s, between which close() is heard.

@@ -1,0 +1,132 @@
+"""What a decoded picture looks like upright: luma and colour, turned and mirrored as its display matrix says, with
+square pixels. When it was taken is in clock.py, and whether it may be believed in decode.py."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import partial
+from typing import NamedTuple
+
+import av
+import av.error
+import cv2
+import numpy as np
+from av.codec.context import CodecContext
+from av.video.codeccontext import VideoCodecContext
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from realtime_mer.records import Gray, Image
+from realtime_mer.sources.feed import Shot
+
+# Pixel formats whose first plane is 8-bit luma, so that gray costs nothing.
+LUMA_FIRST = frozenset(
+    ("gray", "nv12", "nv21", "yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "yuv440p", "yuvj440p")
+)
+# A decoder that is told to give up at an error says so; otherwise it fills the rest with gray or with old blocks, which
+# would be measured as a movement.
+STRICT = {"err_detect": "explode"}
+EXIF, EXIF_BYTES = b"Exif\0", 4096  # what marks EXIF data, and where it stands in a file at the latest
+ASPECT_MOST = 4  # pixels that are said to be this much wider than high, or higher than wide, are not believed
+
+
+class Orientation(NamedTuple):
+    """How a stored picture is made upright: transposed first, then flipped left to right, then top to bottom."""
+
+    transpose: bool = False
+    mirror: bool = False
+    upside_down: bool = False
+
+    def apply(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture, (H, W) or (H, W, 3), upright."""
+        if self.transpose:
+            picture = np.asarray(cv2.transpose(picture), np.uint8)
+        if self.mirror or self.upside_down:
+            code = -1 if self.mirror and self.upside_down else 1 if self.mirror else 0
+            picture = np.asarray(cv2.flip(picture, code), np.uint8)
+        return picture
+
+
+UPRIGHT = Orientation()
+TURNS = {
+    90: Orientation(transpose=True, upside_down=True),
+    180: Orientation(mirror=True, upside_down=True),
+    270: Orientation(transpose=True, mirror=True),
+}  # by degrees counter-clockwise
+
+
+def orientation(frame: av.VideoFrame) -> Orientation:
+    """What the frame's display matrix asks for, to the nearest of the eight ways to lay a picture down.
+
+    libav's ``rotation`` alone cannot tell a mirrored picture from one that was turned by 180 degrees.
+    """
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV does not know every kind of side data, EXIF among them
+        return TURNS.get(frame.rotation % 360, UPRIGHT)
+    if matrix is None:
+        return UPRIGHT
+    # x' = a x + c y, y' = b x + d y, stored as a b u c d v x y w
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return Orientation(False, a < 0, d < 0)
+    return Orientation(True, c < 0, b < 0)
+
+
+def luma(frame: av.VideoFrame) -> Gray:
+    """The frame's luma, uint8 (H, W): a view of the decoder's own memory where the pixel format has such a plane."""
+    if frame.format.name not in LUMA_FIRST:
+        frame = frame.reformat(format="gray")
+    plane = frame.planes[0]
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+
+
+def to_shot(frame: av.VideoFrame, time: float | None, aspect: Fraction | None = None, hole: float = 0.0) -> Shot:
+    """A decoded frame made upright, gray and colour alike. aspect: width of a pixel by its height, None for square."""
+    way = orientation(frame)
+    return Shot(time, _square(way.apply(luma(frame)), way, aspect), partial(_bgr, frame, way, aspect), hole)
+
+
+def _bgr(frame: av.VideoFrame, way: Orientation, aspect: Fraction | None) -> Image:
+    # A converter of its own: the frame's is shared, and two threads (detection, drawing) that convert one frame crash.
+    image = np.asarray(VideoReformatter().reformat(frame, format="bgr24").to_ndarray(), np.uint8)
+    return _square(way.apply(image), way, aspect)
+
+
+def pixel_aspect(given: Fraction | None) -> Fraction | None:
+    """The width of a pixel by its height as a file says it; None where it is square, unknown or cannot be true."""
+    if given is None or given <= 0 or given == 1 or not Fraction(1, ASPECT_MOST) <= given <= ASPECT_MOST:
+        return None
+    return given
+
+
+def _square(picture: NDArray[np.uint8], way: Orientation, aspect: Fraction | None) -> NDArray[np.uint8]:
+    """The picture with square pixels: its shorter-sampled side is stretched, so that no detail is lost."""
+    if aspect is None:
+        return picture
+    stretch = float(1 / aspect if way.transpose else aspect)
+    height, width = picture.shape[:2]
+    size = (round(width * stretch), height) if stretch > 1 else (width, round(height / stretch))
+    return picture if size == (width, height) else np.asarray(cv2.resize(picture, size), np.uint8)
+
+
+def jpeg_luma(data: bytes) -> Gray | None:
+    """The luma of a JPEG as it was stored; None when it is damaged or cut.
+
+    Not OpenCV, which paints what is missing gray, and says so on standard error only. Raises NotImplementedError for a
+    JPEG of a kind that libav does not read, or that carries EXIF data, which may turn it: OpenCV reads those.
+    """
+    decoder = CodecContext.create("mjpeg", "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.options, decoder.thread_count = STRICT, 1
+    try:
+        frames = decoder.decode(av.Packet(data))
+    except av.error.InvalidDataError:
+        return None
+    except (av.error.FFmpegError, ValueError) as error:
+        raise NotImplementedError(str(error)) from None
+    if not frames or frames[0].is_corrupt:
+        return None
+    if EXIF in data[:EXIF_BYTES]:
+        raise NotImplementedError("EXIF")
+    return luma(frames[0])
