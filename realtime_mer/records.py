@@ -29,8 +29,8 @@ class Frame:
     index: position among the frames that the source delivered, from 0.
     time:  capture time in seconds on the source's own clock (container timestamp, or monotonic time at the grab).
     lost:  frames known to be lost between the previous delivered frame and this one.
-    hole:  seconds before this frame of which the source knows nothing: a damaged stretch, timestamps that start again, a
-           connection that was down. 0 where the recording is continuous. Nothing is measured across a hole.
+    hole:  seconds before this frame of which the source knows nothing: a damaged stretch, timestamps that start again,
+           a connection that was down. 0 where the recording is continuous. Nothing is measured across a hole.
     repeated: the content is that of the previous frame: the camera or the file doubled it.
     """
 
@@ -305,7 +305,8 @@ class SourceStats:
     """Counts since opening.
 
     captured: frames read from the device or file. delivered: handed on. dropped: captured, then thrown away because
-    the reader was too slow. missed: never captured, judged by gaps in the capture times. reconnects: of a stream.
+    the reader was too slow. missed: never captured, judged from the capture times; None where they cannot tell, because
+    there are too few or they show no regular beat. reconnects: of a stream.
     skipped: captured, but damaged or without a usable time. notes: what the user should know of the recording, such as
     that the file was cut off; complete once the source has been read to its end.
     """
@@ -313,7 +314,7 @@ class SourceStats:
     captured: int
     delivered: int
     dropped: int = 0
-    missed: int = 0
+    missed: int | None = 0
     reconnects: int = 0
     skipped: int = 0
     notes: tuple[str, ...] = ()

@@ -118,9 +118,10 @@ def _facts(recording: Recording, signals: Signals) -> str:
         ]
         if summary.source is not None:
             stats = summary.source
+            missed = "missed frames not judged" if stats.missed is None else f"{stats.missed} missed"
             text = (
                 f"{stats.captured} captured, {stats.delivered} delivered, {stats.dropped} dropped, "
-                f"{stats.skipped} skipped, {stats.missed} missed, {stats.reconnects} reconnects"
+                f"{stats.skipped} skipped, {missed}, {stats.reconnects} reconnects"
             )
             rows.append(("the source's counts", text))
             rows += [("warning", note) for note in stats.notes]

@@ -20,7 +20,10 @@ UNSTEADY = 0.5  # a 99th percentile this share above the median interval is jitt
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """Measured over ``frames`` frames. Rates in frames/s, intervals between capture times in ms."""
+    """Measured over ``frames`` frames. Rates in frames/s, intervals between capture times in ms.
+
+    nominal_fps: 0 when nobody says it. missed: None when the capture times cannot tell.
+    """
 
     uri: str
     kind: str
@@ -37,7 +40,7 @@ class ProbeReport:
     p99_ms: float
     max_ms: float
     dropped: int
-    missed: int
+    missed: int | None
     skipped: int
     reconnects: int
     warnings: tuple[str, ...]
@@ -48,6 +51,7 @@ class ProbeReport:
 
     def text(self) -> str:
         """For people: one fact a line."""
+        missed = "missed frames not judged" if self.missed is None else f"{self.missed} missed"
         nominal = f"{self.nominal_fps:.2f}" if self.nominal_fps else "not stated"
         lines = [
             f"source       {self.uri} ({self.kind})",
@@ -57,8 +61,7 @@ class ProbeReport:
             f"{self.max_ms:.2f} longest",
             f"times        {self.clock} clock, {self.timestamp}",
             f"measured     {self.frames} frames in {self.seconds:.2f} s",
-            f"lost         {self.missed} missed, {self.dropped} dropped, {self.skipped} unusable, "
-            f"{self.reconnects} reconnects",
+            f"lost         {missed}, {self.dropped} dropped, {self.skipped} unusable, {self.reconnects} reconnects",
         ]
         return "\n".join(lines + [f"warning      {line}" for line in self.warnings])
 

@@ -12,7 +12,7 @@ import av.error
 from realtime_mer.errors import SourceError
 from realtime_mer.sources.feed import Shots, Source
 from realtime_mer.sources.file import reason, to_shot
-from realtime_mer.sources.live import CONNECT_S, SenderClock, Stream, open_stream
+from realtime_mer.sources.live import CONNECT_S, Stream, open_stream
 
 PORTS = {"rtsp": 554, "rtsps": 322}
 # libav cannot be interrupted from outside, so it waits in slices of this length, s, between which close() is heard.
@@ -48,7 +48,7 @@ def _ask(stream: Stream) -> None:
 
 
 def _shots(stream: Stream) -> Shots:
-    name, clock, heard = stream.name, SenderClock(), time.monotonic()
+    name, heard = stream.name, time.monotonic()
     _ask(stream)
     if stream.stop.is_set():
         return
@@ -72,7 +72,8 @@ def _shots(stream: Stream) -> Shots:
                     heard = time.monotonic()
                     for frame in packet.decode():
                         sent = None if frame.pts is None else frame.pts * base
-                        yield to_shot(frame, None if sent is None else clock.local(sent, heard))
+                        time_, hole = stream.sender.local(sent, heard)
+                        yield to_shot(frame, time_)._replace(hole=hole)
                 return
             except av.error.ExitError:  # a slice went by
                 if time.monotonic() - heard > stream.timeout_s:
