@@ -111,3 +111,28 @@ def test_a_missing_camera_is_one_line_and_no_noise(device: int | str, capfd: pyt
         open_source(device)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("told", [float("nan"), float("inf"), 0.0, -1.0, 180_000.0])
+def test_a_frame_rate_that_cannot_be_true_is_measured(told: float) -> None:
+    class Camera(FakeCamera):
+        def get(self, prop: int) -> float:
+            return told if prop == cv2.CAP_PROP_FPS else super().get(prop)
+
+    with open_camera(0, capture=Camera) as source:
+        assert 20 < source.info.rate < 110
+        (note,) = source.stats().notes
+        assert f"says {told:g} frames/s, which cannot be true" in note
+
+
+def test_a_read_that_fails_is_skipped_and_not_missed_as_well() -> None:
+    class Camera(FakeCamera):
+        def retrieve(self) -> tuple[bool, Any]:
+            return (False, None) if 60 <= self.number < 90 else super().retrieve()
+
+    with open_camera(0, capture=Camera) as source:
+        frames = list(islice(source, 150))
+        stats = source.stats()
+    assert stats.skipped == 30
+    assert stats.missed is None or stats.missed <= 2, "grabs are late on a busy machine, frames are not lost"
+    assert 30 <= sum(frame.lost for frame in frames) <= 32
