@@ -78,6 +78,7 @@ def _open(stream: Stream) -> http.client.HTTPResponse:
     opener = urllib.request.build_opener(
         _Handler(stream.line), urllib.request.HTTPBasicAuthHandler(keys), urllib.request.HTTPDigestAuthHandler(keys)
     )
+    unfinished = f"{bare}: the server has not finished its answer in {stream.timeout_s:g} s"
     try:
         with _deadline(stream) as late:
             response: http.client.HTTPResponse = opener.open(bare, timeout=stream.timeout_s)
@@ -87,9 +88,12 @@ def _open(stream: Stream) -> http.client.HTTPResponse:
         raise SourceError(f"{bare}: the server answers {error.code} {error.reason}{hint}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         if late.is_set():
-            raise SourceError(f"{bare}: the server has not finished its answer in {stream.timeout_s:g} s") from None
+            raise SourceError(unfinished) from None
         why = getattr(error, "reason", None) or error
         raise SourceError(f"{bare} cannot be reached: {getattr(why, 'strerror', None) or why}") from None
+    if late.is_set():  # http.client takes headers that break off for complete
+        response.close()
+        raise SourceError(unfinished)
     return response
 
 

@@ -35,8 +35,12 @@ class SenderClock:
         if self._offset is None or sent < self._sent or not -LATE_S < self._early(sent, arrived) < AHEAD_S:
             hole = self._match(sent, arrived)
         assert self._offset is not None
-        self._sent, self._arrived, self._last = sent, arrived, sent + self._offset
-        return self._last, hole
+        at = sent + self._offset
+        self._sent, self._arrived = sent, arrived
+        if not hole and self._last is not None and at <= self._last:  # later by less than a float can show
+            return None, 0.0
+        self._last = at
+        return at, hole
 
     def arrival(self, arrived: float) -> tuple[float, float]:
         """A time for a picture without one that can be believed, and the hole before it, s."""
