@@ -2,14 +2,19 @@
 
 import json
 import signal
+import threading
 import time
 
 import numpy as np
 import pytest
 from cli_media import encoded, play, start
+from source_media import MjpegServer
 
 from realtime_mer.cli import main
+from realtime_mer.commands.opening import open_within
+from realtime_mer.errors import SourceError
 from realtime_mer.sinks.jsonl import read_jsonl
+from realtime_mer.sources import ArraySource
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +72,42 @@ def test_the_time_limit_holds_though_the_stream_falls_silent(pictures, capfd):
     out, err = capfd.readouterr()
     assert json.loads(out.splitlines()[-1])["frames"] <= 30
     assert err == ""
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_the_time_limit_holds_while_the_server_does_not_answer(quiet, capfd):
+    with MjpegServer(silent=True) as server:
+        began = time.monotonic()
+        options = ["--quiet"] if quiet else []
+        assert main(["live", server.uri, "--for", "0.5", "--model", "none", *options]) == 0
+        assert time.monotonic() - began < 4
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == ("" if quiet else f"{server.uri}: no frame came within 0.5 s\n")
+
+
+def test_a_source_that_opens_too_late_is_closed_and_an_error_is_raised():
+    gate, closed = threading.Event(), threading.Event()
+
+    class Noted(ArraySource):
+        def close(self):
+            closed.set()
+
+    def opening():
+        gate.wait(5)
+        return Noted([np.zeros((9, 9), np.uint8)], [0.0])
+
+    assert open_within(0.05, opening) is None
+    assert not closed.is_set()
+    gate.set()
+    assert closed.wait(5)
+
+    def failing():
+        raise SourceError("no")
+
+    with pytest.raises(SourceError, match="no"):
+        open_within(5, failing)
+    assert isinstance(open_within(None, opening), Noted)
 
 
 def test_a_recording_can_be_watched_too(tmp_path, capfd):
