@@ -12,7 +12,9 @@ from source_media import MjpegServer
 
 from realtime_mer.cli import main
 from realtime_mer.commands.opening import open_within
+from realtime_mer.commands.screen import describe
 from realtime_mer.errors import SourceError
+from realtime_mer.records import SourceStats
 from realtime_mer.sinks.jsonl import read_jsonl
 from realtime_mer.sources import ArraySource
 
@@ -117,6 +119,11 @@ def test_a_recording_can_be_watched_too(tmp_path, capfd):
     out, err = capfd.readouterr()
     assert json.loads(out.splitlines()[-1])["frames"] == 3
     assert err.splitlines()[0] == f"{tmp_path}: 80x60 px, 100 frames/s, 0.1 s; recogniser: none"
+
+
+def test_missed_frames_that_cannot_be_judged_are_called_so():
+    assert describe(SourceStats(9, 8, 1, missed=3)) == "9 captured, 8 measured, 1 dropped, 3 missed"
+    assert describe(SourceStats(9, 8, 1, missed=None)) == "9 captured, 8 measured, 1 dropped, missed frames not judged"
 
 
 def test_without_a_display_a_window_is_refused(monkeypatch, capfd):

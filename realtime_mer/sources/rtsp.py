@@ -72,8 +72,8 @@ def _shots(stream: Stream) -> Shots:
                     heard = time.monotonic()
                     for frame in packet.decode():
                         sent = None if frame.pts is None else frame.pts * base
-                        time_, hole = stream.sender.local(sent, heard)
-                        yield to_shot(frame, time_)._replace(hole=hole)
+                        at, hole = stream.sender.local(sent, heard)
+                        yield to_shot(frame, at)._replace(hole=hole)
                 return
             except av.error.ExitError:  # a slice went by
                 if time.monotonic() - heard > stream.timeout_s:
