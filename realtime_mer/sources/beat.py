@@ -72,13 +72,16 @@ class Search:
             costs[np.abs(np.log(self._periods / self._known)) > self.step] += CHANGE / 2
         return float(self._periods[costs.argmin()])
 
-    def change(self) -> tuple[float, float, int] | None:
-        """The period before and after a change of the rate, s, and the gap in which it changed; None without one."""
+    def change(self, least: int) -> tuple[float, float, int] | None:
+        """The period before and after a change of the rate, s, and the gap in which it changed; None without one.
+
+        least: moments after it that are needed to be sure.
+        """
         total, last = self._total, self._total.shape[1]
-        if last < 2 * LEAST:
+        if last < LEAST + least:
             return None
-        before = total[:, LEAST - 2 : last - LEAST]
-        after = total[:, -1:] - total[:, LEAST - 1 : last - LEAST + 1]
+        before = total[:, LEAST - 2 : last - least]
+        after = total[:, -1:] - total[:, LEAST - 1 : last - least + 1]
         costs = before.min(axis=0) + after.min(axis=0)
         at = int(costs.argmin())
         if at == len(costs) - 1 or costs[at] + CHANGE > total[:, -1].min():

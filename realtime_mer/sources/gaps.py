@@ -22,6 +22,7 @@ EVERY = 4  # moments between two fits; while all is regular, SETTLE
 OFF = 0.5  # a moment this far from its beat, periods, is not regular
 PATIENCE = 4  # moments after a gap that may still bring the frames that seem lost
 FALLING = 0.5  # frames by which the excess falls over these moments when held-up frames still trickle in
+SURE = 16  # moments after a change of the rate before it is believed
 RAMP_GAPS, RAMP = 12, 0.35  # so many losses per frame over these gaps may be a change of the rate: wait and see
 SLIGHT = 0.1  # a slower rate would look like more losses per frame than this
 UNJUDGED = 0.1  # with more than this part of the frames unjudged there is no count
@@ -54,7 +55,7 @@ class Gaps:
     @property
     def missed(self) -> int | None:
         """Frames missed so far; None when that cannot be judged."""
-        pending = self._frames - (self._counts[0] if self._counts else 0)
+        pending = self._frames - sum(self._counts[:1])  # read by other threads, so in one step
         unjudged = self._unjudged + (0 if self._period else pending + len(self._early or ()))
         known = unjudged <= UNJUDGED * self._frames and self._frames > 0
         return max(self._settled + self._open, 0) if known else None
@@ -138,7 +139,7 @@ class Gaps:
     def _fit(self, patience: int) -> None:
         moments, counts = np.array(self._moments), np.array(self._counts)
         search = Search(moments, counts, self._period)
-        change, beat = search.change(), None
+        change, beat = search.change(SURE if patience else LEAST), None
         if change is not None and self._period:
             beat = _unchanged(fit(moments, counts, self._period, search.step), counts, change[2])
         if beat is None and change is not None:
