@@ -4,6 +4,7 @@ from __future__ import annotations
 
 AHEAD_S = 2.0  # a picture cannot arrive before it was taken: a time further ahead means that the clock jumped
 LATE_S = 10.0  # a network may hold pictures up, but not for longer than this
+LEAST_S = 1e-6  # between two times: pictures of one burst come close together
 TICK_S = 0.001  # the least that time moves on where the sender's clock jumped
 
 
@@ -42,12 +43,10 @@ class SenderClock:
         self._last = at
         return at, hole
 
-    def arrival(self, arrived: float) -> tuple[float, float]:
-        """A time for a picture without one that can be believed, and the hole before it, s."""
-        hole = 0.0 if self._last is None else self._step(arrived)
-        self._last = arrived if self._last is None else self._last + hole
-        self._arrived = arrived
-        return self._last, hole
+    def arrival(self, arrived: float) -> float:
+        """A time for a picture without one that can be believed: that of its arrival, but after the one before."""
+        self._last = arrived if self._last is None else max(arrived, self._last + LEAST_S)
+        return self._last
 
     def _early(self, sent: float, arrived: float) -> float:
         assert self._offset is not None

@@ -65,12 +65,12 @@ class StampedShots:
     def _dated(self, shot: Shot, stamp: float | None, arrived: float) -> Shot:
         stream = self._stream
         if stream.clock == "monotonic":
-            return shot._replace(time=arrived)
+            return shot._replace(time=stream.sender.arrival(arrived))
         usable = None if stamp is None or math.isnan(stamp) else stamp
         at, hole = stream.sender.local(usable, arrived)
         self._unusable = 0 if at is not None else self._unusable + 1
         if self._unusable >= BROKEN:
             stream.clock = "monotonic"
             stream.counts.notes.append("the sender's X-Timestamp stopped: from then on times of arrival are used")
-            at, hole = stream.sender.arrival(arrived)
+            at = stream.sender.arrival(arrived)
         return shot._replace(time=at, hole=hole)
