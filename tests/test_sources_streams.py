@@ -43,7 +43,7 @@ def test_a_slow_reader_drops_at_the_entry_and_every_drop_is_counted() -> None:
     # What the pictures themselves say is lost between two of them is exactly what the frames say.
     assert [(b - a) % 200 - 1 for a, b in pairwise(numbers)] == [frame.lost for frame in frames[1:]]
     assert [frame.index for frame in frames] == list(range(60))
-    assert max(frame.lost for frame in frames[30:]) < 25, "drops are spread, not in one long gap"
+    assert sum(frame.lost > 0 for frame in frames[30:]) > 15, "drops are spread, not in a few long gaps"
 
 
 def test_frames_never_sent_are_missed() -> None:

@@ -203,7 +203,7 @@ class Feed(Source):
         if usual is None:
             places = AHEAD_FRAMES
         elif pace > usual:
-            places = max(round(self._buffer_s / pace), 2)
+            places = max(int(self._buffer_s / pace) - 1, 1)  # one less: at the age limit itself it would stop and go
         else:
             places = max(round(self._buffer_s / usual), AHEAD_FRAMES)  # in a burst, many frames come at once
         return len(self._queue) >= places or (bool(self._queue) and time - self._queue[0].time > self._buffer_s)
