@@ -305,7 +305,8 @@ class SourceStats:
     """Counts since opening.
 
     captured: frames read from the device or file. delivered: handed on. dropped: captured, then thrown away because
-    the reader was too slow. missed: never captured, judged by gaps in the capture times. reconnects: of a stream.
+    the reader was too slow. missed: never captured, judged from the capture times; None where they cannot tell, because
+    there are too few or they show no regular beat. reconnects: of a stream.
     skipped: captured, but damaged or without a usable time. reasons: why, with the number of frames for each reason.
     repeated: delivered, but with the content of the frame before. notes: what the user should know of the recording,
     such as that the file was cut off; complete once the source has been read to its end.
@@ -314,7 +315,7 @@ class SourceStats:
     captured: int
     delivered: int
     dropped: int = 0
-    missed: int = 0
+    missed: int | None = 0
     reconnects: int = 0
     skipped: int = 0
     notes: tuple[str, ...] = ()

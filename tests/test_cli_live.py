@@ -2,14 +2,21 @@
 
 import json
 import signal
+import threading
 import time
 
 import numpy as np
 import pytest
 from cli_media import encoded, play, start
+from source_media import MjpegServer
 
 from realtime_mer.cli import main
+from realtime_mer.commands.opening import open_within
+from realtime_mer.commands.screen import describe
+from realtime_mer.errors import SourceError
+from realtime_mer.records import SourceStats
 from realtime_mer.sinks.jsonl import read_jsonl
+from realtime_mer.sources import ArraySource
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +76,42 @@ def test_the_time_limit_holds_though_the_stream_falls_silent(pictures, capfd):
     assert err == ""
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_the_time_limit_holds_while_the_server_does_not_answer(quiet, capfd):
+    with MjpegServer(silent=True) as server:
+        began = time.monotonic()
+        options = ["--quiet"] if quiet else []
+        assert main(["live", server.uri, "--for", "0.5", "--model", "none", *options]) == 0
+        assert time.monotonic() - began < 4
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == ("" if quiet else f"{server.uri}: no frame came within 0.5 s\n")
+
+
+def test_a_source_that_opens_too_late_is_closed_and_an_error_is_raised():
+    gate, closed = threading.Event(), threading.Event()
+
+    class Noted(ArraySource):
+        def close(self):
+            closed.set()
+
+    def opening():
+        gate.wait(5)
+        return Noted([np.zeros((9, 9), np.uint8)], [0.0])
+
+    assert open_within(0.05, opening) is None
+    assert not closed.is_set()
+    gate.set()
+    assert closed.wait(5)
+
+    def failing():
+        raise SourceError("no")
+
+    with pytest.raises(SourceError, match="no"):
+        open_within(5, failing)
+    assert isinstance(open_within(None, opening), Noted)
+
+
 def test_a_recording_can_be_watched_too(tmp_path, capfd):
     for index in range(5):
         (tmp_path / f"{index}.jpg").write_bytes(encoded([np.full((60, 80), 100 + index, np.uint8)])[0])
@@ -76,6 +119,11 @@ def test_a_recording_can_be_watched_too(tmp_path, capfd):
     out, err = capfd.readouterr()
     assert json.loads(out.splitlines()[-1])["frames"] == 3
     assert err.splitlines()[0] == f"{tmp_path}: 80x60 px, 100 frames/s, 0.1 s; recogniser: none"
+
+
+def test_missed_frames_that_cannot_be_judged_are_called_so():
+    assert describe(SourceStats(9, 8, 1, missed=3)) == "9 captured, 8 measured, 1 dropped, 3 missed"
+    assert describe(SourceStats(9, 8, 1, missed=None)) == "9 captured, 8 measured, 1 dropped, missed frames not judged"
 
 
 def test_without_a_display_a_window_is_refused(monkeypatch, capfd):

@@ -74,10 +74,11 @@ def test_a_log_with_such_a_status_is_refused_with_its_line(tmp_path: Path) -> No
         read_jsonl(path)
 
 
-def test_header_summary_and_frames(tmp_path: Path) -> None:
+@pytest.mark.parametrize("missed", [0, 7, None])
+def test_header_summary_and_frames(tmp_path: Path, missed: int | None) -> None:
     path = tmp_path / "events.jsonl"
     head = header(INFO, {"spot": {"onset_noise": 2.0}, "model": Path("/a")}, "flow-default/1", "CPU")
-    stats = SourceStats(301, 300, 1)
+    stats = SourceStats(301, 300, 1, missed)
     play(JsonLines(path, head, stats=lambda: stats), first=7.0)
     back, logged, summary = read_jsonl(path)
     assert back == dataclasses.replace(head, start=7.0)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from itertools import islice, pairwise
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 from source_media import SIZE, picture
 
 from realtime_mer.errors import SourceError
+from realtime_mer.records import SourceInfo
 from realtime_mer.sources import camera as camera_module
 from realtime_mer.sources import open_source
 from realtime_mer.sources.camera import open_camera
+from realtime_mer.sources.feed import Counts, Feed, Shot, Shots
 
 
 class FakeCamera:
@@ -111,3 +115,33 @@ def test_a_missing_camera_is_one_line_and_no_noise(device: int | str, capfd: pyt
         open_source(device)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("told", [float("nan"), float("inf"), 0.0, -1.0, 180_000.0])
+def test_a_frame_rate_that_cannot_be_true_is_measured(told: float) -> None:
+    class Camera(FakeCamera):
+        def get(self, prop: int) -> float:
+            return told if prop == cv2.CAP_PROP_FPS else super().get(prop)
+
+    with open_camera(0, capture=Camera) as source:
+        assert 20 < source.info.rate < 110
+        (note,) = source.stats().notes
+        assert f"says {told:g} frames/s, which cannot be true" in note
+
+
+def test_reads_that_fail_are_skipped_and_not_missed_as_well() -> None:
+    gray, counts = np.zeros((8, 8), np.uint8), Counts()
+
+    def shots() -> Shots:
+        for number in range(1, 400):
+            time.sleep(0.0005)
+            if 200 <= number < 300:
+                counts.skip()
+            else:
+                yield Shot(number / 30, gray.copy(), None)
+
+    info = SourceInfo("test", "camera", True, (8, 8), 30.0, "monotonic")
+    with Feed(info, Shot(0.0, gray, None), shots(), counts, threading.Event(), buffer_s=100) as source:
+        lost = sum(frame.lost for frame in source)
+        stats = source.stats()
+    assert (stats.skipped, stats.missed, lost) == (100, 0, 100)

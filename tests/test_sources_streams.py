@@ -8,7 +8,6 @@ import threading
 import time
 from itertools import islice, pairwise
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,8 +15,7 @@ from source_media import MjpegServer, number_in
 
 from realtime_mer.errors import SourceError
 from realtime_mer.sources import live, open_source
-from realtime_mer.sources.gaps import PATIENCE_FRAMES, Gaps
-from realtime_mer.sources.mjpeg import Parts
+from realtime_mer.sources.multipart import Parts
 
 
 def source_threads() -> list[str]:
@@ -45,7 +43,7 @@ def test_a_slow_reader_drops_at_the_entry_and_every_drop_is_counted() -> None:
     # What the pictures themselves say is lost between two of them is exactly what the frames say.
     assert [(b - a) % 200 - 1 for a, b in pairwise(numbers)] == [frame.lost for frame in frames[1:]]
     assert [frame.index for frame in frames] == list(range(60))
-    assert max(frame.lost for frame in frames[30:]) < 15, "drops are spread, not in one long gap"
+    assert sum(frame.lost > 0 for frame in frames[30:]) > 15, "drops are spread, not in a few long gaps"
 
 
 def test_frames_never_sent_are_missed() -> None:
@@ -181,34 +179,3 @@ def test_any_bytes_are_survived(chunks: list[bytes]) -> None:
     parts = Parts("--b")
     for chunk in chunks:
         list(parts.push(chunk))
-
-
-def judged(times: list[float], bursty: bool) -> list[int]:
-    gaps = Gaps(bursty)
-    return [gaps.judge(time) for time in times]
-
-
-@pytest.mark.parametrize("bursty", [False, True])
-@pytest.mark.parametrize("fps", [25, 200])
-def test_a_gap_of_four_intervals_missed_three_frames(bursty: bool, fps: int) -> None:
-    times = [index / fps for index in range(60) if index not in (30, 31, 32)]
-    lost = judged(times, bursty)
-    assert sum(lost) == 3
-    assert lost.index(3) == 30 + (PATIENCE_FRAMES if bursty else 0)
-
-
-def test_a_stall_with_a_burst_after_it_missed_nothing() -> None:
-    times = [index * 0.005 for index in range(60)]
-    held = [max(time, 0.205 + 0.0002 * index) if 30 <= index <= 40 else time for index, time in enumerate(times)]
-    assert sum(judged(held, bursty=True)) == 0
-
-
-def test_frames_that_trickle_in_after_a_stall_missed_nothing() -> None:
-    times = [index * 0.005 for index in range(80)]
-    held = [max(time, 0.170 + 0.004 * (index - 30)) if index >= 30 else time for index, time in enumerate(times)]
-    assert sum(judged(held, bursty=True)) == 0
-
-
-def test_jitter_of_arrival_misses_nothing() -> None:
-    late = np.random.default_rng(0).normal(0, 0.0006, 3000)
-    assert sum(judged(list(np.arange(3000) * 0.005 + late), bursty=True)) == 0

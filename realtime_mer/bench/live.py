@@ -186,7 +186,7 @@ def _facts(session: Session, stats: SourceStats, provider: str, known: bool) -> 
         "delivered": len(frames),
         "achieved rate, frames/s": float((len(frames) - 1) / (frames[-1, 0] - frames[0, 0])),
         "dropped by a slow reader": stats.dropped,
-        "missed by the source": stats.missed,
+        "missed by the source": "not judged" if stats.missed is None else stats.missed,
         "frames with a measured face": session.measured,
         "confirmed events": confirmed,
         "warm-up left out, s": WARM_UP,

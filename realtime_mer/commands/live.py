@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Final
 
 from realtime_mer.build import build
+from realtime_mer.commands.opening import open_within
 from realtime_mer.commands.options import Commands, add_camera, add_settings, camera, positive, settings
 from realtime_mer.commands.screen import describe, introduce
 from realtime_mer.errors import OutputError
@@ -42,7 +43,9 @@ def add(commands: Commands) -> None:
     """Declares the command."""
     parser = commands.add_parser("live", help="camera or stream: events as JSON Lines while it runs")
     parser.add_argument("source", metavar="SOURCE", help="0, /dev/video0, rtsp://..., http://... (MJPEG)")
-    parser.add_argument("--for", dest="seconds", type=positive, metavar="SECONDS", help="stop after this long")
+    parser.add_argument(
+        "--for", dest="seconds", type=positive, metavar="SECONDS", help="stop after this long, also while connecting"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write events.jsonl and signals.csv here")
     parser.add_argument("--record", type=Path, metavar="FILE", help="annotated recording (.mp4 or .mkv)")
     parser.add_argument("--window", action="store_true", help="show the annotated picture; q or Esc stops")
@@ -57,14 +60,30 @@ def run(arguments: argparse.Namespace) -> int:
     config = settings(arguments)
     if arguments.window:
         _need_display()
-    with build(config) as pipeline, open_source(arguments.source, **camera(arguments)) as source:
+    with build(config) as pipeline:
+        began = time.monotonic()
+        recorded = Path(arguments.source).is_file() or Path(arguments.source).is_dir()  # its own time counts
+        opened = open_within(
+            None if recorded else arguments.seconds, lambda: open_source(arguments.source, **camera(arguments))
+        )
+        if opened is None:
+            if not arguments.quiet:
+                print(f"{arguments.source}: no frame came within {arguments.seconds:g} s", file=sys.stderr)
+            return 0
+        return _watch(opened, pipeline, arguments, began)
+
+
+def _watch(opened: Source, pipeline: Pipeline, arguments: argparse.Namespace, began: float) -> int:
+    """Runs ``opened``. began: when its opening began, on the monotonic clock, s: the time limit counts from there."""
+    with opened as source:
         sinks = _sinks(source, pipeline, arguments)
         if not arguments.quiet:
             sinks.append(_Status(source))
             print(introduce(source.info.uri, source.info, pipeline), file=sys.stderr)
         if arguments.seconds is not None and not source.info.live:
             sinks.append(_Limit(source, arguments.seconds))
-        with _stop_signals(source), _time_limit(source, arguments.seconds):
+        left = None if arguments.seconds is None else max(arguments.seconds - (time.monotonic() - began), 0.0)
+        with _stop_signals(source), _time_limit(source, left):
             if arguments.window:
                 _show(source, pipeline, sinks)
             else:

@@ -30,13 +30,18 @@ def introduce(name: str, info: SourceInfo, pipeline: Pipeline) -> str:
 
 def describe(stats: SourceStats) -> str:
     """The counts of a live source in words."""
-    words = f"{stats.captured} captured, {stats.delivered} measured, {stats.dropped} dropped, {stats.missed} missed"
+    words = f"{stats.captured} captured, {stats.delivered} measured, {stats.dropped} dropped, {missed(stats)}"
     if stats.skipped:
         reasons = ", ".join(f"{number} {reason}" for reason, number in stats.reasons.items())
         words += f", {stats.skipped} skipped ({reasons})" if reasons else f", {stats.skipped} skipped"
     if stats.repeated:
         words += f", {stats.repeated} repeated"
     return words + (f", {count(stats.reconnects, 'reconnect')}" if stats.reconnects else "")
+
+
+def missed(stats: SourceStats) -> str:
+    """How many frames were never captured, in words."""
+    return "missed frames not judged" if stats.missed is None else f"{stats.missed} missed"
 
 
 def summary(video: str, folder: Path, recording: Recording) -> str:

@@ -121,9 +121,10 @@ def _facts(recording: Recording, signals: Signals) -> str:
             rows.append(("repeated frames", _share(summary.repeated, summary.frames)))
         if summary.source is not None:
             stats = summary.source
+            missed = "missed frames not judged" if stats.missed is None else f"{stats.missed} missed"
             text = (
                 f"{stats.captured} captured, {stats.delivered} delivered, {stats.dropped} dropped, "
-                f"{stats.skipped} skipped, {stats.missed} missed, {stats.reconnects} reconnects"
+                f"{stats.skipped} skipped, {missed}, {stats.reconnects} reconnects"
             )
             rows.append(("the source's counts", text))
             rows += [("skipped", f"{number} {reason}") for reason, number in stats.reasons.items()]

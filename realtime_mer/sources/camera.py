@@ -19,6 +19,7 @@ from realtime_mer.sources.feed import Counts, Feed, Shot, Shots, Source
 
 WIDTH, HEIGHT = 640, 480
 FASTEST_FPS = 240.0  # asked for when the caller names no rate: drivers then take the nearest rate that they have
+SLOWEST_FPS, HIGHEST_FPS = 0.1, 2000.0  # what a driver says beyond these is not believed: NaN, 0, a clock's 180000
 WARM_UP_FRAMES = 5  # read at opening: shows that frames come, and whether the driver's times can be trusted
 OLDEST_S = 0.5  # a driver's time further back than this is not the time of the frame just grabbed
 SILENT_S = 2.0  # a camera that delivers nothing for this long is gone
@@ -63,7 +64,7 @@ def open_camera(
         camera.set(cv2.CAP_PROP_FRAME_WIDTH, width or WIDTH)
         camera.set(cv2.CAP_PROP_FRAME_HEIGHT, height or HEIGHT)
         camera.set(cv2.CAP_PROP_FPS, fps or FASTEST_FPS)
-        trusted = _warm_up(device, camera)
+        trusted, measured = _warm_up(device, camera)
     except BaseException:
         camera.release()
         raise
@@ -77,7 +78,7 @@ def open_camera(
         kind="camera",
         live=True,
         size=(seen_width, seen_height),
-        rate=max(camera.get(cv2.CAP_PROP_FPS), 0.0),
+        rate=_rate(camera.get(cv2.CAP_PROP_FPS), measured, counts),
         clock="monotonic",
         details={
             "pixel_format": code.to_bytes(4, "little").decode("ascii", "replace").strip("\0 ")
@@ -103,14 +104,26 @@ def _driver_time(camera: Capture, now: float) -> float | None:
     return told if 0 <= now - told <= OLDEST_S else None
 
 
-def _warm_up(device: int | str, camera: Capture) -> bool:
-    """Read the first frames; True when the driver's times are sane and increase."""
+def _rate(told: float, measured: float, counts: Counts) -> float:
+    """The driver's frame rate where it can be true, else the one measured over the first frames; frames/s."""
+    if SLOWEST_FPS <= told <= HIGHEST_FPS:
+        return told
+    counts.notes.append(
+        f"the camera's driver says {told:g} frames/s, which cannot be true; {measured:.3g} were measured"
+    )
+    return measured
+
+
+def _warm_up(device: int | str, camera: Capture) -> tuple[bool, float]:
+    """Read the first frames: whether the driver's times are sane and increase, and the frames/s measured."""
     told: list[float | None] = []
+    grabbed: list[float] = []
     end = time.monotonic() + SILENT_S
     while len(told) < WARM_UP_FRAMES:
         if camera.grab():
             now = time.monotonic()
             told.append(_driver_time(camera, now))
+            grabbed.append(now)
             end = now + SILENT_S
         elif time.monotonic() > end:
             break
@@ -119,7 +132,9 @@ def _warm_up(device: int | str, camera: Capture) -> bool:
     if len(told) < WARM_UP_FRAMES:
         raise SourceError(f"camera {device} opens but delivers no pictures: is another program using it?")
     sane = [at for at in told if at is not None]
-    return len(sane) == len(told) and all(a < b for a, b in pairwise(sane))
+    # The first frames may have waited in the driver's buffer and come at once: the longest interval is the true one.
+    measured = 1 / max(max(b - a for a, b in pairwise(grabbed)), 1 / HIGHEST_FPS)
+    return len(sane) == len(told) and all(a < b for a, b in pairwise(sane)), measured
 
 
 def _picture(camera: Capture, at: float) -> Shot | None:

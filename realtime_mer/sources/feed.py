@@ -9,7 +9,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from time import monotonic
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
@@ -21,6 +23,9 @@ from realtime_mer.sources.repeats import Repeats
 AHEAD_FRAMES = 16  # how far a recorded source is read ahead: evens out the decoder's pace, costs 5 MB at 640x480
 UNSEEN_S = 0.04  # a damaged stretch that hides more than this is a hole: the shortest micro-expression lasts as long
 ROUNDING_S = 0.001  # timestamps are often rounded to this
+NO_BEAT = "lost frames cannot be counted: the frames come without a regular beat"
+NO_BEAT_FRAMES = 200  # frames after which this is said
+PACE = 0.2  # weight of the newest interval in the mean that the reader takes for a frame
 JOIN_S = 1.0  # how long close() waits for the capture thread
 
 
@@ -74,7 +79,7 @@ class Counts:
     captured: int = 0
     delivered: int = 0
     dropped: int = 0
-    missed: int = 0
+    missed: int = 0  # of a recorded source; those of a live one are judged by ``Gaps``
     skipped: int = 0
     reconnects: int = 0
     repeated: int = 0
@@ -124,10 +129,9 @@ class Feed(Source):
         *,
         abort: Callable[[], None] | None = None,
         buffer_s: float = 1.0,
-        bursty: bool = False,
     ) -> None:
         self._info, self._first, self._shots, self._counts, self._stop = info, first, shots, counts, stop
-        self._abort, self._buffer_s, self._gaps = abort, buffer_s, Gaps(bursty)
+        self._abort, self._buffer_s, self._gaps = abort, buffer_s, Gaps()
         self._queue: deque[Frame] = deque()
         self._changed = threading.Condition()
         self._reading = self._done = False
@@ -135,6 +139,7 @@ class Feed(Source):
         self._last: float | None = None
         self._index = self._lost = self._skipped_before = 0
         self._hole, self._size, self._repeats = 0.0, info.size, Repeats()
+        self._pace = 0.0  # s that the reader takes for a frame
         self._thread = threading.Thread(target=self._run, name=f"source {info.uri}", daemon=True)
         if info.live:
             self._thread.start()
@@ -144,7 +149,12 @@ class Feed(Source):
         return self._info
 
     def stats(self) -> SourceStats:
-        return self._counts.stats()
+        stats = self._counts.stats()
+        if not self._info.live:
+            return stats
+        missed = self._gaps.missed
+        notes = (*stats.notes, NO_BEAT) if missed is None and stats.captured >= NO_BEAT_FRAMES else stats.notes
+        return replace(stats, missed=missed, notes=notes)
 
     def __iter__(self) -> Iterator[Frame]:
         if self._stop.is_set():
@@ -169,15 +179,18 @@ class Feed(Source):
             self._thread.join(JOIN_S)
 
     def _frames(self) -> Iterator[Frame]:
+        taken = None
         while True:
             with self._changed:
+                if taken is not None and self._queue:  # the frame was waiting: the reader's own pace
+                    self._pace += PACE * (monotonic() - taken - self._pace)
                 while not (self._queue or self._done or self._stop.is_set()):
                     self._changed.wait()
                 if self._stop.is_set():
                     return
                 if not self._queue:
                     break
-                frame = self._queue.popleft()
+                frame, taken = self._queue.popleft(), monotonic()
                 self._counts.delivered += 1
                 self._changed.notify_all()
             yield frame
@@ -195,35 +208,44 @@ class Feed(Source):
             self._error = error
         finally:
             self._shots.close()
+            self._gaps.finish()
             with self._changed:
                 self._done = True
                 self._changed.notify_all()
 
-    def _room(self) -> int:
-        """Frames that a live source may hold: counted, not timed, so that a slow reader gets evenly spaced ones."""
-        usual = self._gaps.usual
-        return AHEAD_FRAMES if usual is None else max(round(self._buffer_s / usual), 2)
+    def _full(self, time: float) -> bool:
+        """Whether a live source has no room for the frame captured at ``time``: nothing that it holds may become older
+        than ``buffer_s``. A reader slower than the camera gets fewer places, so that its frames are evenly spaced."""
+        usual, pace = self._gaps.usual, self._pace
+        if usual is None:
+            places = AHEAD_FRAMES
+        elif pace > usual:
+            places = max(int(self._buffer_s / pace) - 1, 1)  # one less: at the age limit itself it would stop and go
+        else:
+            places = max(round(self._buffer_s / usual), AHEAD_FRAMES)  # in a burst, many frames come at once
+        return len(self._queue) >= places or (bool(self._queue) and time - self._queue[0].time > self._buffer_s)
 
     def _take(self, shot: Shot) -> None:
         """Number and date one shot and queue it, wait with it (recorded), or drop it (live)."""
         counts, live = self._counts, self._info.live
         if live and not self._reading:
             return  # nobody asked for it yet, so it is neither kept nor counted
-        if shot.time is None or (self._last is not None and shot.time <= self._last):
+        if shot.time is None or not isfinite(shot.time) or (self._last is not None and shot.time <= self._last):
             counts.skip("without a usable time")
             return
         counts.captured += 1
         counts.missed += shot.lost
-        unusable = counts.skipped - self._skipped_before + shot.lost
+        skipped = counts.skipped - self._skipped_before
+        unusable = skipped + shot.lost
         self._lost += unusable
         self._hole = max(self._hole, shot.hole, self._unseen(shot.time, shot.gray, unusable))
         self._last, self._skipped_before = shot.time, counts.skipped
+        if live and shot.hole:
+            self._lost += self._gaps.restart(shot.hole)
         if live:
-            missed = self._gaps.judge(shot.time)
-            counts.missed += missed
-            self._lost += missed
+            self._lost += self._gaps.judge(shot.time, skipped)
         with self._changed:
-            if live and len(self._queue) >= self._room():
+            if live and self._full(shot.time):
                 counts.dropped += 1
                 self._lost += 1
                 return

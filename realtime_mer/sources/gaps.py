@@ -1,60 +1,190 @@
-"""How many frames a live source missed, judged from capture times alone. Drops are counted in feed.py."""
+"""How many frames a live source missed, judged from capture times alone. Drops are counted in feed.py.
+
+Only the last frame of each burst is looked at; the beat of those moments is found again and again over a window that
+moves on, so that an error is corrected while it can be seen. How, is in beat.py.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from statistics import median
 
-HISTORY_FRAMES = 64  # intervals over which the running median is taken
-SETTLED_FRAMES = 8  # intervals needed before a gap can be judged
-PATIENCE_FRAMES = 5  # how long late frames are waited for: delayed ones come faster than the usual interval
-CERTAIN = 0.25  # by arrival times a frame is missed when at least 1 - 0.25 intervals went by without it
+import numpy as np
+
+from realtime_mer.sources.beat import LEAST, Beat, Ints, Search, fit
+
+RECENT_FRAMES = 64  # gaps over which the mean is taken that tells bursts apart
+START_FRAMES = 48  # gaps needed for that mean: three bursts of 16
+APART = 0.7  # a gap of more than this part of the mean ends a burst
+FASTEST = 0.3  # the mean is no less than this part of the period: after a stall, many frames come at once
+WINDOW, LONGEST = 96, 384  # moments in which the beat is looked for, and while losses are still in doubt
+SETTLE = 32  # moments that leave the window at once; what was lost up to them is final
+EVERY = 4  # moments between two fits; while all is regular, SETTLE
+OFF = 0.5  # a moment this far from its beat, periods, is not regular
+PATIENCE = 4  # moments after a gap that may still bring the frames that seem lost
+FALLING = 0.5  # frames by which the excess falls over these moments when held-up frames still trickle in
+SURE = 16  # moments after a change of the rate before it is believed
+RAMP_GAPS, RAMP = 12, 0.35  # so many losses per frame over these gaps may be a change of the rate: wait and see
+SLIGHT = 0.1  # a slower rate would look like more losses per frame than this
+UNJUDGED = 0.1  # with more than this part of the frames unjudged there is no count
 
 
 class Gaps:
-    """Judges from the capture times how many frames were never captured.
+    """Judges from the capture times of the frames that came how many never did.
 
-    A gap of more than 1.5 running median intervals misses ``round(gap / median) - 1`` frames. Arrival times
-    (``bursty``) also show gaps when one frame came early, or the network stalls and then hands over all at once: those
-    are judged some frames later, when nothing has come to fill the gap, and in doubt are not counted.
+    What was lost before the first burst has ended cannot be known. Where times show no beat, nothing is counted.
     """
 
-    def __init__(self, bursty: bool) -> None:
-        self.usual: float | None = None  # running median interval, s
-        self._bursty = bursty
-        self._intervals: deque[float] = deque(maxlen=HISTORY_FRAMES)
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque(maxlen=RECENT_FRAMES)  # gaps, s
+        self._early: list[tuple[float, int]] | None = []  # the first frames, until bursts can be told apart
         self._last: float | None = None
-        self._owed: float | None = None  # frames due and not seen since a gap began
-        self._least, self._waited = 0.0, 0  # the least that was owed since, and frames that came since then
-        self._early = 0.0  # by how many intervals the frame before was early, as a negative number
+        self._period: float | None = None
+        self._next: tuple[float, int, float] | None = (
+            None  # a moment, frames up to it, its lateness: where all is regular
+        )
+        self._frames = self._unjudged = self._fitted = 0
+        self._moments: list[float] = []  # the last frame of each burst, s
+        self._counts: list[int] = []  # frames up to each
+        self._settled = self._open = self._reported = 0  # lost up to the window, in it, and as reported by judge()
 
-    def judge(self, time: float) -> int:
-        """Frames missed before the one captured at ``time`` (s)."""
-        if self._last is None:
-            self._last = time
+    @property
+    def usual(self) -> float | None:
+        """The usual interval between frames, s; None when too few have come."""
+        return self._period or self._mean()
+
+    @property
+    def missed(self) -> int | None:
+        """Frames missed so far; None when that cannot be judged."""
+        pending = self._frames - sum(self._counts[:1])  # read by other threads, so in one step
+        unjudged = self._unjudged + (0 if self._period else pending + len(self._early or ()))
+        known = unjudged <= UNJUDGED * self._frames and self._frames > 0
+        return max(self._settled + self._open, 0) if known else None
+
+    def judge(self, time: float, skipped: int = 0) -> int:
+        """Frames now known to be missed, most of them a little before ``time``, the capture time of a frame, s.
+
+        skipped: frames since the last one that were there but could not be used.
+        """
+        if self._early is None:
+            return self._add(time, skipped)
+        if self._early:
+            self._recent.append(time - self._early[-1][0])
+        self._early.append((time, skipped))
+        return self._begin() if len(self._recent) >= START_FRAMES else 0
+
+    def finish(self) -> None:
+        """No more frames will come, or none for a while: what was lost up to the last one is final."""
+        if self._early and len(self._early) > LEAST:
+            self._begin()
+        if self._last is not None:
+            self._moments.append(self._last)
+            self._counts.append(self._frames)
+            if len(self._moments) > LEAST:
+                self._fit(0)
+
+    def restart(self, hole: float) -> int:
+        """Frames missed in ``hole``, s, before the next frame: a connection was down. A new beat begins after it."""
+        self.finish()
+        if not self._period and self._counts:
+            self._unjudged += self._frames - self._counts[0]
+        self._settled += self._open
+        if self.usual:
+            self._settled += max(round(hole / self.usual) - 1, 0)
+        self._open, self._last, self._early, self._next = 0, None, [], None
+        self._recent.clear()
+        self._moments.clear()
+        self._counts.clear()
+        return self._report()
+
+    def _mean(self) -> float | None:
+        """Of the recent gaps but the longest, which may be a stall, s."""
+        if len(self._recent) < LEAST:
+            return None
+        return (sum(self._recent) - max(self._recent)) / (len(self._recent) - 1)
+
+    def _begin(self) -> int:
+        early, self._early = self._early or [], None
+        return sum([self._add(*frame) for frame in early])
+
+    def _add(self, time: float, skipped: int) -> int:
+        new = 0
+        if self._last is not None:
+            gap = time - self._last
+            if gap > APART * max(self._mean() or 0.0, FASTEST * (self._period or 0.0)):
+                new = self._burst_ended(self._last)
+            self._recent.append(gap)
+        self._last = time
+        self._frames += 1 + skipped
+        return new
+
+    def _burst_ended(self, time: float) -> int:
+        self._moments.append(time)
+        self._counts.append(self._frames)
+        self._fitted += 1
+        if self._next is not None and self._period:
+            moment, count, late = self._next
+            if abs((time - moment) / self._period - (self._frames - count) + late) > OFF:
+                self._next = None
+        if len(self._moments) <= LEAST or self._fitted < (EVERY if self._next is None else SETTLE):
             return 0
-        interval, self._last = time - self._last, time
-        usual = self.usual
-        self._intervals.append(interval)
-        if len(self._intervals) >= SETTLED_FRAMES:
-            self.usual = median(self._intervals)
-        if usual is None:
-            return 0
-        due = interval / usual
-        if not self._bursty:
-            return round(due) - 1 if due > 1.5 else 0
-        early, self._early = self._early, min(due - 1, 0.0)
-        if self._owed is None:
-            if due > 1.5:
-                self._owed = self._least = due - 1 + early
-                self._waited = 0
-            return 0
-        self._owed += due - 1
-        if due > 1.5 or self._owed < self._least - 0.5:  # the gap grows, or is being filled
-            self._least, self._waited = self._owed, 0
-        else:
-            self._waited += 1
-        if self._owed >= 1 - CERTAIN and self._waited < PATIENCE_FRAMES:
-            return 0
-        missed, self._owed = max(int(self._owed + CERTAIN), 0), None
-        return missed
+        self._fitted = 0
+        self._fit(PATIENCE)
+        return self._report()
+
+    def _report(self) -> int:
+        new = max(self._settled + self._open - self._reported, 0)
+        self._reported += new
+        return new
+
+    def _fit(self, patience: int) -> None:
+        moments, counts = np.array(self._moments), np.array(self._counts)
+        search = Search(moments, counts, self._period)
+        change, beat = search.change(SURE if patience else LEAST), None
+        if change is not None and self._period:
+            beat = _unchanged(fit(moments, counts, self._period, search.step), counts, change[2])
+        if beat is None and change is not None:
+            before, after, at = change
+            self._settle(fit(moments[: at + 1], counts[: at + 1], before, search.step), at)
+            between = (moments[at + 1] - moments[at]) / max(before, after) - (counts[at + 1] - counts[at])
+            self._settled += max(round(between), 0)
+            self._forget(1)
+            moments, counts = moments[at + 1 :], counts[at + 1 :]
+            beat = fit(moments, counts, after, search.step)
+        elif beat is None:
+            beat = fit(moments, counts, search.period(), search.step)
+        self._period = beat.period if beat.clear else None
+        steady = not patience or _steady(beat, counts)
+        if len(moments) > (WINDOW if steady else LONGEST):
+            self._settle(beat, SETTLE)
+            beat = Beat(beat.period, beat.lost[SETTLE:] - beat.lost[SETTLE], beat.late[SETTLE:], beat.clear, beat.phase)
+        if steady:
+            self._open = int(beat.lost[-1 - patience])
+        calm = steady and beat.clear and beat.lost[-1] == beat.lost[-1 - patience]
+        self._next = (moments[-1], int(counts[-1]), float(beat.phase[-1])) if calm else None
+
+    def _settle(self, beat: Beat, moments: int) -> None:
+        """Make final what was lost in so many moments, and leave them behind."""
+        self._settled += int(beat.lost[moments])
+        self._open = 0
+        if not beat.clear:
+            self._unjudged += self._counts[moments] - self._counts[0]
+        self._forget(moments)
+
+    def _forget(self, moments: int) -> None:
+        del self._moments[:moments], self._counts[:moments]
+
+
+def _unchanged(beat: Beat, counts: Ints, at: int) -> Beat | None:
+    """``beat``, of the rate known so far, where it explains what looks like another rate after gap ``at``: frames that
+    were held up come faster than usual until none is owed."""
+    rises, frames = beat.lost[-1] - beat.lost[at + 1], counts[-1] - counts[at + 1]
+    return beat if beat.clear and rises < SLIGHT * frames else None
+
+
+def _steady(beat: Beat, counts: Ints) -> bool:
+    """False while frames that were held up still trickle in, or the rate may be changing."""
+    excess = beat.late + beat.lost
+    if excess[-1] < excess[-1 - PATIENCE] - FALLING:
+        return False
+    rises, frames = np.diff(beat.lost[-RAMP_GAPS - 1 :]), np.diff(counts[-RAMP_GAPS - 1 :])
+    return bool(rises.sum() - rises.max() <= RAMP * frames.sum())

@@ -1,5 +1,5 @@
-"""What all network streams share: opening them, a connection that can be cut from outside, reconnecting, and the
-sender's clock. What is said on the wire is in rtsp.py and mjpeg.py."""
+"""What all network streams share: opening them, a connection that can be cut from outside, and reconnecting. The
+sender's clock is in sender.py; what is said on the wire is in rtsp.py and mjpeg.py."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from urllib.parse import urlsplit, urlunsplit
 from realtime_mer.errors import SourceError
 from realtime_mer.records import SourceInfo
 from realtime_mer.sources.feed import Counts, Feed, Shots, Source
+from realtime_mer.sources.sender import SenderClock
 
 CONNECT_S = 0.8  # for one attempt to reach a host: a local one answers in far less, and close() must not wait for it
 FIRST_DELAY_S = 0.25  # before the first attempt to reconnect; doubled at each further one
 LONGEST_DELAY_S = 8.0
-APART_S = 2.0  # sender's clock and ours may differ by this much before they are matched anew
 
 
 def without_password(uri: str) -> str:
@@ -53,24 +53,15 @@ class Line:
 
     def cut(self) -> None:
         """Shut the connection down, and any that is watched later."""
+        self._cut = True
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Shut the connection down; the next one may be used."""
         with self._lock:
-            self._cut = True
             if self._handle is not None:
                 with suppress(OSError):
                     self._handle.shutdown(socket.SHUT_RDWR)
-
-
-class SenderClock:
-    """Puts the sender's times on our monotonic clock: its intervals are kept, its origin is matched at arrival."""
-
-    def __init__(self) -> None:
-        self._offset: float | None = None
-
-    def local(self, sent: float, arrived: float) -> float:
-        """``sent`` (s, sender's clock) as monotonic time; matched anew after a jump, as after a restart."""
-        if self._offset is None or abs(sent + self._offset - arrived) > APART_S:
-            self._offset = arrived - sent
-        return sent + self._offset
 
 
 @dataclass(slots=True)
@@ -78,7 +69,8 @@ class Stream:
     """One network stream: its address, what its connections share, and what they have found out about it.
 
     timeout_s: a sender silent for so long is taken for gone, s. rate: frames/s as announced, 0 when nobody says.
-    clock:     whose times the frames carry, "sender" or "monotonic"; None until the first picture has shown it.
+    clock:     whose times the frames carry, "sender" or "monotonic"; None until the first pictures have shown it.
+    sender:    the sender's clock as far as it is known, kept over reconnections.
     """
 
     uri: str
@@ -86,6 +78,7 @@ class Stream:
     details: dict[str, str]
     clock: str | None = None
     rate: float = 0.0
+    sender: SenderClock = field(default_factory=SenderClock)
     counts: Counts = field(default_factory=Counts)
     stop: threading.Event = field(default_factory=threading.Event)
     line: Line = field(default_factory=Line)
@@ -114,26 +107,29 @@ def open_stream(stream: Stream, connect: Callable[[Stream], Shots], *, buffer_s:
         clock=clock,
         details=stream.details,
     )
-    # A sender's own times are even however they arrive; times of arrival come in bursts.
-    bursty = clock == "monotonic"
-    return Feed(info, first, shots, stream.counts, stream.stop, abort=stream.line.cut, buffer_s=buffer_s, bursty=bursty)
+    return Feed(info, first, shots, stream.counts, stream.stop, abort=stream.line.cut, buffer_s=buffer_s)
 
 
 def keep_connected(stream: Stream, connect: Callable[[Stream], Shots], retries: int) -> Shots:
     """The shots of ``connect(stream)``, called again with growing delays when the connection ends or fails.
 
+    The first shot of a new connection has a hole before it.
     Raises SourceError when the very first connection fails, or after ``retries`` failed attempts in a row.
     """
     name, stop = stream.name, stream.stop
-    failures, connected = 0, False
+    failures, connected, last = 0, False, None
     while not stop.is_set():
         started = time.monotonic()
         try:
+            stream.sender.reconnected()
             shots = connect(stream)
             try:
                 for shot in shots:
-                    stream.counts.reconnects += connected and failures > 0
-                    failures, connected = 0, True
+                    if connected and failures > 0:
+                        stream.counts.reconnects += 1
+                        if last is not None and shot.time is not None:
+                            shot = shot._replace(hole=max(shot.time - last, shot.hole))
+                    failures, connected, last = 0, True, shot.time or last
                     yield shot
             finally:
                 shots.close()

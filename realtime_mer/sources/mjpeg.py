@@ -2,82 +2,40 @@
 
 Parsed here and not by libav, for three things that libav does not give: the time at which each picture was complete,
 the sender's own X-Timestamp, and a read that can be cut short. Nor by a library for form uploads: those take a part for
-complete when the next boundary arrives, which is one frame late. Luma is decoded at once, colour when somebody asks.
+complete when the next boundary arrives, which is one frame late. The body is taken apart in multipart.py, pictures are
+decoded in jpeg.py.
 """
 
 from __future__ import annotations
 
 import http.client
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from email.message import Message
 from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import cv2
-import numpy as np
-
 from realtime_mer.errors import SourceError
-from realtime_mer.records import Image
-from realtime_mer.sources.feed import Shot, Shots, Source
-from realtime_mer.sources.images import decode
-from realtime_mer.sources.live import CONNECT_S, Line, SenderClock, Stream, open_stream
+from realtime_mer.sources.feed import Shots, Source
+from realtime_mer.sources.jpeg import JpegDecoder
+from realtime_mer.sources.live import CONNECT_S, Line, Stream, open_stream
+from realtime_mer.sources.multipart import Parts
+from realtime_mer.sources.stamps import StampedShots, stamp_of
 
 READ_BYTES = 1 << 16
-PART_BYTES = 1 << 26  # no JPEG is larger than 64 MB: more without a boundary is not MJPEG
-END_BYTES = 64  # some cameras pad a picture behind its end marker
-JPEG_END = b"\xff\xd9"
-
-
-class Parts:
-    """Splits a multipart body into (headers, content). Does no input or output of its own (RFC 2046, section 5.1).
-
-    Cameras disagree on whether the declared boundary includes its two dashes; either is understood. A part with
-    Content-Length is given out when it is complete, any other when the next boundary has come.
-    """
-
-    def __init__(self, boundary: str) -> None:
-        self._mark = b"--" + boundary.strip('"').lstrip("-").encode("latin-1", "replace")
-        self._data = bytearray()
-        self._headers: dict[str, str] | None = None
-
-    def push(self, data: bytes) -> Iterator[tuple[dict[str, str], bytes]]:
-        """The parts that ``data`` completes. Raises ValueError when this cannot be a multipart body."""
-        self._data += data
-        while (part := self._next()) is not None:
-            yield part
-        if len(self._data) > PART_BYTES:
-            raise ValueError("no boundary found")
-
-    def _next(self) -> tuple[dict[str, str], bytes] | None:
-        data = self._data
-        if self._headers is None:
-            start = data.find(self._mark)
-            end = data.find(b"\r\n\r\n", start)
-            if start < 0 or end < 0:
-                return None
-            lines = bytes(data[start:end]).decode("latin-1").split("\r\n")[1:]
-            pairs = (line.partition(":") for line in lines)
-            self._headers = {key.strip().lower(): value.strip() for key, _, value in pairs}
-            del data[: end + 4]
-        told = self._headers.get("content-length", "")
-        size = int(told) if told.isdigit() else data.find(self._mark)
-        if size < 0 or len(data) < size:
-            return None
-        headers, self._headers = self._headers, None
-        content = bytes(data[:size])
-        del data[:size]
-        return headers, content
 
 
 def open_mjpeg(uri: str, *, buffer_s: float, timeout_s: float, retries: int) -> Source:
     """Open an MJPEG stream and start capturing; user and password may stand in the address (basic or digest).
 
-    Time is the sender's X-Timestamp put on the monotonic clock where the first picture has one (``info.clock`` is
-    "sender"), else the monotonic time at which the picture was complete ("monotonic"). Raises SourceError.
+    Time is the sender's X-Timestamp put on the monotonic clock where the first pictures have believable ones
+    (``info.clock`` is "sender"), else the monotonic time at which the picture was complete ("monotonic"). A picture
+    must be whole within ``timeout_s``. Raises SourceError.
     """
     stream = Stream(uri, timeout_s, {"pixel_format": "jpeg", "protocol": "http multipart"})
     return open_stream(stream, _shots, buffer_s=buffer_s, retries=retries)
@@ -121,16 +79,43 @@ def _open(stream: Stream) -> http.client.HTTPResponse:
     opener = urllib.request.build_opener(
         _Handler(stream.line), urllib.request.HTTPBasicAuthHandler(keys), urllib.request.HTTPDigestAuthHandler(keys)
     )
+    unfinished = f"{bare}: the server has not finished its answer in {stream.timeout_s:g} s"
     try:
-        response: http.client.HTTPResponse = opener.open(bare, timeout=stream.timeout_s)
+        with _deadline(stream) as late:
+            response: http.client.HTTPResponse = opener.open(bare, timeout=stream.timeout_s)
     except urllib.error.HTTPError as error:
         error.close()
         hint = ": put user:password@ before the host" if error.code == 401 else ""
         raise SourceError(f"{bare}: the server answers {error.code} {error.reason}{hint}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if late.is_set():
+            raise SourceError(unfinished) from None
         why = getattr(error, "reason", None) or error
         raise SourceError(f"{bare} cannot be reached: {getattr(why, 'strerror', None) or why}") from None
+    if late.is_set():  # http.client takes headers that break off for complete
+        response.close()
+        raise SourceError(unfinished)
     return response
+
+
+@contextmanager
+def _deadline(stream: Stream) -> Iterator[threading.Event]:
+    """Hangs up when what is within takes longer than ``stream.timeout_s``: a socket's own timeout is for each read,
+    so that an answer that drips a byte at a time would never end. Gives an event that says whether it did."""
+    late = threading.Event()
+
+    def hang_up() -> None:
+        late.set()
+        stream.line.hang_up()
+
+    timer = threading.Timer(stream.timeout_s, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _boundary(headers: Message, name: str) -> str:
@@ -142,45 +127,26 @@ def _boundary(headers: Message, name: str) -> str:
 
 
 def _shots(stream: Stream) -> Shots:
-    name, sender = stream.name, SenderClock()
+    name, decoder, dates = stream.name, JpegDecoder(), StampedShots(stream)
     with _open(stream) as response:
         parts = Parts(_boundary(response.headers, name))
+        whole = time.monotonic()
         while not stream.stop.is_set():
             try:
                 data = response.read1(READ_BYTES)
                 if not data:
-                    return
+                    break
                 for headers, content in parts.push(data):
-                    shot = _shot(headers, content, sender, stream)
+                    whole = time.monotonic()
+                    shot = decoder(content)
                     if shot is None:
                         stream.counts.skip()
                     else:
-                        yield shot
+                        yield from dates.push(shot, stamp_of(headers.get("x-timestamp")), whole)
             except TimeoutError:
                 raise SourceError(f"{name} has sent nothing for {stream.timeout_s:g} s") from None
             except (OSError, http.client.HTTPException, ValueError) as error:
                 raise SourceError(f"{name}: {error or 'the connection broke'}") from None
-
-
-def _shot(headers: dict[str, str], content: bytes, sender: SenderClock, stream: Stream) -> Shot | None:
-    """One part as a shot; None when it is not a whole picture. The first picture decides which clock is used."""
-    arrived = time.monotonic()
-    gray = decode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) if JPEG_END in content[-END_BYTES:] else None
-    if gray is None:
-        return None
-    try:
-        sent = float(headers.get("x-timestamp", ""))
-    except ValueError:
-        sent = None
-    if stream.clock is None:
-        stream.clock = "monotonic" if sent is None else "sender"
-    if stream.clock == "monotonic":
-        return Shot(arrived, gray, partial(_colour, content))
-    return Shot(None if sent is None else sender.local(sent, arrived), gray, partial(_colour, content))
-
-
-def _colour(content: bytes) -> Image:
-    image = decode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise SourceError("a picture of the stream can be decoded in gray only")
-    return image
+            if time.monotonic() - whole > stream.timeout_s:
+                raise SourceError(f"{name} has sent no whole picture for {stream.timeout_s:g} s")
+        yield from dates.rest()

@@ -23,6 +23,7 @@ UNSTEADY = 0.5  # a 99th percentile this share above the median interval is jitt
 class ProbeReport:
     """Measured over ``frames`` frames. Rates in frames/s, intervals between capture times in ms.
 
+    nominal_fps: 0 when nobody says it. missed: None when the capture times cannot tell.
     repeated: frames that show what the one before showed; new_fps: the rate without them.
     """
 
@@ -43,7 +44,7 @@ class ProbeReport:
     p99_ms: float
     max_ms: float
     dropped: int
-    missed: int
+    missed: int | None
     skipped: int
     reconnects: int
     reasons: dict[str, int]
@@ -55,6 +56,7 @@ class ProbeReport:
 
     def text(self) -> str:
         """For people: one fact a line."""
+        missed = "missed frames not judged" if self.missed is None else f"{self.missed} missed"
         nominal = f"{self.nominal_fps:.2f}" if self.nominal_fps else "not stated"
         new = f", {self.new_fps:.2f} without {self.repeated} repeated frames" if self.repeated else ""
         why = f" ({', '.join(f'{number} {reason}' for reason, number in self.reasons.items())})" if self.reasons else ""
@@ -66,7 +68,7 @@ class ProbeReport:
             f"{self.max_ms:.2f} longest",
             f"times        {self.clock} clock, {self.timestamp}",
             f"measured     {self.frames} frames in {self.seconds:.2f} s",
-            f"lost         {self.missed} missed, {self.dropped} dropped, {self.skipped} unusable{why}, "
+            f"lost         {missed}, {self.dropped} dropped, {self.skipped} unusable{why}, "
             f"{self.reconnects} reconnects",
         ]
         return "\n".join(lines + [f"warning      {line}" for line in self.warnings])

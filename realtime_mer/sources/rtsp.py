@@ -12,7 +12,7 @@ import av.error
 from realtime_mer.errors import SourceError
 from realtime_mer.sources.feed import Shots, Source
 from realtime_mer.sources.file import reason
-from realtime_mer.sources.live import CONNECT_S, SenderClock, Stream, open_stream
+from realtime_mer.sources.live import CONNECT_S, Stream, open_stream
 from realtime_mer.sources.picture import to_shot
 
 PORTS = {"rtsp": 554, "rtsps": 322}
@@ -49,7 +49,7 @@ def _ask(stream: Stream) -> None:
 
 
 def _shots(stream: Stream) -> Shots:
-    name, clock, heard = stream.name, SenderClock(), time.monotonic()
+    name, heard = stream.name, time.monotonic()
     _ask(stream)
     if stream.stop.is_set():
         return
@@ -73,7 +73,8 @@ def _shots(stream: Stream) -> Shots:
                     heard = time.monotonic()
                     for frame in packet.decode():
                         sent = None if frame.pts is None else frame.pts * base
-                        yield to_shot(frame, None if sent is None else clock.local(sent, heard))
+                        at, hole = stream.sender.local(sent, heard)
+                        yield to_shot(frame, at)._replace(hole=hole)
                 return
             except av.error.ExitError:  # a slice went by
                 if time.monotonic() - heard > stream.timeout_s:

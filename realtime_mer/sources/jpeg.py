@@ -1,0 +1,60 @@
+"""The pictures of an MJPEG stream, decoded by libav, which says when one is damaged.
+
+OpenCV paints what is missing gray, says so on standard error only, and the gray would be measured as a movement.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import av
+import av.error
+import cv2
+import numpy as np
+from av.codec.context import CodecContext
+from av.video.codeccontext import VideoCodecContext
+
+from realtime_mer.errors import SourceError
+from realtime_mer.records import Image
+from realtime_mer.sources.feed import Shot
+from realtime_mer.sources.images import decode
+from realtime_mer.sources.picture import EXIF, EXIF_BYTES, STRICT, to_shot
+
+JPEG_END = b"\xff\xd9"
+END_BYTES = 64  # some cameras pad a picture behind its end marker
+
+
+class JpegDecoder:
+    """Turns one JPEG after another into shots. Not to be shared between threads."""
+
+    def __init__(self) -> None:
+        codec = CodecContext.create("mjpeg", "r")
+        assert isinstance(codec, VideoCodecContext)
+        codec.options, codec.thread_count = STRICT, 1
+        self._codec = codec
+
+    def __call__(self, data: bytes) -> Shot | None:
+        """The picture without a time; None when it is damaged, cut, or no JPEG.
+
+        What is cut within the last block, 16x16 px in the lower right corner, goes unnoticed.
+        """
+        if JPEG_END not in data[-END_BYTES:]:
+            return None
+        try:
+            frames = self._codec.decode(av.Packet(data))
+        except (av.error.FFmpegError, ValueError, MemoryError):
+            return None
+        if len(frames) != 1 or frames[0].is_corrupt:
+            return None
+        if EXIF not in data[:EXIF_BYTES]:
+            return to_shot(frames[0], None)
+        # EXIF may ask for the picture to be turned: OpenCV does that, and this picture is whole.
+        gray = decode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+        return None if gray is None else Shot(None, gray, partial(_colour, data))
+
+
+def _colour(data: bytes) -> Image:
+    image = decode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise SourceError("a picture of the stream can be decoded in gray only")
+    return image
