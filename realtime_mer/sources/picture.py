@@ -25,7 +25,7 @@ LUMA_FIRST = frozenset(
 )
 # A decoder that is told to give up at an error says so; otherwise it fills the rest with gray or with old blocks, which
 # would be measured as a movement.
-STRICT = {"err_detect": "explode"}
+STRICT = {"err_detect": "explode", "max_pixels": str(1 << 27)}  # more pixels than any camera has are not decoded
 EXIF, EXIF_BYTES = b"Exif\0", 4096  # what marks EXIF data, and where it stands in a file at the latest
 ASPECT_MOST = 4  # pixels that are said to be this much wider than high, or higher than wide, are not believed
 
