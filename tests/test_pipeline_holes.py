@@ -8,7 +8,8 @@ from dataclasses import replace
 import cv2
 import pytest
 
-from realtime_mer.pipeline import HOLE, Pipeline
+from realtime_mer.continuity import Break
+from realtime_mer.pipeline import Pipeline
 from realtime_mer.records import Frame, Kind, Status
 from realtime_mer.spotting.detector import MovementDetector
 
@@ -27,8 +28,8 @@ def test_a_hole_in_a_movement_interrupts_it(recording):
     at = 234  # in the rise of the first movement, which peaks at 2.32 s
     frames = [replace(f, hole=0.01) if f.index == at else f for f in recording.frames]
     observations, events = watch(frames, recording.detect)
-    assert [o.index for o in observations if HOLE in o.notes] == [at]
-    (cut,) = (e for e in final(events, Status.REJECTED) if e.movement.reason == HOLE)
+    assert [o.index for o in observations if Break.HOLE.value in o.notes] == [at]
+    (cut,) = (e for e in final(events, Status.REJECTED) if "in the recording" in e.movement.reason)
     assert cut.movement.kind is Kind.UNSURE
     assert cut.movement.end < frames[at].time
     assert cut.reported == frames[at].time
@@ -57,7 +58,7 @@ def test_a_change_of_size_starts_every_face_anew(recording, marked):
 
     frames = [changed(f) if f.index >= at else f for f in recording.frames]
     observations, events = watch(frames, recording.detect)
-    assert [o.index for o in observations if HOLE in o.notes] == [at]
+    assert [o.index for o in observations if Break.SIZE.value in o.notes] == [at]
     assert not [e for e in events if e.movement.onset < frames[at].time <= e.movement.end]
     tracks = [{signal.face.track for signal in o.faces} for o in observations]
     assert tracks == [{1}] * at + [{2}] * (len(frames) - at)
