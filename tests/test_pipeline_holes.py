@@ -29,7 +29,7 @@ def test_a_hole_in_a_movement_interrupts_it(recording):
     frames = [replace(f, hole=0.01) if f.index == at else f for f in recording.frames]
     observations, events = watch(frames, recording.detect)
     assert [o.index for o in observations if Break.HOLE.value in o.notes] == [at]
-    (cut,) = (e for e in final(events, Status.REJECTED) if "hole" in e.movement.reason)
+    (cut,) = (e for e in final(events, Status.REJECTED) if "in the recording" in e.movement.reason)
     assert cut.movement.kind is Kind.UNSURE
     assert cut.movement.end < frames[at].time
     assert cut.reported == frames[at].time
