@@ -9,26 +9,30 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NoReturn
 
-from realtime_mer.console import finish
+from realtime_mer.console import NOTHING_BEGUN, at_once, finish
 from realtime_mer.errors import ConfigError
 
 COMMANDS: Final = (
     "demo", "analyze", "live", "app", "probe", "bench", "convert", "report", "models", "config", "doctor", "setup",
 )  # fmt: skip
+PROGRAM: Final = "realtime-mer"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code: 0, that of the MerError, 2 for bad arguments, 130 after Ctrl-C."""
+    """Runs one command; returns its exit code: 0, that of the MerError, 2 for bad arguments, else as in ``console``."""
+    words = sys.argv[1:] if argv is None else argv
 
     def command() -> int:
-        arguments = parser().parse_args(argv)
+        with at_once(PROGRAM, NOTHING_BEGUN):
+            arguments = parser(words[:1] if words and words[0] in COMMANDS else COMMANDS).parse_args(words)
         return int(arguments.run(arguments))
 
-    return finish(command, "realtime-mer", "interrupted; what was written is whole")
+    return finish(command, PROGRAM, "interrupted; everything written so far is complete")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The command line with the commands of these names. Only their modules are loaded: `doctor` must also run where
+    the others cannot be imported."""
     top = _Parser(
         prog="realtime-mer",
         description="Spots, times and names facial micro-expressions in live and recorded video.",
@@ -36,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"realtime-mer {_version()}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    for name in names:
         importlib.import_module(f"realtime_mer.commands.{name}").add(commands)
     return top
 
