@@ -98,16 +98,26 @@ def handling(handler: Handler) -> Iterator[None]:
             signal.signal(number, old)
 
 
-def at_once(program: str, text: str) -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def at_once(program: str, text: str) -> Iterator[None]:
     """Within it, a signal says one line and ends the process there: for imports and for opening, before anything has
     been written. An exception would be lost or changed in the depths of a library that is being loaded."""
+    try:
+        errors = os.dup(2)  # a library may be kept quiet by having its standard error sent elsewhere
+    except OSError:
+        errors = -1
 
     def leave(number: int, _frame: FrameType | None) -> None:
         with contextlib.suppress(OSError):
-            os.write(2, f"{program}: {text}\n".encode())
+            os.write(errors, f"{program}: {text}\n".encode())
         os._exit(128 + number)
 
-    return handling(leave)
+    try:
+        with handling(leave):
+            yield
+    finally:
+        if errors >= 0:
+            os.close(errors)
 
 
 def complain(program: str, text: str) -> None:

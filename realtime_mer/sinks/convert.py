@@ -54,5 +54,7 @@ def convert(events_jsonl: Path, format: str, out: Path | None = None, *, folder:
         write_openface(events_jsonl.with_name(SIGNALS_CSV), out)
     else:
         _, write = FORMATS[format]
-        write(linked(read_jsonl(events_jsonl), events_jsonl, folder or out.parent), out)
+        recording = linked(read_jsonl(events_jsonl), events_jsonl, folder or out.parent)
+        keep_input([out], recording.header.source.uri)
+        write(recording, out)
     return out

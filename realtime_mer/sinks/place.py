@@ -1,7 +1,7 @@
 """Where outputs are put: private files and folders, one run at a time in a folder, and nothing of somebody else's.
 
 Outputs show faces or tell of them, so files are made with mode 0600 and folders with 0700, whatever the umask. A FIFO
-or a device that is named as an output is written to, never replaced; a link out of the output's folder is refused.
+or a device that is named as an output is written to, never replaced; a link to a file is refused.
 """
 
 from __future__ import annotations
@@ -46,12 +46,13 @@ def make_folder(folder: Path) -> None:
 def new_file(path: Path) -> BinaryIO:
     """An empty file at ``path``, unbuffered, for its owner alone; a FIFO or a device is opened as it is.
 
-    Raises OutputError for a link out of the folder and for a place that cannot be written.
+    Raises OutputError for a link to a file and for a place that cannot be written.
     """
     try:
         if is_special(path):
             return _special(path)
-        descriptor = os.open(_inside(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+        _refuse_link(path)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), FILE_MODE)
         _make_private(descriptor)
         return open(descriptor, "wb", buffering=0)
     except OSError as error:
@@ -66,15 +67,14 @@ def replace_file(path: Path, content: bytes) -> None:
             with _special(path) as file:
                 _write_all(file, content)
             return
-        target = _inside(path)
-        part = target.with_name(target.name + ".part")
+        _refuse_link(path)
         part.unlink(missing_ok=True)  # a killed process may have left it
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
         try:
             _make_private(descriptor)
             with open(descriptor, "wb", buffering=0) as file:
                 _write_all(file, content)
-            os.replace(part, target)
+            os.replace(part, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 part.unlink()
@@ -150,14 +150,10 @@ class Lock:
         self.close()
 
 
-def _inside(path: Path) -> Path:
-    """Where a file is really written: a link is followed within its folder only. Raises OSError."""
-    if not path.is_symlink():
-        return path
-    target = path.resolve()
-    if target.parent != path.parent.resolve():
-        raise OSError(errno.ELOOP, f"it is a link to {target}")
-    return target
+def _refuse_link(path: Path) -> None:
+    """What a link leads to is somebody else's. Raises OSError."""
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, f"it is a link to {os.readlink(path)}")
 
 
 def _special(path: Path) -> BinaryIO:
