@@ -54,6 +54,6 @@ def write_bids(recording: Recording, out: Path) -> None:
             movement.reason,
         ]
         rows.append("\t".join(" ".join(one_line(cell).split()) or "n/a" for cell in cells))
-    write_whole(out, "\n".join(rows) + "\n")
-    if not is_special(out):
+    if not is_special(out):  # the sidecar first: where the table is, both are
         write_whole(out.with_suffix(".json"), json.dumps(COLUMNS, indent=2) + "\n")
+    write_whole(out, "\n".join(rows) + "\n")
