@@ -15,7 +15,7 @@ from source_media import picture, write_video
 
 from realtime_mer.cli import main
 from realtime_mer.sinks.jsonl import read_jsonl
-from realtime_mer.sinks.place import Lock
+from realtime_mer.sinks.lock import Lock
 from realtime_mer.synth import write_video as write_face
 
 PLAIN = ("--model", "none", "--no-video")

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from realtime_mer.errors import OutputError
+from realtime_mer.sinks import lock
 from realtime_mer.sinks.lines import LineFile, one_line, write_whole
-from realtime_mer.sinks.place import LOCK, Lock, keep_input, make_folder, new_file
+from realtime_mer.sinks.lock import LOCK, Lock
+from realtime_mer.sinks.place import keep_input, make_folder, new_file
 from realtime_mer.sinks.video import VideoFile
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX modes, links and FIFOs")
@@ -130,7 +132,7 @@ def test_a_killed_holder_holds_nothing(tmp_path):
     code = """
         import sys, time
         from pathlib import Path
-        from realtime_mer.sinks.place import Lock
+        from realtime_mer.sinks.lock import Lock
         lock = Lock(Path(sys.argv[1]))
         print("held", flush=True)
         time.sleep(60)
@@ -147,29 +149,22 @@ def test_a_killed_holder_holds_nothing(tmp_path):
         assert str(os.getpid()) in (tmp_path / LOCK).read_text()
 
 
-def test_many_that_want_a_folder_hold_it_one_at_a_time(tmp_path):
-    """The holder removes its lock file: whoever opened that one before must not believe to hold the folder."""
-    inside, most, wrong = [0], [0], []
+def test_a_lock_file_that_is_removed_between_two_steps_holds_nothing(tmp_path, monkeypatch):
+    """The first holder ends, and a third run begins, after the second has opened the lock file and before it locks it."""
+    first, third, acquire = Lock(tmp_path), [], lock._acquire
 
-    def want() -> None:
-        for _ in range(300):
-            try:
-                with Lock(tmp_path):
-                    inside[0] += 1
-                    most[0] = max(most[0], inside[0])
-                    inside[0] -= 1
-            except OutputError:
-                pass
-            except BaseException as error:
-                wrong.append(error)
-                raise
+    def late(descriptor):
+        if not third:
+            third.append(None)
+            first.close()
+            third[0] = Lock(tmp_path)
+        return acquire(descriptor)
 
-    threads = [threading.Thread(target=want) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (most, inside, wrong) == ([1], [0], [])
+    monkeypatch.setattr(lock, "_acquire", late)
+    with pytest.raises(OutputError, match="is in use by"):
+        Lock(tmp_path)
+    third[0].close()
+    Lock(tmp_path).close()
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,9 @@ from realtime_mer.sinks.clips import EventClips, Stills
 from realtime_mer.sinks.convert import NAMES
 from realtime_mer.sinks.csv import EventsCsv, SignalsCsv
 from realtime_mer.sinks.jsonl import Header, JsonLines, Recording, read_jsonl
+from realtime_mer.sinks.lock import Lock
 from realtime_mer.sinks.media import located
-from realtime_mer.sinks.place import Lock, keep_input, make_folder
+from realtime_mer.sinks.place import keep_input, make_folder
 from realtime_mer.sinks.video import AnnotatedVideo
 from realtime_mer.sources import Source, open_source
 from realtime_mer.sources.identity import identity

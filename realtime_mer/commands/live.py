@@ -11,9 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
-from itertools import count
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +29,9 @@ from realtime_mer.sinks import LOG, SIGNALS_CSV, Sink
 from realtime_mer.sinks.csv import SignalsCsv
 from realtime_mer.sinks.jsonl import JsonLines
 from realtime_mer.sinks.lines import LineStream
+from realtime_mer.sinks.lock import Lock
 from realtime_mer.sinks.media import located
-from realtime_mer.sinks.place import FOLDER_MODE, LOCK, Lock, keep_input, make_folder
+from realtime_mer.sinks.place import keep_input, new_folder
 from realtime_mer.sinks.video import AnnotatedVideo
 from realtime_mer.sources import Source, open_source
 
@@ -181,26 +180,9 @@ def _begin(arguments: argparse.Namespace, stack: ExitStack) -> Path | None:
             raise OutputError(f"{arguments.record} is there already: choose another name with --record")
     if arguments.out is None:
         return None
-    folder = _new_folder(arguments.out)
+    folder = new_folder(arguments.out)
     stack.enter_context(Lock(folder))
     return folder
-
-
-def _new_folder(out: Path) -> Path:
-    """``out`` itself while it is empty, else a new folder in it, named after the time: no earlier log is lost."""
-    make_folder(out)
-    try:
-        if all(path.name == LOCK for path in out.iterdir()):
-            return out
-        name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
-        for number in count(1):
-            with suppress(FileExistsError):
-                folder = out / (name if number == 1 else f"{name}-{number}")
-                folder.mkdir(mode=FOLDER_MODE)
-                return folder
-    except OSError as error:
-        raise OutputError(f"cannot make a folder in {out}: {error.strerror}; choose another --out") from None
-    raise AssertionError("count() does not end")
 
 
 def _sinks(

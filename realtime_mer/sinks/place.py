@@ -1,4 +1,4 @@
-"""Where outputs are put: private files and folders, one run at a time in a folder, and nothing of somebody else's.
+"""Where outputs are put: private files and folders, and nothing of somebody else's. One run at a time is in ``lock``.
 
 Outputs show faces or tell of them, so files are made with mode 0600 and folders with 0700, whatever the umask. A FIFO
 or a device that is named as an output is written to, never replaced; a link to a file is refused.
@@ -12,17 +12,15 @@ import os
 import stat
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import BinaryIO, Final
 
 from realtime_mer.errors import OutputError
 
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
-LOCK: Final = ".lock"  # in a folder that a run writes to
-_LOCKED_BYTE: Final = 1 << 30  # Windows locks bytes against reading too: one beyond the text that says who holds it
-_NO_LOCKS: Final = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems without locks answer
+LOCK: Final = ".lock"  # the file that ``lock.Lock`` makes in a folder
 
 
 def make_folder(folder: Path) -> None:
@@ -41,6 +39,25 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(exist_ok=True)  # says what is wrong with something that is there and no folder
     except OSError as error:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}; choose another --out") from None
+
+
+def new_folder(out: Path) -> Path:
+    """A folder for a run that must replace no earlier results: ``out`` itself while it is empty, else a new one in it,
+    named after the local time. Raises OutputError.
+    """
+    make_folder(out)
+    try:
+        if all(path.name == LOCK for path in out.iterdir()):
+            return out
+        name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
+        for number in count(1):
+            folder = out / (name if number == 1 else f"{name}-{number}")
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(mode=FOLDER_MODE)
+                return folder
+    except OSError as error:
+        raise OutputError(f"cannot make a folder in {out}: {error.strerror}; choose another --out") from None
+    raise AssertionError("count() does not end")
 
 
 def new_file(path: Path) -> BinaryIO:
@@ -106,50 +123,6 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
     return OutputError(f"cannot write {path}: {error.strerror or error}; choose another place for the output")
 
 
-class Lock:
-    """Holds a folder for one run: a second one ends with an OutputError that says who has it.
-
-    The operating system lets go of it when the process ends, however it ends, so a lock file that a killed process
-    left does no harm. On a file system without locks nothing is held.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / LOCK
-        self._descriptor: int | None = None
-        while self._descriptor is None:
-            try:
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), FILE_MODE)
-            except OSError as error:
-                raise cannot_write(self._path, error) from None
-            if not _acquire(descriptor):
-                holder = os.read(descriptor, 100).decode(errors="replace").strip() or "another process"
-                os.close(descriptor)
-                raise OutputError(f"{folder} is in use by {holder}: wait for it to end, or choose another --out")
-            if _is_at(descriptor, self._path):
-                self._descriptor = descriptor
-            else:  # its holder removed it between the two steps: what was locked is no longer there
-                os.close(descriptor)
-        since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, f"process {os.getpid()} since {since}\n".encode())
-
-    def close(self) -> None:
-        """Lets go of the folder."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            with contextlib.suppress(OSError):  # Windows cannot remove an open file: an old lock file does no harm
-                self._path.unlink()
-            os.close(descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
 def _refuse_link(path: Path) -> None:
     """What a link leads to is somebody else's. Raises OSError."""
     if path.is_symlink():
@@ -182,35 +155,3 @@ def _make_private(descriptor: int) -> None:
     if hasattr(os, "fchmod"):
         with contextlib.suppress(OSError):  # a file of another user, or a file system without modes
             os.fchmod(descriptor, FILE_MODE)
-
-
-def _acquire(descriptor: int) -> bool:
-    try:
-        import fcntl
-    except ImportError:
-        return _acquire_on_windows(descriptor)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno in _NO_LOCKS
-    return True
-
-
-def _acquire_on_windows(descriptor: int) -> bool:
-    import msvcrt
-
-    os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
-    try:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
-    except OSError:
-        return False
-    finally:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-    return True
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except OSError:
-        return False
