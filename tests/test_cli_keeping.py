@@ -150,6 +150,26 @@ def test_what_is_not_this_recordings_is_not_replaced(state, face, results, capfd
         assert log.read_bytes() == before
 
 
+def test_results_that_are_half_removed_are_not_taken_for_complete(face, results, monkeypatch):
+    """A kill while --overwrite clears the earlier run away."""
+
+    unlink = Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "report.html":
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", killed)
+        assert main(["analyze", str(face), "--out", str(results), *EVERYTHING, "--overwrite"]) == 130
+    assert not (results / "face" / "annotated.mp4").exists()
+    assert main(["analyze", str(face), "--out", str(results), *EVERYTHING]) == 0
+    assert (results / "face" / "annotated.mp4").exists()
+    assert read_jsonl(results / "face" / "events.jsonl").summary is not None
+    assert (results / "face" / "stills" / "event-1-1.jpg").is_file()
+
+
 @pytest.mark.parametrize(
     "missing", [["report.html"], ["events.csv"], ["events.eaf", "events.vtt", "openface.csv"], ["events.boris.tsv"]]
 )

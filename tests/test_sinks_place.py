@@ -150,7 +150,7 @@ def test_a_killed_holder_holds_nothing(tmp_path):
 
 
 def test_a_lock_file_that_is_removed_between_two_steps_holds_nothing(tmp_path, monkeypatch):
-    """The first holder ends, and a third run begins, after the second has opened the lock file and before it locks it."""
+    """The first holder ends and a third run begins after the second has opened the lock file, before it locks it."""
     first, third, acquire = Lock(tmp_path), [], lock._acquire
 
     def late(descriptor):

@@ -15,8 +15,9 @@ from realtime_mer.records import SourceInfo, Status
 from realtime_mer.sinks import CLIPS, EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, STILLS, VIDEO
 from realtime_mer.sinks.clips import clip_name
 from realtime_mer.sinks.convert import NAMES, beside, convert
-from realtime_mer.sinks.jsonl import Header, Recording, read_jsonl
+from realtime_mer.sinks.jsonl import SUMMARY, Header, Recording, read_jsonl
 from realtime_mer.sinks.media import FROM_LOG, PATH
+from realtime_mer.sinks.place import replace_file
 from realtime_mer.sources.identity import same
 
 CONTENT: str = "content"  # in the source's details: the recording's identity
@@ -100,6 +101,9 @@ def clear(folder: Path, again: Collection[str]) -> None:
                 old.append(file)
             else:
                 say(f"{file}: not as the earlier run wrote it, so it is kept")
+    # First the log stops saying that it is complete: what is killed in the midst of this must not be taken for it.
+    lines = (folder / LOG).read_bytes().splitlines(keepends=True)
+    replace_file(folder / LOG, b"".join(line for line in lines if not line.startswith(SUMMARY)))
     try:
         for path in old:
             path.unlink(missing_ok=True)

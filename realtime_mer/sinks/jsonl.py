@@ -26,6 +26,7 @@ from realtime_mer.sinks.event_json import from_json, to_json
 from realtime_mer.sinks.lines import LineFile, Lines
 
 FORMAT: Final = 1  # raised when a field changes its meaning
+SUMMARY: Final = b'{"type": "summary"'  # how the line begins that says that a log is complete
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s]*@")
 
 

@@ -31,6 +31,8 @@ class Lock:
             try:
                 descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), FILE_MODE)
             except OSError as error:
+                if folder.is_dir() and not os.access(folder, os.W_OK):
+                    return  # results that were put away read-only: they can be looked at, and nothing can be written
                 raise cannot_write(self._path, error) from None
             if not _acquire(descriptor):
                 holder = os.read(descriptor, 100).decode(errors="replace").strip() or "another process"
