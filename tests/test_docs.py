@@ -48,9 +48,11 @@ RUN_BY = {
     "python -m train report": ("tests/test_train_cli.py", 'main(["report"'),
     "python -m train reproduce": ("tests/test_train_reproduce.py", '["reproduce", "selection"'),
     "python -m train compare": ("tests/test_train_compare.py", 'main(["compare"'),
-    "python -m train default": ("tests/test_train_recogniser.py", "default.main(["),
+    "python -m train card": ("tests/test_train_default.py", 'main(["card"'),
+    "python -m train default": ("tests/test_train_default.py", 'call(out, "default"'),
     "python -m export onnx": ("tests/test_export_int8.py", 'main(["onnx"'),
     "python -m export int8": ("tests/test_export_int8.py", 'main(["int8"'),
+    "python -m export pt2": ("tests/test_export_pt2.py", 'main(["pt2"'),
     "python -m export verify": ("tests/test_export_int8.py", 'main(["verify"'),
     "python -m export bench": ("tests/test_export_bench.py", 'main(["bench"'),
 }

@@ -9,6 +9,7 @@ import pytest
 from realtime_mer.errors import ConfigError
 from train import compare as table
 from train import recipe
+from train.commands import default
 from train.inputs import Prepared
 from train.metrics import score
 from train.recipe import Stage
@@ -69,7 +70,7 @@ def test_rows_are_trained_once_and_stand_in_one_table(ours, tmp_path):
     inputs = {(table.CASME, "motion"): made_up()}
     entries = [*ENTRIES, *(entry for entry in table.added(ours) if entry.clips == table.CASME)]
     rows = [table.tested(entry, inputs, tmp_path, True) for entry in entries]
-    work = [*tmp_path.rglob("folds/*.json"), tmp_path / "casme-ii-motion-linear" / "run.json"]
+    work = [*tmp_path.rglob("folds/*.json"), tmp_path / "casme-ii-motion-linear" / "linear.json"]
     stamps = [file.stat().st_mtime_ns for file in work]
     for first, entry in zip(rows, entries, strict=True):
         again = table.tested(entry, inputs, tmp_path, True)
@@ -96,6 +97,14 @@ def test_other_clips_are_not_answered_from_a_kept_run(tmp_path):
     fewer = data.take(range(len(data.clips) - EACH))
     second = table.tested(ENTRIES[0], {(table.CASME, "motion"): fewer}, tmp_path, True)
     assert len(second.keys) == len(first.keys) - EACH
+
+
+@pytest.mark.parametrize("side", [table.MAP, table.OWN])
+def test_the_default_sees_maps_on_the_part_of_the_face_that_they_show(side):
+    plan = recipe.load(default.RECIPE)
+    data = table.fitting(made_up(side), plan)
+    assert data.samples.x.shape == (SUBJECTS * EACH, 2, 14, 14)
+    assert np.abs(data.samples.x[:, 1]).max() > 0.5
 
 
 def test_a_recipe_is_tested_on_the_clips_of_its_kind(ours):

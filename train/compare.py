@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,14 +30,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from realtime_mer.bench.results import processor
-from realtime_mer.errors import ConfigError
-from train import evaluate, gather, metrics, models, recipe, runs
+from realtime_mer.errors import ConfigError, DataError
+from train import evaluate, gather, maps, metrics, models, recipe, runs
 from train.cli_options import DATA_FOLDER
 from train.inputs import Prepared, prepare, resize
 from train.protocols import Fold, check, loso
 from train.recipe import Data, Input, Model, Recipe, Stage
 from train.records import THREE
-from train.runs import Run
 from train.samples import Samples
 
 LEVELS: Final = 128.0  # grey levels of a public map that become 1: they are scaled to their own extremes, about +-128
@@ -44,8 +44,7 @@ PICTURE: Final = 64  # px of a static apex crop
 MAP, OWN = 28, 128  # px of a public map and of own flow
 CS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # strengths of the linear rows, chosen inside each fold's training subjects
 INNER: Final = 5  # parts of the training subjects for that choice
-# Part of the aligned face that the public maps show, px: rows, columns.
-SHOWN: Final = (slice(26, 110), slice(29, 99))
+SHOWN: Final = (slice(*maps.ROWS), slice(*maps.COLUMNS))  # part of the aligned face that the public maps show
 GRID: Final = 7  # blocks on a side, whose means a linear row sees
 ORIENTATIONS: Final = 8  # of a histogram of optical flow
 WARM, TIMED = 20, 300  # single answers before the clock counts, and counted
@@ -150,8 +149,8 @@ def added(plan: Recipe) -> list[Entry]:
 def read(data: Path, cache: Path, quiet: bool) -> dict[tuple[str, str], Prepared]:
     """Inputs by clips and kind: apex pictures uint8, motion float32 with 0 for rest; px for own flow."""
     pictures = prepare(gather.one("megc2019", data), THREE, "3", Input(models.APEX, PICTURE), cache, quiet)
-    maps = prepare(gather.one("megc2019-maps", data), THREE, "3", Input(models.MAPS, MAP), cache, quiet)
-    listed = {clip.key for clip in maps.clips}
+    flows = prepare(gather.one("megc2019-maps", data), THREE, "3", Input(models.MAPS, MAP), cache, quiet)
+    listed = {clip.key for clip in flows.clips}
     # Where one of the three key frames is not annotated, the public map may show other frames.
     clips = [
         clip
@@ -159,11 +158,11 @@ def read(data: Path, cache: Path, quiet: bool) -> dict[tuple[str, str], Prepared
         if clip.key in listed and None not in (clip.onset, clip.apex, clip.offset)
     ]
     own = prepare(clips, THREE, "3", Input(models.FLOW, OWN), cache, quiet)
-    still = np.median(maps.samples.x, axis=(2, 3), keepdims=True)
-    moved = ((maps.samples.x - still) / LEVELS).astype(np.float32)
+    still = np.median(flows.samples.x, axis=(2, 3), keepdims=True)
+    moved = ((flows.samples.x - still) / LEVELS).astype(np.float32)
     return {
         (MEGC, "static"): pictures,
-        (MEGC, "motion"): dataclasses.replace(maps, samples=dataclasses.replace(maps.samples, x=moved)),
+        (MEGC, "motion"): dataclasses.replace(flows, samples=dataclasses.replace(flows.samples, x=moved)),
         (CASME, "motion"): own,
     }
 
@@ -176,19 +175,20 @@ def tested(entry: Entry, inputs: dict[tuple[str, str], Prepared], out: Path, qui
     where = out / "".join(c if c.isalnum() else "-" for c in name)
     if plan is not None:
         size = str(plan.input.size)
-        data = resized(data, plan.input.size)
+        data = fitting(data, plan)
         run = evaluate.evaluate(plan, data, folds, where, protocol="loso", quiet=quiet)
-        parameters, answer = _network(plan, data)
+        keys, truth, probabilities, groups = run.keys, run.truth, run.probabilities, run.groups
+        parameters, answer = _network(plan)
     else:
         size = str(PICTURE) if entry.input == "static" else ""
         data = dataclasses.replace(data, samples=dataclasses.replace(data.samples, x=features(data.samples.x)))
-        run = _kept(where, data, folds, repr(CS), _linear)
+        keys, truth, groups = tuple(clip.key for clip in data.clips), data.samples.y, data.samples.groups
+        probabilities = runs.softmax(_kept(where / "linear.json", data, folds))
         parameters, answer = _line(data)
-    order = sorted(range(len(run.keys)), key=run.keys.__getitem__)
+    order = sorted(range(len(keys)), key=keys.__getitem__)
     return Row(
-        entry.clips, entry.input, entry.network, tuple(run.keys[i] for i in order), run.truth[order],
-        run.probabilities[order], tuple(run.groups[i] for i in order), size, str(len(folds)), parameters,
-        _median_ms(answer),
+        entry.clips, entry.input, entry.network, tuple(keys[i] for i in order), truth[order], probabilities[order],
+        tuple(groups[i] for i in order), size, str(len(folds)), parameters, _median_ms(answer),
     )  # fmt: skip
 
 
@@ -204,6 +204,15 @@ def both(rows: Sequence[Row], pairs: Sequence[tuple[str, str]] = PAIRS) -> Itera
             b, input="both", network=f"{first} + {second}", probabilities=(a.probabilities + b.probabilities) / 2,
             size="", folds="", parameters=a.parameters + b.parameters, latency=a.latency + b.latency,
         )  # fmt: skip
+
+
+def fitting(data: Prepared, plan: Recipe) -> Prepared:
+    """The samples as the recipe's network takes them: at its size, or what it keeps of motion on the aligned face."""
+    keep, x = models.find(plan.model.name).keep, data.samples.x
+    if keep is None:
+        return resized(data, plan.input.size)
+    on_face = np.stack([maps.placed(sample) for sample in x]) if x.shape[2] == MAP else x
+    return dataclasses.replace(data, samples=dataclasses.replace(data.samples, x=keep(on_face)))
 
 
 def resized(data: Prepared, size: int) -> Prepared:
@@ -250,11 +259,10 @@ Answer = Callable[[], object]
 Logits = NDArray[np.float64]
 
 
-def _network(plan: Recipe, data: Prepared) -> tuple[int, Answer]:
+def _network(plan: Recipe) -> tuple[int, Answer]:
     """Learnable values, and one sample through torch. Weights do not change the time."""
     module = evaluate.fresh(plan, len(THREE)).eval()
-    scale = 255 if data.samples.x.dtype == np.uint8 else 1
-    x = torch.from_numpy(data.samples.x[:1].astype(np.float32) / scale)
+    x = torch.randn(1, *models.input_shape(plan.model.name, plan.input.size))
 
     def answer() -> object:
         with torch.inference_mode():
@@ -282,27 +290,26 @@ def _linear(known: Prepared, held: Prepared) -> Logits:
     return np.asarray(search.decision_function(held.samples.x))
 
 
-def _kept(
-    where: Path, data: Prepared, folds: Sequence[Fold], how: str, answer: Callable[[Prepared, Prepared], Logits]
-) -> Run:
-    """As ``evaluate.evaluate``, for what trains in moments: whole runs are kept, not folds. how: the settings; a run
-    with others, or of other clips, is done again."""
-    identity = [how, [clip.key for clip in data.clips], [list(fold.test) for fold in folds]]
-    if (where / "run.json").exists() and (found := runs.load(where)).about.get("identity") == identity:
-        return found
+def _kept(file: Path, data: Prepared, folds: Sequence[Fold]) -> Logits:
+    """Logits of the linear model for each clip, (N, classes), by a model that has not seen its subject.
+
+    Kept in ``file`` as a whole, since a fold takes moments; other clips or settings are answered again.
+    """
+    identity = [repr(CS), [clip.key for clip in data.clips], [list(fold.test) for fold in folds]]
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        if stored["identity"] == identity:
+            return np.array(stored["logits"])
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} cannot be read ({error}): delete it") from None
     check(folds, data.clips)
-    began = time.perf_counter()
-    logits = [answer(data.take(fold.train), data.take(fold.test)).tolist() for fold in folds]
-    order = [i for fold in folds for i in fold.test]
-    stored = {
-        "name": where.name, "protocol": "loso", "labels": list(data.labels), "best": None, "curves": [],
-        "truth": [int(data.samples.y[i]) for i in order], "logits": [row for part in logits for row in part],
-        "keys": [data.clips[i].key for i in order], "groups": [data.clips[i].group for i in order],
-        "folds": [fold.name for fold in folds for _ in fold.test], "seconds": time.perf_counter() - began,
-        "about": {"commit": runs.commit(), "identity": identity},
-    }  # fmt: skip
-    runs.store(where / "run.json", stored)
-    return runs.load(where)
+    logits = np.zeros((len(data.clips), len(data.labels)))
+    for fold in folds:
+        logits[list(fold.test)] = _linear(data.take(fold.train), data.take(fold.test))
+    runs.store(file, {"identity": identity, "logits": logits.tolist()})
+    return logits
 
 
 def _median_ms(answer: Answer) -> float:
