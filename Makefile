@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check rooms test-gpu system clean
+.PHONY: demo test check kills rooms test-gpu system clean
 
 demo: $(VENV)/.demo
 	$(BIN)/realtime-mer demo
@@ -17,6 +17,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Kills `analyze` at 60 random moments and compares what the next run leaves with an undisturbed one.
+kills: $(VENV)/.dev
+	REALTIME_MER_KILLS=60 $(BIN)/python -m pytest -q tests/test_cli_kills.py
 
 # Draws the rooms of the runtime and their imports: docs/images/rooms.svg.
 rooms: $(VENV)/.dev

@@ -38,7 +38,17 @@ CONNECT_LIMIT: Final = 5  # s for each address and each read of the official dow
 
 
 def cache_dir() -> Path:
-    """The folder for downloaded files: $REALTIME_MER_CACHE, else ``realtime-mer`` in the platform's user cache."""
+    """The folder for downloaded files: $REALTIME_MER_CACHE, else ``realtime-mer`` in the platform's user cache.
+
+    Raises OutputError when neither a cache nor a home directory is known.
+    """
+    try:
+        return _cache_dir()
+    except RuntimeError:  # what pathlib says of a user without a home
+        raise OutputError("no home directory is known: set REALTIME_MER_CACHE to a folder for the models") from None
+
+
+def _cache_dir() -> Path:
     if chosen := os.environ.get("REALTIME_MER_CACHE"):
         return Path(chosen).expanduser()
     if sys.platform == "win32":

@@ -1,58 +1,43 @@
-"""The command line: finds the subcommand and runs it. How it ends is in ``console``."""
+"""The command line: finds the subcommand and runs it. How it ends is in ``console``.
+
+Little is imported here: until ``main`` runs, Ctrl-C would end in Python's own words.
+"""
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
-from realtime_mer.console import finish
-from realtime_mer.errors import ConfigError
+from realtime_mer.console import NOTHING_BEGUN, at_once, finish
+
+if TYPE_CHECKING:
+    import argparse
 
 COMMANDS: Final = (
     "demo", "analyze", "live", "app", "probe", "bench", "convert", "report", "models", "config", "doctor", "setup",
 )  # fmt: skip
+PROGRAM: Final = "realtime-mer"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code: 0, that of the MerError, 2 for bad arguments, 130 after Ctrl-C."""
+    """Runs one command; returns its exit code: 0, that of the MerError, 2 for bad arguments, else as in ``console``."""
+    words = sys.argv[1:] if argv is None else argv
 
     def command() -> int:
-        arguments = parser().parse_args(argv)
+        with at_once(PROGRAM, NOTHING_BEGUN):
+            arguments = parser(words[:1] if words and words[0] in COMMANDS else COMMANDS).parse_args(words)
         return int(arguments.run(arguments))
 
-    return finish(command, "realtime-mer", "interrupted; what was written is whole")
+    return finish(command, PROGRAM, "interrupted; everything written so far is complete")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    top = _Parser(
-        prog="realtime-mer",
-        description="Spots, times and names facial micro-expressions in live and recorded video.",
-        epilog="Each command has its own --help.",
-    )
-    top.add_argument("--version", action="version", version=f"realtime-mer {_version()}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in COMMANDS:
-        importlib.import_module(f"realtime_mer.commands.{name}").add(commands)
-    return top
+def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The command line with the commands of these names. Only their modules are loaded: `doctor` must also run where
+    the others cannot be imported."""
+    from realtime_mer.commands.top import parser
 
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line; argparse puts the whole usage before it."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(ConfigError.exit_code, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
-def _version() -> str:
-    try:
-        return version("realtime-mer")
-    except PackageNotFoundError:  # run from a source tree that was not installed
-        return "unknown"
+    return parser(names)
 
 
 if __name__ == "__main__":

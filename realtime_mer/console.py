@@ -1,54 +1,176 @@
 """How every command line here ends: what went wrong as one line and an exit code, and quietly when its reader has left.
 
-What the commands do is in ``cli``, and in the training's and the export's own.
+What the commands do is in ``cli``, and in the training's and the export's own. Exit codes: 0; that of the MerError
+(1 to 7, see ``errors``); after a signal 128 and its number, as shells have it: 129 after SIGHUP (the terminal was
+closed), 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Final
 
 from realtime_mer.errors import MerError, OutputError
 
 INTERRUPTED: Final = 130  # what shells return after Ctrl-C
+NOTHING_BEGUN: Final = "interrupted before anything was written"
+STOPPING: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_READER_LEFT: Final = (
+    errno.EPIPE,
+    errno.EBADF,
+)  # its reader has gone; it was closed from the start
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, SIGTERM or SIGHUP. Its text, if it has one, is said in place of the program's own."""
+
+    def __init__(self, number: int, text: str = "") -> None:
+        super().__init__(text)
+        self.number = number
 
 
 def finish(command: Callable[[], int], program: str, interrupted: str) -> int:
-    """Runs ``command`` and returns the exit code: its own, that of the MerError, 130 after Ctrl-C.
+    """Runs ``command`` and returns the exit code: its own, that of the MerError, 128 and the number after a signal.
 
     program: put before the line that tells what went wrong. interrupted: what is told after Ctrl-C.
     """
+    _open_standard_streams()
+    received: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        raise Interrupted(number)
+
     code = 0
     try:
         try:
-            code = command()
+            with handling(interrupt):
+                code = command()
         except MerError as error:
-            _complain(program, str(error))
+            complain(program, str(error))
             code = error.exit_code
-        except KeyboardInterrupt:
-            _complain(program, interrupted)
-            code = INTERRUPTED
+        except KeyboardInterrupt as error:
+            complain(program, str(error) or interrupted)
+            code = 128 + getattr(error, "number", signal.SIGINT)
+        except ImportError as error:
+            if received:  # some libraries make one of a signal that arrives while they are loaded
+                complain(program, interrupted)
+                code = 128 + received[0]
+            elif (error.name or "").startswith("realtime_mer"):
+                raise
+            else:
+                complain(program, f"{error}: `realtime-mer doctor` says what is missing and how to get it")
+                code = MerError.exit_code
         finally:
             sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
     except BrokenPipeError:
-        _abandon_output()  # its reader (head, less) has seen enough: nothing to complain about
+        abandon_output()  # its reader (head, less) has seen enough: nothing to complain about
     except OSError as error:  # files are told of where they are read and written: what is left is a print
-        _abandon_output()
+        abandon_output()
         why = error.strerror or str(error)
-        _complain(program, f"{error.filename}: {why}" if error.filename else f"cannot write to standard output: {why}")
+        complain(program, f"{error.filename}: {why}" if error.filename else f"cannot write to standard output: {why}")
         code = OutputError.exit_code
     return code
 
 
-def _complain(program: str, text: str) -> None:
-    with contextlib.suppress(OSError):  # standard error may be gone too
-        print(f"{program}: {text}", file=sys.stderr)
+@contextlib.contextmanager
+def handling(handler: Handler) -> Iterator[None]:
+    """Within it, ``handler`` gets Ctrl-C, SIGTERM and SIGHUP, but for those that were ignored (nohup, a background
+    job). Does nothing outside the main thread, where signals cannot be handled."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {n: old for n in STOPPING if (old := signal.getsignal(n)) not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
-def _abandon_output() -> None:
+@contextlib.contextmanager
+def at_once(program: str, text: str) -> Iterator[None]:
+    """Within it, a signal says one line and ends the process there: for imports and for opening, before anything has
+    been written. An exception would be lost or changed in the depths of a library that is being loaded."""
+    try:
+        errors = os.dup(2)  # a library may be kept quiet by having its standard error sent elsewhere
+    except OSError:
+        errors = -1
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(OSError):
+            os.write(errors, f"{program}: {text}\n".encode())
+        os._exit(128 + number)
+
+    try:
+        with handling(leave):
+            yield
+    finally:
+        if errors >= 0:
+            os.close(errors)
+
+
+def complain(program: str, text: str) -> None:
+    """One line on standard error, after the program's name."""
+    say(f"{program}: {text}")
+
+
+def say(text: str) -> None:
+    """A line on standard error; nothing when that is gone."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def tell(text: str) -> bool:
+    """Text on standard output, for a command whose work goes on whether or not anyone reads it.
+
+    True when it was written or its reader has left; False when it cannot be written (a full disk), which is said once.
+    """
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        abandon_output()
+        if error.errno not in _READER_LEFT:
+            say(f"cannot write to standard output: {error.strerror}")
+            return False
+    return True
+
+
+def output_closed() -> bool:
+    """Standard output was closed by whoever started this process (``>&-``)."""
+    try:
+        number = sys.stdout.fileno()
+    except (OSError, ValueError):  # no file at all
+        return False
+    try:
+        os.write(number, b"")
+    except OSError as error:
+        return error.errno == errno.EBADF
+    return False
+
+
+def abandon_output() -> None:
     """Sends the rest of standard output nowhere, so that the flush at exit does not fail once more."""
     with contextlib.suppress(OSError):  # it may be no file at all
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_standard_streams() -> None:
+    """Puts something in place of standard streams that were closed, in order, so that each gets its own number.
+
+    Otherwise the next file that is opened takes the number, and what a library prints lands in it. Writing to a
+    standard output that was closed stays an error, as other commands have it.
+    """
+    for name, flags, mode in (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.open(os.devnull, flags), mode, closefd=False))  # noqa: SIM115 (to the end)

@@ -65,7 +65,7 @@ def test_the_movements_drawn_are_found_in_time(results, recording):
 def test_every_output_is_there(results, recording):
     folder = results / "face"
     names = {path.name for path in folder.iterdir()}
-    assert {"events.jsonl", "events.csv", "signals.csv", "annotated.mp4", "report.html", "clips"} <= names
+    assert {"events.jsonl", "events.csv", "signals.csv", "annotated.mp4", "report.html", "clips", "stills"} <= names
     assert {"events.eaf", "events.vtt", "events_events.tsv", "events.boris.tsv"} <= names
     with open(folder / "signals.csv", newline="") as file:
         assert sum(1 for _ in csv.DictReader(file)) == len(recording.frames)
@@ -80,13 +80,13 @@ def test_what_was_done_is_left_as_it_is(clip, results, recording, capfd):
     assert main(["analyze", str(clip), "--out", str(results)]) == 0
     out, err = capfd.readouterr()
     assert log.stat().st_mtime_ns == before
-    assert err == f"{clip}: done before, left as it is (--overwrite to repeat)\n"
+    assert err == f"{clip}: already analyzed; use --overwrite to run it again\n"
     lines = out.splitlines()
     assert lines[0].startswith(f"{clip}: 800 frames, 8.0 s, 3 micro-expressions, rejected: ")
     assert lines[1].split() == ["onset", "s", "apex", "s", "offset", "s", "label", "what", "moved"]
     assert len(lines) == 3 + len(micro(recording))
     assert main(["analyze", str(clip), "--out", str(results), "--set", "spot.onset_noise=9"]) == 0
-    assert "done before with other settings" in capfd.readouterr().err
+    assert "already analyzed with other settings" in capfd.readouterr().err
 
 
 def test_the_results_of_another_recording_are_not_taken_for_this_one(clip, results, tmp_path, capfd):
@@ -216,10 +216,11 @@ def test_ctrl_c_leaves_whole_files_that_are_not_taken_for_complete(clip, tmp_pat
         out, err = process.communicate(timeout=60)
     assert process.returncode == INTERRUPTED
     assert out == ""
-    assert err.splitlines()[1:] == ["realtime-mer: interrupted; what was written is whole"]
+    kept = f"{tmp_path / 'face'} holds what was analyzed so far, and the same command analyzes {clip} again"
+    assert err.splitlines()[1:] == [f"realtime-mer: interrupted; {kept}"]
     recording = read_jsonl(log)
     assert recording.events
-    assert recording.summary is None
+    assert recording.summary.stopped == "SIGINT"
     with av.open(str(tmp_path / "face" / "annotated.mp4")) as video:
         assert sum(1 for _ in video.decode(video=0)) > 100
     assert (tmp_path / "face" / "signals.csv").read_text().endswith("\n")

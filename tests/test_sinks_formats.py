@@ -197,3 +197,42 @@ def test_without_pylsl_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "pylsl", None)
     with pytest.raises(OutputError, match="pip install pylsl"):
         LabStream()
+
+
+NASTY = "a\tb\nc\r\x00\x0b\x1b[31m\x85\u2028d\ufffe\udc80"
+
+
+def test_control_characters_reach_no_format(tmp_path: Path) -> None:
+    """A model's labels, a rejection's reason and a file's name may hold any character."""
+    info = dataclasses.replace(INFO, uri=f"/videos/{NASTY}.mp4")
+    more = (event(3, 0.4, label=NASTY), event(4, 2.5, kind=Kind.HEAD, reason=NASTY))
+    more = tuple(dataclasses.replace(e, model=NASTY) for e in more)
+    head = dataclasses.replace(header(info, {}), model=NASTY)
+    log = tmp_path / "events.jsonl"
+    play(JsonLines(log, head), SignalsCsv(tmp_path / "signals.csv"), last=more)
+    for name in NAMES:
+        text = convert(log, name).read_bytes().decode()
+        allowed = {"\n", "\t"} if name in ("bids", "boris") else {"\n"}
+        found = {c for c in text if (ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\ufffe") and c not in allowed}
+        assert not found, name
+    ElementTree.parse(tmp_path / "events.eaf")
+    eaf = pympi.Elan.Eaf(str(tmp_path / "events.eaf"))
+    assert [a[2] for a in eaf.get_annotation_data_for_tier("face 1 head")] == ["a b c [31m d "]
+    with open(tmp_path / "events.csv", newline="", encoding="utf-8") as file:
+        assert {row["reason"] for row in csv.DictReader(file)} >= {"a b c [31m d "}
+    with open(tmp_path / "events.boris.tsv", newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file, delimiter="\t"))
+    assert {len(row) for row in rows} == {12}
+    assert "a b c [31m d " in {row[7] for row in rows}
+    captions = (tmp_path / "events.vtt").read_text().strip().split("\n\n")[1:]
+    assert [len(caption.splitlines()) for caption in captions] == [2, 2]
+
+
+def test_signals_hold_a_row_a_line_whatever_a_note_holds(tmp_path: Path) -> None:
+    path = tmp_path / "signals.csv"
+    with SignalsCsv(path) as sink:
+        seen = next(o for o in recording() if o.faces)
+        noted = tuple(dataclasses.replace(signal, activity=None, note=NASTY) for signal in seen.faces)
+        sink.write(dataclasses.replace(seen, faces=noted), frame(seen.index, seen.time))
+    (row,) = csv.DictReader(path.read_text().splitlines())
+    assert row["note"] == "a b c [31m d "

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from made_observations import INFO, event, frame, play, recording
 
 from realtime_mer.errors import OutputError, SourceError
-from realtime_mer.records import Cue, End, Event, Kind, Movement, Observation, Prediction, SourceStats, Status
+from realtime_mer.records import Cue, End, Event, Frame, Kind, Movement, Observation, Prediction, SourceStats, Status
+from realtime_mer.sinks import Sink
 from realtime_mer.sinks.event_json import from_json, to_json
 from realtime_mer.sinks.jsonl import JsonLines, header, read_jsonl
 from realtime_mer.sinks.lines import LineFile, LineStream, write_whole
@@ -123,8 +124,42 @@ def test_an_event_is_readable_as_soon_as_it_is_reported(tmp_path: Path) -> None:
     assert len(logged) == 1
     assert summary is None
     sink.end(End(observation.time, ()))
-    assert read_jsonl(path).summary is not None
+    assert read_jsonl(path).summary is None  # other outputs are still to be finished
     sink.close()
+    assert read_jsonl(path).summary is not None
+
+
+def test_a_recording_is_complete_only_when_every_other_output_is(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    for broken in (True, False):
+        with contextlib.suppress(OutputError), contextlib.ExitStack() as outputs:
+            log = outputs.enter_context(JsonLines(path, header(INFO, {})))
+            other = outputs.enter_context(_Other(broken))
+            for sink in (log, other):
+                sink.end(End(3.0, ()))
+        assert (read_jsonl(path).summary is None) is broken
+
+
+class _Other(Sink):
+    """A sink that may not be able to finish its output."""
+
+    def __init__(self, broken: bool) -> None:
+        self._broken = broken
+
+    def write(self, observation: Observation, frame: Frame) -> None:
+        pass
+
+    def close(self) -> None:
+        if self._broken:
+            raise OutputError("the disk is full")
+
+
+def test_the_log_says_which_signal_ended_the_run(tmp_path: Path) -> None:
+    for name in ("", "SIGTERM"):
+        play(JsonLines(tmp_path / "events.jsonl", header(INFO, {}), stopped=lambda name=name: name))
+        summary = read_jsonl(tmp_path / "events.jsonl").summary
+        assert summary is not None
+        assert summary.stopped == name
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["closed", "an error"])

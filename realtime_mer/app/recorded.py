@@ -212,7 +212,7 @@ def analyse(
                     share = min(seen.time / info.duration, 1.0) if info.duration else None
                     yield Progress(name, share, seen.index + 1, seen.fps, found)
         convert(folder / LOG, "csv", folder / EVENTS_CSV)
-        write_report(folder / LOG, folder / SIGNALS_CSV, folder / REPORT, None if private else stills.strips)
+        write_report(folder / LOG, folder / SIGNALS_CSV, folder / REPORT, {} if private else stills.strips)
         result = Analysis(
             name, folder, token, read_jsonl(folder / LOG), read_signals(folder / SIGNALS_CSV), pictures.made
         )

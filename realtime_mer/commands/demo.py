@@ -8,9 +8,9 @@ from pathlib import Path
 
 from realtime_mer.commands import analyze
 from realtime_mer.commands.options import Commands
-from realtime_mer.errors import OutputError
 from realtime_mer.sinks import LOG
 from realtime_mer.sinks.jsonl import read_jsonl
+from realtime_mer.sinks.place import make_folder
 
 
 def add(commands: Commands) -> None:
@@ -28,10 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     clip = arguments.out / "clip.mp4"
     truth_file = clip.with_suffix(".truth.json")
     if not (clip.is_file() and truth_file.is_file()):
-        try:
-            arguments.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make the folder {arguments.out}: {error.strerror}") from None
+        make_folder(arguments.out)
         print("making the clip: 20 s of a public-domain portrait with known movements (synthetic)", file=sys.stderr)
         demo_clip(clip)
     if code := _analyze(clip, arguments.out):

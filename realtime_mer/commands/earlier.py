@@ -1,38 +1,80 @@
-"""What an earlier analysis left in a recording's folder: whether it may stand, and how it is cleared away."""
+"""What an earlier analysis left in a recording's folder: whether it may stand, what of it is missing, and how it is
+cleared away."""
 
 from __future__ import annotations
 
-import sys
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any
 
+from realtime_mer.console import say
 from realtime_mer.errors import ConfigError, MerError, OutputError
-from realtime_mer.sinks import EVENTS_CSV, LOG, REPORT, VIDEO
+from realtime_mer.records import SourceInfo, Status
+from realtime_mer.sinks import CLIPS, EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, STILLS, VIDEO
 from realtime_mer.sinks.clips import clip_name
 from realtime_mer.sinks.convert import NAMES, beside, convert
-from realtime_mer.sinks.jsonl import Header, Recording, read_jsonl
+from realtime_mer.sinks.jsonl import SUMMARY, Header, Recording, read_jsonl
+from realtime_mer.sinks.media import FROM_LOG, PATH
+from realtime_mer.sinks.place import replace_file
+from realtime_mer.sources.identity import same
 
-CLIPS: Final = "clips"  # the folder of the events' clips
+CONTENT: str = "content"  # in the source's details: the recording's identity
+_ADDED = (CONTENT, PATH, FROM_LOG)  # to the details, since the first version
+
+
+def with_content(info: SourceInfo, content: Mapping[str, Any]) -> SourceInfo:
+    """``info`` with the recording's identity among its details."""
+    return replace(info, details={**info.details, CONTENT: dict(content)})
 
 
 def done_before(video: str, log: Path, head: Header) -> Recording | None:
-    """What an earlier run left of this recording, if it came to its end. Raises ConfigError for another recording's."""
-    recording = _read(log)
-    if recording is None or recording.summary is None:
+    """What an earlier run left of this recording, if it came to its end.
+
+    Raises ConfigError when the folder holds something else: the results of another recording, whether or not they are
+    complete, or a log that cannot be read.
+    """
+    if not log.is_file() or not _has_a_line(log):
         return None
+    try:
+        recording = read_jsonl(log)
+    except MerError as error:
+        raise ConfigError(f"{error}: choose another --out for {video}, or add --overwrite") from None
     before = recording.header
-    if replace(before.source, uri="") != replace(head.source, uri=""):  # the file itself may have been moved
+    if difference := _difference(before.source, head.source):
         raise ConfigError(
-            f"{log.parent} holds the results of another recording, {before.source.uri}: "
-            f"choose another --out for {video}, or add --overwrite"
+            f"{log.parent} holds the results of {difference}: choose another --out for {video}, or add --overwrite"
         )
-    same = (before.settings, before.model) == (head.settings, head.model)
-    others = "" if same else " with other settings or another recogniser"
-    print(f"{video}: done before{others}, left as it is (--overwrite to repeat)", file=sys.stderr)
+    if recording.summary is None or recording.summary.stopped:
+        return None
+    if _wanting_whole(before.source, head.source):
+        say(f"{video}: its results hold no hash of the whole file; its start, middle, end and size are the same")
+    same_settings = (before.settings, before.model) == (head.settings, head.model)
+    others = "" if same_settings else " with other settings or another recogniser"
+    say(f"{video}: already analyzed{others}; use --overwrite to run it again")
     return recording
+
+
+def complete(folder: Path, recording: Recording, also: Collection[str], *, video: bool, clips: bool) -> None:
+    """Makes what is missing in ``folder`` and follows from the log: the report, events.csv and the formats ``also``.
+
+    What only the recording itself can give is named: it needs another analysis. Raises OutputError.
+    """
+    from realtime_mer.sinks.report import write_report
+
+    log, signals = folder / LOG, folder / SIGNALS_CSV
+    confirmed = [event for event in recording.events if event.status is Status.CONFIRMED]
+    wanted = [signals, *([folder / VIDEO] if video else ())]
+    wanted += [folder / CLIPS / clip_name(event) for event in confirmed] if clips else ()
+    if missing := [path for path in wanted if not path.exists()]:
+        more = f" and {len(missing) - 1} more files are" if len(missing) > 1 else " is"
+        say(f"{missing[0]}{more} not there: use --overwrite to make what is missing")
+    for name in dict.fromkeys(("csv", *also)):
+        if not beside(log, name).exists():
+            convert(log, name)
+    if not (folder / REPORT).exists():
+        write_report(log, signals if signals.is_file() else None, folder / REPORT)
 
 
 def clear(folder: Path, again: Collection[str]) -> None:
@@ -45,22 +87,29 @@ def clear(folder: Path, again: Collection[str]) -> None:
     recording = _read(folder / LOG)
     if recording is None:
         return
-    clips = folder / CLIPS
-    old = [folder / VIDEO, folder / REPORT, *(clips / clip_name(event) for event in recording.events)]
+    old = [folder / VIDEO, folder / REPORT]
+    for event in recording.events:
+        old += [folder / CLIPS / clip_name(event), folder / STILLS / clip_name(event, ".jpg")]
     for name in NAMES:
         path = beside(folder / LOG, name)
+        if name in again and path.name != EVENTS_CSV:
+            old.append(path)
         if name in again or not path.is_file() or path.name == EVENTS_CSV:
             continue
         for file, derived in _converted(folder / LOG, name):
             if derived:
                 old.append(file)
             else:
-                print(f"{file}: not as the earlier run wrote it, so it is kept", file=sys.stderr)
+                say(f"{file}: not as the earlier run wrote it, so it is kept")
+    # First the log stops saying that it is complete: what is killed in the midst of this must not be taken for it.
+    lines = (folder / LOG).read_bytes().splitlines(keepends=True)
+    replace_file(folder / LOG, b"".join(line for line in lines if not line.startswith(SUMMARY)))
     try:
         for path in old:
             path.unlink(missing_ok=True)
-        if clips.is_dir() and not any(clips.iterdir()):
-            clips.rmdir()
+        for inner in (folder / CLIPS, folder / STILLS):
+            if inner.is_dir() and not any(inner.iterdir()):
+                inner.rmdir()
     except OSError as error:
         raise OutputError(f"cannot remove {error.filename}, which an earlier run left: {error.strerror}") from None
 
@@ -69,7 +118,7 @@ def _converted(log: Path, format: str) -> list[tuple[Path, bool]]:
     """The files of an exchange format beside the log, and whether they are, to the byte, what the log gives."""
     with tempfile.TemporaryDirectory() as place:
         try:
-            convert(log, format, Path(place) / beside(log, format).name)
+            convert(log, format, Path(place) / beside(log, format).name, folder=log.parent)
         except MerError:  # what it was made from is not there any more
             return [(beside(log, format), False)]
         pairs = [(log.with_name(again.name), again) for again in Path(place).iterdir()]
@@ -83,3 +132,31 @@ def _read(log: Path) -> Recording | None:
         return read_jsonl(log)
     except MerError:
         return None
+
+
+def _has_a_line(log: Path) -> bool:
+    """A run that was killed before its first frame leaves a log without one."""
+    try:
+        with log.open("rb") as file:
+            return b"\n" in file.read(1 << 20)
+    except OSError:
+        return True  # reading it will say why not
+
+
+def _difference(before: SourceInfo, now: SourceInfo) -> str:
+    """Whose results these are, when they are not of ``now``; empty when they are. The file may have been moved."""
+    earlier, content = before.details.get(CONTENT), now.details.get(CONTENT)
+    if isinstance(earlier, dict) and isinstance(content, dict):
+        if not same(earlier, content):
+            return f"another recording, {before.uri}, whose content differs"
+        return "" if before.rate == now.rate else f"this recording at {before.rate:g} frames/s, not {now.rate:g}"
+    return "" if _described(before) == _described(now) else f"another recording, {before.uri}"
+
+
+def _described(info: SourceInfo) -> SourceInfo:
+    """What logs of the first version tell of a recording."""
+    return replace(info, uri="", details={k: v for k, v in info.details.items() if k not in _ADDED})
+
+
+def _wanting_whole(before: SourceInfo, now: SourceInfo) -> bool:
+    return "sha256" in now.details.get(CONTENT, {}) and "sha256" not in before.details.get(CONTENT, {})

@@ -11,15 +11,16 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from realtime_mer.build import build
 from realtime_mer.commands.opening import open_within
 from realtime_mer.commands.options import Commands, add_camera, add_settings, camera, positive, settings
 from realtime_mer.commands.screen import describe, introduce
+from realtime_mer.commands.stop import Stop
+from realtime_mer.console import NOTHING_BEGUN, Interrupted, abandon_output, at_once, output_closed, say
 from realtime_mer.errors import OutputError
 from realtime_mer.pipeline import Pipeline
 from realtime_mer.records import Frame, Observation
@@ -29,6 +30,9 @@ from realtime_mer.sinks import LOG, SIGNALS_CSV, Sink
 from realtime_mer.sinks.csv import SignalsCsv
 from realtime_mer.sinks.jsonl import JsonLines
 from realtime_mer.sinks.lines import LineStream
+from realtime_mer.sinks.lock import Lock
+from realtime_mer.sinks.media import located
+from realtime_mer.sinks.place import keep_input, new_folder
 from realtime_mer.sinks.video import AnnotatedVideo
 from realtime_mer.sources import Source, open_source
 
@@ -46,7 +50,12 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--for", dest="seconds", type=positive, metavar="SECONDS", help="stop after this long, also while connecting"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="also write events.jsonl and signals.csv here")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="also write events.jsonl and signals.csv here; in a new folder when DIR is not empty",
+    )
     parser.add_argument("--record", type=Path, metavar="FILE", help="annotated recording (.mp4 or .mkv)")
     parser.add_argument("--window", action="store_true", help="show the annotated picture; q or Esc stops")
     parser.add_argument("--quiet", action="store_true", help="errors only on standard error")
@@ -56,41 +65,81 @@ def add(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs until the time is over, the source ends, or Ctrl-C."""
+    """Runs until the time is over, the source ends, Ctrl-C, or the reader of standard output leaves: 0, in order.
+
+    SIGTERM and SIGHUP end it in order too, with an exit code of their own.
+    """
     config = settings(arguments)
     if arguments.window:
         _need_display()
-    with build(config) as pipeline:
-        began = time.monotonic()
-        recorded = Path(arguments.source).is_file() or Path(arguments.source).is_dir()  # its own time counts
-        opened = open_within(
-            None if recorded else arguments.seconds, lambda: open_source(arguments.source, **camera(arguments))
-        )
+    if output_closed() and arguments.out is None:
+        raise OutputError("standard output is closed and would get the events: redirect it, or add --out DIR")
+    with ExitStack() as stack:
+        with at_once("realtime-mer", NOTHING_BEGUN):
+            pipeline = stack.enter_context(build(config))
+            began = time.monotonic()
+            opened = _open(arguments)
         if opened is None:
             if not arguments.quiet:
-                print(f"{arguments.source}: no frame came within {arguments.seconds:g} s", file=sys.stderr)
+                say(f"{arguments.source}: no frame came within {arguments.seconds:g} s")
             return 0
-        return _watch(opened, pipeline, arguments, began)
-
-
-def _watch(opened: Source, pipeline: Pipeline, arguments: argparse.Namespace, began: float) -> int:
-    """Runs ``opened``. began: when its opening began, on the monotonic clock, s: the time limit counts from there."""
-    with opened as source:
-        sinks = _sinks(source, pipeline, arguments)
+        source = stack.enter_context(opened)
+        stop = Stop(source)
+        folder = _begin(arguments, stack)
+        printed = _Standard(source, kept=folder is not None)
+        sinks = _sinks(source, pipeline, stop, printed, folder, arguments)
         if not arguments.quiet:
             sinks.append(_Status(source))
-            print(introduce(source.info.uri, source.info, pipeline), file=sys.stderr)
+            say(introduce(source.info.uri, source.info, pipeline) + (f"; writing to {folder}" if folder else ""))
         if arguments.seconds is not None and not source.info.live:
             sinks.append(_Limit(source, arguments.seconds))
         left = None if arguments.seconds is None else max(arguments.seconds - (time.monotonic() - began), 0.0)
-        with _stop_signals(source), _time_limit(source, left):
+        with stop, _time_limit(source, left):
             if arguments.window:
                 _show(source, pipeline, sinks)
             else:
                 run_source(source, pipeline, sinks)
         if not arguments.quiet:
-            print(f"{source.info.uri}: {describe(source.stats())}", file=sys.stderr)
+            say(f"{source.info.uri}: {describe(source.stats())}")
+    printed.told(folder)
+    if stop.number not in (None, signal.SIGINT):
+        raise Interrupted(stop.number, f"ended by {stop.reason()}; everything written so far is complete")
     return 0
+
+
+def _open(arguments: argparse.Namespace) -> Source | None:
+    """The source; None when the time was over before it gave a frame. A recording has a time of its own."""
+    recorded = Path(arguments.source).is_file() or Path(arguments.source).is_dir()
+    limit = None if recorded else arguments.seconds
+    return open_within(limit, lambda: open_source(arguments.source, **camera(arguments)))
+
+
+class _Standard(LineStream):
+    """Standard output. When its reader has left, or it fails, a run that is ``kept`` in a folder ends in order."""
+
+    def __init__(self, source: Source, *, kept: bool) -> None:
+        super().__init__(sys.stdout)
+        self._source, self._kept = source, kept
+        self._failed: OSError | OutputError | None = None
+
+    def write(self, text: str) -> None:
+        if self._failed is not None:
+            return
+        try:
+            super().write(text)
+        except (BrokenPipeError, OutputError) as error:
+            if not self._kept:
+                raise
+            self._failed = error
+            self._source.close()
+
+    def told(self, folder: Path | None) -> None:
+        """After the run: says why it ended. Raises OutputError when standard output failed."""
+        if self._failed is not None:
+            abandon_output()
+            if isinstance(self._failed, OutputError):
+                raise self._failed
+            say(f"realtime-mer: the reader of standard output has left; {folder} is complete to that moment")
 
 
 class _Status(Sink):
@@ -105,7 +154,7 @@ class _Status(Sink):
         self._told = time.monotonic()
         faces = ", ".join(f"face {s.face.track}: {s.note or 'watching'}" for s in observation.faces) or "no face"
         line = f"{observation.fps:.1f} frames/s; {describe(self._source.stats())}; {faces}"
-        print("; ".join((line, *observation.notes)), file=sys.stderr)
+        say("; ".join((line, *observation.notes)))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -140,15 +189,34 @@ class _Latest(Sink):
         """Nothing is open."""
 
 
-def _sinks(source: Source, pipeline: Pipeline, arguments: argparse.Namespace) -> list[Sink]:
-    head = log_header(source.info, pipeline)
-    sinks: list[Sink] = [JsonLines(LineStream(sys.stdout), head, provisional=True, stats=source.stats)]
-    if arguments.out is not None:
-        try:
-            arguments.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make the folder {arguments.out}: {error.strerror}") from None
-        sinks += [JsonLines(arguments.out / LOG, head, stats=source.stats), SignalsCsv(arguments.out / SIGNALS_CSV)]
+def _begin(arguments: argparse.Namespace, stack: ExitStack) -> Path | None:
+    """The folder of this run, locked until the end; None without --out. Raises OutputError."""
+    if arguments.record is not None:
+        keep_input([arguments.record], arguments.source)
+        if arguments.record.is_file() and arguments.record.stat().st_size:
+            raise OutputError(f"{arguments.record} is there already: choose another name with --record")
+    if arguments.out is None:
+        return None
+    folder = new_folder(arguments.out)
+    stack.enter_context(Lock(folder))
+    return folder
+
+
+def _sinks(
+    source: Source,
+    pipeline: Pipeline,
+    stop: Stop,
+    printed: _Standard,
+    folder: Path | None,
+    arguments: argparse.Namespace,
+) -> list[Sink]:
+    head = log_header(source.info if folder is None else located(source.info, folder), pipeline)
+    sinks: list[Sink] = []
+    if folder is not None:
+        log = JsonLines(folder / LOG, head, stats=source.stats, stopped=stop.reason)  # first: it is closed last
+        sinks += [log, SignalsCsv(folder / SIGNALS_CSV)]
+    if not output_closed():
+        sinks.append(JsonLines(printed, head, provisional=True, stats=source.stats, stopped=stop.reason))
     if arguments.record is not None:
         sinks.append(AnnotatedVideo(arguments.record, source.info.rate or RECORD_RATE, max_rate=RECORD_RATE))
     return sinks
@@ -166,26 +234,6 @@ def _time_limit(source: Source, seconds: float | None) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-
-class _stop_signals:  # noqa: N801  (used like a function)
-    """Within it, Ctrl-C and SIGTERM close the source, so that everything ends in order; a second Ctrl-C ends at
-    once."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    def __enter__(self) -> None:
-        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _stop(self, number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, self._before[signal.Signals(number)])
-        # the handler must not wait for the capture thread
-        threading.Thread(target=self._source.close, name="stop", daemon=True).start()
 
 
 def _need_display() -> None:

@@ -117,9 +117,15 @@ class Progress(Sink):
         self._shown, at = now, observation.time
         done = f"{100 * at / self._info.duration:3.0f} %" if self._info.duration else f"{at:.0f} s"
         rate = self._frames / (now - self._began)
-        print(f"\r\033[K{self._name}: {done}, {rate:.0f} frames/s", end="", file=sys.stderr, flush=True)
+        self._print(f"\r\033[K{self._name}: {done}, {rate:.0f} frames/s")
 
     def close(self) -> None:
         """Clears the line."""
         if self._on:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            self._print("\r\033[K")
+
+    def _print(self, text: str) -> None:
+        try:
+            print(text, end="", file=sys.stderr, flush=True)
+        except OSError:  # the terminal was closed: the run goes on, or ends in order
+            self._on = False

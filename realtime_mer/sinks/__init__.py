@@ -18,6 +18,8 @@ EVENTS_CSV: Final = "events.csv"
 SIGNALS_CSV: Final = "signals.csv"
 VIDEO: Final = "annotated.mp4"
 REPORT: Final = "report.html"
+CLIPS: Final = "clips"  # a folder: a video per event
+STILLS: Final = "stills"  # a folder: a strip of pictures per event, for the report
 
 
 class Sink(ABC):

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from realtime_mer.sinks.jsonl import Recording
-from realtime_mer.sinks.lines import write_whole
+from realtime_mer.sinks.lines import one_line, write_whole
+from realtime_mer.sinks.place import is_special
 
 COLUMNS: Final = {
     "onset": {"Description": "Onset of the movement, from the start of the recording", "Units": "s"},
@@ -52,6 +53,7 @@ def write_bids(recording: Recording, out: Path) -> None:
             f"{movement.strength:.3f}",
             movement.reason,
         ]
-        rows.append("\t".join(" ".join(cell.split()) or "n/a" for cell in cells))
+        rows.append("\t".join(" ".join(one_line(cell).split()) or "n/a" for cell in cells))
+    if not is_special(out):  # the sidecar first: where the table is, both are
+        write_whole(out.with_suffix(".json"), json.dumps(COLUMNS, indent=2) + "\n")
     write_whole(out, "\n".join(rows) + "\n")
-    write_whole(out.with_suffix(".json"), json.dumps(COLUMNS, indent=2) + "\n")

@@ -9,7 +9,7 @@ from typing import Final
 
 from realtime_mer.records import Status
 from realtime_mer.sinks.jsonl import Recording
-from realtime_mer.sinks.lines import write_whole
+from realtime_mer.sinks.lines import one_line, write_whole
 
 COLUMNS: Final = (
     "Observation id", "Observation date", "Media file name", "FPS", "Subject", "Behavior", "Behavioral category",
@@ -42,5 +42,6 @@ def write_boris(recording: Recording, out: Path) -> None:
     table = csv.writer(text, delimiter="\t", lineterminator="\n")
     table.writerow(COLUMNS)
     # by time; at one time by event, and within it as added above
-    table.writerows(cells for _, _, _, cells in sorted(rows, key=lambda row: (row[0], row[2])))
+    for _, _, _, cells in sorted(rows, key=lambda row: (row[0], row[2])):
+        table.writerow([one_line(str(cell)) for cell in cells])
     write_whole(out, text.getvalue())

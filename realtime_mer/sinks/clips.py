@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,14 +12,15 @@ from typing import Final
 import cv2
 import numpy as np
 
-from realtime_mer.errors import OutputError
 from realtime_mer.records import End, Event, Face, Frame, Image, Observation, Status
 from realtime_mer.sinks import Sink
 from realtime_mer.sinks.draw import face_crop, motion_picture, thumbnails
+from realtime_mer.sinks.place import make_folder, replace_file
 from realtime_mer.sinks.video import VideoFile
 
 LONGEST: Final = 1.0  # s from the onset of a micro-expression (half a second at most) to its final report
 BUDGET: Final = 512 * 2**20  # bytes of pictures kept; with larger or faster ones the pre-roll is shorter
+JPEG_QUALITY: Final = 88  # of the stills: no blocks to be seen, 10 to 20 kB a strip
 
 
 class FrameRing:
@@ -55,6 +57,21 @@ def clip_name(event: Event, suffix: str = ".mp4") -> str:
     return f"event-{event.track}-{event.movement.id}{suffix}"
 
 
+def to_jpeg(image: Image) -> bytes:
+    """The picture as a JPEG file's content."""
+    encoded: bytes = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+    return encoded
+
+
+def read_stills(folder: Path, events: Iterable[Event]) -> dict[tuple[int, int], bytes]:
+    """The strips that ``Stills`` left in ``folder``, as JPEG; those that cannot be read are left out."""
+    found = {}
+    for event in events:
+        with suppress(OSError):
+            found[event.key] = (folder / clip_name(event, ".jpg")).read_bytes()
+    return found
+
+
 class EventClips(Sink):
     """One video per micro-expression, ``event-FACE-ID.mp4`` in ``folder``, unannotated.
 
@@ -72,10 +89,7 @@ class EventClips(Sink):
         slow: float = 1.0,
         suffix: str = ".mp4",
     ) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make the folder {folder}: {error.strerror}; choose another place") from None
+        make_folder(folder)
         self._folder, self._suffix = folder, suffix
         self._rate, self._before, self._after, self._slow = rate, before, after, slow
         self._ring = FrameRing(before + LONGEST)
@@ -113,15 +127,17 @@ class EventClips(Sink):
 
 
 class Stills(Sink):
-    """Keeps in ``strips`` the pictures of onset, apex, offset and motion of every micro-expression.
+    """Keeps the pictures of onset, apex, offset and motion of every micro-expression, as a strip.
 
     rejected: of the rejected movements too.
-    strips: (track, movement id) -> uint8 BGR picture, for the report and the app. Held in memory, written nowhere.
+    folder: where strips are written, ``event-FACE-ID.jpg``, from which ``read_stills`` takes them for the report; by
+    default they are held in memory, in ``strips``: (track, movement id) -> uint8 BGR picture.
     most: events to keep; the first ones win, so that memory stays bounded.
     """
 
-    def __init__(self, *, size: int = 112, most: int = 500, rejected: bool = False) -> None:
+    def __init__(self, *, size: int = 112, most: int = 500, rejected: bool = False, folder: Path | None = None) -> None:
         self.strips: dict[tuple[int, int], Image] = {}
+        self._folder, self._kept = folder, 0
         self._size, self._most, self._rejected = size, most, rejected
         self._ring = FrameRing(LONGEST)
 
@@ -135,10 +151,15 @@ class Stills(Sink):
     def _keep(self, events: Iterable[Event]) -> None:
         for event in events:
             wanted = event.status is Status.CONFIRMED or (self._rejected and event.status is Status.REJECTED)
-            if wanted and len(self.strips) < self._most:
-                strip = self._strip(event)
-                if strip is not None:
-                    self.strips[event.key] = strip
+            kept = self._kept if self._folder else len(self.strips)  # the app takes strips away as it shows them
+            if not wanted or kept >= self._most or (strip := self._strip(event)) is None:
+                continue
+            self._kept += 1
+            if self._folder is None:
+                self.strips[event.key] = strip
+            else:
+                make_folder(self._folder)
+                replace_file(self._folder / clip_name(event, ".jpg"), to_jpeg(strip))
 
     def close(self) -> None:
         """Nothing is open; the strips stay."""

@@ -13,8 +13,10 @@ from realtime_mer.sinks.boris import write_boris
 from realtime_mer.sinks.csv import write_events_csv
 from realtime_mer.sinks.elan import write_elan
 from realtime_mer.sinks.jsonl import Recording, read_jsonl
+from realtime_mer.sinks.media import linked
 from realtime_mer.sinks.megc import write_megc
 from realtime_mer.sinks.openface import write_openface
+from realtime_mer.sinks.place import keep_input
 from realtime_mer.sinks.webvtt import write_webvtt
 
 # name -> (what is put after the log's stem, writer)
@@ -37,18 +39,22 @@ def beside(events_jsonl: Path, format: str) -> Path:
     return events_jsonl.with_name(events_jsonl.stem + FORMATS[format][0])
 
 
-def convert(events_jsonl: Path, format: str, out: Path | None = None) -> Path:
+def convert(events_jsonl: Path, format: str, out: Path | None = None, *, folder: Path | None = None) -> Path:
     """Writes ``events_jsonl`` in another format and returns the file; by default ``beside`` it.
 
-    "openface" reads the signals.csv beside the log. Raises ConfigError for a name that is not in NAMES, SourceError
-    when the input cannot be read, OutputError when the output cannot be written.
+    folder: where the file will be used, for links to the media; by default where it is written. "openface" reads the
+    signals.csv beside the log. Raises ConfigError for a name that is not in NAMES, SourceError when the input cannot be
+    read, OutputError when the output cannot be written.
     """
     if format not in NAMES:
         raise ConfigError(f"there is no format {format!r}: choose from {', '.join(NAMES)}")
     out = out or beside(events_jsonl, format)
+    keep_input([out], events_jsonl)
     if format == OPENFACE:
         write_openface(events_jsonl.with_name(SIGNALS_CSV), out)
     else:
         _, write = FORMATS[format]
-        write(read_jsonl(events_jsonl), out)
+        recording = linked(read_jsonl(events_jsonl), events_jsonl, folder or out.parent)
+        keep_input([out], recording.header.source.uri)
+        write(recording, out)
     return out

@@ -13,7 +13,7 @@ from realtime_mer.face.regions import NAMES
 from realtime_mer.records import End, Event, FaceSignal, Frame, Observation
 from realtime_mer.sinks import Sink
 from realtime_mer.sinks.jsonl import Recording
-from realtime_mer.sinks.lines import LineFile, write_whole
+from realtime_mer.sinks.lines import LineFile, one_line, write_whole
 
 EVENT_COLUMNS: Final = (
     "track", "id", "status", "kind", "reason", "onset", "apex", "offset", "duration",
@@ -125,10 +125,11 @@ def _face_cells(signal: FaceSignal) -> str:
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n\r') else text
+    text = one_line(text)
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"') else text
 
 
 def _row(cells: Sequence[object]) -> str:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow(cells)
+    csv.writer(out, lineterminator="\n").writerow([one_line(cell) if isinstance(cell, str) else cell for cell in cells])
     return out.getvalue()

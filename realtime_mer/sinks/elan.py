@@ -10,10 +10,11 @@ from typing import Final, NamedTuple
 
 from realtime_mer.records import Event, Status
 from realtime_mer.sinks.jsonl import Header, Recording
-from realtime_mer.sinks.lines import write_whole
+from realtime_mer.sinks.lines import one_line, write_whole
 
 _SCHEMA: Final = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
+RELATIVE: Final = "relative"  # in the source's details: the way from the document to the media, where that is known
 
 
 class _Note(NamedTuple):
@@ -23,12 +24,15 @@ class _Note(NamedTuple):
 
 
 def write_elan(recording: Recording, out: Path) -> None:
-    """The final events as an EAF document; times in ms from the start of the media. Raises OutputError."""
+    """The final events as an EAF document; times in ms from the start of the media. Raises OutputError.
+
+    The media is at the source's uri; how ``out`` reaches it is in the source's details (``sinks.media.linked``).
+    """
     root = ElementTree.Element(
         "ANNOTATION_DOCUMENT",
         {
             "AUTHOR": "realtime-mer",
-            "DATE": recording.header.created,
+            "DATE": one_line(recording.header.created),
             "FORMAT": "3.0",
             "VERSION": "3.0",
             f"{{{_XSI}}}noNamespaceSchemaLocation": _SCHEMA,
@@ -44,7 +48,7 @@ def write_elan(recording: Recording, out: Path) -> None:
     annotation = 0
     for name, notes in tiers.items():
         tier = ElementTree.SubElement(
-            root, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID=name, ANNOTATOR=recording.header.model
+            root, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID=name, ANNOTATOR=one_line(recording.header.model)
         )
         for note in notes:
             annotation += 1
@@ -53,7 +57,7 @@ def write_elan(recording: Recording, out: Path) -> None:
                 "TIME_SLOT_REF1": slots[note.start],
                 "TIME_SLOT_REF2": slots[note.end],
             })  # fmt: skip
-            ElementTree.SubElement(holder, "ANNOTATION_VALUE").text = note.text
+            ElementTree.SubElement(holder, "ANNOTATION_VALUE").text = one_line(note.text)
     ElementTree.SubElement(
         root, "LINGUISTIC_TYPE", GRAPHIC_REFERENCES="false", LINGUISTIC_TYPE_ID="default-lt", TIME_ALIGNABLE="true"
     )
@@ -67,10 +71,11 @@ def _add_header(root: ElementTree.Element, header: Header) -> None:
     if header.source.kind != "file":
         return
     media = Path(header.source.uri)
+    relative = header.source.details.get(RELATIVE, f"./{media.name}")
     ElementTree.SubElement(element, "MEDIA_DESCRIPTOR", {
         "MEDIA_URL": media.absolute().as_uri(),
         "MIME_TYPE": mimetypes.guess_type(media.name)[0] or "unknown",
-        "RELATIVE_MEDIA_URL": f"./{media.name}",
+        "RELATIVE_MEDIA_URL": one_line(relative),
     })  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from realtime_mer.errors import SourceError
@@ -25,6 +26,7 @@ from realtime_mer.sinks.event_json import from_json, to_json
 from realtime_mer.sinks.lines import LineFile, Lines
 
 FORMAT: Final = 1  # raised when a field changes its meaning
+SUMMARY: Final = b'{"type": "summary"'  # how the line begins that says that a log is complete
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s]*@")
 
 
@@ -56,14 +58,15 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The last line, written at the end; a log without it was interrupted.
+    """The last line, written when every other output of the run is finished; a log without it was cut off.
 
     duration: last minus first frame time, s. face_frames: frames with a face. measured_frames: with a measured face.
     tracks: faces seen. events: counts of final events by "confirmed" or the kind of the rejected. labels: of the
     confirmed, "unsure" for the abstained, "" when no recogniser ran. lost: frames known lost. notes: warnings, with
     the number of frames they held for. source: the source's own counts, None when nobody gave them. repeated: frames
     that show what the one before showed. fps: frames/s without these and without holes in the recording; None in the
-    log of an older version, and where it is unknown.
+    log of an older version, and where it is unknown. stopped: the signal that ended the run before its source did, such
+    as "SIGINT"; "" when none did.
     """
 
     frames: int
@@ -78,6 +81,7 @@ class Summary:
     source: SourceStats | None = None
     repeated: int = 0
     fps: float | None = None
+    stopped: str = ""
 
 
 class Recording(NamedTuple):
@@ -106,7 +110,8 @@ class JsonLines(Sink):
     """Writes the log to a file, or to any ``Lines`` such as ``LineStream(sys.stdout)``.
 
     provisional: also write events whose offset is not known yet (for live readers; each is repeated when final).
-    stats: asked at the end for the source's counts.
+    stats: asked at the end for the source's counts. stopped: asked at the end which signal ended the run.
+    Put it first among a run's sinks: it is closed last then, and says that the recording is complete when it is.
     """
 
     def __init__(
@@ -116,11 +121,13 @@ class JsonLines(Sink):
         *,
         provisional: bool = False,
         stats: Callable[[], SourceStats] | None = None,
+        stopped: Callable[[], str] | None = None,
     ) -> None:
         self._lines: Lines = LineFile(out) if isinstance(out, Path) else out
         self._header: Header | None = header  # None once written: it waits for the time of the first frame
         self._provisional = provisional
-        self._stats = stats
+        self._stats, self._stopped = stats, stopped
+        self._ended = False  # the run came to its end, and the summary is still to be written
         self._frames = self._face_frames = self._measured_frames = self._lost = 0
         self._first = self._last = 0.0
         self._repeated = self._parts = 0
@@ -137,18 +144,29 @@ class JsonLines(Sink):
         self._events_now(observation.events)
 
     def end(self, end: End) -> None:
-        """Writes the last events and the summary, which a log of a run that was cut short does not have."""
+        """Writes the last events. The summary follows when the sink is closed."""
         if self._header is not None:
             self._write_header(None)
         self._events_now(end.events)
-        self._lines.write(_line({"type": "summary", **dataclasses.asdict(self._summary())}))
+        self._ended = True
 
     def close(self) -> None:
+        """Writes the summary, which a log of a run that was cut short does not have."""
+        ended, self._ended = self._ended, False
         try:
             if self._header is not None:
                 self._write_header(None)
+            if ended:
+                self._lines.write(_line({"type": "summary", **dataclasses.asdict(self._summary())}))
         finally:
             self._lines.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Another sink could not finish its output: the recording is not complete. Leaving ``watch`` after its End is.
+        self._ended = self._ended and kind in (None, GeneratorExit)
+        self.close()
 
     def _events_now(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -197,6 +215,7 @@ class JsonLines(Sink):
             source=self._stats() if self._stats else None,
             repeated=self._repeated,
             fps=(self._frames - self._repeated - self._parts) / self._covered if self._covered > 0 else None,
+            stopped=self._stopped() if self._stopped else "",
         )
 
 

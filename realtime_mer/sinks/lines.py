@@ -1,4 +1,4 @@
-"""Text that is whole after any interruption: every write is whole lines, in one system call. Knows no format.
+"""Text that is complete after any interruption: each write is whole lines, in one system call. Knows no format.
 
 Written by hand: Python's buffered text files split long writes, and leave half a line behind when the process is killed
 or the disk is full; libraries for atomic files replace a file at its end, but a log must be readable while it grows.
@@ -7,11 +7,15 @@ or the disk is full; libraries for atomic files replace a file at its end, but a
 from __future__ import annotations
 
 import contextlib
-import os
+import re
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Final, Protocol, TextIO
 
 from realtime_mer.errors import OutputError
+from realtime_mer.sinks.place import new_file, replace_file
+
+# Control characters, line ends included, halves of surrogate pairs, and what XML forbids besides.
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 
 
 class Lines(Protocol):
@@ -31,10 +35,7 @@ class LineFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._size = 0
-        try:
-            self._file = open(path, "wb", buffering=0)  # noqa: SIM115  (closed by close)
-        except OSError as error:
-            raise cannot_write(path, error) from None
+        self._file = new_file(path)
 
     def write(self, text: str) -> None:
         rest = memoryview(text.encode(errors="backslashreplace"))
@@ -67,7 +68,7 @@ class LineStream:
         except BrokenPipeError:
             raise  # no mistake: the reader has seen enough
         except OSError as error:
-            raise OutputError(f"the output stream takes no more: {error.strerror}") from None
+            raise OutputError(f"standard output cannot be written: {error.strerror}") from None
 
     def close(self) -> None:
         """Nothing: whoever opened the stream closes it."""
@@ -75,16 +76,12 @@ class LineStream:
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a text file that is either complete or absent. Raises OutputError."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-        os.replace(part, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise cannot_write(path, error) from None
+    replace_file(path, text.encode(errors="backslashreplace"))
 
 
-def cannot_write(path: Path, error: OSError) -> OutputError:
-    """The one-line error for a place that cannot be written."""
-    return OutputError(f"cannot write {path}: {error.strerror or error}; choose another place for the output")
+def one_line(text: str) -> str:
+    """The text with each run of control characters (tabs and line ends among them) as one space.
+
+    Names of files and of a model's labels may hold any character; tables, captions and XML may not.
+    """
+    return _UNPRINTABLE.sub(" ", text)

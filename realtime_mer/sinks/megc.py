@@ -6,7 +6,7 @@ from pathlib import Path
 
 from realtime_mer.records import Kind, Status
 from realtime_mer.sinks.jsonl import Recording
-from realtime_mer.sinks.lines import write_whole
+from realtime_mer.sinks.lines import one_line, write_whole
 
 
 def write_megc(recording: Recording, out: Path, *, index_base: int = 0, inclusive_end: bool = True) -> None:
@@ -16,7 +16,7 @@ def write_megc(recording: Recording, out: Path, *, index_base: int = 0, inclusiv
     after it. The challenge states neither: say which you used. Raises OutputError.
     """
     rows = ["vid,pred_onset,pred_offset,type"]
-    video = Path(recording.header.source.uri).stem.replace(",", "_")
+    video = one_line(Path(recording.header.source.uri).stem).replace(",", "_")
     for event in recording.events:
         movement = event.movement
         kind = (

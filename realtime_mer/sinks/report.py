@@ -1,6 +1,6 @@
 """A self-contained HTML report of one recording: facts, timeline, events, rejected movements, limits. Loads nothing.
 
-It is made from the log and signals.csv alone, so that it can be made again later; pictures are put in when given.
+It is made from the log, signals.csv and the stills, so that it can be made again later.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime_mer.records import Event, Image, Status
+from realtime_mer.sinks import STILLS
+from realtime_mer.sinks.clips import read_stills, to_jpeg
 from realtime_mer.sinks.jsonl import Recording, read_jsonl
 from realtime_mer.sinks.lines import write_whole
 from realtime_mer.sinks.signals import Signals, read_signals
@@ -40,21 +41,29 @@ LIMITS: Final = (
 
 
 def write_report(
-    events_jsonl: Path, signals_csv: Path | None, out: Path, thumbnails: Mapping[tuple[int, int], Image] | None = None
+    events_jsonl: Path,
+    signals_csv: Path | None,
+    out: Path,
+    thumbnails: Mapping[tuple[int, int], Image | bytes] | None = None,
 ) -> None:
-    """Writes the report. ``thumbnails``: (track, span id) -> picture, e.g. ``Stills.strips``; they show faces.
+    """Writes the report.
+
+    thumbnails: (track, movement id) -> picture, or the content of a JPEG file; they show faces. By default those that
+    ``Stills`` left in the folder "stills" beside the log are used, if there are any; give {} for none.
 
     Raises SourceError when an input cannot be read, OutputError when the report cannot be written.
     """
     recording = read_jsonl(events_jsonl)
     signals = read_signals(signals_csv) if signals_csv else Signals()
     final = [e for e in recording.events if e.final]
+    if thumbnails is None:
+        thumbnails = read_stills(events_jsonl.with_name(STILLS), final)
     micro = [e for e in final if e.status is Status.CONFIRMED]
     rejected = [e for e in final if e.status is Status.REJECTED]
     body = [
         _title(recording, micro, rejected),
         _section("Timeline", _timeline(signals, final)),
-        _section("Micro-expressions", _events(micro, signals, thumbnails or {})),
+        _section("Micro-expressions", _events(micro, signals, thumbnails)),
         _section("Rejected movements", _rejected(rejected)),
         _section("Recording", _facts(recording, signals)),
         _section("What this cannot tell", "<ul>" + "".join(f"<li>{escape(t)}</li>" for t in LIMITS) + "</ul>"),
@@ -84,7 +93,9 @@ def _title(recording: Recording, micro: list[Event], rejected: list[Event]) -> s
         f"<div class='card'><b>{escape(str(value))}</b><span>{escape(name)}</span><small>{escape(more)}</small></div>"
         for name, value, more in cards
     )
-    cut = "" if recording.summary else "<p class='warn'>The run was interrupted: this report holds what was logged.</p>"
+    # a live run is ended by a signal or by its time limit; a recording has an end of its own
+    whole = recording.summary is not None and (head.source.live or not recording.summary.stopped)
+    cut = "" if whole else "<p class='warn'>The run was interrupted: this report holds what was logged.</p>"
     return (
         f"<header><h1>{escape(Path(head.source.uri).name or head.source.uri)}</h1>"
         f"<p>realtime-mer {escape(head.product)} &middot; {escape(head.created)} &middot; "
@@ -190,13 +201,13 @@ def _lines(track: int, points: NDArray[np.float64], start: float, scale: float, 
     return "".join(paths)
 
 
-def _events(events: list[Event], signals: Signals, thumbnails: Mapping[tuple[int, int], Image]) -> str:
+def _events(events: list[Event], signals: Signals, thumbnails: Mapping[tuple[int, int], Image | bytes]) -> str:
     if not events:
         return "<p>None was spotted.</p>"
     return "".join(_event(event, signals, thumbnails.get(event.key)) for event in events)
 
 
-def _event(event: Event, signals: Signals, picture: Image | None) -> str:
+def _event(event: Event, signals: Signals, picture: Image | bytes | None) -> str:
     movement = event.movement
     bars = ""
     if event.prediction is not None:
@@ -286,6 +297,6 @@ def _share(count: int, whole: int) -> str:
     return f"{count} ({100 * count / whole:.1f} %)" if whole else str(count)
 
 
-def _data_uri(image: Image) -> str:
-    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
+def _data_uri(image: Image | bytes) -> str:
+    encoded = image if isinstance(image, bytes) else to_jpeg(image)
+    return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()

@@ -14,7 +14,7 @@ from realtime_mer.errors import OutputError
 from realtime_mer.records import Frame, Image, Observation
 from realtime_mer.sinks import Sink
 from realtime_mer.sinks.draw import Overlay
-from realtime_mer.sinks.lines import cannot_write
+from realtime_mer.sinks.place import new_file
 
 TICKS: Final = 90_000  # per second: MPEG's clock, 11 us
 KEYFRAME: Final = 1.0  # s between key frames; what a killed process can lose, and how finely players seek
@@ -35,10 +35,9 @@ class VideoFile:
     def __init__(self, path: Path, rate: float, *, preset: str = "veryfast", crf: int = 21) -> None:
         if path.suffix.lower() not in _CONTAINERS:
             raise OutputError(f"cannot write {path}: a video's name must end in {' or '.join(_CONTAINERS)}")
-        try:
-            path.open("wb").close()
-        except OSError as error:
-            raise cannot_write(path, error) from None
+        if path.is_fifo():
+            raise OutputError(f"cannot write {path}: a video needs a file, not a FIFO")
+        new_file(path).close()
         self.path = path
         self._rate = rate if rate > 0 else 30.0
         self._options = {

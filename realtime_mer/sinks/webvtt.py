@@ -7,7 +7,7 @@ from pathlib import Path
 from realtime_mer.records import Status
 from realtime_mer.sinks.elan import describe
 from realtime_mer.sinks.jsonl import Recording
-from realtime_mer.sinks.lines import write_whole
+from realtime_mer.sinks.lines import one_line, write_whole
 
 
 def write_webvtt(recording: Recording, out: Path) -> None:
@@ -18,7 +18,7 @@ def write_webvtt(recording: Recording, out: Path) -> None:
         start = _stamp(recording.header.media_time(event.movement.onset))
         # a cue must end after it starts, to the millisecond
         end = max(_stamp(recording.header.media_time(event.movement.end)), start + 1)
-        text = describe(event).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        text = one_line(describe(event)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         cues.append(f"{_clock(start)} --> {_clock(end)}\nFace {event.track}: {' '.join(text.split())}\n")
     write_whole(out, "\n".join(cues))
 

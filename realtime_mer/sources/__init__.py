@@ -41,7 +41,7 @@ def open_source(
     """
     text = str(uri)
     scheme = text.partition("://")[0].lower() if "://" in text else ""
-    camera = text.isdecimal() or text.startswith("/dev/")
+    camera = not scheme and _is_camera(text)
     if rate is not None and (scheme or camera):
         raise SourceError(f"{text} is live and has times of its own: a rate can be given for recordings only")
     if times is not None and (scheme or camera or not Path(text).is_dir()):
@@ -64,10 +64,27 @@ def open_source(
         return open_rtsp(text, buffer_s=buffer_s, timeout_s=timeout_s, retries=retries)
     if scheme:
         raise SourceError(f"{scheme}:// is not supported: use rtsp, rtsps, http, https, a file, a folder or a camera")
-    if Path(text).is_dir():
-        from realtime_mer.sources.images import open_images
+    try:
+        if Path(text).is_dir():
+            from realtime_mer.sources.images import open_images
 
-        return open_images(Path(text), rate, times)
-    from realtime_mer.sources.file import open_file
+            return open_images(Path(text), rate, times)
+        if Path(text).exists() and not Path(text).is_file():
+            raise SourceError(f"{text} is a pipe or a device, and cannot be read twice: save what it gives to a file")
+        from realtime_mer.sources.file import open_file
 
-    return open_file(Path(text), rate)
+        return open_file(Path(text), rate)
+    except (OSError, ValueError) as error:  # no permission, a name that is too long or no name, a file that vanished
+        raise SourceError(f"{text} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _is_camera(text: str) -> bool:
+    """Whether this names a camera. A file or a folder that is there is what it is, whatever its name."""
+    path = Path(text)
+    try:
+        if path.is_file() or path.is_dir():
+            return False
+        device = path.is_char_device()
+    except (OSError, ValueError):
+        return False
+    return text.isdecimal() or text.startswith("/dev/video") or (device and text.startswith("/dev/"))

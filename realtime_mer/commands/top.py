@@ -1,0 +1,47 @@
+"""The top of the command line: its subcommands, its version, and how a wrong line is answered."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
+
+from realtime_mer.errors import ConfigError
+
+
+def parser(names: Sequence[str]) -> argparse.ArgumentParser:
+    """The command line with the commands of these names; only their modules are loaded.
+
+    In a list of several, one that cannot be loaded is named as such. Raises ImportError when it is the only one.
+    """
+    top = _Parser(
+        prog="realtime-mer",
+        description="Spots, times and names facial micro-expressions in live and recorded video.",
+        epilog="Each command has its own --help.",
+    )
+    top.add_argument("--version", action="version", version=f"realtime-mer {_version()}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in names:
+        try:
+            importlib.import_module(f"realtime_mer.commands.{name}").add(commands)
+        except ImportError:
+            if len(names) == 1:
+                raise
+            commands.add_parser(name, help="cannot be loaded here: `realtime-mer doctor` says what is missing")
+    return top
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; argparse puts the whole usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(ConfigError.exit_code, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _version() -> str:
+    try:
+        return version("realtime-mer")
+    except PackageNotFoundError:  # run from a source tree that was not installed
+        return "unknown"
