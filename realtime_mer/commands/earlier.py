@@ -19,9 +19,18 @@ CLIPS: Final = "clips"  # the folder of the events' clips
 
 
 def done_before(video: str, log: Path, head: Header) -> Recording | None:
-    """What an earlier run left of this recording, if it came to its end. Raises ConfigError for another recording's."""
-    recording = _read(log)
-    if recording is None or recording.summary is None:
+    """What an earlier run left of this recording, if it came to its end.
+
+    Raises ConfigError for another recording's, and for a file in its place that cannot be read: damaged, of another
+    version, or not ours.
+    """
+    if not log.is_file():
+        return None
+    try:
+        recording = read_jsonl(log)
+    except MerError as error:
+        raise ConfigError(f"{error}; choose another --out for {video}, or add --overwrite to replace it") from None
+    if recording.summary is None:
         return None
     before = recording.header
     if replace(before.source, uri="") != replace(head.source, uri=""):  # the file itself may have been moved
