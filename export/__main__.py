@@ -6,9 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from realtime_mer.console import finish
 from realtime_mer.errors import ConfigError, OutputError
+
+if TYPE_CHECKING:
+    from export.program import Report
+    from realtime_mer.recognise.spec import ModelSpec
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,8 +33,22 @@ def _onnx(a: argparse.Namespace) -> None:
 
     module, spec = checkpoint.load(a.checkpoint)
     report = to_onnx.export(module, spec, a.out or a.checkpoint.with_suffix(".onnx"))
+    _print(report, spec)
+
+
+def _pt2(a: argparse.Namespace) -> None:
+    from export import pt2
+    from train import checkpoint
+
+    module, spec = checkpoint.load(a.checkpoint)
+    _print(pt2.export(module, spec, a.out or a.checkpoint.with_suffix(".pt2")), spec)
+
+
+def _print(report: Report, spec: ModelSpec) -> None:
+    from export.program import TOLERANCE
+
     print(f"{report.path}: {spec.id}, {report.size / 1e6:.2f} MB")
-    print(f"largest difference from torch at batch 1 and 8: {report.difference:.2g} (allowed {to_onnx.TOLERANCE:g})")
+    print(f"largest difference from torch at batch 1 and 8: {report.difference:.2g} (allowed {TOLERANCE:g})")
 
 
 def _int8(a: argparse.Namespace) -> None:
@@ -92,7 +111,7 @@ def _bench(a: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m export", description="Model files: ONNX, INT8, TensorRT, and comparing."
+        "python -m export", description="Model files: ONNX, torch programs, INT8, TensorRT, and comparing."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -100,6 +119,11 @@ def _parser() -> argparse.ArgumentParser:
     onnx.add_argument("checkpoint", type=Path)
     onnx.add_argument("--out", type=Path, help="default: beside the checkpoint")
     onnx.set_defaults(act=_onnx)
+
+    pt2 = commands.add_parser("pt2", help="a checkpoint as a torch program with its spec inside, for torch on a GPU")
+    pt2.add_argument("checkpoint", type=Path)
+    pt2.add_argument("--out", type=Path, help="default: beside the checkpoint")
+    pt2.set_defaults(act=_pt2)
 
     int8 = commands.add_parser("int8", help="an ONNX file quantised; accuracy and latency before and after")
     int8.add_argument("model", type=Path)

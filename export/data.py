@@ -33,9 +33,9 @@ class Data:
 
 def load(where: Path, spec: ModelSpec, fps: float = 200.0) -> Data:
     """The samples in ``where`` for a model. fps: of the clips in a folder. Raises DataError."""
-    samples, y = _npz(where) if where.suffix == ".npz" else _folder(where, spec, fps)
-    x: NDArray[np.float32] = samples.astype(np.float32)
-    if samples.dtype == np.uint8:
+    stored, y = _npz(where) if where.suffix == ".npz" else _folder(where, spec, fps)
+    x: NDArray[np.float32] = stored.astype(np.float32)
+    if stored.dtype == np.uint8:
         x /= 255
     if x.shape[1:] != spec.input_shape or len(x) == 0:
         raise DataError(

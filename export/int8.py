@@ -29,8 +29,9 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from export import to_onnx
 from export.data import Data
+from export.program import INPUT, OUTPUT
 from export.verify import Comparison, compare
-from realtime_mer.errors import ModelError
+from realtime_mer.errors import ModelError, first_line
 
 CALIBRATION: Final = 256  # samples at most: ranges settle long before, and all activations are kept in memory
 CHUNK: Final = 8  # samples in one calibration run; the tool wants runs of equal size, a rest is left out
@@ -104,7 +105,7 @@ def to_proto(model: onnx.ModelProto, x: NDArray[np.float32], tensorrt: bool = Fa
         except ModelError:
             raise
         except Exception as error:  # the tool raises many kinds
-            raise ModelError(f"the file cannot be quantised: {str(error).splitlines()[0]}") from error
+            raise ModelError(f"the file cannot be quantised: {first_line(error)}") from error
         return onnx.load(result)
 
 
@@ -118,7 +119,7 @@ def latency(files: tuple[Path, ...], sample: NDArray[np.float32]) -> list[float]
     for turn in range(-WARM, TIMED):
         for i, session in enumerate(sessions):
             begin = time.perf_counter()
-            session.run([to_onnx.OUTPUT], {to_onnx.INPUT: sample})
+            session.run([OUTPUT], {INPUT: sample})
             if turn >= 0:
                 times[turn, i] = time.perf_counter() - begin
     return [float(ms) for ms in np.median(times, axis=0) * 1e3]

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from export import int8, to_onnx
 from export.data import Data
-from realtime_mer.errors import ConfigError, DeviceError, ModelError
+from export.program import Probabilities, trace
+from realtime_mer.errors import ConfigError, DeviceError, ModelError, first_line
 from realtime_mer.recognise import tensorrt
 from realtime_mer.recognise.spec import ModelSpec
 
@@ -74,12 +75,9 @@ def from_checkpoint(module: nn.Module, spec: ModelSpec, target: Path, precision:
     if not torch.cuda.is_available():
         raise DeviceError("torch sees no CUDA device, which torch-tensorrt needs: see docs/gpu.md")
     typed = Typed(module, torch.float16 if precision == "fp16" else torch.float32)
-    plain = to_onnx.Probabilities(typed, spec.temperature).eval().cuda()
     largest = tensorrt.LARGEST_BATCH
-    example = torch.zeros(2, *spec.input_shape, device="cuda")
+    program = trace(Probabilities(typed, spec.temperature).eval().cuda(), spec, largest)
     try:
-        batch = torch.export.Dim("batch", min=1, max=largest)
-        program = torch.export.export(plain, (example,), dynamic_shapes=({0: batch},))
         engine = trt.dynamo.convert_exported_program_to_serialized_trt_engine(
             program,
             arg_inputs=[
@@ -93,7 +91,7 @@ def from_checkpoint(module: nn.Module, spec: ModelSpec, target: Path, precision:
             disable_tf32=precision == "fp32",
         )
     except Exception as error:  # torch-tensorrt raises many kinds, none of them documented
-        raise ModelError(f"torch-tensorrt cannot convert {spec.id}: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"torch-tensorrt cannot convert {spec.id}: {first_line(error)}") from error
     tensorrt.save(bytes(engine), spec, target)
     return target
 
@@ -105,8 +103,7 @@ def import_torch_tensorrt() -> Any:
             warnings.simplefilter("ignore")
             import torch_tensorrt
     except Exception as error:  # a plain Exception when TensorRT's libraries are missing
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DeviceError(f"torch-tensorrt cannot be loaded ({line}): see docs/gpu.md") from None
+        raise DeviceError(f"torch-tensorrt cannot be loaded ({first_line(error)}): see docs/gpu.md") from None
     return torch_tensorrt
 
 

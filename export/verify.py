@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from export.data import Data
 from realtime_mer.errors import ModelError
 from realtime_mer.recognise import tensorrt
+from realtime_mer.recognise.device import ENGINE
 from realtime_mer.recognise.opening import Opened, open_model
 from train.metrics import score
 
@@ -54,4 +55,4 @@ def answers(opened: Opened, x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _open(path: Path, device: str) -> Opened:
-    return open_model(path, "tensorrt" if path.suffix == tensorrt.SUFFIX else device)
+    return open_model(path, "auto" if path.suffix == ENGINE else device)

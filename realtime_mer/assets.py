@@ -2,6 +2,9 @@
 
 The file is not committed and nothing here runs a model. Only ``fetch_face_model`` uses the network, and only set-up
 calls it; at run time a missing file is an error that names the command to run.
+
+Written by hand: pooch would replace about thirty lines (one download, one checksum, one renaming) and bring requests
+and its packages into every installation, while the wheel as first origin and the one-line errors would stay.
 """
 
 from __future__ import annotations

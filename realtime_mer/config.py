@@ -73,7 +73,7 @@ class SpotConfig:
 
 @dataclass(frozen=True, slots=True)
 class ClassifyConfig:
-    model: str = setting("default", "", "name of a shipped or cached model, path of an .onnx file, or none")
+    model: str = setting("default", "", "name of a shipped or cached model, path of a model file, or none")
     device: str = setting("auto", "", "auto, cpu, cuda or tensorrt")
     provisional: bool = setting(True, "", "also classify right after the apex, before the offset is known")
 

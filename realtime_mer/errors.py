@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose. Nothing here but the tree.
+"""Every error this package raises on purpose, and the line that it takes from another library's error.
 
 MerError                 something the caller can put right; its text is one clear line that says what to do
 +- SourceError           the video, camera or stream cannot be opened or read
@@ -38,3 +38,8 @@ class OutputError(MerError):
 
 class DataError(MerError):
     exit_code = 7
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in one line of at most 160 characters; its type when it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -29,8 +29,8 @@ class Frame:
     index: position among the frames that the source delivered, from 0.
     time:  capture time in seconds on the source's own clock (container timestamp, or monotonic time at the grab).
     lost:  frames known to be lost between the previous delivered frame and this one.
-    hole:  seconds before this frame of which the source knows nothing: a damaged stretch, timestamps that start again, a
-           connection that was down. 0 where the recording is continuous. Nothing is measured across a hole.
+    hole:  seconds before this frame of which the source knows nothing: a damaged stretch, timestamps that start again,
+           a connection that was down. 0 where the recording is continuous. Nothing is measured across a hole.
     repeated: the content is that of the previous frame: the camera or the file doubled it.
     """
 

@@ -50,6 +50,7 @@ RUN_BY = {
     "python -m train default": ("tests/test_train_recogniser.py", "default.main(["),
     "python -m export onnx": ("tests/test_export_int8.py", 'main(["onnx"'),
     "python -m export int8": ("tests/test_export_int8.py", 'main(["int8"'),
+    "python -m export pt2": ("tests/test_export_pt2.py", 'main(["pt2"'),
     "python -m export verify": ("tests/test_export_int8.py", 'main(["verify"'),
     "python -m export bench": ("tests/test_export_bench.py", 'main(["bench"'),
 }

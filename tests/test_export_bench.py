@@ -20,9 +20,12 @@ def test_each_back_end_is_timed_and_compared_with_torch(tmp_path, capsys):
     assert text == capsys.readouterr().out
     rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith(("| ststnet", "| default"))]
     ran = {(row[0].strip(), row[1].strip(), int(row[2])) for row in rows}
-    for network in ("ststnet", "default (shipped)"):
-        for batch in measure.BATCHES:
-            assert {(network, name, batch) for name in (measure.TORCH, measure.ORT, measure.OURS)} <= ran
+    # the shipped model is an ONNX file: torch does not run it
+    for network, names in (
+        ("ststnet", (measure.TORCH, measure.ORT, measure.OURS)),
+        ("default (shipped)", (measure.ORT, measure.OURS)),
+    ):
+        assert {(network, name, batch) for name in names for batch in measure.BATCHES} <= ran
     for row in rows:
         if row[1].strip() in (measure.ORT, measure.OURS):
             assert float(row[9]) < 1e-4

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from backend_models import LABELS, exported, noise, spec_of
+from backend_models import LABELS, exported, noise, programmed, spec_of
 
 from realtime_mer.errors import DeviceError
-from realtime_mer.recognise import device, opening, tensorrt, torch_backend
+from realtime_mer.recognise import device, opening, pt2, tensorrt
 from realtime_mer.recognise.onnx import OnnxRecogniser
 
-TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2}  # largest difference of a probability; half precision keeps 11 bits
+# Largest difference of a probability; half precision keeps 11 bits.
+TOLERANCE = {"torch": 1e-5, "fp32": 1e-4, "fp16": 2e-2}
 SIZE = 28
 
 
@@ -40,8 +41,11 @@ def _onnxruntime(where: str) -> Callable[[Path], Running]:
 
 def _torch(where: str) -> Callable[[Path], Running]:
     def start(path: Path) -> Running:
-        provider, run = torch_backend.load(path.read_bytes(), (3, SIZE, SIZE), where)
-        return Running(provider, run, TOLERANCE["fp32"])
+        program = path.with_suffix(".pt2")
+        if not program.exists():
+            programmed(program)
+        provider, run = pt2.load(program, pt2.read_spec(program), where)
+        return Running(provider, run, TOLERANCE["torch" if where == "cpu" else "fp32"])
 
     return start
 
@@ -186,7 +190,6 @@ def test_a_provider_that_did_not_load_is_an_error_not_a_fall_back(file: Path, mo
 def test_auto_goes_on_when_a_provider_does_not_load(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "gpu", lambda: "Some GPU")
     monkeypatch.setattr(device, "onnxruntime_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
-    monkeypatch.setattr(device, "_installed", lambda _: False)
     monkeypatch.setattr(
         opening, "OnnxRecogniser", lambda path, where: _refuse() if where == "cuda" else OnnxRecogniser(path, where)
     )

@@ -10,7 +10,7 @@ from backend_models import exported, noise, spec_of
 
 from realtime_mer import recognise
 from realtime_mer.errors import DeviceError, MerError, ModelError
-from realtime_mer.recognise import device, tensorrt, torch_backend
+from realtime_mer.recognise import device, tensorrt
 from realtime_mer.recognise.spec import KEY
 
 
@@ -47,13 +47,6 @@ def test_a_bad_file_is_refused_in_one_line(file: Path, tmp_path: Path, damage, s
     with pytest.raises(ModelError, match=says) as caught:
         recognise.load(bad, "cpu")
     assert "\n" not in str(caught.value)
-
-
-def test_the_torch_back_end_refuses_operators_that_it_does_not_know(file: Path) -> None:
-    model = onnx.load(file)
-    next(node for node in model.graph.node if node.op_type == "Relu").op_type = "Einsum"
-    with pytest.raises(DeviceError, match="Einsum"):
-        torch_backend.load(model.SerializeToString(), (3, 28, 28), "cpu")
 
 
 def test_an_engine_needs_its_spec_beside_it(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ def sample(value: float) -> np.ndarray:
     return np.full(2, value, np.float32)
 
 
-def values(answers: list[tuple[int, np.ndarray]]) -> list[tuple[int, float]]:
-    return [(key, float(answer[0])) for key, answer in answers]
+def values(answers: list[tuple[int, np.ndarray, np.ndarray]]) -> list[tuple[int, float]]:
+    return [(key, float(answer[0])) for key, _, answer in answers]
 
 
 def test_submit_and_ready_never_wait_for_a_classification() -> None:
@@ -52,7 +52,7 @@ def test_what_waits_is_one_batch() -> None:
     record.gate.clear()
     worker: BatchWorker[int, float] = BatchWorker(record, sample, largest=8)
     worker.submit(0, 0.0)
-    while worker._waiting.qsize():  # the first is taken alone and held at the gate
+    while worker._waiting:  # the first is taken alone and held at the gate
         time.sleep(0.001)
     for i in range(1, 11):
         worker.submit(i, float(i))
@@ -68,10 +68,9 @@ def test_without_a_thread_the_batches_are_the_same_each_time() -> None:
     for i in range(6):
         worker.submit(i, float(i))
     assert worker.ready() == []
-    assert worker.pending == 6
+    assert record.sizes == []
     assert values(worker.drain()) == [(i, 2.0 * i) for i in range(6)]
     assert record.sizes == [4, 2]
-    assert worker.pending == 0
     assert worker.drain() == []
     worker.close()
 
@@ -96,10 +95,62 @@ def test_an_error_reaches_the_caller_once_and_later_samples_are_answered(threade
 
 @pytest.mark.parametrize("threaded", [True, False])
 def test_close_ends_at_once_and_twice_and_refuses_more(threaded: bool) -> None:
+    before = set(threading.enumerate())
     worker: BatchWorker[int, float] = BatchWorker(Recorder(), sample, threaded=threaded)
     worker.submit(1, 1.0)
     worker.close()
     worker.close()
     with pytest.raises(RuntimeError, match="closed"):
         worker.submit(2, 2.0)
-    assert not [t for t in threading.enumerate() if t.name == "classification" and t is worker._thread]
+    assert set(threading.enumerate()) <= before
+    assert worker.drain() == []
+
+
+def test_close_drops_what_waits_behind_the_batch_under_way() -> None:
+    record = Recorder()
+    record.gate.clear()
+    worker: BatchWorker[int, float] = BatchWorker(record, sample)
+    worker.submit(0, 0.0)
+    while worker._waiting:
+        time.sleep(0.001)
+    worker.submit(1, 1.0)
+    threading.Timer(0.05, record.gate.set).start()
+    worker.close()
+    assert record.sizes == [1]
+
+
+@pytest.mark.parametrize("threaded", [True, False])
+def test_an_answer_carries_the_sample_that_the_model_saw(threaded: bool) -> None:
+    seen: list[np.ndarray] = []
+
+    def classify(batch: np.ndarray) -> np.ndarray:
+        seen.extend(batch.copy())
+        return batch * 2
+
+    worker: BatchWorker[int, float] = BatchWorker(classify, sample, threaded=threaded)
+    for i in range(3):
+        worker.submit(i, float(i))
+    answers = worker.drain()
+    assert [key for key, _, _ in answers] == [0, 1, 2]
+    for (_, given, _), shown in zip(answers, seen, strict=True):
+        np.testing.assert_array_equal(given, shown)
+    worker.close()
+
+
+@pytest.mark.parametrize("threaded", [True, False])
+def test_answers_before_a_failed_batch_are_not_lost(threaded: bool) -> None:
+    """The error waits for the next call, and the samples behind it for the one after."""
+
+    def classify(batch: np.ndarray) -> np.ndarray:
+        if (batch < 0).any():
+            raise ValueError("negative")
+        return batch
+
+    worker: BatchWorker[int, float] = BatchWorker(classify, sample, threaded=threaded, largest=1)
+    for i, value in enumerate((1.0, -1.0, 3.0)):
+        worker.submit(i, value)
+    assert values(worker.drain()) == [(0, 1.0)]
+    with pytest.raises(ValueError, match="negative"):
+        worker.drain()
+    assert values(worker.drain()) == [(2, 3.0)]
+    worker.close()

@@ -69,7 +69,7 @@ def test_rows_are_trained_once_and_stand_in_one_table(ours, tmp_path):
     inputs = {(table.CASME, "motion"): made_up()}
     entries = [*ENTRIES, *(entry for entry in table.added(ours) if entry.clips == table.CASME)]
     rows = [table.tested(entry, inputs, tmp_path, True) for entry in entries]
-    work = [*tmp_path.rglob("folds/*.json"), tmp_path / "casme-ii-motion-linear" / "run.json"]
+    work = [*tmp_path.rglob("folds/*.json"), tmp_path / "casme-ii-motion-linear" / "linear.json"]
     stamps = [file.stat().st_mtime_ns for file in work]
     for first, entry in zip(rows, entries, strict=True):
         again = table.tested(entry, inputs, tmp_path, True)

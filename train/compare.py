@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,14 +30,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from realtime_mer.bench.results import processor
-from realtime_mer.errors import ConfigError
+from realtime_mer.errors import ConfigError, DataError
 from train import evaluate, gather, metrics, models, recipe, runs
 from train.cli_options import DATA_FOLDER
 from train.inputs import Prepared, prepare, resize
 from train.protocols import Fold, check, loso
 from train.recipe import Data, Input, Model, Recipe, Stage
 from train.records import THREE
-from train.runs import Run
 from train.samples import Samples
 
 LEVELS: Final = 128.0  # grey levels of a public map that become 1: they are scaled to their own extremes, about +-128
@@ -178,17 +178,18 @@ def tested(entry: Entry, inputs: dict[tuple[str, str], Prepared], out: Path, qui
         size = str(plan.input.size)
         data = resized(data, plan.input.size)
         run = evaluate.evaluate(plan, data, folds, where, protocol="loso", quiet=quiet)
+        keys, truth, probabilities, groups = run.keys, run.truth, run.probabilities, run.groups
         parameters, answer = _network(plan, data)
     else:
         size = str(PICTURE) if entry.input == "static" else ""
         data = dataclasses.replace(data, samples=dataclasses.replace(data.samples, x=features(data.samples.x)))
-        run = _kept(where, data, folds, repr(CS), _linear)
+        keys, truth, groups = tuple(clip.key for clip in data.clips), data.samples.y, data.samples.groups
+        probabilities = runs.softmax(_kept(where / "linear.json", data, folds))
         parameters, answer = _line(data)
-    order = sorted(range(len(run.keys)), key=run.keys.__getitem__)
+    order = sorted(range(len(keys)), key=keys.__getitem__)
     return Row(
-        entry.clips, entry.input, entry.network, tuple(run.keys[i] for i in order), run.truth[order],
-        run.probabilities[order], tuple(run.groups[i] for i in order), size, str(len(folds)), parameters,
-        _median_ms(answer),
+        entry.clips, entry.input, entry.network, tuple(keys[i] for i in order), truth[order], probabilities[order],
+        tuple(groups[i] for i in order), size, str(len(folds)), parameters, _median_ms(answer),
     )  # fmt: skip
 
 
@@ -282,27 +283,26 @@ def _linear(known: Prepared, held: Prepared) -> Logits:
     return np.asarray(search.decision_function(held.samples.x))
 
 
-def _kept(
-    where: Path, data: Prepared, folds: Sequence[Fold], how: str, answer: Callable[[Prepared, Prepared], Logits]
-) -> Run:
-    """As ``evaluate.evaluate``, for what trains in moments: whole runs are kept, not folds. how: the settings; a run
-    with others, or of other clips, is done again."""
-    identity = [how, [clip.key for clip in data.clips], [list(fold.test) for fold in folds]]
-    if (where / "run.json").exists() and (found := runs.load(where)).about.get("identity") == identity:
-        return found
+def _kept(file: Path, data: Prepared, folds: Sequence[Fold]) -> Logits:
+    """Logits of the linear model for each clip, (N, classes), by a model that has not seen its subject.
+
+    Kept in ``file`` as a whole, since a fold takes moments; other clips or settings are answered again.
+    """
+    identity = [repr(CS), [clip.key for clip in data.clips], [list(fold.test) for fold in folds]]
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        if stored["identity"] == identity:
+            return np.array(stored["logits"])
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} cannot be read ({error}): delete it") from None
     check(folds, data.clips)
-    began = time.perf_counter()
-    logits = [answer(data.take(fold.train), data.take(fold.test)).tolist() for fold in folds]
-    order = [i for fold in folds for i in fold.test]
-    stored = {
-        "name": where.name, "protocol": "loso", "labels": list(data.labels), "best": None, "curves": [],
-        "truth": [int(data.samples.y[i]) for i in order], "logits": [row for part in logits for row in part],
-        "keys": [data.clips[i].key for i in order], "groups": [data.clips[i].group for i in order],
-        "folds": [fold.name for fold in folds for _ in fold.test], "seconds": time.perf_counter() - began,
-        "about": {"commit": runs.commit(), "identity": identity},
-    }  # fmt: skip
-    runs.store(where / "run.json", stored)
-    return runs.load(where)
+    logits = np.zeros((len(data.clips), len(data.labels)))
+    for fold in folds:
+        logits[list(fold.test)] = _linear(data.take(fold.train), data.take(fold.test))
+    runs.store(file, {"identity": identity, "logits": logits.tolist()})
+    return logits
 
 
 def _median_ms(answer: Answer) -> float:

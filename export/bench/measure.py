@@ -22,13 +22,15 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
-from export import int8, tensorrt, to_onnx
+from export import int8, pt2, tensorrt, to_onnx
 from export.bench import folds, tables
 from export.bench.folds import Answer, Trained
 from export.data import Data
+from export.program import INPUT, OUTPUT, Probabilities
 from realtime_mer import recognise as runtime
 from realtime_mer.errors import DeviceError, ModelError
-from realtime_mer.recognise import device, torch_backend
+from realtime_mer.recognise import device
+from realtime_mer.recognise import pt2 as programs
 from realtime_mer.recognise import tensorrt as engines
 from realtime_mer.recognise.opening import open_model
 from realtime_mer.recognise.spec import ModelSpec
@@ -98,7 +100,7 @@ def back_ends(fold: Trained, work: Path, threads: int, skipped: dict[str, str]) 
     work.mkdir()
     name, spec = fold.spec.name, fold.spec
     plain, small = work / "m.onnx", work / "m-int8.onnx"
-    whole = to_onnx.Probabilities(fold.module, spec.temperature).eval()
+    whole = Probabilities(fold.module, spec.temperature).eval()
     to_onnx.export(fold.module, spec, plain)
     calibration = Data(fold.train, None)
     small_model = int8.to_proto(to_onnx.read(plain)[0], fold.train)
@@ -111,7 +113,7 @@ def back_ends(fold: Trained, work: Path, threads: int, skipped: dict[str, str]) 
     }
     if threads == 1:
         found[OURS] = (open_model(plain, "cpu").classify, plain.stat().st_size)
-    for label, start in _gpu(plain, spec, calibration, work).items():
+    for label, start in _gpu(plain, fold.module, spec, calibration, work).items():
         try:
             found[label] = (start(), 0)
         except (DeviceError, ModelError) as error:
@@ -119,11 +121,14 @@ def back_ends(fold: Trained, work: Path, threads: int, skipped: dict[str, str]) 
     return found
 
 
-def _gpu(plain: Path, spec: ModelSpec, calibration: Data, work: Path) -> dict[str, Callable[[], Answer]]:
+def _gpu(
+    plain: Path, module: torch.nn.Module, spec: ModelSpec, calibration: Data, work: Path
+) -> dict[str, Callable[[], Answer]]:
     """The GPU back ends by name, each as a function that opens it, or raises DeviceError or ModelError."""
 
     def graph() -> Answer:
-        return torch_backend.load(plain.read_bytes(), spec.input_shape, "cuda")[1]
+        path = pt2.export(module, spec, work / "m.pt2").path
+        return programs.load(path, spec, "cuda")[1]
 
     def engine(precision: str) -> Answer:
         path = tensorrt.from_onnx(plain, work / f"m.{precision}.engine", precision, calibration)
@@ -189,12 +194,11 @@ def _work(fold: Trained) -> tables.Work:
 
 
 def _default(threads: int) -> dict[str, tuple[Answer, int]]:
-    """The shipped model. It has no torch module any more: the torch back end runs the same file."""
+    """The shipped model. It is an ONNX file only, so it has no row by torch."""
     path = runtime.find(runtime.DEFAULT)
     opened = open_model(path, "cpu")
-    _, by_torch = torch_backend.load(path.read_bytes(), opened.spec.input_shape, "cpu")
     size = path.stat().st_size
-    found = {TORCH: (by_torch, 0), ORT: (plain_session(str(path), threads), size)}
+    found = {ORT: (plain_session(str(path), threads), size)}
     return {**found, OURS: (opened.classify, size)} if threads == 1 else found
 
 
@@ -214,7 +218,7 @@ def plain_session(model: str | bytes, threads: int) -> Answer:
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda x: session.run([to_onnx.OUTPUT], {to_onnx.INPUT: x})[0]
+    return lambda x: session.run([OUTPUT], {INPUT: x})[0]
 
 
 def _noise(size: int) -> NDArray[np.float32]:

@@ -66,10 +66,11 @@ def speed(rows: Sequence[Row], threads: int, reference: str) -> str:
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
-        ratio = medians[r.network, reference, r.batch] / r.p50
+        base = medians.get((r.network, reference, r.batch))
+        ratio = "" if base is None else f"{base / r.p50:.2f}x"
         lines.append(
             f"| {r.network} | {r.back_end} | {r.batch} | {r.p50:.3f} | {r.p95:.3f} | {r.p99:.3f} "
-            f"| {1e3 * r.batch / r.p50:.0f} | {ratio:.2f}x | {f'{r.size / 1e6:.2f}' if r.size else ''} "
+            f"| {1e3 * r.batch / r.p50:.0f} | {ratio} | {f'{r.size / 1e6:.2f}' if r.size else ''} "
             f"| {r.difference:.1e} | {r.agreement:.1%} |"
         )
     return "\n".join([*lines, ""])

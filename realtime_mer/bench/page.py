@@ -126,13 +126,13 @@ def _result(looks: list[dict[str, float]], settings: dict[str, Any], host: dict[
 def _app() -> Iterator[tuple[int, str]]:
     """The app on a free port: the id of its process and its address."""
     command = [sys.executable, "-m", "realtime_mer.cli", "app", "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        url = next((word for line in process.stdout for word in line.split() if word.startswith("http://")), None)
-        if url is None:
-            raise MerError("the app did not start: run `realtime-mer app` to see why")
-        yield process.pid, url
-    finally:
-        process.terminate()
-        process.wait(STOPPING)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            url = next((word for line in process.stdout for word in line.split() if word.startswith("http://")), None)
+            if url is None:
+                raise MerError("the app did not start: run `realtime-mer app` to see why")
+            yield process.pid, url
+        finally:
+            process.terminate()
+            process.wait(STOPPING)

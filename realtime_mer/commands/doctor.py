@@ -18,11 +18,11 @@ NEEDED: Final = ("numpy", "opencv-python", "mediapipe", "onnxruntime", "av")
 OPTIONAL: Final = {
     "gradio": "the browser front end: pip install 'realtime-mer[app]'",
     "scikit-image": "the demo clip: pip install 'realtime-mer[demo]'",
-    "torch": "training: pip install 'realtime-mer[train]'",
+    "torch": "training, and models exported as .pt2: pip install 'realtime-mer[train]'",
     "onnx": "export: pip install 'realtime-mer[export]'",
-    "torch-tensorrt": "TensorRT: see docs/gpu.md",
-    "tensorrt": "TensorRT: see docs/gpu.md",
-    "onnxruntime-gpu": "ONNX Runtime on an NVIDIA GPU: see docs/gpu.md",
+    "torch-tensorrt": "TensorRT engines from a checkpoint: see docs/gpu.md",
+    "tensorrt": "TensorRT engines: see docs/gpu.md",
+    "onnxruntime-gpu": ".onnx models on an NVIDIA GPU: see docs/gpu.md",
     "pylsl": "Lab Streaming Layer markers: pip install pylsl",
 }
 RIVALS: Final = ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")

@@ -17,7 +17,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", metavar="SECTION.KEY=VALUE", action="append", default=[], help="one setting, e.g. spot.onset_noise=8"
     )
-    parser.add_argument("--model", help="recogniser: a name, an .onnx file, or none (see `realtime-mer models`)")
+    parser.add_argument("--model", help="recogniser: a name (see `realtime-mer models`), a model file, or none")
     parser.add_argument("--device", help="what computes the recogniser: auto (default), cpu, cuda or tensorrt")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from realtime_mer.assets import cache_dir
 from realtime_mer.errors import ModelError
-from realtime_mer.recognise.device import DEVICES
+from realtime_mer.recognise.device import DEVICES, ENGINE, ONNX, PROGRAM
 from realtime_mer.recognise.spec import ModelSpec
 from realtime_mer.records import Floats, Prediction
 
@@ -46,7 +46,9 @@ class Recogniser(Protocol):
 
 
 def load(name: str | Path = DEFAULT, device: str = "auto") -> Recogniser:
-    """Opens a model by the name of a shipped or cached one, or by the path of an .onnx (or TensorRT .engine) file.
+    """Opens a model by the name of a shipped or cached one, or by the path of an .onnx, .pt2 or .engine file.
+
+    Open a .pt2 file only when you trust it: see ``recognise.pt2``.
 
     device: "auto" takes a GPU that works, else the CPU; ``why`` of the result says what was chosen and why.
     Raises ModelError for a file that is missing, damaged, without ModelSpec or for another version; DeviceError for a
@@ -91,7 +93,7 @@ def catalogue() -> list[Listed]:
 def find(name: str | Path) -> Path:
     """The file behind a name ("default", a name in the cache's models folder) or a path. Raises ModelError."""
     path = Path(name)
-    if path.suffix in (".onnx", ".engine") or len(path.parts) > 1:
+    if path.suffix in (ONNX, PROGRAM, ENGINE) or len(path.parts) > 1:
         candidates = [path]
     else:
         candidates = [_SHIPPED / f"{name}.onnx", cache_dir() / "models" / f"{name}.onnx"]
@@ -99,7 +101,7 @@ def find(name: str | Path) -> Path:
         if candidate.is_file():
             return candidate
     known = sorted(file.stem for file in _SHIPPED.glob("*.onnx"))
-    raise ModelError(f"no model {str(name)!r}: give the path of an .onnx file or one of {', '.join(known)}")
+    raise ModelError(f"no model {str(name)!r}: give the path of a model file or one of {', '.join(known)}")
 
 
 def predict(probabilities: Floats, spec: ModelSpec) -> Prediction:

@@ -1,9 +1,12 @@
-"""Which device computes: what was asked for, what is there, what was chosen and why.
+"""Which device computes: what was asked for, what is there, what was chosen and why. It depends on the kind of file:
 
-    auto      a CUDA GPU that something installed can use, else the CPU; says which and why
-    cpu       ONNX Runtime
-    cuda      ONNX Runtime's CUDA provider, else torch with CUDA graphs
-    tensorrt  NVIDIA TensorRT, else ONNX Runtime's TensorRT provider
+    device     .onnx                                        .pt2                   .engine
+    auto       ONNX Runtime on a CUDA GPU that it can       torch, likewise        TensorRT
+               use, else on the CPU; says which and why
+    cpu        ONNX Runtime                                 torch                  refused
+    cuda       ONNX Runtime's CUDA provider                 torch, CUDA graphs     refused
+    tensorrt   NVIDIA TensorRT, else ONNX Runtime's         refused                TensorRT
+               TensorRT provider
 
 Asking for what is not there is a DeviceError; nothing falls back in silence. Running the model is in the back ends.
 """
@@ -14,18 +17,24 @@ import ctypes
 import functools
 import importlib.util
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from realtime_mer.errors import DeviceError
+from realtime_mer.records import Floats
 
 DEVICES: Final = ("auto", "cpu", "cuda", "tensorrt")
+ONNX, PROGRAM, ENGINE = ".onnx", ".pt2", ".engine"  # the kinds of model file, told by the suffix
 ONNXRUNTIME, TORCH, TENSORRT = "onnxruntime", "torch", "tensorrt"
 PROVIDERS: Final = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
+
+Run = Callable[[Floats], Floats]  # samples float32 (N, *input_shape) to probabilities float32 (N, classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,48 +46,50 @@ class Choice:
     why: str
 
 
-def candidates(wanted: str) -> tuple[Choice, ...]:
-    """The back ends worth trying for one of DEVICES, best first; never empty.
+def candidates(path: Path, wanted: str) -> tuple[Choice, ...]:
+    """The back ends worth trying for a model file and one of DEVICES, best first; never empty.
 
-    Raises DeviceError for another word and for what is not there.
+    Raises DeviceError for another word, for what is not there, and for what cannot run this kind of file.
     """
+    if wanted not in DEVICES:
+        raise DeviceError(f"unknown device {wanted!r}: choose from {', '.join(DEVICES)}")
+    if path.suffix == ENGINE:
+        if wanted not in ("auto", "tensorrt"):
+            raise DeviceError(f"{path.name} is a TensorRT engine and cannot run on {wanted}: give the .onnx file")
+        return (Choice(TENSORRT, "tensorrt", "a TensorRT engine runs with TensorRT only"),)
+    backend = TORCH if path.suffix == PROGRAM else ONNXRUNTIME
     match wanted:
         case "cpu":
-            return (Choice(ONNXRUNTIME, "cpu", "as asked"),)
+            return (Choice(backend, "cpu", "as asked"),)
         case "cuda":
-            return _cuda("as asked")
+            return (_cuda(path, backend, "as asked"),)
         case "tensorrt":
-            return _tensorrt("as asked")
-        case "auto":
-            try:
-                found, why = _cuda("auto: a GPU is there"), "auto: the GPU cannot be used"
-            except DeviceError as error:
-                found, why = (), f"auto: {str(error).split(':', 1)[0]}"
-            return (*found, Choice(ONNXRUNTIME, "cpu", why))
-    raise DeviceError(f"unknown device {wanted!r}: choose from {', '.join(DEVICES)}")
+            return _tensorrt(path)
+    try:
+        return _cuda(path, backend, "auto: a GPU is there"), Choice(backend, "cpu", "auto: the GPU cannot be used")
+    except DeviceError as error:
+        return (Choice(backend, "cpu", f"auto: {str(error).split(':', 1)[0]}"),)
 
 
-def _cuda(why: str) -> tuple[Choice, ...]:
+def _cuda(path: Path, backend: str, why: str) -> Choice:
     _need_gpu()
-    found = []
-    if PROVIDERS["cuda"] in onnxruntime_providers():
-        found.append(Choice(ONNXRUNTIME, "cuda", why))
-    if _installed("torch") and _installed("onnx"):
-        found.append(Choice(TORCH, "cuda", why))
-    if not found:
+    if backend == ONNXRUNTIME and PROVIDERS["cuda"] not in onnxruntime_providers():
         raise DeviceError(
-            "neither onnxruntime-gpu nor torch is installed for the GPU: pip install onnxruntime-gpu, or torch and onnx"
+            f"{path.name} needs onnxruntime-gpu to run on cuda: install it in the place of onnxruntime, or export the "
+            "model for torch with `python -m export pt2 CHECKPOINT`"
         )
-    return tuple(found)
+    return Choice(backend, "cuda", why)
 
 
-def _tensorrt(why: str) -> tuple[Choice, ...]:
+def _tensorrt(path: Path) -> tuple[Choice, ...]:
+    if path.suffix == PROGRAM:
+        raise DeviceError(f"{path.name} is a torch program and cannot run on tensorrt: give the .onnx file")
     _need_gpu()
     found = []
     if _installed("tensorrt") and _installed("torch"):
-        found.append(Choice(TENSORRT, "tensorrt", why))
+        found.append(Choice(TENSORRT, "tensorrt", "as asked"))
     if PROVIDERS["tensorrt"] in onnxruntime_providers():
-        found.append(Choice(ONNXRUNTIME, "tensorrt", why))
+        found.append(Choice(ONNXRUNTIME, "tensorrt", "as asked"))
     if not found:
         raise DeviceError(
             "TensorRT is not installed: its libraries come from NVIDIA's own package index, see docs/gpu.md"

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from realtime_mer.errors import ModelError
+from realtime_mer.errors import ModelError, first_line
 from realtime_mer.motion.flow import FEATURES
 from realtime_mer.recognise.device import PROVIDERS, session_provider
 from realtime_mer.recognise.spec import KEY, ModelSpec
@@ -56,7 +56,7 @@ class OnnxRecogniser:
             shape = self.classify(np.zeros((1, *self._spec.input_shape), np.float32)).shape
         except Exception as error:  # ONNX Runtime's own, undocumented
             raise ModelError(
-                f"{path.name} does not run on {self._spec.input_shape} ({_line(error)}): export it anew"
+                f"{path.name} does not run on {self._spec.input_shape} ({first_line(error)}): export it anew"
             ) from error
         if shape != expected:
             raise ModelError(f"{path.name} answers {shape} where its spec says {expected}: export it anew")
@@ -91,7 +91,9 @@ def _open(path: Path, device: str) -> Any:
     try:
         return runtime.InferenceSession(str(path), sess_options=options, providers=wanted)
     except Exception as error:  # ONNX Runtime's own, undocumented
-        raise ModelError(f"{path} is not a whole ONNX file ({_line(error)}): export or download it again") from error
+        raise ModelError(
+            f"{path} is not a whole ONNX file ({first_line(error)}): export or download it again"
+        ) from error
 
 
 def _spec(session: Any, path: Path) -> ModelSpec:
@@ -109,7 +111,3 @@ def _import_runtime() -> ModuleType:
         raise ModelError(f"ONNX Runtime cannot be imported ({error}): run `pip install onnxruntime`") from error
     module: ModuleType = onnxruntime
     return module
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -1,7 +1,6 @@
 """Opens a model file on a device: tries the back ends that fit, and reads back what really computes.
 
-The back ends are in ``onnx``, ``torch_backend`` and ``tensorrt``; which are worth trying is ``device``'s
-affair.
+The back ends are in ``onnx``, ``pt2`` and ``tensorrt``; ``device`` decides which of them are worth trying.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from pathlib import Path
 
 from realtime_mer.assets import cache_dir
 from realtime_mer.errors import DeviceError
-from realtime_mer.recognise import tensorrt, torch_backend
-from realtime_mer.recognise.device import ONNXRUNTIME, TORCH, Choice, candidates
+from realtime_mer.recognise import pt2, tensorrt
+from realtime_mer.recognise.device import ENGINE, ONNXRUNTIME, TORCH, Choice, Run, candidates
 from realtime_mer.recognise.onnx import OnnxRecogniser, read_file
 from realtime_mer.recognise.spec import ModelSpec
 from realtime_mer.records import Floats
@@ -31,7 +30,7 @@ class Opened:
     spec: ModelSpec
     provider: str
     why: str
-    run: torch_backend.Run
+    run: Run
 
     def classify(self, batch: Floats) -> Floats:
         """Calibrated probabilities, float32 (N, classes), of samples float32 (N, *spec.input_shape)."""
@@ -44,14 +43,8 @@ def open_model(path: Path, device: str) -> Opened:
     Any feature will do: whether this version computes it is for the caller to ask (``onnx.check_fits``).
     Raises ModelError for a file that cannot be used, DeviceError when what was asked for is not there.
     """
-    opened = _open_engine(path, device) if path.suffix == tensorrt.SUFFIX else _open_onnx(path, device)
-    _log.info("%s runs on %s (%s)", opened.spec.id, opened.provider, opened.why)
-    return opened
-
-
-def _open_onnx(path: Path, device: str) -> Opened:
     failures: list[str] = []
-    choices = candidates(device)
+    choices = candidates(path, device)
     for choice in choices:
         try:
             opened = _on(path, choice)
@@ -60,7 +53,9 @@ def _open_onnx(path: Path, device: str) -> Opened:
                 raise
             failures.append(str(error))
             continue
-        return replace(opened, why="; ".join([opened.why, *failures]))
+        opened = replace(opened, why="; ".join([opened.why, *failures]))
+        _log.info("%s runs on %s (%s)", opened.spec.id, opened.provider, opened.why)
+        return opened
     raise AssertionError("candidates are never empty")
 
 
@@ -68,19 +63,15 @@ def _on(path: Path, choice: Choice) -> Opened:
     if choice.backend == ONNXRUNTIME:
         model = OnnxRecogniser(path, choice.device)
         return Opened(model.spec, model.provider, choice.why, model.classify)
-    content, spec = read_file(path)
     if choice.backend == TORCH:
-        provider, run = torch_backend.load(content, spec.input_shape, choice.device)
+        spec = pt2.read_spec(path)
+        provider, run = pt2.load(path, spec, choice.device)
+    elif path.suffix == ENGINE:
+        spec = tensorrt.read_spec(path)
+        provider, run = tensorrt.load(path, spec.input_shape)
     else:
+        content, spec = read_file(path)
         precision = "int8" if spec.name.endswith("-int8") else "fp32"
         engine = tensorrt.cached(content, spec, precision, cache_dir() / "engines")
         provider, run = tensorrt.load(engine, spec.input_shape)
     return Opened(spec, provider, choice.why, run)
-
-
-def _open_engine(path: Path, device: str) -> Opened:
-    if device not in ("auto", "tensorrt"):
-        raise DeviceError(f"{path.name} is a TensorRT engine and cannot run on {device}: give the .onnx file")
-    spec = tensorrt.read_spec(path)
-    provider, run = tensorrt.load(path, spec.input_shape)
-    return Opened(spec, provider, "a TensorRT engine runs with TensorRT only", run)

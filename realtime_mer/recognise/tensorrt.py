@@ -11,22 +11,18 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from realtime_mer.errors import DeviceError, ModelError, OutputError
-from realtime_mer.recognise.device import gpu
+from realtime_mer.errors import DeviceError, ModelError, OutputError, first_line
+from realtime_mer.recognise.device import ENGINE, Run, gpu
 from realtime_mer.recognise.spec import ModelSpec
 from realtime_mer.records import Floats
 
 LARGEST_BATCH: Final = 64  # of the optimisation profile; a larger batch runs in parts
 USUAL_BATCH: Final = 8  # what the kernels are tuned for: the faces of a room
-SUFFIX: Final = ".engine"
-
-Run = Callable[[Floats], Floats]  # float32 (N, *input_shape) to float32 (N, classes)
 
 
 def import_tensorrt() -> Any:
@@ -34,7 +30,7 @@ def import_tensorrt() -> Any:
     try:
         import tensorrt
     except Exception as error:  # a missing library shows as ImportError, OSError or a plain Exception
-        raise DeviceError(f"TensorRT cannot be loaded ({str(error).splitlines()[0]}): see docs/gpu.md") from None
+        raise DeviceError(f"TensorRT cannot be loaded ({first_line(error)}): see docs/gpu.md") from None
     return tensorrt
 
 
@@ -72,7 +68,7 @@ def key(content: bytes, precision: str) -> str:
 
 def cached(content: bytes, spec: ModelSpec, precision: str, folder: Path) -> Path:
     """The engine of an ONNX file in ``folder``, built when it is not there yet."""
-    path = folder / f"{spec.name}-{precision}-{key(content, precision)}{SUFFIX}"
+    path = folder / f"{spec.name}-{precision}-{key(content, precision)}{ENGINE}"
     if not (path.exists() and spec_path(path).exists()):
         save(build(content, spec.input_shape, precision), spec, path)
     return path

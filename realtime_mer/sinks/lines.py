@@ -1,4 +1,8 @@
-"""Text that is whole after any interruption: every write is whole lines, in one system call. Knows no format."""
+"""Text that is whole after any interruption: every write is whole lines, in one system call. Knows no format.
+
+Written by hand: Python's buffered text files split long writes, and leave half a line behind when the process is killed
+or the disk is full; libraries for atomic files replace a file at its end, but a log must be readable while it grows.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """MJPEG over HTTP, as IP cameras, phones and mjpg-streamer send it (multipart/x-mixed-replace).
 
 Parsed here and not by libav, for three things that libav does not give: the time at which each picture was complete,
-the sender's own X-Timestamp, and a read that can be cut short. Luma is decoded at once, colour when somebody asks.
+the sender's own X-Timestamp, and a read that can be cut short. Nor by a library for form uploads: those take a part for
+complete when the next boundary arrives, which is one frame late. Luma is decoded at once, colour when somebody asks.
 """
 
 from __future__ import annotations
