@@ -7,11 +7,16 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+import numpy as np
+
 from realtime_mer.errors import ModelError
+from realtime_mer.records import Floats
 from realtime_mer.typed import LARGEST, convert, from_json, shown
 
 KEY: Final = "realtime_mer.model_spec"
 FORMAT: Final = 1  # raised when a field changes its meaning
+TOLERANCE: Final = 1e-3  # how far probabilities in half precision may be from adding up to 1
+PROBES: Final = 2  # samples that a model is tried on: a file whose batch is fixed at one is found
 LARGEST_SIDE: Final = 4096  # px of an input; the face is aligned to 128
 
 
@@ -75,6 +80,30 @@ class ModelSpec:
             raise ModelError(f"the model spec of {where} cannot be used ({error}): export the model again") from None
         except ModelError as error:
             raise ModelError(f"{where}: {error}") from None
+
+
+def probe(spec: ModelSpec) -> Floats:
+    """What a model is tried on: a sample without motion and one of noise, float32 (PROBES, *input_shape)."""
+    samples = np.zeros((PROBES, *spec.input_shape), np.float32)
+    samples[1:] = np.random.default_rng(0).standard_normal(samples[1:].shape, np.float32)
+    return samples
+
+
+def check_answer(answer: Floats, count: int, spec: ModelSpec, name: str) -> None:
+    """Raises ModelError when an answer for ``count`` samples is not what the spec promises: probabilities."""
+    expected = (count, len(spec.labels))
+    if answer.shape != expected:
+        raise ModelError(f"{name} answers {answer.shape} where its spec says {expected}: export it again")
+    # written so that not-a-number is refused too
+    if not ((answer >= 0).all() and (abs(answer.sum(axis=1) - 1) <= TOLERANCE).all()):
+        given = ", ".join(f"{value:.3g}" for value in answer[int(_far(answer).argmax())][:5])
+        raise ModelError(f"{name} answers {given}, which are not probabilities: export it again")
+
+
+def _far(answer: Floats) -> Floats:
+    """How far each row is from probabilities."""
+    far = np.maximum(abs(answer.sum(axis=1) - 1), -answer.min(axis=1))
+    return np.where(np.isfinite(far), far, np.inf)
 
 
 def _wrong(spec: ModelSpec) -> str:

@@ -67,8 +67,11 @@ def key(content: bytes, precision: str) -> str:
 
 
 def cached(content: bytes, spec: ModelSpec, precision: str, folder: Path) -> Path:
-    """The engine of an ONNX file in ``folder``, built when it is not there yet."""
-    path = folder / f"{spec.name}-{precision}-{key(content, precision)}{ENGINE}"
+    """The engine of an ONNX file in ``folder``, built when it is not there yet.
+
+    Its name is the key alone: one out of the file could lead to another folder.
+    """
+    path = folder / f"{key(content, precision)}{ENGINE}"
     if not (path.exists() and spec_path(path).exists()):
         save(build(content, spec.input_shape, precision), spec, path)
     return path
@@ -95,7 +98,7 @@ def read_spec(path: Path) -> ModelSpec:
     """The spec beside an engine. Raises ModelError when either is missing."""
     try:
         path.open("rb").close()
-        return ModelSpec.from_json(spec_path(path).read_text())
+        return ModelSpec.from_json(spec_path(path).read_text(), spec_path(path).name)
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(
             f"{path} needs its {spec_path(path).name} beside it ({error}): build it with `python -m export tensorrt`"
