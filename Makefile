@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check rooms test-gpu system clean
+.PHONY: demo test check fuzz rooms test-gpu system clean
 
 demo: $(VENV)/.demo
 	$(BIN)/realtime-mer demo
@@ -17,6 +17,11 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# INPUTS inputs that nobody would send on purpose, drawn anew each time: docs/reliability.md says what they have found.
+INPUTS ?= 100000
+fuzz: $(VENV)/.dev
+	REALTIME_MER_FUZZ=$(INPUTS) $(BIN)/python -m pytest -q -s --timeout=0 --tb=short tests/test_fuzz.py
 
 # Draws the rooms of the runtime and their imports: docs/images/rooms.svg.
 rooms: $(VENV)/.dev

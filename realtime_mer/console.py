@@ -45,7 +45,7 @@ def finish(command: Callable[[], int], program: str, interrupted: str) -> int:
 
 def _complain(program: str, text: str) -> None:
     with contextlib.suppress(OSError):  # standard error may be gone too
-        print(f"{program}: {text}", file=sys.stderr)
+        print(f"{program}: {' '.join(text.splitlines())}", file=sys.stderr)  # a file's name may have line ends
 
 
 def _abandon_output() -> None:

@@ -96,12 +96,14 @@ def huge() -> list[Any]:
     ]
 
 
-def model(nodes: list[Any], spec: ModelSpec | dict[str, Any] = SPEC, output: str = "probabilities") -> bytes:
+def model(
+    nodes: list[Any], spec: ModelSpec | dict[str, Any] = SPEC, output: str = "probabilities", batch: str | int = "N"
+) -> bytes:
     """An ONNX file from ``motion`` float32 (N, *input_shape) to ``output``, with a spec that need not be valid."""
     graph = helper.make_graph(
         nodes,
         "made",
-        [helper.make_tensor_value_info("motion", TensorProto.FLOAT, ["N", 3, SIZE, SIZE])],
+        [helper.make_tensor_value_info("motion", TensorProto.FLOAT, [batch, 3, SIZE, SIZE])],
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)

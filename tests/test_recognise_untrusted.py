@@ -116,6 +116,13 @@ def test_another_output_is_refused(tmp_path: Path) -> None:
     assert "does not run on (3, 28, 28)" in refused(path)
 
 
+def test_a_batch_fixed_at_one_is_refused(tmp_path: Path) -> None:
+    """It would fail when two faces move at once."""
+    path = tmp_path / "one.onnx"
+    path.write_bytes(made.model(made.good(), batch=1))
+    assert "does not run on (3, 28, 28)" in refused(path)
+
+
 def test_a_model_that_does_not_end_is_refused_and_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tried: list[list[str]]
 ) -> None:
