@@ -57,8 +57,9 @@ def to_proto(whole: Probabilities, spec: ModelSpec) -> onnx.ModelProto:
         raise ModelError(f"{spec.id} cannot be exported to ONNX: {first_line(error)}") from error
     assert translated is not None  # only without dynamo
     model: onnx.ModelProto = translated.model_proto
-    for node in model.graph.node:
-        del node.metadata_props[:]  # torch's notes on the code that each node comes from
+    # The exporter notes for each operation where it stands in the source, with the paths of this machine.
+    for part in (*model.graph.node, *model.graph.value_info):
+        part.ClearField("metadata_props")
     set_spec(model, spec)
     onnx.checker.check_model(model)
     return model

@@ -64,6 +64,9 @@ class SpotConfig:
     )
     eyes_shut: float = setting(0.35, "0-1", "in a blink the eyes differ from their resting look by this much", 0.05, 1)
     min_rate_fps: float = setting(20.0, "frames/s", "below this rate micro-expressions cannot be resolved", 1, 100)
+    # what breaks a recording
+    max_gap_s: float = setting(0.1, "s", "a longer interval between two frames ends the movement under way", 0.04, 2)
+    cut_grey: float = setting(20.0, "grey levels", "a frame that differs more from the last one is a cut", 2, 255)
     # the baseline: the face at rest
     settle_s: float = setting(1.0, "s", "time to learn the resting face before anything is reported", 0.1, 10)
     baseline_s: float = setting(0.6, "s", "how slowly the resting position follows (time constant)", 0.05, 10)

@@ -14,6 +14,7 @@ from typing import Final, Self
 import numpy as np
 
 from realtime_mer.config import Config
+from realtime_mer.continuity import Break, Continuity
 from realtime_mer.errors import SourceError
 from realtime_mer.events import Reporter
 from realtime_mer.face.align import alignable
@@ -77,6 +78,7 @@ class Pipeline:
         self._live = live
         self._lane: DetectionLane[Places] = DetectionLane(self._detect, config.faces, live)
         self._answer = observed(self._lane.answer, Stage.WAIT, self._observers)
+        self._continuity = Continuity(config.spot)
         self._reporter = Reporter(self.recogniser, config, live, self._observers)
         self._parts = self._lane, self._reporter
         # a face in view is seen at the checks only, and must be remembered from one to the next
@@ -94,7 +96,7 @@ class Pipeline:
         self._times.append(frame.time)
         while len(self._times) > 2 and self._times[0] < frame.time - 1.0:
             self._times.popleft()
-        events = self._detected(frame)
+        events = self._broken(frame) + self._detected(frame)
         signals = []
         for track, watched in self._faces.items():
             signal, movements = watched.step(frame)
@@ -146,6 +148,21 @@ class Pipeline:
             raise SourceError(
                 f"frame {frame.index} is {width}x{height} px, more than {LARGEST} on a side: make it smaller"
             )
+
+    def _broken(self, frame: Frame) -> list[Event]:
+        """Ends the movements under way where the recording breaks off."""
+        broken = self._continuity.push(frame)
+        events: list[Event] = []
+        if broken is None:
+            return events
+        for track, watched in tuple(self._faces.items()):
+            if broken.what is Break.SIZE:
+                events += self._drop(track, broken.reason, frame.time)
+            else:
+                events += self._report(track, watched.interrupt(broken.reason), frame.time)
+        if broken.what is not Break.HOLE:
+            self._lane.forget()
+        return events
 
     # --- faces come and go --------------------------------------------------------------------------------------------
 

@@ -26,7 +26,9 @@ SLOW = (
     "alexnet", "googlenet", "efficientnet-b0", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
     "mobilenet-v2", "mobilenet-v3-small", "hata-resnet", "efficient-me", "efficient-me-tr3",
 )  # fmt: skip
-SIZES = {"alexnet": 227, "ststnet": 28, "off-apexnet": 28}
+# Deeper networks of blocks that others show already: writing their .pt2 files takes torch half a minute each.
+DEEPER = ("resnet34", "resnet101", "resnet152")
+SIZES = {"alexnet": 227, "ststnet": 28, "off-apexnet": 28, "flow-default": 128}
 OPTIONS: dict[str, dict[str, object]] = {
     "hata-resnet 3d with attention": {"stem": "3d", "attention": True},
     "efficient-me-tr3 with arcface": {"head": "arcface"},
@@ -62,6 +64,8 @@ def test_every_network_exports_and_computes_the_same(case: str, tmp_path: Path) 
     session = onnxruntime.InferenceSession(str(report.path), providers=["CPUExecutionProvider"])
     by_onnx = session.run(["probabilities"], {"input": x})[0]
     np.testing.assert_allclose(by_onnx, wanted, atol=TOLERANCE)
+    if case in DEEPER:
+        return
     program = pt2.export(module, spec, tmp_path / "m.pt2").path
     assert runtime.read_spec(program) == spec
     _, run = runtime.load(program, spec, "cpu")

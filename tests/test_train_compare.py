@@ -9,6 +9,7 @@ import pytest
 from realtime_mer.errors import ConfigError
 from train import compare as table
 from train import recipe
+from train.commands import default
 from train.inputs import Prepared
 from train.metrics import score
 from train.recipe import Stage
@@ -96,6 +97,14 @@ def test_other_clips_are_not_answered_from_a_kept_run(tmp_path):
     fewer = data.take(range(len(data.clips) - EACH))
     second = table.tested(ENTRIES[0], {(table.CASME, "motion"): fewer}, tmp_path, True)
     assert len(second.keys) == len(first.keys) - EACH
+
+
+@pytest.mark.parametrize("side", [table.MAP, table.OWN])
+def test_the_default_sees_maps_on_the_part_of_the_face_that_they_show(side):
+    plan = recipe.load(default.RECIPE)
+    data = table.fitting(made_up(side), plan)
+    assert data.samples.x.shape == (SUBJECTS * EACH, 2, 14, 14)
+    assert np.abs(data.samples.x[:, 1]).max() > 0.5
 
 
 def test_a_recipe_is_tested_on_the_clips_of_its_kind(ours):

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from realtime_mer.errors import ConfigError, DataError, DeviceError
-from train import augment, evaluate, fit, losses, pretrain, protocols
+from train import augment, balance, evaluate, fit, losses, optimise, pretrain, protocols
 from train.inputs import Prepared
 from train.models import create
 from train.recipe import Pretrain, Recipe, Stage, from_table
@@ -205,11 +205,74 @@ def test_early_stopping_keeps_the_best_epoch() -> None:
     assert np.argmin([line.validation for line in curves]) == len(curves) - 4
 
 
-@pytest.mark.parametrize(("balance", "expected"), [("equal", [30, 30, 30]), ("down", [6, 6, 6]), ("12", [12, 12, 12])])
-def test_balancing(balance: str, expected: list[int]) -> None:
+@pytest.mark.parametrize(("way", "expected"), [("equal", [30, 30, 30]), ("down", [6, 6, 6]), ("12", [12, 12, 12])])
+def test_balancing(way: str, expected: list[int]) -> None:
     labels = np.repeat([0, 1, 2], [30, 10, 6])
-    order = fit._order(labels, Stage(1, balance=balance), 0, torch.Generator().manual_seed(0))
+    order = balance.order(labels, Stage(1, balance=way), *(torch.Generator().manual_seed(0) for _ in range(2)))
     assert np.bincount(labels[order.numpy()]).tolist() == expected
+
+
+def test_classes_weigh_alike_and_samples_as_their_data_set_does() -> None:
+    y = np.array([0, 0, 0, 1])
+    samples = Samples(np.zeros((4, 1)), y, ("g",) * 4, weights=np.array([1.0, 1.0, 2.0, 0.5]))
+    assert balance.weights(dataclasses.replace(samples, weights=None), Stage(1)) is None
+    assert torch.allclose(balance.weights(samples, Stage(1)), torch.tensor([1.0, 1.0, 2.0, 0.5]) / 1.125)
+    found = balance.weights(samples, Stage(1, balance="weights"))
+    assert found.mean() == pytest.approx(1)
+    assert found[:3].sum() == pytest.approx(float(found[3]))
+    logits, labels = torch.randn(4, 2), torch.from_numpy(y)
+    for loss in (losses.cross_entropy(), losses.focal(2.0), losses.arcface(0.5), losses.cross_entropy((0.3, 0.7))):
+        assert torch.allclose(loss(logits, labels), loss(logits, labels, torch.ones(4)), atol=1e-6)
+        assert not torch.allclose(loss(logits, labels), loss(logits, labels, found))
+
+
+def test_each_epoch_draws_a_view_and_only_the_first_is_tested(tmp_path) -> None:
+    """The second view of a sample shows another class's place: half of the draws make the labels useless."""
+    data = made_up()
+    wrong = np.roll(data.samples.x, 1, axis=1)
+    views = np.stack([data.samples.x, wrong], axis=1)
+    both = dataclasses.replace(data, samples=dataclasses.replace(data.samples, views=views))
+    same = np.stack([data.samples.x] * 2, axis=1)
+    one = dataclasses.replace(data, samples=dataclasses.replace(data.samples, views=same))
+    plain, mixed = (run(tmp_path / str(i), d, recipe(10)) for i, d in enumerate((one, both)))
+    assert mixed.curves[0][-1]["loss"] > plain.curves[0][-1]["loss"]
+    assert len(mixed.truth) == len(data.clips)
+    assert both.samples.take([3, 1]).views.shape == (2, *views.shape[1:])
+
+
+def test_one_cycle_rises_and_falls_and_goes_on_from_a_snapshot(tmp_path, monkeypatch) -> None:
+    stage = Stage(8, 0, "adamw", 0.01, weight_decay=0.1, schedule="one-cycle", balance="weights")
+    model = create("ststnet", 3)
+    optimizer = optimise.optimizer(model, stage)
+    schedule = optimise.schedule(optimizer, stage, 1)
+    rates = []
+    for _ in range(stage.epochs):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert 0.009 < max(rates) <= 0.01
+    assert rates[0] < 0.001 > rates[-1]
+    monkeypatch.setattr(fit, "SNAPSHOT_SECONDS", 0.0)
+    monkeypatch.setattr(fit, "SNAPSHOT_SHARE", float("inf"))
+    states = []
+    for stop in (99, 3):
+        torch.manual_seed(0)
+        model = create("ststnet", 3)
+        file = tmp_path / f"{stop}.pt"
+        count = 0
+
+        def watch(_line: fit.Epoch, _model: torch.nn.Module, stop: int = stop) -> None:
+            nonlocal count
+            count += 1
+            if count > stop:
+                raise KeyboardInterrupt
+
+        if stop < 99:
+            with pytest.raises(KeyboardInterrupt):
+                fit.fit(model, made_up().samples, (stage,), classes=3, seed=1, snapshot=file, watch=watch)
+        fit.fit(model, made_up().samples, (stage,), classes=3, seed=1, snapshot=file)
+        states.append(model.state_dict())
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
 def test_focal_without_focus_is_cross_entropy_and_weights_count() -> None:

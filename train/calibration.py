@@ -1,17 +1,17 @@
 """Can the probabilities be trusted: calibration errors, temperature, and what abstaining buys.
 
-Works on pooled test probabilities; the temperature must be fitted on other data (``inner_validation``), never on those.
+Works on pooled test probabilities; the temperature must be fitted on other people (``train.nested``), never on those.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from realtime_mer.errors import DataError
 
@@ -19,6 +19,8 @@ BINS: Final = 15  # as Guo et al., "On Calibration of Modern Neural Networks", I
 _SMALLEST: Final = 1e-12  # a probability of 0 for the truth costs a finite log loss
 _SUM_ERROR: Final = 1e-3  # float16 softmax outputs sum to 1 within this
 _TEMPERATURES: Final = (0.05, 20.0)  # range searched
+_BELIEVED: Final = (0.2, 5.0)  # a temperature outside is an accident of few samples
+SUREST: Final = 0.5  # an answer that is as likely wrong as right is never given
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,31 @@ class Bin:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What turns logits into answers. temperature: of the samples that the model is made for; map_temperature: of
+    public maps beside them."""
+
+    temperature: float
+    map_temperature: float
+    abstain_below: float
+
+    def probabilities(self, logits: NDArray[np.floating[Any]], main: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Calibrated, (N, K). main: which samples are of the kind that the model is made for."""
+        scale = np.where(main, self.temperature, self.map_temperature)
+        result: NDArray[np.float64] = softmax(logits / scale[:, None], axis=1)
+        return result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibrated:
+    """In the order of the samples: probabilities (N, K), and whether each was answered, by decisions that none of the
+    sample's group had a part in."""
+
+    probabilities: NDArray[np.float64]
+    answered: NDArray[np.bool_]
+
+
 def calibration(truth: ArrayLike, probabilities: ArrayLike, bins: int = BINS) -> Calibration:
     """truth: class positions (N,). probabilities: (N, K), rows sum to 1. DataError otherwise."""
     t, p = checked(truth, probabilities)
@@ -54,6 +81,16 @@ def calibration(truth: ArrayLike, probabilities: ArrayLike, bins: int = BINS) ->
         ece=_error(reliability(t, p, bins)),
         ece_adaptive=_error(reliability(t, p, bins, adaptive=True)),
     )
+
+
+def perfect_ece(
+    probabilities: NDArray[np.float64], bins: int = BINS, repeats: int = 200, seed: int = 0
+) -> NDArray[np.float64]:
+    """ECE of perfectly calibrated models with these probabilities, (repeats,): truths are drawn from them."""
+    random = np.random.default_rng(seed)
+    steps = probabilities.cumsum(axis=1)[:, :-1]
+    draws = [(random.random((len(probabilities), 1)) > steps).sum(axis=1) for _ in range(repeats)]
+    return np.array([calibration(truth, probabilities, bins).ece for truth in draws])
 
 
 def reliability(truth: ArrayLike, probabilities: ArrayLike, bins: int = BINS, adaptive: bool = False) -> list[Bin]:
@@ -83,6 +120,18 @@ def fit_temperature(truth: ArrayLike, logits: ArrayLike) -> float:
 
     low, high = np.log(_TEMPERATURES)
     return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4}).x))
+
+
+def decide(
+    y: NDArray[np.int64], logits: NDArray[np.floating[Any]], main: NDArray[np.bool_], answered: float
+) -> Decision:
+    """From answers of networks that were not trained on these samples. answered: share that shall be answered."""
+    first, second = (
+        float(np.clip(fit_temperature(y[kind], logits[kind]), *_BELIEVED)) if kind.any() else 1.0
+        for kind in (main, ~main)
+    )
+    confidence = Decision(first, second, SUREST).probabilities(logits, main)[main].max(axis=1)
+    return Decision(first, second, max(SUREST, float(np.quantile(confidence, 1 - answered))))
 
 
 def coverage_risk(truth: ArrayLike, probabilities: ArrayLike) -> NDArray[np.float64]:

@@ -31,7 +31,7 @@ from sklearn.preprocessing import StandardScaler
 
 from realtime_mer.bench.results import processor
 from realtime_mer.errors import ConfigError, DataError
-from train import evaluate, gather, metrics, models, recipe, runs
+from train import evaluate, gather, maps, metrics, models, recipe, runs
 from train.cli_options import DATA_FOLDER
 from train.inputs import Prepared, prepare, resize
 from train.protocols import Fold, check, loso
@@ -44,8 +44,7 @@ PICTURE: Final = 64  # px of a static apex crop
 MAP, OWN = 28, 128  # px of a public map and of own flow
 CS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # strengths of the linear rows, chosen inside each fold's training subjects
 INNER: Final = 5  # parts of the training subjects for that choice
-# Part of the aligned face that the public maps show, px: rows, columns.
-SHOWN: Final = (slice(26, 110), slice(29, 99))
+SHOWN: Final = (slice(*maps.ROWS), slice(*maps.COLUMNS))  # part of the aligned face that the public maps show
 GRID: Final = 7  # blocks on a side, whose means a linear row sees
 ORIENTATIONS: Final = 8  # of a histogram of optical flow
 WARM, TIMED = 20, 300  # single answers before the clock counts, and counted
@@ -150,8 +149,8 @@ def added(plan: Recipe) -> list[Entry]:
 def read(data: Path, cache: Path, quiet: bool) -> dict[tuple[str, str], Prepared]:
     """Inputs by clips and kind: apex pictures uint8, motion float32 with 0 for rest; px for own flow."""
     pictures = prepare(gather.one("megc2019", data), THREE, "3", Input(models.APEX, PICTURE), cache, quiet)
-    maps = prepare(gather.one("megc2019-maps", data), THREE, "3", Input(models.MAPS, MAP), cache, quiet)
-    listed = {clip.key for clip in maps.clips}
+    flows = prepare(gather.one("megc2019-maps", data), THREE, "3", Input(models.MAPS, MAP), cache, quiet)
+    listed = {clip.key for clip in flows.clips}
     # Where one of the three key frames is not annotated, the public map may show other frames.
     clips = [
         clip
@@ -159,11 +158,11 @@ def read(data: Path, cache: Path, quiet: bool) -> dict[tuple[str, str], Prepared
         if clip.key in listed and None not in (clip.onset, clip.apex, clip.offset)
     ]
     own = prepare(clips, THREE, "3", Input(models.FLOW, OWN), cache, quiet)
-    still = np.median(maps.samples.x, axis=(2, 3), keepdims=True)
-    moved = ((maps.samples.x - still) / LEVELS).astype(np.float32)
+    still = np.median(flows.samples.x, axis=(2, 3), keepdims=True)
+    moved = ((flows.samples.x - still) / LEVELS).astype(np.float32)
     return {
         (MEGC, "static"): pictures,
-        (MEGC, "motion"): dataclasses.replace(maps, samples=dataclasses.replace(maps.samples, x=moved)),
+        (MEGC, "motion"): dataclasses.replace(flows, samples=dataclasses.replace(flows.samples, x=moved)),
         (CASME, "motion"): own,
     }
 
@@ -176,10 +175,10 @@ def tested(entry: Entry, inputs: dict[tuple[str, str], Prepared], out: Path, qui
     where = out / "".join(c if c.isalnum() else "-" for c in name)
     if plan is not None:
         size = str(plan.input.size)
-        data = resized(data, plan.input.size)
+        data = fitting(data, plan)
         run = evaluate.evaluate(plan, data, folds, where, protocol="loso", quiet=quiet)
         keys, truth, probabilities, groups = run.keys, run.truth, run.probabilities, run.groups
-        parameters, answer = _network(plan, data)
+        parameters, answer = _network(plan)
     else:
         size = str(PICTURE) if entry.input == "static" else ""
         data = dataclasses.replace(data, samples=dataclasses.replace(data.samples, x=features(data.samples.x)))
@@ -205,6 +204,15 @@ def both(rows: Sequence[Row], pairs: Sequence[tuple[str, str]] = PAIRS) -> Itera
             b, input="both", network=f"{first} + {second}", probabilities=(a.probabilities + b.probabilities) / 2,
             size="", folds="", parameters=a.parameters + b.parameters, latency=a.latency + b.latency,
         )  # fmt: skip
+
+
+def fitting(data: Prepared, plan: Recipe) -> Prepared:
+    """The samples as the recipe's network takes them: at its size, or what it keeps of motion on the aligned face."""
+    keep, x = models.find(plan.model.name).keep, data.samples.x
+    if keep is None:
+        return resized(data, plan.input.size)
+    on_face = np.stack([maps.placed(sample) for sample in x]) if x.shape[2] == MAP else x
+    return dataclasses.replace(data, samples=dataclasses.replace(data.samples, x=keep(on_face)))
 
 
 def resized(data: Prepared, size: int) -> Prepared:
@@ -251,11 +259,10 @@ Answer = Callable[[], object]
 Logits = NDArray[np.float64]
 
 
-def _network(plan: Recipe, data: Prepared) -> tuple[int, Answer]:
+def _network(plan: Recipe) -> tuple[int, Answer]:
     """Learnable values, and one sample through torch. Weights do not change the time."""
     module = evaluate.fresh(plan, len(THREE)).eval()
-    scale = 255 if data.samples.x.dtype == np.uint8 else 1
-    x = torch.from_numpy(data.samples.x[:1].astype(np.float32) / scale)
+    x = torch.randn(1, *models.input_shape(plan.model.name, plan.input.size))
 
     def answer() -> object:
         with torch.inference_mode():

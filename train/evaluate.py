@@ -15,15 +15,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from realtime_mer.errors import ConfigError, DataError
 from train import checkpoint, fit, models, protocols
 from train.inputs import Prepared
+from train.nested import nested
 from train.protocols import Fold
-from train.recipe import Recipe
+from train.recipe import Calibrate, Recipe
 from train.records import Clip
 from train.runs import Run, commit, store
 
@@ -68,11 +71,13 @@ def evaluate(
     start: dict[str, Tensor] | None = None,
     device: str = "cpu",
     quiet: bool = False,
+    calibrate: Calibrate | None = None,
     about: dict[str, Any] | None = None,
 ) -> Run:
     """Trains and tests every fold that ``out`` does not hold yet, and gives the pooled run.
 
     start: weights from pre-training. clean, once: what the protocol promises and the guard checks before training.
+    calibrate: how temperatures and thresholds are found from other people; None: they are not. Needs clean and once.
     Raises ConfigError when ``out`` holds another run, DataError when the folds break a promise.
     """
     if unknown := set(faults) - set(FAULTS):
@@ -94,7 +99,8 @@ def evaluate(
             _one(recipe, data, fold, model, file, snapshot, faults, device, bar)
             if "carry-over" in faults:
                 checkpoint.write(out / "carried.pt", {"model": model.state_dict()})
-    return _close(out, recipe, data, folds)
+    run = _close(out, recipe, data, folds)
+    return run if calibrate is None else _calibrate(out, recipe, calibrate, data, run, start, device, quiet)
 
 
 def fresh(recipe: Recipe, classes: int, start: dict[str, Tensor] | None = None) -> nn.Module:
@@ -165,13 +171,13 @@ def _one(
     )  # fmt: skip
     planned = sum(stage.epochs for stage in recipe.stage)
     bar.update(planned - len(curves))
-    logits = fit.predict(model, test.x, device)
     store(
         file,
         {
             "name": fold.name,
             "test": list(fold.test),
-            "logits": logits.tolist(),
+            "logits": fit.predict(model, test.x, device).tolist(),
+            "moved": {name: fit.predict(model, x[list(fold.test)], device).tolist() for name, x in data.moved.items()},
             "best": None if best_logits is None else best_logits.tolist(),
             "curves": [_plain(line) for line in curves],
             "seconds": time.perf_counter() - began,
@@ -200,7 +206,10 @@ def _open(
             raise ConfigError(f"{out} holds a run with other settings or data: choose another --out, or delete it")
     else:
         store(file, identity)
-    plain = {"recipe": asdict(recipe), "commit": commit(), "torch": torch.__version__, "skipped": list(data.skipped)}
+    plain = {
+        "recipe": asdict(recipe), "fingerprint": recipe.fingerprint(), "commit": commit(), "torch": torch.__version__,
+        "skipped": list(data.skipped), "parameters": models.parameters(fresh(recipe, len(data.labels))),
+    }  # fmt: skip
     store(out / "about.json", {**plain, "protocol": protocol, "faults": list(faults), **about})
 
 
@@ -223,9 +232,41 @@ def _close(out: Path, recipe: Recipe, data: Prepared, folds: Sequence[Fold]) -> 
         "curves": [part["curves"] for part in parts],
         "seconds": sum(part["seconds"] for part in parts),
         "about": about,
+        "own": data.own[tested].tolist(),
+        "moved": {name: [row for part in parts for row in part["moved"][name]] for name in data.moved},
+        "calibrated": None,
     }
     store(out / "run.json", stored)
     (out / "carried.pt").unlink(missing_ok=True)
+    return Run.from_plain(stored)
+
+
+def _calibrate(
+    out: Path, recipe: Recipe, how: Calibrate, data: Prepared, run: Run, start: dict[str, Tensor] | None, device: str,
+    quiet: bool,
+) -> Run:  # fmt: skip
+    """The run with nested probabilities, stored over it."""
+    row = {key: i for i, key in enumerate(run.keys)}
+    order = [row[clip.key] for clip in data.clips]  # of the clips in the run
+
+    def answer(known: Sequence[int], asked: Sequence[int]) -> NDArray[np.float32]:
+        model = fresh(recipe, len(data.labels), start)
+        fit.fit(
+            model, data.samples.take(known), recipe.stage, classes=len(data.labels), seed=recipe.seed,
+            validation=recipe.validation, device=device,
+        )  # fmt: skip
+        return fit.predict(model, data.samples.take(asked).x, device)
+
+    found = nested(
+        how, data.samples.y, data.samples.groups, run.main[order], run.logits[order], answer,
+        recipe.seed, out / "calibrate", quiet,
+    )  # fmt: skip
+    stored = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    stored["calibrated"] = {
+        "probabilities": found.probabilities[np.argsort(order)].tolist(),
+        "answered": found.answered[np.argsort(order)].tolist(),
+    }
+    store(out / "run.json", stored)
     return Run.from_plain(stored)
 
 

@@ -12,19 +12,19 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from realtime_mer.errors import DataError, DeviceError
-from train import augment, checkpoint, losses
-from train.models.freezing import LEARNABLE, freeze, freeze_body, hold, unfreeze
-from train.models.heads import CosineHead
+from train import augment, balance, checkpoint, losses, optimise
+from train.models.freezing import hold, unfreeze
 from train.protocols import hold_out
 from train.recipe import Stage
 from train.samples import Samples
@@ -32,8 +32,6 @@ from train.samples import Samples
 SNAPSHOT_SECONDS: Final = 15.0  # not after each short epoch
 SNAPSHOT_SHARE: Final = 0.05  # of the time at most: AlexNet with Adam's moments is 0.7 GB to write
 PREDICT_BATCH: Final = 64
-# Weight of the Attention Branch's own loss: Fukui et al. add the two losses as they are.
-BRANCH_WEIGHT: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +56,15 @@ class _Progress:
 
 
 Watch = Callable[[Epoch, nn.Module], None]
+
+
+@runtime_checkable
+class OwnsLoss(Protocol):
+    """A network that minimises more than the loss of its answer: a branch's, or that of each of its members."""
+
+    def loss(self, x: Tensor, y: Tensor, loss_of: losses.Loss, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Logits (N, K) and the loss."""
+        ...
 
 
 def fit(
@@ -85,50 +92,131 @@ def fit(
     if validation:
         inner = hold_out(samples.groups, validation, seed)
         train, held = samples.take(inner.train), samples.take(inner.test)
-    at, curves, best_state, optimizer_state = _Progress(), [], None, None
-    if snapshot is not None and snapshot.exists():
-        saved = checkpoint.read(snapshot)
-        model.load_state_dict(saved["model"])
-        at, curves = _Progress(**saved["at"]), [Epoch(**e) for e in saved["curves"]]
-        best_state, optimizer_state = saved["best"], saved["optimizer"]
-    written, cost = time.monotonic(), 0.0  # of the last snapshot: when it was written, seconds it took
+    run = _Run(model, train, held, stages, classes, seed, unit, snapshot)
+    while run.at.stage < len(stages):
+        run.stage(watch)
+    unfreeze(model)
+    model.eval()
+    return run.curves
 
-    while at.stage < len(stages):
-        stage = stages[at.stage]
+
+class _Run:
+    """One training under way, with all that a snapshot holds."""
+
+    def __init__(
+        self, model: nn.Module, train: Samples, held: Samples | None, stages: tuple[Stage, ...], classes: int,
+        seed: int, device: torch.device, snapshot: Path | None,
+    ) -> None:  # fmt: skip
+        self.at = _Progress()
+        self.curves: list[Epoch] = []
+        self._model, self._train, self._held, self._stages = model, train, held, stages
+        self._classes, self._seed, self._device, self._snapshot = classes, seed, device, snapshot
+        self._best: dict[str, Tensor] | None = None
+        self._resumed: dict[str, Any] | None = None  # states of the optimizer and the rate, until they are taken over
+        self._written, self._cost = time.monotonic(), 0.0  # of the last snapshot: when, and seconds it took
+        if snapshot is not None and snapshot.exists():
+            saved = checkpoint.read(snapshot)
+            model.load_state_dict(saved["model"])
+            self.at, self.curves = _Progress(**saved["at"]), [Epoch(**e) for e in saved["curves"]]
+            self._best, self._resumed = saved["best"], saved
+
+    def stage(self, watch: Watch | None) -> None:
+        """Does the stage that is due, or what is left of it."""
+        stage, at, model = self._stages[self.at.stage], self.at, self._model
         unfreeze(model)
-        frozen = _frozen(model, stage)
-        optimizer = _optimizer(model, stage)
-        if optimizer_state is not None:
-            optimizer.load_state_dict(optimizer_state)
-            optimizer_state = None
+        frozen = optimise.frozen(model, stage)
+        optimizer = optimise.optimizer(model, stage)
+        schedule = optimise.schedule(optimizer, stage, len(self._order(stage).split(self._batch(stage))))
+        if self._resumed is not None:
+            optimizer.load_state_dict(self._resumed["optimizer"])
+            schedule.load_state_dict(self._resumed["schedule"])
+            self._resumed = None
         loss_of = losses.make(
-            stage.loss, gamma=stage.gamma, margin=stage.margin, weights=stage.class_weights, classes=classes
+            stage.loss, gamma=stage.gamma, margin=stage.margin, class_weights=stage.class_weights, classes=self._classes
         )
         while at.epoch < stage.epochs and not (stage.patience and at.since_best >= stage.patience):
-            line = _epoch(model, train, stage, at, optimizer, loss_of, frozen, seed, unit)
-            if held is not None:
-                line = Epoch(line.stage, line.epoch, line.loss, line.accuracy, _loss(model, held, loss_of, unit))
-                better = line.validation < at.best
-                at.since_best = 0 if better else at.since_best + 1
-                if better:
-                    at.best = line.validation
-                    best_state = copy.deepcopy(model.state_dict()) if stage.patience else None
-            curves.append(line)
+            line = self._epoch(stage, optimizer, schedule, loss_of, frozen)
+            if self._held is not None:
+                line = self._validated(line, stage, loss_of)
+            self.curves.append(line)
             at.epoch += 1
             if watch is not None:
                 watch(line, model)
-            since = time.monotonic() - written
-            if snapshot is not None and since > SNAPSHOT_SECONDS and since * SNAPSHOT_SHARE >= cost:
-                begun = time.monotonic()
-                _write(snapshot, model, optimizer, at, curves, best_state)
-                written = time.monotonic()
-                cost = written - begun
-        if stage.patience and best_state is not None:
-            model.load_state_dict(best_state)
-        at, best_state = _Progress(stage=at.stage + 1), None
-    unfreeze(model)
-    model.eval()
-    return curves
+            self._keep(optimizer, schedule)
+        if stage.patience and self._best is not None:
+            model.load_state_dict(self._best)
+        self.at, self._best = _Progress(stage=at.stage + 1), None
+
+    def _epoch(
+        self, stage: Stage, optimizer: torch.optim.Optimizer, schedule: LRScheduler, loss_of: losses.Loss,
+        frozen: list[nn.Module],
+    ) -> Epoch:  # fmt: skip
+        """One pass over the training samples."""
+        model, train, seed = self._model, self._train, _mix(self._seed, self.at.stage, self.at.epoch)
+        # Dropout draws from torch's global generator, everything else from this one: both start anew each epoch.
+        torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
+        change = augment.chosen(stage.augment)
+        weights = balance.weights(train, stage)
+        model.train()
+        hold(frozen)
+        order = self._order(stage, generator)
+        total, right, seen = 0.0, 0, 0
+        for part in order.split(self._batch(stage)):
+            if len(part) == 1 and len(order) > 1:
+                continue  # batch norm cannot learn from a single sample
+            x = as_input(_drawn(train, part, generator), self._device)
+            for function in change:
+                x = function(x, generator)
+            y = torch.from_numpy(train.y[part.numpy()]).to(self._device)
+            logits, loss = _forward(model, x, y, loss_of, None if weights is None else weights[part].to(self._device))
+            optimizer.zero_grad(set_to_none=True)
+            (loss + optimise.penalty(model, stage)).backward()
+            optimizer.step()
+            schedule.step()
+            total += float(loss.detach()) * len(part)
+            right += int((logits.argmax(1) == y).sum())
+            seen += len(part)
+        if not math.isfinite(total):
+            raise DataError("the training loss is not finite: lower the rate, or look for broken inputs")
+        return Epoch(self.at.stage, self.at.epoch, total / seen, right / seen, math.nan)
+
+    def _order(self, stage: Stage, generator: torch.Generator | None = None) -> Tensor:
+        fixed = torch.Generator().manual_seed(_mix(self._seed, 0, 0))
+        return balance.order(self._train.y, stage, generator or torch.Generator(), fixed)
+
+    def _batch(self, stage: Stage) -> int:
+        return stage.batch or len(self._train) * max(self._classes, 1)
+
+    def _validated(self, line: Epoch, stage: Stage, loss_of: losses.Loss) -> Epoch:
+        """The line with the loss on the validation subjects; keeps the best epoch so far."""
+        assert self._held is not None
+        logits = torch.from_numpy(predict(self._model, self._held.x, str(self._device)))
+        found = float(loss_of(logits, torch.from_numpy(self._held.y)))
+        better = found < self.at.best
+        self.at.since_best = 0 if better else self.at.since_best + 1
+        if better:
+            self.at.best = found
+            self._best = copy.deepcopy(self._model.state_dict()) if stage.patience else None
+        return replace(line, validation=found)
+
+    def _keep(self, optimizer: torch.optim.Optimizer, schedule: LRScheduler) -> None:
+        """Writes the snapshot when it is time."""
+        since = time.monotonic() - self._written
+        if self._snapshot is None or since <= SNAPSHOT_SECONDS or since * SNAPSHOT_SHARE < self._cost:
+            return
+        begun = time.monotonic()
+        content = {
+            "model": self._model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "at": asdict(self.at),
+            "curves": [asdict(e) for e in self.curves],
+            "best": self._best,
+        }
+        checkpoint.write(self._snapshot, content)
+        self._written = time.monotonic()
+        self._cost = self._written - begun
 
 
 def predict(model: nn.Module, x: NDArray[Any], device: str = "cpu") -> NDArray[np.float32]:
@@ -157,101 +245,23 @@ def open_device(name: str) -> torch.device:
     raise DeviceError(f"device {name!r} is not here: use --device cpu, or cuda on a machine with an NVIDIA GPU")
 
 
-def _epoch(
-    model: nn.Module,
-    train: Samples,
-    stage: Stage,
-    at: _Progress,
-    optimizer: torch.optim.Optimizer,
-    loss_of: losses.Loss,
-    frozen: list[nn.Module],
-    seed: int,
-    device: torch.device,
-) -> Epoch:
-    """One pass over the training samples."""
-    # Dropout draws from torch's global generator, everything else from this one: both start anew each epoch.
-    torch.manual_seed(_mix(seed, at.stage, at.epoch))
-    generator = torch.Generator().manual_seed(_mix(seed, at.stage, at.epoch))
-    change = augment.chosen(stage.augment)
-    for group in optimizer.param_groups:
-        group["lr"] = stage.rate * (stage.factor ** (at.epoch // stage.every) if stage.every else 1.0)
-    model.train()
-    hold(frozen)
-    order = _order(train.y, stage, seed, generator)
-    total, right, seen = 0.0, 0, 0
-    for part in order.split(stage.batch):
-        if len(part) == 1 and len(order) > 1:
-            continue  # batch norm cannot learn from a single sample
-        x = as_input(train.x[part.numpy()], device)
-        for function in change:
-            x = function(x, generator)
-        y = torch.from_numpy(train.y[part.numpy()]).to(device)
-        logits, loss = _forward(model, x, y, loss_of)
-        penalty = _penalty(model, stage)
-        optimizer.zero_grad(set_to_none=True)
-        (loss + penalty).backward()
-        optimizer.step()
-        total += float(loss.detach()) * len(part)
-        right += int((logits.argmax(1) == y).sum())
-        seen += len(part)
-    if not math.isfinite(total):
-        raise DataError("the training loss is not finite: lower the rate, or look for broken inputs")
-    return Epoch(at.stage, at.epoch, total / seen, right / seen, math.nan)
+def _drawn(train: Samples, part: Tensor, generator: torch.Generator) -> NDArray[Any]:
+    """The samples at the positions ``part``, of each the view that is drawn for this epoch."""
+    where = part.numpy()
+    if train.views is None:
+        return train.x[where]
+    view = torch.randint(train.views.shape[1], (len(part),), generator=generator).numpy()
+    return train.views[where, view]
 
 
-def _forward(model: nn.Module, x: Tensor, y: Tensor, loss_of: losses.Loss) -> tuple[Tensor, Tensor]:
-    """Logits and loss; a network with an Attention Branch adds the loss of the branch (plain cross-entropy)."""
-    if not hasattr(model, "branches"):
-        logits = model(x)
-        return logits, loss_of(logits, y)
-    logits, side, _ = model.branches(x)
-    loss = loss_of(logits, y)
-    return logits, loss if side is None else loss + BRANCH_WEIGHT * nn.functional.cross_entropy(side, y)
-
-
-def _order(labels: NDArray[np.int64], stage: Stage, seed: int, generator: torch.Generator) -> Tensor:
-    """Positions to visit in this epoch, shuffled and balanced as the stage says."""
-    if stage.balance == "none":
-        return torch.randperm(len(labels), generator=generator)
-    present, counts = np.unique(labels, return_counts=True)
-    wanted = {"equal": int(counts.max()), "down": int(counts.min())}.get(stage.balance) or int(stage.balance)
-    fixed = torch.Generator().manual_seed(_mix(seed, 0, 0))  # "down" drops the same samples in every epoch
-    chosen = []
-    for label in present:
-        members = torch.from_numpy(np.flatnonzero(labels == label))
-        draw = fixed if stage.balance == "down" else generator
-        rounds = -(-wanted // len(members))
-        shuffled = torch.cat([members[torch.randperm(len(members), generator=draw)] for _ in range(rounds)])
-        chosen.append(shuffled[:wanted])
-    joined = torch.cat(chosen)
-    return joined[torch.randperm(len(joined), generator=generator)]
-
-
-def _frozen(model: nn.Module, stage: Stage) -> list[nn.Module]:
-    if stage.frozen == "none":
-        return []
-    return freeze_body(model) if stage.frozen == "body" else freeze(model, float(stage.frozen))
-
-
-def _optimizer(model: nn.Module, stage: Stage) -> torch.optim.Optimizer:
-    learnable = [p for p in model.parameters() if p.requires_grad]
-    if not learnable:
-        raise DataError("every layer is frozen: nothing can be learned")
-    if stage.optimizer == "adam":
-        return torch.optim.Adam(learnable, lr=stage.rate, weight_decay=stage.weight_decay)
-    return torch.optim.SGD(learnable, lr=stage.rate, momentum=stage.momentum, weight_decay=stage.weight_decay)
-
-
-def _penalty(model: nn.Module, stage: Stage) -> Tensor | float:
-    if not stage.head_l1 and not stage.head_l2:
-        return 0.0
-    weight = [m for m in model.modules() if isinstance(m, (*LEARNABLE, CosineHead))][-1].weight
-    return stage.head_l1 * weight.abs().sum() + stage.head_l2 * weight.square().sum()
-
-
-def _loss(model: nn.Module, samples: Samples, loss_of: losses.Loss, device: torch.device) -> float:
-    logits = torch.from_numpy(predict(model, samples.x, str(device)))
-    return float(loss_of(logits, torch.from_numpy(samples.y)))
+def _forward(
+    model: nn.Module, x: Tensor, y: Tensor, loss_of: losses.Loss, weights: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Logits and loss."""
+    if isinstance(model, OwnsLoss):
+        return model.loss(x, y, loss_of, weights)
+    logits = model(x)
+    return logits, loss_of(logits, y, weights)
 
 
 def _check(samples: Samples, classes: int) -> None:
@@ -261,24 +271,6 @@ def _check(samples: Samples, classes: int) -> None:
         raise DataError(f"a label lies outside the {classes} classes")
     if samples.x.dtype != np.uint8 and not np.isfinite(samples.x).all():
         raise DataError("an input holds values that are not finite")
-
-
-def _write(
-    path: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    at: _Progress,
-    curves: list[Epoch],
-    best: dict[str, Tensor] | None,
-) -> None:
-    content = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "at": asdict(at),
-        "curves": [asdict(e) for e in curves],
-        "best": best,
-    }
-    checkpoint.write(path, content)
 
 
 def _mix(seed: int, stage: int, epoch: int) -> int:

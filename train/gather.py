@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from realtime_mer.errors import DataError
@@ -11,20 +14,68 @@ from train.datasets import find_sheets, read_below
 from train.datasets.micro import CODINGS
 from train.datasets.sheets import read_sheet
 from train.recipe import Data, Input
-from train.records import Clip, labels_of, single_frames
+from train.records import Clip, labelled, labels_of, single_frames
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gathered:
+    """clips: one a sample. weights: of each in the loss; empty: all alike. twins: by the key of a clip, the same clip
+    as another data set has it. skipped: one line for each clip left out."""
+
+    clips: tuple[Clip, ...]
+    weights: tuple[float, ...] = ()
+    twins: Mapping[str, Clip] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
 
 
 def gather(data: Data, folder: Path) -> list[Clip]:
-    """All clips of the data sets named (joined by "+"), or their single frames.
+    """All clips of the data sets named (joined by "+"), whatever their class, or their single frames.
 
-    Raises DataError when a data set is not in ``folder`` or cannot be read.
+    Raises DataError when a data set is not in ``folder``, cannot be read, or holds a clip that another holds too.
     """
-    clips: list[Clip] = []
-    for name in data.name.split("+"):
-        clips += one(name.strip(), folder)
+    sets = [one(name, folder) for name in data.names]
+    sources = Counter(key for clips in sets for key in {clip.key for clip in clips})
+    if twice := [key for key, count in sources.items() if count > 1]:
+        raise _twice(min(twice))
+    clips = [clip for clips in sets for clip in clips]
     if data.samples == "clip":
         return clips
     return single_frames(clips, "all" if data.samples == "frames" else "key")
+
+
+def joined(data: Data, folder: Path) -> Gathered:
+    """The samples of a recipe's [data] table: clips that have a class, are listed and complete, each once.
+
+    Raises DataError as ``gather``; with ``data.twins`` a clip that two data sets hold is joined instead.
+    """
+    if not (data.listed or data.complete or data.weights or data.twins):
+        return Gathered(tuple(gather(data, folder)))
+    sets = {name: labelled(one(name, folder), data.scheme) for name in data.names}
+    listed = {clip.key for clip in sets[data.listed]} if data.listed else set()
+    found: dict[str, tuple[Clip, float]] = {}
+    twins: dict[str, Clip] = {}
+    left_out: dict[str, str] = {}  # by key: why
+    for (name, clips), weight in zip(sets.items(), data.weights or (1.0,) * len(sets), strict=True):
+        chosen = clips if name == data.listed or not listed else [clip for clip in clips if clip.key in listed]
+        held = {clip.dataset for clip in clips}
+        absent = {key for key in listed if key.split("/")[0] in held} - {clip.key for clip in chosen}
+        left_out |= dict.fromkeys(sorted(absent), f"not in {name}")
+        for clip in chosen:
+            if clip.key in found:
+                twins[clip.key] = clip
+            elif data.complete and len(clip.frames) > 1 and None in (clip.onset, clip.apex, clip.offset):
+                left_out[clip.key] = "onset, apex or offset is not annotated or not among the frames"
+            elif clip.key not in left_out:
+                found[clip.key] = clip, weight
+    if twins and not data.twins:
+        raise _twice(next(iter(twins)))
+    skipped = tuple(f"{key}: {reason}" for key, reason in left_out.items())
+    clips_found, weights = zip(*found.values(), strict=True) if found else ((), ())
+    return Gathered(clips_found, weights, twins, skipped)
+
+
+def _twice(key: str) -> DataError:
+    return DataError(f"{key} is in two of the data sets: name one of them, or join them with `twins`")
 
 
 def one(name: str, folder: Path) -> list[Clip]:
@@ -39,7 +90,7 @@ def one(name: str, folder: Path) -> list[Clip]:
     return list(reading.clips)
 
 
-def class_list(clips: list[Clip], data: Data) -> tuple[str, ...]:
+def class_list(clips: Sequence[Clip], data: Data) -> tuple[str, ...]:
     """The fixed class list of the recipe: ``only`` when given, else all of the scheme."""
     return data.only or labels_of(clips, data.scheme)
 

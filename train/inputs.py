@@ -1,15 +1,16 @@
 """Clips to network inputs: which frames, which crop, which size. What is computed once is kept in a cache folder.
 
-Only this module opens images for training. A picture that cannot be read is an error; a face that is not found, or an
-apex that is not annotated, leaves the clip out and is reported.
+Only this module and ``train.motion`` open images for training. A picture that cannot be read is an error; a face that
+is not found or is lost, or an apex that is not annotated, leaves the clip out and is reported.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,69 +20,100 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from realtime_mer.errors import ConfigError, DataError
-from realtime_mer.face.align import apply, similarity, warp
-from realtime_mer.face.detect import FaceDetector
 from realtime_mer.motion.flow import recogniser_input
-from realtime_mer.motion.registration import Meter
-from realtime_mer.motion.ring import NEAR, KeyFrames
-from realtime_mer.records import Face, Frame, Image
-from train import crop, models
+from realtime_mer.records import Image
+from train import crop, maps, models, motion
 from train.datasets.reading import load_image
+from train.gather import Gathered
+from train.motion import Faces
 from train.recipe import Input
 from train.records import Clip, labelled
 from train.samples import Samples
 
-VERSION: Final = 1  # raised when the same settings give other numbers: old caches are then not used
+VERSION: Final = 2  # raised when the same settings give other numbers: old caches are then not used
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
     """clips: those that gave an input, in order. samples: the same, ready for ``fit``. labels: the class list.
-    skipped: one line for each clip left out, with the reason."""
+    skipped: one line for each clip left out, with the reason. moved: the same clips at other key frames, (N, ...) as
+    ``samples.x``, by what was moved ("onset +20 ms, apex +15 ms"): only ever tested."""
 
     clips: tuple[Clip, ...]
     samples: Samples
     labels: tuple[str, ...]
     skipped: tuple[str, ...]
+    moved: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def own(self) -> NDArray[np.bool_]:
+        """Which samples were made from a recording as the runtime makes them, (N,); the others from one picture."""
+        return np.array([len(clip.frames) > 1 for clip in self.clips])
 
     def take(self, positions: Sequence[int]) -> Prepared:
         """Those at the positions, in their order."""
+        where = np.asarray(positions, np.int64)
         return Prepared(
-            tuple(self.clips[i] for i in positions), self.samples.take(positions), self.labels, self.skipped
-        )
+            tuple(self.clips[i] for i in positions), self.samples.take(positions), self.labels, self.skipped,
+            {name: x[where] for name, x in self.moved.items()},
+        )  # fmt: skip
 
 
 def prepare(
-    clips: Sequence[Clip],
+    clips: Sequence[Clip] | Gathered,
     labels: Sequence[str],
     scheme: str,
     how: Input,
     cache: Path | None = None,
     quiet: bool = False,
+    *,
+    keep: models.Keep | None = None,
+    twins: int = 0,
 ) -> Prepared:
     """Inputs and labels of the clips that have a class in ``labels``.
 
+    keep: what the network keeps of a sample (``models.Entry``). twins: how often a clip's twin is among its views.
     Raises DataError when a picture cannot be read or nothing is left, ConfigError for an unknown feature.
     """
-    usable = labelled(clips, scheme, labels)
+    given = clips if isinstance(clips, Gathered) else Gathered(tuple(clips))
+    usable = labelled(given.clips, scheme, labels)
     if not usable:
         raise DataError(f"no clip has one of the classes {', '.join(labels)}: check the data set and the scheme")
-    x, kept, skipped = build(usable, how, cache, quiet)
+    x, kept, skipped = _views(usable, how, cache, quiet, keep)
     if not kept:
         raise DataError(f"none of {len(usable)} clips gives an input; first reason: {skipped[0]}")
     chosen = [usable[i] for i in kept]
     y = np.array([list(labels).index(str(clip.label(scheme))) for clip in chosen], np.int64)
-    samples = Samples(x, y, tuple(clip.group for clip in chosen))
-    return Prepared(tuple(chosen), samples, tuple(labels), tuple(skipped))
+    weight = dict(zip((clip.key for clip in given.clips), given.weights, strict=False))
+    seen = len(how.views)
+    views = x[:, :seen]
+    if twins:
+        others = [clip for clip in map(given.twins.get, (clip.key for clip in chosen)) if clip is not None]
+        views = np.concatenate([views, *[_twins(x[:, :1], chosen, others, how, cache, keep)] * twins], axis=1)
+    samples = Samples(
+        np.ascontiguousarray(x[:, 0]), y, tuple(clip.group for clip in chosen),
+        views if views.shape[1] > 1 else None,
+        np.array([weight[clip.key] for clip in chosen]) if weight else None,
+    )  # fmt: skip
+    moved = {_moved_by(*pair): x[:, seen + i] for i, pair in enumerate(how.tested_moves_s)}
+    return Prepared(tuple(chosen), samples, tuple(labels), (*given.skipped, *skipped), moved)
 
 
 def build(
     clips: Sequence[Clip], how: Input, cache: Path | None, quiet: bool = False
 ) -> tuple[NDArray[Any], list[int], list[str]]:
     """Inputs (N, 3, S, S), positions of the clips that gave one, and why the others did not."""
+    x, kept, skipped = _views(clips, how, cache, quiet)
+    return x[:, 0], kept, skipped
+
+
+def _views(
+    clips: Sequence[Clip], how: Input, cache: Path | None, quiet: bool = False, keep: models.Keep | None = None
+) -> tuple[NDArray[Any], list[int], list[str]]:
+    """As ``build``, but (N, K, ...): every view of training, then those that are only tested."""
     if how.feature not in models.FEATURES:
         raise ConfigError(f"unknown feature {how.feature!r}: choose from {', '.join(models.FEATURES)}")
-    file = None if cache is None else cache / f"{_key(clips, how)}.npz"
+    file = None if cache is None else cache / f"{_key(clips, how, keep)}.npz"
     if file is not None and file.exists():
         with np.load(file, allow_pickle=False) as stored:
             return stored["x"], stored["kept"].tolist(), stored["skipped"].tolist()
@@ -95,11 +127,11 @@ def build(
             if isinstance(result, str):
                 skipped.append(f"{clip.key}: {result}")
             else:
-                found.append(result)
+                found.append(result if keep is None else keep(result))
                 kept.append(i)
     finally:
         make.close()
-    x = np.stack(found) if found else np.zeros((0, 3, how.size, how.size), np.uint8)
+    x = np.stack(found) if found else np.zeros((0, 1, 3, how.size, how.size), np.uint8)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_suffix(".part.npz")
@@ -108,32 +140,63 @@ def build(
     return x, kept, skipped
 
 
+def _twins(
+    own: NDArray[Any], clips: Sequence[Clip], twins: Sequence[Clip], how: Input, cache: Path | None,
+    keep: models.Keep | None,
+) -> NDArray[Any]:  # fmt: skip
+    """The twin of each clip, (N, 1, ...); where there is none, the clip's own first view once more."""
+    x, kept, _ = _views(twins, how, cache, True, keep)
+    found = {twins[i].key: view for i, view in zip(kept, x[:, 0], strict=True)}
+    return np.stack([found.get(clip.key, first[0])[None] for clip, first in zip(clips, own, strict=True)])
+
+
 class _Maker:
-    """Clip -> input array, or the reason why not. Holds the face detector, which is slow to open."""
+    """Clip -> its views, (K, 3, S, S), or the reason why not."""
 
     def __init__(self, how: Input) -> None:
         self._how = how
-        self._detector: FaceDetector | None = None
+        self._faces = Faces()
+        self._moves = (*how.views, *how.tested_moves_s)
 
     def close(self) -> None:
-        if self._detector is not None:
-            self._detector.close()
+        self._faces.close()
 
     def __call__(self, clip: Clip) -> NDArray[Any] | str:
-        how = self._how
-        if how.feature == models.MAPS:
+        made = self._motion(clip) if self._how.feature == models.FLOW else self._pictures(clip)
+        if isinstance(made, str) or len(made) == len(self._moves):
+            return made
+        return np.repeat(made, len(self._moves), axis=0)  # a picture has no key frames that could be moved
+
+    def _pictures(self, clip: Clip) -> NDArray[Any] | str:
+        if self._how.feature == models.MAPS:
             return self._resized(load_image(clip.frames[0]))
         apex = self._apex(clip)
         if isinstance(apex, str):
             return apex
-        if how.feature == models.APEX:
+        if self._how.feature == models.APEX:
             face = self._face(clip.frames[apex])
             return "no face found" if face is None else self._resized(face)
+        return "the onset is not annotated" if clip.onset is None else self._three(clip, clip.onset, apex)
+
+    def _motion(self, clip: Clip) -> NDArray[Any] | str:
+        """What the runtime computes for an event, at every pair of key frames; or the motion of a public map."""
+        how = self._how
+        if len(clip.frames) == 1:
+            image = load_image(clip.frames[0])
+            if not maps.is_map(image):
+                return "one picture has no motion"
+            return np.stack([resize(plane, how.size) for plane in maps.on_face(image)])[None]
+        apex = self._apex(clip)
+        if isinstance(apex, str):
+            return apex
         if clip.onset is None:
             return "the onset is not annotated"
-        if how.feature == models.FRAMES:
-            return self._three(clip, clip.onset, apex)
-        return self._motion(clip, clip.onset, apex)
+        latest = math.ceil(max(move for _, move in self._moves) * clip.fps)
+        ring = motion.follow(clip, self._faces, clip.onset, apex + latest)
+        if isinstance(ring, str):
+            return ring
+        times = [(clip.onset / clip.fps + onset, apex / clip.fps + later) for onset, later in self._moves]
+        return np.stack([recogniser_input(ring.key_frames(*pair), how.feature, how.size) for pair in times])
 
     def _apex(self, clip: Clip) -> int | str:
         match self._how.apex:
@@ -142,86 +205,49 @@ class _Maker:
             case "annotated-or-middle":
                 return clip.apex if clip.apex is not None else len(clip.frames) // 2
             case "spotted":
-                return self._spotted(clip)
+                return motion.moved_most(clip, self._faces)
         return clip.apex if clip.apex is not None else "the apex is not annotated"
 
     def _three(self, clip: Clip, onset: int, apex: int) -> NDArray[Any] | str:
         """Onset, the frame half-way, and apex, in grey, cut by the same box (the onset's)."""
         images = [load_image(clip.frames[i]) for i in (onset, (onset + apex) // 2, apex)]
         if self._how.crop != "none":
-            found = self._detect(images[0])
+            found = self._faces.find(images[0])
             if found is None:
                 return "no face found"
             images = [crop.CROPS[self._how.crop](image, found) for image in images]
         grays = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in images]
-        return np.stack([resize(gray, self._how.size) for gray in grays])
-
-    def _motion(self, clip: Clip, onset: int, apex: int) -> NDArray[Any] | str:
-        """What the runtime computes for an event: frames around onset and apex, aligned by the onset's landmarks."""
-        found = self._detect(load_image(clip.frames[onset]))
-        if found is None:
-            return "no face found"
-        transform = similarity(found.points)
-        reach = int(NEAR * clip.fps)
-        groups = [
-            [
-                warp(load_image(clip.frames[i], gray=True), transform)
-                for i in range(max(middle - reach, 0), min(middle + reach + 1, len(clip.frames)))
-            ]
-            for middle in (onset, apex)
-        ]
-        return recogniser_input(KeyFrames(*groups), self._how.feature, self._how.size)
-
-    def _spotted(self, clip: Clip) -> int | str:
-        """Where the two regions that moved most are furthest from the first frame.
-
-        This is the runtime's measurement without its thresholds: a clip that begins at its onset has no resting part
-        from which the spotter could learn the noise.
-        """
-        first = load_image(clip.frames[0])
-        found = self._detect(first)
-        if found is None:
-            return "no face found"
-        transform = similarity(found.points)
-        meter = Meter()
-        meter.anchor(warp(cv2.cvtColor(first, cv2.COLOR_BGR2GRAY), transform), apply(transform, found.points))
-        levels = []
-        for path in clip.frames:
-            moved = np.linalg.norm(meter.measure(warp(load_image(path, gray=True), transform)).displacement, axis=1)
-            levels.append(float(np.sort(moved)[-2:].mean()))
-        return int(np.argmax(levels))
+        return np.stack([resize(gray, self._how.size) for gray in grays])[None]
 
     def _face(self, path: Path) -> Image | None:
         image = load_image(path)
         if self._how.crop == "none":
             return image
-        found = self._detect(image)
+        found = self._faces.find(image)
         return None if found is None else crop.CROPS[self._how.crop](image, found)
 
-    def _detect(self, image: Image) -> Face | None:
-        """The largest face. Opening the detector needs the face model that set-up obtains."""
-        if self._detector is None:
-            self._detector = FaceDetector(max_faces=1)
-        gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        faces = self._detector.detect(Frame(0, 0.0, gray, lambda: image))
-        return max(faces, key=lambda f: (f.box[2] - f.box[0]) * (f.box[3] - f.box[1]), default=None)
-
     def _resized(self, image: Image) -> NDArray[np.uint8]:
-        return np.ascontiguousarray(resize(image, self._how.size)[:, :, ::-1].transpose(2, 0, 1))
+        return np.ascontiguousarray(resize(image, self._how.size)[None, :, :, ::-1].transpose(0, 3, 1, 2))
 
 
 def resize(image: NDArray[Any], size: int) -> NDArray[Any]:
+    """A picture (H, W) or (H, W, 3) at ``size`` px."""
     shrinks = image.shape[0] > size or image.shape[1] > size
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def _key(clips: Sequence[Clip], how: Input) -> str:
+def _moved_by(onset: float, apex: float) -> str:
+    return f"onset {onset * 1000:+.0f} ms, apex {apex * 1000:+.0f} ms"
+
+
+def _key(clips: Sequence[Clip], how: Input, keep: models.Keep | None) -> str:
     """Changes with the settings and with the first and last file of any clip."""
-    digest = hashlib.sha256(json.dumps([VERSION, asdict(how)], sort_keys=True).encode())
+    kept = None if keep is None else f"{keep.__module__}.{keep.__qualname__}"
+    digest = hashlib.sha256(json.dumps([VERSION, asdict(how), kept], sort_keys=True).encode())
     for clip in clips:
         ends = {clip.frames[0], clip.frames[-1]}
         stamps = sorted(
             (str(p), p.stat().st_size, p.stat().st_mtime_ns) if p.exists() else (str(p), 0, 0) for p in ends
         )
-        digest.update(repr((clip.key, len(clip.frames), clip.onset, clip.apex, stamps)).encode())
+        digest.update(repr((clip.key, len(clip.frames), clip.onset, clip.apex, clip.fps, stamps)).encode())
     return digest.hexdigest()[:24]

@@ -1,9 +1,13 @@
-"""What is minimised: cross-entropy, focal loss, ArcFace. Each is a function (logits, labels) -> scalar tensor."""
+"""What is minimised: cross-entropy, focal loss, ArcFace. Each is a function (logits, labels, weights) -> scalar tensor.
+
+weights: (N,), of the samples, 1 in the mean over the training samples; None for equal ones.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,27 +16,39 @@ from torch.nn import functional as F
 from realtime_mer.errors import ConfigError
 from train.models.heads import ARC_SCALE
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+
+class Loss(Protocol):
+    def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None, /) -> Tensor: ...
 
 
-def cross_entropy(weights: Sequence[float] = ()) -> Loss:
-    """Mean cross-entropy in nats; weights: one a class, empty for equal ones (then a weighted mean)."""
-    table = torch.tensor(weights) if weights else None
-    return lambda logits, labels: F.cross_entropy(logits, labels, None if table is None else table.to(logits.device))
+def cross_entropy(class_weights: Sequence[float] = ()) -> Loss:
+    """Mean cross-entropy in nats; class_weights: one a class, empty for equal ones (then a weighted mean)."""
+    table = torch.tensor(class_weights) if class_weights else None
+
+    def loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+        of_class = None if table is None else table.to(logits.device)
+        if weights is None:
+            return F.cross_entropy(logits, labels, of_class)
+        value = F.cross_entropy(logits, labels, of_class, reduction="none")
+        return (weights * value).sum() / (len(labels) if of_class is None else of_class[labels].sum())
+
+    return loss
 
 
-def focal(gamma: float, weights: Sequence[float] = ()) -> Loss:
+def focal(gamma: float, class_weights: Sequence[float] = ()) -> Loss:
     """Mean of -alpha_c (1 - p)^gamma log p (Lin et al. 2017, eq. 5; several classes).
 
-    Ab Razak & Sahran: gamma 2, alpha .27, .35, .38 for negative, positive, surprise. gamma 0 without weights is
+    Ab Razak & Sahran: gamma 2, alpha 0.27, 0.35, 0.38 for negative, positive, surprise. gamma 0 without weights is
     cross-entropy.
     """
-    table = torch.tensor(weights) if weights else None
+    table = torch.tensor(class_weights) if class_weights else None
 
-    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+    def loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         log_p = F.log_softmax(logits, dim=1).gather(1, labels[:, None])[:, 0]
         value = -((1 - log_p.exp()) ** gamma) * log_p
-        return value.mean() if table is None else (table.to(logits.device)[labels] * value).mean()
+        if table is not None:
+            value = table.to(logits.device)[labels] * value
+        return value.mean() if weights is None else (weights * value).mean()
 
     return loss
 
@@ -43,26 +59,27 @@ def arcface(margin: float) -> Loss:
     margin: radians. Beyond pi - margin the cosine would rise again; there the published code's straight line is used.
     """
     cos_m, sin_m = math.cos(margin), math.sin(margin)
+    plain = cross_entropy()
 
-    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+    def loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         cosine = (logits / ARC_SCALE).clamp(-1, 1)
         # The square root has no finite slope at 0.
         sine = (1 - cosine**2).clamp_min(1e-12).sqrt()
         turned = torch.where(cosine > -cos_m, cosine * cos_m - sine * sin_m, cosine - sin_m * margin)
         target = F.one_hot(labels, logits.shape[1]).bool()
-        return F.cross_entropy(ARC_SCALE * torch.where(target, turned, cosine), labels)
+        return plain(ARC_SCALE * torch.where(target, turned, cosine), labels, weights)
 
     return loss
 
 
-def make(name: str, *, gamma: float, margin: float, weights: Sequence[float], classes: int) -> Loss:
+def make(name: str, *, gamma: float, margin: float, class_weights: Sequence[float], classes: int) -> Loss:
     """The loss a recipe names. Raises ConfigError."""
-    if weights and len(weights) != classes:
-        raise ConfigError(f"class_weights has {len(weights)} numbers for {classes} classes")
+    if class_weights and len(class_weights) != classes:
+        raise ConfigError(f"class_weights has {len(class_weights)} numbers for {classes} classes")
     if name == "ce":
-        return cross_entropy(weights)
+        return cross_entropy(class_weights)
     if name == "focal":
-        return focal(gamma, weights)
+        return focal(gamma, class_weights)
     if name == "arcface":
         return arcface(margin)
     raise ConfigError(f"unknown loss {name!r}: choose ce, focal or arcface")

@@ -13,6 +13,7 @@ import tomllib
 import types
 import typing
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,24 +26,48 @@ T = TypeVar("T")
 class Data:
     """name: data sets, keys of ``train.datasets``, joined by "+". scheme: classes, as in ``train.records``.
     samples: "clip", or "frames" / "key-frames" for papers that classify single frames. only: classes kept, empty: all.
+    weights: of a clip of each data set in the loss, in the order of ``name``; empty: all count alike.
+    listed: a data set of ``name``; other sets keep only the clips that it lists too. Empty: all clips.
+    complete: only clips whose onset, apex and offset are annotated and among their frames.
+    twins: how a clip that two data sets hold is used. 0: it is an error. Otherwise the first set's is the sample, and
+    the other's is ``twins`` more views of it in training.
     """
 
     name: str
     scheme: str = "3"
     samples: str = "clip"
     only: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+    listed: str = ""
+    complete: bool = False
+    twins: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.name.split("+"))
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
     """feature: feature id. size: px. crop: "none", "face", "eyes" (rotated by the eye line, Ab Razak 2023) or
     "regions" (the rest masked, Hata 2025).
-    apex: "annotated", "middle", "annotated-or-middle", or "spotted" (by our own spotter)."""
+    apex: "annotated", "middle", "annotated-or-middle", or "spotted" (where the face has moved most).
+    onset_moves_s, apex_moves_s: further views for training, motion only: key frames moved by every pair of these.
+    tested_moves_s: pairs (onset, apex) at which the same networks are tested besides."""
 
     feature: str = ""
     size: int = 0
     crop: str = "none"
     apex: str = "annotated"
+    onset_moves_s: tuple[float, ...] = ()
+    apex_moves_s: tuple[float, ...] = ()
+    tested_moves_s: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def views(self) -> tuple[tuple[float, float], ...]:
+        """Moves (onset, apex) in s that training sees; the first, the annotation itself, is what is tested."""
+        every = product((0.0, *self.onset_moves_s), (0.0, *self.apex_moves_s))
+        return tuple(dict.fromkeys(every))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +86,14 @@ class Model:
 class Stage:
     """One stretch of training.
 
-    optimizer: "sgd" or "adam" (momentum belongs to sgd). every, factor: the rate is multiplied by ``factor`` after
-    each ``every`` epochs (0: constant). frozen: "none", "body", or a share such as "0.2" of the learnable layers.
+    batch: samples a step; 0: all at once. optimizer: "sgd", "adam" or "adamw" (momentum belongs to sgd).
+    schedule: "step": the rate is multiplied by ``factor`` after each ``every`` epochs (0: constant); "one-cycle": it
+    rises to ``rate`` and falls to nearly 0 over the stage (Smith and Topin 2019).
+    frozen: "none", "body", or a share such as "0.2" of the learnable layers.
     patience: stop after so many epochs without a better loss on the inner validation subjects, and keep the best;
     0: always the last epoch. loss: "ce", "focal" or "arcface". class_weights: one a class, in the order of labels.
-    balance: "none", "equal" (repeat up to the largest class), "down" (drop to the smallest) or a number a class.
+    balance: "none", "equal" (repeat up to the largest class), "down" (drop to the smallest), a number a class, or
+    "weights" (nothing is repeated: each class has the same weight in the loss).
     augment: names in ``train.augment``. head_l1, head_l2: penalties on the last layer's weights.
     """
 
@@ -75,6 +103,7 @@ class Stage:
     rate: float = 1e-3
     momentum: float = 0.0
     weight_decay: float = 0.0
+    schedule: str = "step"
     every: int = 0
     factor: float = 1.0
     frozen: str = "none"
@@ -90,6 +119,20 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibrate:
+    """How temperature and abstention threshold are found, always from people the network was not trained on.
+
+    inner: parts of the training subjects; with few, the inner networks know so much less that they are less sure than
+    the one that is tested. outer: groups of tested subjects that share a temperature and a threshold in which none of
+    them had a part. answered: share of clips like those of the training that shall be answered.
+    """
+
+    inner: int = 10
+    outer: int = 8
+    answered: float = 0.85
+
+
+@dataclass(frozen=True, slots=True)
 class Pretrain:
     """Training on a macro-expression data set before the folds; once, since no test person is in it."""
 
@@ -102,7 +145,8 @@ class Pretrain:
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """name: of the run. seed: of everything random. validation: share of the training clips, by subject, for
-    ``patience``. about: for people."""
+    ``patience``. version, licence: of the model. about, method, limits: for people, in the model card: what the
+    network is, how its design was chosen, what was not measured."""
 
     name: str
     data: Data
@@ -111,14 +155,19 @@ class Recipe:
     input: Input = field(default_factory=Input)
     pretrain: Pretrain | None = None
     seed: int = 0
+    calibrate: Calibrate | None = None
     validation: float = 0.0
+    version: str = "1"
+    licence: str = ""
     about: str = ""
+    method: str = ""
+    limits: str = ""
 
     def fingerprint(self) -> str:
-        """Changes when anything in the recipe does (but its name and description)."""
+        """Changes when anything does that decides a number: not with the name and the texts."""
         plain = dataclasses.asdict(self)
-        plain.pop("about")
-        plain.pop("name")
+        for text in ("name", "version", "licence", "about", "method", "limits"):
+            plain.pop(text)
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -126,10 +175,12 @@ _CHOICES = {
     ("Data", "samples"): ("clip", "frames", "key-frames"),
     ("Input", "crop"): ("none", "face", "eyes", "regions"),
     ("Input", "apex"): ("annotated", "middle", "annotated-or-middle", "spotted"),
-    ("Stage", "optimizer"): ("sgd", "adam"),
+    ("Stage", "optimizer"): ("sgd", "adam", "adamw"),
+    ("Stage", "schedule"): ("step", "one-cycle"),
     ("Stage", "loss"): ("ce", "focal", "arcface"),
 }
-_POSITIVE = {("Stage", "epochs"), ("Stage", "batch"), ("Stage", "rate")}
+_POSITIVE = {("Stage", "epochs"), ("Stage", "rate")}
+_NOT_NEGATIVE = {("Stage", "batch"), ("Data", "twins")}
 
 
 def load(path: Path) -> Recipe:
@@ -155,9 +206,23 @@ def from_table(table: dict[str, Any], where: str = "recipe") -> Recipe:
         raise ConfigError(f"{where}: validation is a share from 0 to below 1")
     for stage in stages:
         _frozen_share(stage.frozen, where)
-        if stage.balance not in ("none", "equal", "down") and not stage.balance.isdigit():
-            raise ConfigError(f"{where}: balance is none, equal, down or a number, not {stage.balance!r}")
+        if stage.balance not in ("none", "equal", "down", "weights") and not stage.balance.isdigit():
+            raise ConfigError(f"{where}: balance is none, equal, down, weights or a number, not {stage.balance!r}")
+    _check_data(recipe.data, where)
+    if any(len(pair) != 2 for pair in recipe.input.tested_moves_s):
+        raise ConfigError(f"{where}: tested_moves_s is a list of pairs [onset, apex] in seconds")
+    if (c := recipe.calibrate) and not (c.inner > 1 and c.outer > 1 and 0 < c.answered <= 1):
+        raise ConfigError(f"{where}: calibrate needs inner and outer above 1, and answered above 0 and at most 1")
     return recipe
+
+
+def _check_data(data: Data, where: str) -> None:
+    if data.weights and (len(data.weights) != len(data.names) or min(data.weights) <= 0):
+        raise ConfigError(f"{where}: weights needs a number above 0 for each of {', '.join(data.names)}")
+    if data.samples != "clip" and (data.weights or data.listed or data.complete or data.twins):
+        raise ConfigError(f"{where}: weights, listed, complete and twins need samples = 'clip'")
+    if data.listed and data.listed not in data.names:
+        raise ConfigError(f"{where}: listed must be one of {', '.join(data.names)}, not {data.listed!r}")
 
 
 def _frozen_share(text: str, where: str) -> None:
@@ -184,6 +249,8 @@ def _build(cls: type[T], table: Any, where: str) -> T:
             raise ConfigError(f"{where}: {key} is one of {', '.join(choices)}, not {value!r}")
         if (cls.__name__, key) in _POSITIVE and value <= 0:
             raise ConfigError(f"{where}: {key} must be above 0, not {value}")
+        if (cls.__name__, key) in _NOT_NEGATIVE and value < 0:
+            raise ConfigError(f"{where}: {key} must not be negative, not {value}")
     for part in dataclasses.fields(cls):  # type: ignore[arg-type]
         required = part.default is dataclasses.MISSING and part.default_factory is dataclasses.MISSING
         if required and part.name not in values:

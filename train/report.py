@@ -139,7 +139,8 @@ def _calibration(run: Run) -> str:
     found = metrics.calibration(run.truth, run.probabilities)
     return (
         f'<p class="note">ECE {found.ece:.3f} (15 bins), adaptive ECE {found.ece_adaptive:.3f}, '
-        f"negative log-likelihood {found.nll:.3f}, Brier {found.brier:.3f}; no temperature fitted</p>"
+        f"negative log-likelihood {found.nll:.3f}, Brier {found.brier:.3f}; "
+        f"{'no temperature fitted' if run.calibrated is None else 'temperature from other people'}</p>"
     )
 
 

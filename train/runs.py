@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from realtime_mer.errors import DataError, OutputError
 from train import metrics
+from train.calibration import Calibrated
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
     """One evaluation, as stored. Rows of ``truth``, ``logits``, ``keys`` and ``groups`` belong together: one for each
     tested clip, folds one after another. best: logits of the epoch that did best on the test fold (a leak), or None.
-    curves: for each fold its epochs. seconds: training and testing, all folds."""
+    curves: for each fold its epochs. seconds: training and testing, all folds. own: which were made from a recording
+    as the runtime makes them, the others from one picture. moved: logits of the same clips at other key frames, by what
+    was moved. calibrated: probabilities and whether each was answered, nested; None when the recipe asks for none."""
 
     name: str
     protocol: str
@@ -33,11 +36,19 @@ class Run:
     curves: tuple[tuple[dict[str, Any], ...], ...]
     seconds: float
     about: dict[str, Any]
+    own: NDArray[np.bool_]
+    moved: dict[str, NDArray[np.float32]]
+    calibrated: Calibrated | None = None
+
+    @property
+    def main(self) -> NDArray[np.bool_]:
+        """The samples of the kind that the model is made for, (N,): own motion where there is any, else all."""
+        return self.own if self.own.any() else ~self.own
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """Softmax of the logits, (N, K)."""
-        return softmax(self.logits)
+        """(N, K): calibrated where the recipe asks for it, else the softmax of the logits."""
+        return softmax(self.logits) if self.calibrated is None else self.calibrated.probabilities
 
     @property
     def scores(self) -> metrics.Scores:
@@ -64,7 +75,16 @@ class Run:
             curves=tuple(tuple(fold) for fold in stored["curves"]),
             seconds=float(stored["seconds"]),
             about=stored["about"],
+            own=np.array(stored.get("own", [True] * len(stored["keys"])), np.bool_),
+            moved={name: np.array(logits, np.float32) for name, logits in stored.get("moved", {}).items()},
+            calibrated=_calibrated(stored.get("calibrated")),
         )
+
+
+def _calibrated(stored: dict[str, Any] | None) -> Calibrated | None:
+    if stored is None:
+        return None
+    return Calibrated(np.array(stored["probabilities"], np.float64), np.array(stored["answered"], np.bool_))
 
 
 def load(out: Path) -> Run:

@@ -12,12 +12,17 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """x: (N, 3, S, S), uint8 pictures (0 to 255) or float32 motion. y: int64 (N,), positions in the class list.
-    groups: who each sample shows (``Clip.group``), (N,)."""
+    """x: (N, 3, S, S), uint8 pictures (0 to 255) or float32 motion, or what a network keeps of it
+    (``train.models.Entry.keep``). y: int64 (N,), positions in the class list. groups: who each sample shows
+    (``Clip.group``), (N,).
+    views: (N, V, ...) as x, or None. Each epoch of training draws one for each sample; ``x`` is the first of them, and
+    all that is ever tested. weights: float64 (N,), of each sample in the loss, or None for equal ones."""
 
     x: NDArray[Any]
     y: NDArray[np.int64]
     groups: tuple[str, ...]
+    views: NDArray[Any] | None = None
+    weights: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -25,4 +30,7 @@ class Samples:
     def take(self, positions: Sequence[int] | NDArray[np.int64]) -> Samples:
         """Those at the positions, in their order."""
         where = np.asarray(positions, np.int64)
-        return Samples(self.x[where], self.y[where], tuple(self.groups[i] for i in where))
+        return Samples(
+            self.x[where], self.y[where], tuple(self.groups[i] for i in where),
+            None if self.views is None else self.views[where], None if self.weights is None else self.weights[where],
+        )  # fmt: skip

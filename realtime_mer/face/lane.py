@@ -38,10 +38,15 @@ class DetectionLane(Generic[Context]):
         self._pending: tuple[Frame, Context, float, Future[Sequence[Face]]] | None = None
         self._asked = -math.inf  # s, of the latest frame that was searched
         self._hurry = False
+        self._forgotten = False  # the answer under way is of another scene
 
     def hurry(self) -> None:
         """A face may have been lost: the next detection is due at once."""
         self._hurry = True
+
+    def forget(self) -> None:
+        """What was seen before does not count any more: the answer under way is not taken, the next search is due."""
+        self._forgotten, self._hurry = self._pending is not None, True
 
     def due(self, time: float, watching: bool) -> bool:
         """Whether to ask at source time ``time``. watching: faces are being followed, so checks suffice."""
@@ -66,7 +71,11 @@ class DetectionLane(Generic[Context]):
         if not (future.done() if self._live else time - frame.time >= patience):
             return None
         self._pending = None
-        return Answer(frame, future.result(), context)
+        faces = future.result()
+        if self._forgotten:
+            self._forgotten = False
+            return None
+        return Answer(frame, faces, context)
 
     def close(self) -> None:
         """Waits for the search under way and ends the thread."""

@@ -123,15 +123,18 @@ class Follower:
 
 
 def follow_clip(face: Face, frames: Iterable[Frame]) -> Ring:
-    """The aligned pictures of a face over a short recording, as the pipeline would have taken them.
+    """The measurements of a face over a short recording, as the pipeline would have taken them.
 
     frames: from the one in which ``face`` was detected; those more than ``ring.SPAN`` before the last are forgotten.
+    Where the face is lost the ring ends, and no more frames are taken.
     """
     ring, follower = Ring(), None
     for frame in frames:
-        if follower is None:
-            follower = Follower(face, frame)
-        ring.push(follower.step(frame), frame.lost)
+        follower = follower or Follower(face, frame)
+        measurement = follower.step(frame)
+        if measurement.lost:
+            break
+        ring.push(measurement, frame.lost)
     return ring
 
 

@@ -7,13 +7,16 @@ scaling of the input is inside the network, so that it travels with the weights.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from realtime_mer.errors import ConfigError
-from train.models import attention, backbones, efficient_me, flow, resnet, scaling
+from train.models import attention, backbones, efficient_me, flow, flow_default, resnet, scaling
 from train.models.weights import load_imagenet
 
 # What a sample is: the feature id that the runtime computes, and its usual shape.
@@ -22,6 +25,7 @@ FRAMES: Final = "frames-gray/1"  # onset, middle, apex in grey, 0 to 1
 FLOW: Final = "flow-uvs/1"  # onset-to-apex motion: u, v, strain, in px of the aligned face
 MAPS: Final = "maps-uvs/1"  # the public MEGC2019 maps: u, v, strain, scaled per clip to 0..1
 FEATURES: Final = (APEX, FRAMES, FLOW, MAPS)
+Keep = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Entry:
     """One row of the table.
 
     feature, size: usual input. build: makes the network from (classes, Settings). features: the inputs it can take.
+    keep: what its fixed first step keeps of samples (N, 3, S, S), done once when inputs are made. Such a network takes
+    both; what runs in the product is always the whole.
     """
 
     about: str
@@ -36,6 +42,7 @@ class Entry:
     size: int
     build: backbones.Builder
     features: tuple[str, ...] = (APEX, FLOW)
+    keep: Keep | None = None
 
 
 def _vision(name: str, about: str, size: int = 224) -> Entry:
@@ -64,6 +71,14 @@ MODELS: Final[dict[str, Entry]] = {
     ),
     "ststnet": Entry("STSTNet (Liong 2019)", MAPS, 28, flow.ststnet, (MAPS, FLOW)),
     "off-apexnet": Entry("OFF-ApexNet (Gan 2019)", MAPS, 28, flow.off_apexnet, (MAPS, FLOW)),
+    "flow-default": Entry(
+        "the shipped recogniser: four perceptrons on block means of motion",
+        FLOW,
+        128,
+        flow_default.flow_default,
+        (FLOW,),
+        flow_default.cell_means,
+    ),
     "hata-resnet": Entry(
         "ResNet-18 with 2-D or 3-D stem, ABN, ArcFace (Hata 2025)", FRAMES, 224, attention.hata, (APEX, FRAMES)
     ),

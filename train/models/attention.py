@@ -6,6 +6,7 @@ They do not say which ResNet; ours is ResNet-18. Where the branch is cut (before
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 import torch
 import torchvision
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 
 from train.models.backbones import Settings
 from train.models.heads import make_head
+
+if TYPE_CHECKING:
+    from train.losses import Loss
 
 
 class Stem3d(nn.Module):
@@ -74,12 +78,20 @@ class HataNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.branches(x)[0]
 
+    def loss(self, x: Tensor, y: Tensor, loss_of: Loss, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Logits and loss; a branch adds its own, plain cross-entropy: Fukui et al. add the two as they are."""
+        logits, side, _ = self.branches(x)
+        loss = loss_of(logits, y, weights)
+        return logits, loss if side is None else loss + nn.functional.cross_entropy(side, y)
+
 
 def _unstrided(stage: nn.Sequential) -> nn.Module:
     """A copy of a ResNet stage that keeps the resolution of its input."""
     stage = copy.deepcopy(stage)
-    stage[0].conv1.stride = (1, 1)
-    stage[0].downsample[0].stride = (1, 1)
+    for name in ("0.conv1", "0.downsample.0"):
+        convolution = stage.get_submodule(name)
+        assert isinstance(convolution, nn.Conv2d)
+        convolution.stride = (1, 1)
     return stage
 
 

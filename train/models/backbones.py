@@ -74,15 +74,19 @@ def replace_head(net: nn.Module, classes: int, settings: Settings) -> None:
         else:
             conv = nn.Conv2d(features, classes, kernel_size=1)
             nn.init.normal_(conv.weight, std=0.01)
+            assert conv.bias is not None
             nn.init.zeros_(conv.bias)
             # No ReLU after it: Ho et al. inherit one from the original, which leaves no gradient for a class whose
             # output is negative everywhere; torchvision keeps it too. Ours is a plain linear classifier.
             net.classifier = nn.Sequential(dropout, conv, nn.AdaptiveAvgPool2d(1))
         return
-    if hasattr(net, "fc"):
-        net.fc = make_head(settings.head, net.fc.in_features, classes)
+    if isinstance(fully := getattr(net, "fc", None), nn.Linear):
+        net.fc = make_head(settings.head, fully.in_features, classes)
     else:
-        net.classifier[-1] = make_head(settings.head, net.classifier[-1].in_features, classes)
+        classifier: nn.Sequential = net.get_submodule("classifier")  # type: ignore[assignment]  # in all of these
+        last = classifier[-1]
+        assert isinstance(last, nn.Linear)
+        classifier[-1] = make_head(settings.head, last.in_features, classes)
     if settings.dropout is not None:
         for module in net.modules():
             if isinstance(module, nn.Dropout):

@@ -17,6 +17,9 @@ class InputScale(nn.Module):
     Normalization layer has it, and the published size of Efficient-ME counts it.
     """
 
+    mean: Tensor
+    variance: Tensor
+
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean))

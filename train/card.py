@@ -1,0 +1,255 @@
+"""``python -m train card RUN``: a model card from the numbers of an evaluation and of its controls.
+
+RUN is a folder that ``evaluate`` wrote. Nothing in the card that was measured is typed by hand; what the network is,
+how its design was chosen and what was not measured are texts of the recipe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime_mer.errors import OutputError
+from train import describe, metrics, recipe, runs
+from train.calibration import BINS, calibration, coverage_risk, perfect_ece
+from train.metrics import Interval
+from train.recipe import Recipe
+from train.runs import Run
+
+FEW_BINS: Final = 5  # of an ECE that some hundred clips can fill
+Mask = NDArray[np.bool_]
+
+
+def command(argv: Sequence[str]) -> int:
+    """Runs the command. Returns 0; DataError when the folder holds no run."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train card", description="Write a model card about an evaluation and its controls."
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a folder that evaluate wrote")
+    parser.add_argument("--out", type=Path, metavar="FILE.md", help="where to write (RUN/card.md)")
+    args = parser.parse_args(argv)
+    print(write(args.run, args.out or args.run / "card.md"))
+    return 0
+
+
+def write(folder: Path, out: Path) -> Path:
+    """Writes the card of the run in ``folder``. Raises OutputError."""
+    text = render(runs.load(folder), controls(folder))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {out} ({error.strerror}): choose another --out") from None
+    return out
+
+
+def controls(folder: Path) -> list[Run]:
+    """The finished runs of the same recipe beside ``folder``: other protocols, permuted labels and the like."""
+    main = runs.load(folder)
+    beside = sorted(path.parent for path in folder.parent.glob("*/run.json") if path.parent.name != folder.name)
+    found = (runs.load(path) for path in beside if path.name.startswith(f"{main.name}-"))
+    return [run for run in found if run.about.get("fingerprint") == main.about["fingerprint"]]
+
+
+def render(run: Run, beside: Sequence[Run] = ()) -> str:
+    """The card as Markdown. beside: controls, each of which adds rows to the score table."""
+    plan = recipe.from_table(_without_none(run.about["recipe"]))
+    counts = run.truth[run.main], run.logits[run.main].astype(float)
+    parts = [
+        f"# Model card: {plan.name}/{plan.version}",
+        _introduction(run, plan),
+        plan.about,
+        "## Data and terms",
+        _data(run, plan),
+        "## How it was measured",
+        _protocol(run, plan),
+        plan.method,
+        "## Scores",
+        _table([*_rows(run), *(line for other in beside for line in _control(other, _kind(run)))]),
+        f"By class, {_kind(run)}:",
+        _fenced(metrics.render(metrics.score(*counts, run.labels))),
+        "## Calibration and abstention",
+        "No temperature was fitted." if run.calibrated is None else _calibration(run, plan),
+        "## Limits",
+        plan.limits,
+        "## How to make it again",
+        _fenced(run.about.get("command", "python -m train evaluate RECIPE.toml\npython -m train fit RECIPE.toml")),
+        _AGAIN,
+    ]
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def _introduction(run: Run, plan: Recipe) -> str:
+    return _wrapped(_INTRODUCTION.format(
+        feature=plan.input.feature, side=plan.input.size, network=plan.model.name, labels=", ".join(run.labels),
+        parameters=f"{run.about['parameters']:,}",
+    ))  # fmt: skip
+
+
+def _data(run: Run, plan: Recipe) -> str:
+    terms = plan.licence or "The recipe names no terms: the weights are bound by those of the data."
+    lines = [terms, "", "| data | clips | subjects | " + " | ".join(run.labels) + " |"]
+    lines.append("|---" * (3 + len(run.labels)) + "|")
+    for name in sorted(set(_datasets(run).tolist())):
+        chosen = _datasets(run) == name
+        counts = " | ".join(str(n) for n in np.bincount(run.truth[chosen], minlength=len(run.labels)))
+        kind = "" if run.main.all() else " (own motion)" if run.own[chosen].all() else " (public maps)"
+        lines.append(f"| {name}{kind} | {chosen.sum()} | {_subjects(run, chosen)} | {counts} |")
+    if skipped := run.about["skipped"]:
+        lines += ["", f"Left out ({len(skipped)}):", "", *(f"- {reason}" for reason in skipped)]
+    return "\n".join(lines)
+
+
+def _protocol(run: Run, plan: Recipe) -> str:
+    parts = [f"{describe.protocol(run)[0].upper()}{describe.protocol(run)[1:]}. {_PROTOCOL}"]
+    if run.calibrated is not None and plan.calibrate is not None:
+        parts.append(_NESTED.format(outer=plan.calibrate.outer, inner=plan.calibrate.inner))
+    return _wrapped(" ".join(parts))
+
+
+def _rows(run: Run) -> Iterator[tuple[str, ...]]:
+    """The scores of a run by kind and data set, and of its moved key frames."""
+    yield _row(run, _kind(run), run.logits, run.main, "")
+    names, mixed = _datasets(run), not run.main.all()
+    if mixed:
+        yield _row(run, "all, with public maps", run.logits, np.ones_like(run.main), "")
+    shown = sorted(set(names[~run.main].tolist() if mixed else names.tolist()))
+    if mixed or len(shown) > 1:
+        for name in shown:
+            yield _row(run, name, run.logits, names == name, "public maps" if mixed else "")
+    for moved, logits in run.moved.items():
+        yield _row(run, f"{_kind(run)}, other key frames", logits, run.main, moved)
+
+
+def _control(run: Run, kind: str) -> Iterator[tuple[str, ...]]:
+    """kind: what the card calls the samples that the model is made for."""
+    note = str(run.about.get("control") or run.protocol.replace("-", " "))
+    yield _row(run, kind, run.logits, run.main, note)
+    if not run.main.all():
+        yield _row(run, "all, with public maps", run.logits, np.ones_like(run.main), note)
+
+
+def _row(run: Run, name: str, logits: NDArray[Any], where: Mask, note: str) -> tuple[str, ...]:
+    """Pooled scores of the samples where the mask is true, with intervals by subject bootstrap."""
+    groups = np.asarray(run.groups)[where].tolist()
+    found = metrics.bootstrap(run.truth[where], logits[where].astype(float), groups, run.labels)
+    scores = (_cell(found[score]) for score in ("UF1", "UAR", "WAR"))
+    return name, str(where.sum()), str(_subjects(run, where)), *scores, note
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    lines = ["| tested | clips | subjects | UF1 | UAR | accuracy | |", "|---|---|---|---|---|---|---|"]
+    return "\n".join(lines + [f"| {' | '.join(cells)} |" for cells in rows])
+
+
+def _calibration(run: Run, plan: Recipe) -> str:
+    assert run.calibrated is not None
+    lines = [_CALIBRATION_HEAD, "|---|---|---|---|---|---|---|---|"]
+    kinds = [(_kind(run), run.main)] + ([] if run.main.all() else [("all", np.ones_like(run.main))])
+    for name, chosen in kinds:
+        t, p = run.truth[chosen], run.calibrated.probabilities[chosen]
+        found, coarse = calibration(t, p), calibration(t, p, FEW_BINS)
+        lines.append(
+            f"| {name} | {found.ece:.3f} | {_perfect(p, BINS)} | {found.ece_adaptive:.3f} | {coarse.ece:.3f} "
+            f"| {_perfect(p, FEW_BINS)} | {found.nll:.3f} | {found.brier:.3f} |"
+        )
+    answered = run.calibrated.answered & run.main
+    kept = "none were answered"
+    if answered.any():
+        there = metrics.score(run.truth[answered], run.calibrated.probabilities[answered], run.labels)
+        kept = f"with UF1 {there.uf1:.3f} and UAR {there.uar:.3f}"
+    text = _ABSTAINS.format(
+        bins=BINS, few=FEW_BINS, below=describe.model_decision(plan, run).abstain_below,
+        share=answered.sum() / run.main.sum(), kept=kept,
+    )  # fmt: skip
+    lines += [
+        "",
+        _wrapped(text),
+        "",
+        "| answered, surest first | errors among them | probability of the last |",
+        "|---|---|---|",
+    ]
+    curve = coverage_risk(run.truth[run.main], run.calibrated.probabilities[run.main])
+    for share in (0.5, 0.7, 0.8, 0.9, 1.0):
+        coverage, risk, threshold = curve[np.searchsorted(curve[:, 0], share - 1e-9)]
+        lines.append(f"| {coverage:.0%} | {risk:.1%} | {threshold:.2f} |")
+    return "\n".join(lines)
+
+
+def _perfect(probabilities: NDArray[np.float64], bins: int) -> str:
+    draws = perfect_ece(probabilities, bins)
+    return f"{draws.mean():.3f} ({np.quantile(draws, 0.95):.3f})"
+
+
+def _kind(run: Run) -> str:
+    return "all" if run.main.all() else "own motion"
+
+
+def _datasets(run: Run) -> NDArray[np.str_]:
+    return np.array([key.split("/")[0] for key in run.keys])
+
+
+def _subjects(run: Run, where: Mask) -> int:
+    return len(set(np.asarray(run.groups)[where].tolist()))
+
+
+def _cell(interval: Interval) -> str:
+    return f"{interval.value:.3f} ({interval.low:.3f}-{interval.high:.3f})"
+
+
+def _wrapped(text: str) -> str:
+    """Each paragraph in lines of at most 120 characters."""
+    return "\n\n".join(textwrap.fill(" ".join(part.split()), 120) for part in text.strip().split("\n\n"))
+
+
+def _fenced(text: str) -> str:
+    return f"```\n{text}\n```"
+
+
+def _without_none(table: dict[str, Any]) -> dict[str, Any]:
+    """A stored recipe as TOML would have it: what is not there is not written down."""
+    return {key: value for key, value in table.items() if value is not None}
+
+
+_INTRODUCTION = """
+Written by the run that scored the model. It answers which of the classes {labels} the movement of a face in a
+micro-expression fits, with a probability, or abstains. Intended for research and for showing the technique. It says
+nothing about what a person feels, intends or hides; do not use it to judge people, and note that inferring emotions at
+work and in education is prohibited in the European Union (AI Act, Art. 5(1)(f)).
+
+Input: the feature `{feature}`, (3, {side}, {side}). Network: `{network}`, {parameters} parameters.
+"""
+
+_PROTOCOL = """
+Every network is trained from scratch on the other subjects. UF1, UAR and accuracy are pooled over folds; in brackets
+95 % intervals by resampling subjects (2000 times).
+"""
+
+_NESTED = """
+For the temperature and the abstention threshold the subjects are put into {outer} groups: those of a group come from an
+inner {inner}-part split of the subjects of all the others.
+"""
+
+_CALIBRATION_HEAD = (
+    "| tested | ECE | a perfect model's (95 % below) | ECE, equal counts | ECE, 5 bins "
+    "| a perfect model's (95 % below) | log loss | Brier |"
+)
+
+_ABSTAINS = (
+    "ECE has {bins} bins. So few clips give a perfectly calibrated model an ECE above 0 by chance alone: beside each "
+    "stands the mean of what one with these probabilities would show, and below what 95 % of such models stay. With "
+    "{few} bins chance adds less.\n\n"
+    "The model abstains below a probability of {below:.2f}. With thresholds chosen in the same way from other subjects "
+    "alone, {share:.0%} of these clips were answered, {kept}."
+)
+
+_AGAIN = """
+The weights are the same on every run on one machine; other processors and versions of torch may differ in the last
+digits. Data are not part of this project: `python -m train datasets` says where to ask for them.
+"""

@@ -1,0 +1,46 @@
+"""``python -m train default``: scores the shipped recogniser's recipe with its controls, then fits it.
+
+It is ``evaluate``, ``fit`` and ``card`` of ``train/recipes/default.toml``; whatever is there already is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from train import card, commands
+from train.cli_options import add_common
+from train.commands import evaluate, fit
+from train.commands.evaluate import Asked
+
+RECIPE: Final = Path(__file__).parents[1] / "recipes" / "default.toml"
+COMMAND: Final = "python -m train default --data DATA\npython -m export onnx runs/flow-default/model.pt"
+CONTROL: Final = 17  # groups in which the subjects of a shuffle are left out: a quarter of the trainings
+SHUFFLES: Final = (1, 2, 3)
+
+
+def command(argv: Sequence[str]) -> int:
+    """Runs the command. Returns 0."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train default",
+        description="Score the shipped recogniser's recipe, with its controls, and train it; write its model card.",
+    )
+    parser.add_argument("--seed", type=int, help="instead of the recipe's")
+    add_common(parser)
+    args = parser.parse_args(argv)
+    args.recipe = RECIPE
+    make(args)
+    return 0
+
+
+def make(args: argparse.Namespace) -> None:
+    """args: as ``commands.read`` and ``evaluate.measure`` want them."""
+    plan, data = commands.read(args)
+    evaluate.show(evaluate.measure(plan, data, args, Asked(), COMMAND))
+    controls = [Asked(groups=CONTROL, permute=shuffle) for shuffle in SHUFFLES]
+    for control in (Asked(without_maps=True), Asked("leave-one-dataset-out"), *controls):
+        evaluate.measure(plan, data, args, control)
+    file = fit.model(plan, data, args)
+    print(card.write(args.out / f"{plan.name}-loso", file.with_name("card.md")))

@@ -1,0 +1,126 @@
+"""``python -m train evaluate``: trains and tests a recipe fold by fold, or one of the controls of its scores."""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from realtime_mer.errors import ConfigError, DataError
+from train import calibration, commands, describe, evaluate, metrics
+from train.inputs import Prepared
+from train.recipe import Recipe
+from train.runs import Run
+
+
+def command(argv: Sequence[str]) -> int:
+    """Runs the command. Returns 0."""
+    parser = commands.parser("evaluate", "Train and test fold by fold; finished folds are kept in OUT/NAME-PROTOCOL.")
+    parser.add_argument(
+        "--protocol", choices=evaluate.PROTOCOLS, default="loso", metavar="P", help=", ".join(evaluate.PROTOCOLS)
+    )
+    parser.add_argument(
+        "--groups", type=int, default=0, metavar="N", help="join the subjects of LOSO in N groups: cheaper"
+    )
+    parser.add_argument(
+        "--permute", type=int, default=0, metavar="SEED",
+        help="control: shuffle the labels within each data set; what is left above chance is not learned from motion",
+    )  # fmt: skip
+    parser.add_argument("--without-maps", action="store_true", help="control: train and test on recordings only")
+    args = parser.parse_args(argv)
+    plan, data = commands.read(args)
+    command = f"python -m train evaluate {args.recipe.name}\npython -m train fit {args.recipe.name}"
+    asked = Asked(args.protocol, args.groups, args.permute, args.without_maps)
+    show(measure(plan, data, args, asked, command))
+    print(f"python -m train report {args.out / asked.folder(plan)}")
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be measured: a protocol, or a control. groups: join the subjects in so many, 0: one by one.
+    permute: seed of a shuffle of the labels, 0: none. without_maps: recordings only."""
+
+    protocol: str = "loso"
+    groups: int = 0
+    permute: int = 0
+    without_maps: bool = False
+
+    @property
+    def control(self) -> str:
+        """What makes it a control, in words; empty for the plain protocol."""
+        told = ["trained without public maps"] if self.without_maps else []
+        return ", ".join(told + ([f"permuted labels, shuffle {self.permute}"] if self.permute else []))
+
+    def folder(self, plan: Recipe) -> str:
+        permuted = f"-permuted-{self.permute}" if self.permute else ""
+        maps = "-without-maps" if self.without_maps else ""
+        return f"{plan.name}-{self.protocol}{maps}{permuted}"
+
+
+def measure(plan: Recipe, data: Prepared, args: argparse.Namespace, asked: Asked, command: str = "") -> Run:
+    """Runs one evaluation into its folder below ``args.out``. Calibrated is what scores the model: no control.
+
+    command: what makes the model again, for the card.
+    """
+    rule = evaluate.PROTOCOLS[asked.protocol]
+    if asked.without_maps:
+        data = recordings_only(data, plan)
+    if asked.permute:
+        data = permuted(data, asked.permute)
+    folds = rule.make(data.clips, plan.data.scheme, plan.seed)
+    if asked.groups:
+        if not (rule.clean and rule.once):
+            raise ConfigError(f"--groups joins subjects: not for the protocol {asked.protocol}")
+        folds = evaluate.merged(folds, asked.groups)
+    calibrate = plan.calibrate if asked.protocol in describe.MEASURED and not asked.control else None
+    return evaluate.evaluate(
+        plan, data, folds, args.out / asked.folder(plan), protocol=asked.protocol, clean=rule.clean, once=rule.once,
+        start=commands.start(plan, data, args), device=args.device, quiet=args.quiet, calibrate=calibrate,
+        about={"control": asked.control, "command": command},
+    )  # fmt: skip
+
+
+def show(run: Run) -> None:
+    """Prints the scores of a run."""
+    main = run.main
+    truth, probabilities = run.truth[main], run.probabilities[main]
+    intervals = metrics.bootstrap(truth, probabilities, np.asarray(run.groups)[main].tolist(), run.labels)
+    print(metrics.render(metrics.score(truth, probabilities, run.labels), intervals))
+    if not main.all():
+        every = metrics.score(run.truth, run.probabilities, run.labels)
+        print(
+            f"\nabove: the {main.sum()} clips of own motion; all {len(main)}: UF1 {every.uf1:.3f}, UAR {every.uar:.3f}"
+        )
+    found = calibration.calibration(truth, probabilities)
+    folds = len(set(run.folds))
+    print(f"\nECE {found.ece:.3f}, negative log-likelihood {found.nll:.3f}, {folds} folds, {run.seconds:.0f} s")
+    if run.calibrated is not None:
+        print(f"{run.calibrated.answered[main].mean():.0%} answered; temperature and threshold from other people")
+    if not evaluate.PROTOCOLS[run.protocol].clean:
+        print("This protocol leaks: the same person, or the same clip, is trained on and tested.")
+
+
+def recordings_only(data: Prepared, plan: Recipe) -> Prepared:
+    """Without what was made from single pictures, also among the views. Raises DataError when nothing is left."""
+    if not data.own.any():
+        raise DataError("--without-maps: there is nothing but single pictures in this recipe's data")
+    found = data.take(np.flatnonzero(data.own).tolist())
+    views = found.samples.views
+    own = None if views is None else views[:, : len(plan.input.views)]
+    return replace(found, samples=replace(found.samples, views=own))
+
+
+def permuted(data: Prepared, seed: int) -> Prepared:
+    """The labels shuffled within each data set: nothing is left to learn but the class counts."""
+    random = np.random.default_rng(seed)
+    members: dict[str, list[int]] = defaultdict(list)
+    for i, clip in enumerate(data.clips):
+        members[clip.dataset].append(i)
+    y = data.samples.y.copy()
+    for positions in members.values():
+        y[positions] = y[random.permutation(positions)]
+    return replace(data, samples=replace(data.samples, y=y))

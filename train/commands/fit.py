@@ -1,0 +1,76 @@
+"""``python -m train fit``: one model on all clips of a recipe, with what an evaluation of the same recipe found out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from realtime_mer.errors import DataError
+from train import checkpoint, commands, describe, evaluate, fit, models
+from train.inputs import Prepared
+from train.recipe import Recipe
+
+
+def command(argv: Sequence[str]) -> int:
+    """Runs the command. Returns 0."""
+    parser = commands.parser(
+        "fit",
+        "Train one model on all clips of the recipe's data; write OUT/NAME/model.pt. Temperature, abstention threshold "
+        "and scores come from an evaluation of the same recipe, when OUT holds one.",
+    )
+    parser.add_argument("--leave-out", metavar="LIST", help="subjects not to train on, e.g. sub03,casme2/sub08")
+    args = parser.parse_args(argv)
+    plan, data = commands.read(args)
+    if args.leave_out:
+        plan, data = without(plan, data, args.leave_out.split(","))
+    model(plan, data, args)
+    return 0
+
+
+def model(plan: Recipe, data: Prepared, args: argparse.Namespace) -> Path:
+    """Trains and writes the model file; gives its path."""
+    folder = args.out / plan.name
+    network = evaluate.fresh(plan, len(data.labels), commands.start(plan, data, args))
+    total = sum(stage.epochs for stage in plan.stage)
+    snapshot = folder / f"fit-{plan.fingerprint()}.pt"
+    with tqdm(total=total, desc=plan.name, unit="epoch", disable=args.quiet) as bar:
+
+        def watch(line: fit.Epoch, _model: object) -> None:
+            bar.update()
+            bar.set_postfix(loss=f"{line.loss:.3f}", accuracy=f"{line.accuracy:.3f}")
+
+        curves = fit.fit(
+            network, data.samples, plan.stage, classes=len(data.labels), seed=plan.seed, validation=plan.validation,
+            device=args.device, snapshot=snapshot, watch=watch,
+        )  # fmt: skip
+    run = describe.evaluated(plan, data, args.out)
+    file: Path = folder / "model.pt"
+    state = {key: tensor.cpu() for key, tensor in network.state_dict().items()}
+    checkpoint.save(file, plan.model.name, evaluate.model_options(plan), state, describe.spec(plan, data, run))
+    snapshot.unlink(missing_ok=True)
+    last = curves[-1]
+    print(
+        f"{file}: {plan.model.name}, {models.parameters(network)} parameters, {len(data.samples)} clips, "
+        f"training loss {last.loss:.3f}, training accuracy {last.accuracy:.3f}"
+    )
+    if run is None:
+        print("No scores and no calibration for new people: run `evaluate` with this recipe, then `fit` again.")
+    print(f"python -m export onnx {file}")
+    return file
+
+
+def without(plan: Recipe, data: Prepared, subjects: Sequence[str]) -> tuple[Recipe, Prepared]:
+    """Recipe and data without some people: for scoring recordings that show them. Raises DataError.
+
+    subjects: names in any data set, or data set and name. The recipe gets a name of its own, so that no scores of
+    another selection are taken over.
+    """
+    names = [{group, group.split("/")[-1]} for group in data.samples.groups]
+    if unknown := [subject for subject in subjects if not any(subject in either for either in names)]:
+        raise DataError(f"no clips of {', '.join(unknown)} to leave out")
+    kept = [i for i, either in enumerate(names) if not either & set(subjects)]
+    return replace(plan, name=f"{plan.name}-without-{'-'.join(s.replace('/', '-') for s in subjects)}"), data.take(kept)

@@ -1,0 +1,98 @@
+"""The model's description of itself (``ModelSpec``): its data, and what an evaluation of the same recipe found out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime_mer.recognise.spec import ModelSpec
+from train import metrics, models, runs
+from train.calibration import SUREST, Decision, calibration, decide
+from train.inputs import Prepared
+from train.recipe import Recipe
+from train.runs import Run, commit
+
+# Protocols whose scores are for new people, best first, and what they are called in a model's description.
+MEASURED: Final = {"loso": "leave one subject out", "megc2019": "leave one subject out (MEGC2019)"}
+Scores = dict[str, dict[str, float]]
+
+
+def evaluated(plan: Recipe, data: Prepared, out: Path) -> Run | None:
+    """The finished evaluation of the same recipe on the same clips below ``out``; None when there is none."""
+    keys = sorted(clip.key for clip in data.clips)
+    for protocol in MEASURED:
+        folder = out / f"{plan.name}-{protocol}"
+        if (folder / "run.json").exists():
+            run = runs.load(folder)
+            same = run.about.get("fingerprint") == plan.fingerprint() and sorted(run.keys) == keys
+            if same and not run.about["faults"]:
+                return run
+    return None
+
+
+def spec(plan: Recipe, data: Prepared, run: Run | None) -> ModelSpec:
+    """Of the network that is fitted on ``data``. run: an evaluation of the same recipe, None when there is none."""
+    keys = [clip.key for clip in data.clips]
+    shape = models.input_shape(plan.model.name, plan.input.size)
+    decision = None if run is None or run.calibrated is None else model_decision(plan, run)
+    return ModelSpec(
+        plan.name, plan.version, data.labels, plan.input.feature, shape,
+        temperature=1.0 if decision is None else round(decision.temperature, 4),
+        abstain_below=SUREST if decision is None else round(decision.abstain_below, 3),
+        training_data=trained_on(data.labels, keys, data.samples.groups, data.samples.y),
+        licence=plan.licence,
+        protocol="not measured, not calibrated" if run is None else protocol(run),
+        scores={} if run is None else scores(run),
+        commit=commit(),
+        created=datetime.now(UTC).date().isoformat(),
+    )  # fmt: skip
+
+
+def model_decision(plan: Recipe, run: Run) -> Decision:
+    """Temperature and threshold of the model that is fitted on everybody, from the pooled answers of the run."""
+    assert plan.calibrate is not None
+    return decide(run.truth, run.logits, run.main, plan.calibrate.answered)
+
+
+def trained_on(labels: Sequence[str], keys: Sequence[str], groups: Sequence[str], y: NDArray[np.int64]) -> str:
+    """Clips, subjects and class counts of each data set, in one line."""
+    names = np.array([key.split("/")[0] for key in keys])
+    parts = []
+    for name in sorted(set(names.tolist())):
+        counts = np.bincount(y[names == name], minlength=len(labels))
+        told = ", ".join(f"{count} {label}" for label, count in zip(labels, counts, strict=True))
+        parts.append(f"{name} {counts.sum()} ({told})")
+    return f"{len(keys)} clips of {len(set(groups))} subjects: {'; '.join(parts)}"
+
+
+def protocol(run: Run) -> str:
+    """How the scores were measured, in one line."""
+    folds, people = len(set(run.folds)), len(set(run.groups))
+    told = MEASURED.get(run.protocol, run.protocol)
+    told += "" if folds == people else f", {people} subjects in {folds} groups"
+    calibrated = "not calibrated" if run.calibrated is None else "temperature and threshold nested"
+    of = "" if run.main.all() else "; scores of own motion, and of all with public maps"
+    return f"{told}, pooled; {calibrated}{of}"
+
+
+def scores(run: Run) -> Scores:
+    """UF1 and UAR with intervals by subject bootstrap, calibration error and coverage of the samples that the model is
+    made for; UF1 and UAR of all samples when there are others; the number of parameters."""
+    kept: Scores = {}
+    everything = np.ones_like(run.main)
+    for prefix, where in [("", run.main)] + ([] if run.main.all() else [("all ", everything)]):
+        groups = np.asarray(run.groups)[where].tolist()
+        found = metrics.bootstrap(run.truth[where], run.logits[where].astype(float), groups, run.labels)
+        for name in ("UF1", "UAR"):
+            kept[prefix + name] = {key: getattr(found[name], key) for key in ("value", "low", "high")}
+    if run.calibrated is not None:
+        p = run.calibrated.probabilities[run.main]
+        kept["ECE"] = {"value": calibration(run.truth[run.main], p).ece}
+        kept["coverage"] = {"value": float(run.calibrated.answered[run.main].mean())}
+    kept["parameters"] = {"value": float(run.about["parameters"])}
+    return {name: {key: round(value, 4) for key, value in values.items()} for name, values in kept.items()}

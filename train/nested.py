@@ -1,0 +1,67 @@
+"""Temperature and abstention threshold, always from people on whom the network was not trained.
+
+For the scores they are nested: the tested people are put into groups, and those of a group are answered with what an
+inner split of all the other people gave. For the model that is fitted on everybody they come from the pooled answers of
+the evaluation, each given by a network that did not know the person.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from train.calibration import Calibrated, decide
+from train.recipe import Calibrate
+from train.runs import store
+
+# (positions to train on, positions to answer) -> logits (N, K) of the second.
+Answer = Callable[[Sequence[int], Sequence[int]], NDArray[np.floating[Any]]]
+
+
+def nested(
+    how: Calibrate, y: NDArray[np.int64], groups: Sequence[str], main: NDArray[np.bool_],
+    logits: NDArray[np.floating[Any]], answer: Answer, seed: int, folder: Path, quiet: bool = False,
+) -> Calibrated:  # fmt: skip
+    """The tested samples' probabilities with temperatures and thresholds from other people.
+
+    logits: of every sample, by a network that did not know its group. folder: keeps finished inner trainings.
+    """
+    outer = parts(groups, how.outer, seed)
+    numbers = sorted(set(outer.tolist()))
+    probabilities = np.zeros(logits.shape)
+    answered = np.zeros(len(y), np.bool_)
+    with tqdm(total=len(numbers) * how.inner, desc="calibration", unit="training", disable=quiet) as bar:
+        for k in numbers:
+            known, held = np.flatnonzero(outer != k), outer == k
+            inner = parts(np.asarray(groups)[known].tolist(), how.inner, seed)
+            found = np.zeros((len(known), logits.shape[1]))
+            for j in sorted(set(inner.tolist())):
+                file, ours = folder / f"{k:03d}-{j:03d}.json", inner == j
+                if not file.exists():
+                    store(file, {"logits": answer(known[~ours].tolist(), known[ours].tolist()).tolist()})
+                found[ours] = json.loads(file.read_text(encoding="utf-8"))["logits"]
+                bar.update()
+            decision = decide(y[known], found, main[known], how.answered)
+            probabilities[held] = decision.probabilities(logits[held], main[held])
+            answered[held] = probabilities[held].max(axis=1) >= decision.abstain_below
+    return Calibrated(probabilities, answered)
+
+
+def parts(groups: Sequence[str], count: int, seed: int) -> NDArray[np.int64]:
+    """The part of each sample, (N,), by subject: the largest subjects first, each to the part with fewest samples."""
+    names, which, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    order = order[np.argsort(-counts[order], kind="stable")]
+    part = np.zeros(len(names), np.int64)
+    filled = np.zeros(count)
+    for name in order:
+        part[name] = filled.argmin()
+        filled[part[name]] += counts[name]
+    result: NDArray[np.int64] = part[which]
+    return result

@@ -1,0 +1,46 @@
+"""What a stage of a recipe means for the weights: which are learned, by which optimizer, at which rate."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from realtime_mer.errors import DataError
+from train.models.freezing import LEARNABLE, freeze, freeze_body
+from train.models.heads import CosineHead
+from train.recipe import Stage
+
+
+def frozen(model: nn.Module, stage: Stage) -> list[nn.Module]:
+    """Freezes what the stage says; gives the frozen modules."""
+    if stage.frozen == "none":
+        return []
+    return freeze_body(model) if stage.frozen == "body" else freeze(model, float(stage.frozen))
+
+
+def optimizer(model: nn.Module, stage: Stage) -> torch.optim.Optimizer:
+    """Raises DataError when nothing is left to learn."""
+    learnable = [p for p in model.parameters() if p.requires_grad]
+    if not learnable:
+        raise DataError("every layer is frozen: nothing can be learned")
+    if stage.optimizer == "sgd":
+        return torch.optim.SGD(learnable, lr=stage.rate, momentum=stage.momentum, weight_decay=stage.weight_decay)
+    kind = torch.optim.AdamW if stage.optimizer == "adamw" else torch.optim.Adam
+    return kind(learnable, lr=stage.rate, weight_decay=stage.weight_decay)
+
+
+def schedule(of: torch.optim.Optimizer, stage: Stage, steps: int) -> LRScheduler:
+    """The rate, to be moved on after every step. steps: in an epoch."""
+    if stage.schedule == "one-cycle":
+        return OneCycleLR(of, stage.rate, total_steps=stage.epochs * steps)
+    every = stage.every * steps
+    return LambdaLR(of, lambda step: stage.factor ** (step // every) if every else 1.0)
+
+
+def penalty(model: nn.Module, stage: Stage) -> Tensor | float:
+    """Of the last layer's weights."""
+    if not stage.head_l1 and not stage.head_l2:
+        return 0.0
+    weight = [m for m in model.modules() if isinstance(m, (*LEARNABLE, CosineHead))][-1].weight
+    return stage.head_l1 * weight.abs().sum() + stage.head_l2 * weight.square().sum()
