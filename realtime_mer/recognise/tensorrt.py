@@ -1,7 +1,7 @@
 """TensorRT engines: building one from an ONNX file, keeping it, running it. Kept to NVIDIA's documented Python API.
 
 An engine fits one GPU model and one TensorRT version, so it is a cache, never a model: beside it lies the ModelSpec
-as JSON, and its name carries a key of model, GPU, version and precision. Quantising and torch-tensorrt are in
+as JSON, and a cached one is named by a hash of model, GPU, version and precision. Quantising and torch-tensorrt are in
 ``export``. Needs the packages tensorrt (from NVIDIA's index) and torch (for device memory and streams); imports
 neither before it is asked to work.
 """
