@@ -18,10 +18,10 @@ T = TypeVar("T")
 DEEPEST: Final = 32  # levels of nesting; what this package writes has five
 LONGEST: Final = 60  # characters of a value that are repeated in a message
 LARGEST: Final = 2**53  # the integers up to here are exact in every program that reads JSON
-# s, some 30,000 years: counted in ms it is still exact, whereas 1e308 s overflows in half of the output formats
-LATEST: Final = 1e12
+# In s some 30,000 years, and still exact when counted in ms; 1e308 overflows in half of the output formats.
+FARTHEST: Final = 1e12
 
-Time = Annotated[float, msgspec.Meta(ge=-LATEST, le=LATEST)]
+Measure = Annotated[float, msgspec.Meta(ge=-FARTHEST, le=FARTHEST)]  # a time or anything else that was measured
 Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 

@@ -58,13 +58,13 @@ def changed(draw: st.DrawFn, value: Any) -> Any:
             inner = inner[key]
         match draw(st.sampled_from(("replace", "replace", "remove", "add"))):
             case "replace":
-                inner[last] = draw(JUNK)
+                inner[last] = copy.deepcopy(draw(JUNK))
             case "remove":
                 del inner[last]
             case "add" if isinstance(inner, dict):
-                inner[draw(st.text(max_size=5))] = draw(JUNK)
+                inner[draw(st.text(max_size=5))] = copy.deepcopy(draw(JUNK))
             case "add":
-                inner.append(draw(JUNK))
+                inner.append(copy.deepcopy(draw(JUNK)))
     return value
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections import Counter
@@ -139,7 +140,8 @@ def test_signals(content: bytes) -> None:
         if ours("signals", lambda: write_report(log, path, path.with_name("report.html"))):
             for curve in read_signals(path).curves.values():
                 curve.between(0.0, 1.0)
-        ours("signals", lambda: convert(log, OPENFACE))
+        with contextlib.suppress(MerError):
+            convert(log, OPENFACE)
 
 
 @fuzz("model spec")

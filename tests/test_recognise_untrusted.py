@@ -123,6 +123,13 @@ def test_a_batch_fixed_at_one_is_refused(tmp_path: Path) -> None:
     assert "does not run on (3, 28, 28)" in refused(path)
 
 
+def test_names_that_are_not_text_are_one_line(tmp_path: Path) -> None:
+    """ONNX Runtime fails to read them, says so on standard output, and tries again."""
+    path = tmp_path / "names.onnx"
+    path.write_bytes(made.model(made.good()).replace(b"motion", b"mot\xb9on"))
+    assert "does not run on (3, 28, 28) ('utf-8' codec can't decode" in refused(path)
+
+
 def test_a_model_that_does_not_end_is_refused_and_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tried: list[list[str]]
 ) -> None:

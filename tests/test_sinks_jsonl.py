@@ -25,10 +25,9 @@ from realtime_mer.records import Cue, End, Event, Kind, Movement, Observation, P
 from realtime_mer.sinks.event_json import from_json, to_json
 from realtime_mer.sinks.jsonl import JsonLines, header, read_jsonl
 from realtime_mer.sinks.lines import LineFile, LineStream, write_whole
-from realtime_mer.typed import LARGEST, LATEST
+from realtime_mer.typed import FARTHEST, LARGEST
 
-number = st.floats(allow_nan=False, allow_infinity=False)
-time = st.floats(-LATEST, LATEST)
+number = time = st.floats(-FARTHEST, FARTHEST)
 words = st.text(max_size=20)
 count = st.integers(1, LARGEST)
 movements = st.builds(Movement, count, time, time, st.none() | time, number, st.sampled_from(Kind), words)
@@ -247,6 +246,7 @@ def _deep(levels: int) -> list[Any]:
         (1, {"label": "joy"}, "label 'joy' is not among the probabilities"),
         (1, {"abstained": True}, "abstained is True, which does not fit label and probabilities"),
         (1, {"probabilities": None}, "abstained is False, which does not fit label and probabilities"),
+        (1, {"strength": 1e300}, "strength: expected float <= 1000000000000.0"),
         (1, {"cues": [{"region": "brow"}]}, "cues[0]: object missing required field dx"),
         (3, {"frames": "many"}, "frames: expected int, got str"),
         (3, {"events": {"confirmed": [1]}}, "events[...]: expected int, got array"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_mer.typed import DEEPEST, Count, Fraction, Time, convert, from_json, from_toml, shown
+from realtime_mer.typed import DEEPEST, Count, Fraction, Measure, convert, from_json, from_toml, shown
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -76,7 +76,8 @@ def test_what_fits_comes_through_and_a_field_of_a_later_version_is_left_out() ->
 
 
 @pytest.mark.parametrize(
-    ("value", "kind"), [(math.nan, Time), (math.inf, Time), (1e13, Time), (-1, Count), (2**60, Count), (1.01, Fraction)]
+    ("value", "kind"),
+    [(math.nan, Measure), (math.inf, Measure), (1e13, Measure), (-1, Count), (2**60, Count), (1.01, Fraction)],
 )
 def test_numbers_that_nothing_could_use(value: float, kind: type) -> None:
     with pytest.raises(ValueError, match="expected"):
@@ -88,7 +89,7 @@ def test_deep_toml_is_an_error_and_not_a_crash() -> None:
         from_toml("x = " + "[" * 100_000)
 
 
-@given(plain, st.sampled_from([Outer, dict[str, int], list[Inner], Time, str, bool]))
+@given(plain, st.sampled_from([Outer, dict[str, int], list[Inner], Measure, str, bool]))
 def test_any_data_is_of_the_type_or_a_value_error(value: object, kind: type) -> None:
     said = ""
     try:

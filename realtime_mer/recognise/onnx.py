@@ -32,7 +32,7 @@ class OnnxRecogniser:
         self._session = _open(path, _read(path, tried), device)
         self._spec = _spec(self._session, path)
         self._provider = session_provider(self._session, device)
-        self._input = next((tensor.name for tensor in self._session.get_inputs()), "")
+        self._input = ""
         self._try(path)
 
     @property
@@ -53,6 +53,7 @@ class OnnxRecogniser:
     def _try(self, path: Path) -> None:
         """One run: shows a file that contradicts its spec now, and warms up."""
         try:
+            self._input = self._session.get_inputs()[0].name
             answer = self.classify(probe(self._spec))
         except Exception as error:  # ONNX Runtime's own, undocumented
             raise ModelError(

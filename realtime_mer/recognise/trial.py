@@ -51,7 +51,8 @@ def attempt(path: str) -> int:
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     try:
-        OnnxRecogniser(Path(path), tried=True)
+        with contextlib.redirect_stdout(None):  # ONNX Runtime prints there when it tries again
+            OnnxRecogniser(Path(path), tried=True)
     except MerError as error:
         print(error)
         return _REFUSED

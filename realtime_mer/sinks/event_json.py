@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from realtime_mer.records import Cue, Event, Kind, Movement, Prediction, Status
-from realtime_mer.typed import Count, Fraction, Time, convert, shown
+from realtime_mer.typed import Count, Fraction, Measure, convert, shown
 
 
 def to_json(event: Event) -> dict[str, Any]:
@@ -84,8 +84,8 @@ def _prediction(line: _Line) -> Prediction | None:
 @dataclass(frozen=True, slots=True)
 class _CueLine:
     region: str
-    dx: float | None
-    dy: float | None
+    dx: Measure | None
+    dy: Measure | None
     action_units: tuple[str, ...]
 
 
@@ -98,23 +98,23 @@ class _Line:
     status: Status
     kind: Kind
     reason: str
-    onset: Time
-    apex: Time
-    offset: Time | None
+    onset: Measure
+    apex: Measure
+    offset: Measure | None
     onset_frame: Count
     apex_frame: Count
     offset_frame: Count | None
-    strength: float | None
+    strength: Measure | None
     label: str | None
     abstained: bool | None
     probabilities: Annotated[dict[str, Fraction], msgspec.Meta(min_length=1)] | None
     cues: tuple[_CueLine, ...]
-    fps: float | None
-    gap: float | None
+    fps: Measure | None
+    gap: Measure | None
     lost: Count
     model: str
     provider: str
-    reported: Time | None
+    reported: Measure | None
 
 
 def _number(value: float) -> float | None:

@@ -23,7 +23,7 @@ from realtime_mer.records import End, Event, Frame, Observation, SourceInfo, Sou
 from realtime_mer.sinks import Sink, event_json
 from realtime_mer.sinks.event_json import to_json
 from realtime_mer.sinks.lines import LineFile, Lines
-from realtime_mer.typed import Count, Time, convert, from_json, shown
+from realtime_mer.typed import Count, Measure, convert, from_json, shown
 
 FORMAT: Final = 1  # raised when a field changes its meaning
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s]*@")
@@ -47,7 +47,7 @@ class Header:
     model: str = ""
     provider: str = ""
     regions: tuple[str, ...] = NAMES
-    start: Time | None = None
+    start: Measure | None = None
     format: int = FORMAT
 
     def media_time(self, time: float) -> float:
@@ -66,7 +66,7 @@ class Summary:
     """
 
     frames: Count
-    duration: Time
+    duration: Measure
     face_frames: Count
     measured_frames: Count
     tracks: Count
