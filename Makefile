@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check kills rooms test-gpu system clean
+.PHONY: demo test check fuzz kills rooms test-gpu system clean
 
 demo: $(VENV)/.demo
 	$(BIN)/realtime-mer demo
@@ -21,6 +21,11 @@ check: $(VENV)/.dev
 # Kills `analyze` at 60 random moments and compares what the next run leaves with an undisturbed one.
 kills: $(VENV)/.dev
 	REALTIME_MER_KILLS=60 $(BIN)/python -m pytest -q tests/test_cli_kills.py
+
+# INPUTS inputs that nobody would send on purpose, drawn anew each time: docs/reliability.md says what they have found.
+INPUTS ?= 100000
+fuzz: $(VENV)/.dev
+	REALTIME_MER_FUZZ=$(INPUTS) $(BIN)/python -m pytest -q -s --timeout=0 --tb=short tests/test_fuzz.py
 
 # Draws the rooms of the runtime and their imports: docs/images/rooms.svg.
 rooms: $(VENV)/.dev

@@ -76,7 +76,7 @@ def read(path: Path) -> tuple[onnx.ModelProto, ModelSpec]:
     text = next((entry.value for entry in model.metadata_props if entry.key == KEY), None)
     if text is None:
         raise ModelError(f"{path} carries no model spec: export it with `python -m export onnx CHECKPOINT`")
-    return model, ModelSpec.from_json(text)
+    return model, ModelSpec.from_json(text, path.name)
 
 
 def set_spec(model: onnx.ModelProto, spec: ModelSpec) -> None:

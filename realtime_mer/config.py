@@ -7,14 +7,13 @@ eyes), so that one set of values serves any frame rate and any picture size.
 from __future__ import annotations
 
 import json
-import sys
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 from realtime_mer.errors import ConfigError
+from realtime_mer.typed import LONGEST, convert, from_toml, shown
 
 
 def setting(default: Any, unit: str, help: str, low: float | None = None, high: float | None = None) -> Any:
@@ -113,7 +112,7 @@ def load(path: str | Path | None = None, pairs: Iterable[str] = ()) -> Config:
     config = Config()
     if path is not None:
         try:
-            config = merge(config, tomllib.loads(Path(path).read_text(encoding="utf-8")))
+            config = merge(config, from_toml(Path(path).read_text(encoding="utf-8")))
         except OSError as error:
             raise ConfigError(f"settings file {path} cannot be read: {error.strerror or error}") from None
         except ValueError as error:  # not TOML, not UTF-8, or a number too long for Python
@@ -122,9 +121,9 @@ def load(path: str | Path | None = None, pairs: Iterable[str] = ()) -> Config:
         name, equals, text = pair.partition("=")
         section, dot, key = name.strip().partition(".")
         if not equals or not dot:
-            raise ConfigError(f"'{pair}' is not of the form section.key=value, e.g. spot.onset_noise=8")
+            raise ConfigError(f"{shown(pair)} is not of the form section.key=value, e.g. spot.onset_noise=8")
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
+            value = from_toml(f"value = {text}")["value"]
         except ValueError:  # not TOML (or a number too long for Python): taken as text
             value = text.strip()
         config = merge(config, {section: {key: value}})
@@ -135,7 +134,9 @@ def merge(config: Config, values: Mapping[str, Any]) -> Config:
     """``config`` with the settings of the nested mapping ``values`` put in. Raises ConfigError."""
     for section, entries in values.items():
         if section not in {f.name for f in fields(config)}:
-            raise ConfigError(f"unknown section [{section}]; there are: {', '.join(f.name for f in fields(config))}")
+            raise ConfigError(
+                f"unknown section [{_word(section)}]; there are: {', '.join(f.name for f in fields(config))}"
+            )
         if not isinstance(entries, Mapping):
             raise ConfigError(f"[{section}] must be a section with keys")
         part = getattr(config, section)
@@ -144,7 +145,7 @@ def merge(config: Config, values: Mapping[str, Any]) -> Config:
             if new := RENAMED.get(section, {}).get(key):
                 raise ConfigError(f"setting {section}.{key} is now called {section}.{new}")
             if key not in known:
-                raise ConfigError(f"unknown setting {section}.{key}; there are: {', '.join(known)}")
+                raise ConfigError(f"unknown setting {section}.{_word(key)}; there are: {', '.join(known)}")
             part = replace(part, **{key: _checked(f"{section}.{key}", value, getattr(part, key), known[key].metadata)})
         config = replace(config, **{section: part})
     return config
@@ -152,16 +153,19 @@ def merge(config: Config, values: Mapping[str, Any]) -> Config:
 
 def _checked(name: str, value: Any, current: Any, meta: Mapping[str, Any]) -> Any:
     kind = type(current)
-    if kind is float and type(value) is int and abs(value) <= sys.float_info.max:
-        value = float(value)
-    if type(value) is not kind:
-        raise ConfigError(
-            f"{name} must be {'a number' if kind is float else f'of type {kind.__name__}'}, not {value!r}"
-        )
+    try:
+        value = convert(value, kind)
+    except ValueError:
+        wanted = "a number" if kind is float else f"of type {kind.__name__}"
+        raise ConfigError(f"{name} must be {wanted}, not {shown(value)}") from None
     low, high = meta["low"], meta["high"]
     if low is not None and not low <= value <= high:
-        raise ConfigError(f"{name} must lie between {low:g} and {high:g} {meta['unit']}, not {value}")
+        raise ConfigError(f"{name} must lie between {low:g} and {high:g} {meta['unit']}, not {shown(value)}")
     return value
+
+
+def _word(key: str) -> str:
+    return key if key.isprintable() and len(key) <= LONGEST else shown(key)
 
 
 def _toml(value: Any) -> str:

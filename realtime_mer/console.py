@@ -121,8 +121,8 @@ def at_once(program: str, text: str) -> Iterator[None]:
 
 
 def complain(program: str, text: str) -> None:
-    """One line on standard error, after the program's name."""
-    say(f"{program}: {text}")
+    """One line on standard error, after the program's name; a file's name may have line ends."""
+    say(f"{program}: {' '.join(text.splitlines())}")
 
 
 def say(text: str) -> None:

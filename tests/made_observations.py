@@ -71,7 +71,7 @@ def event(
         onset_frame=frame_at(onset),
         apex_frame=frame_at(apex),
         offset_frame=None if offset is None else frame_at(offset),
-        prediction=None if reason else Prediction(label, {"negative": 0.7, "positive": 0.2, "surprise": 0.1}),
+        prediction=None if reason else Prediction(label, {label or "negative": 0.7, "positive": 0.2, "surprise": 0.1}),
         cues=(Cue("left lip corner", 2.5, -1.25, ("AU12",)), Cue("left cheek", 0.5, -0.5, ())),
         fps=99.5,
         gap=0.0125,

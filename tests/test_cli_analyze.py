@@ -95,6 +95,26 @@ def test_the_results_of_another_recording_are_not_taken_for_this_one(clip, resul
     assert "holds the results of another recording" in capfd.readouterr().err
 
 
+def test_a_log_that_cannot_be_read_stops_neither_the_batch_nor_overwriting(tmp_path, capfd):
+    """Whatever lies in its place is not replaced unasked."""
+    other, good = (write_numbered(tmp_path / f"{name}.mp4", range(0, 200, 10)) for name in ("other", "good"))
+    log = tmp_path / "out" / "other" / "events.jsonl"
+    log.parent.mkdir(parents=True)
+    line = ["analyze", str(other), str(good), "--out", str(tmp_path / "out"), "--no-video", "--model", "none"]
+    for garbage in (b"\0" * 100, b'{"type": "header", "format": 2}\n', b"[" * 10**6 + b"\n", b"\xff"):
+        log.write_bytes(garbage)
+        assert main(line) == 2
+        out, err = capfd.readouterr()
+        said = [text for text in err.splitlines() if text.startswith("realtime-mer: ")]
+        assert len(said) == 1
+        assert str(log) in said[0]
+        assert said[0].endswith(f"; choose another --out for {other}, or add --overwrite to replace it")
+        assert f"{good}: 20 frames" in out
+        assert log.read_bytes() == garbage
+    assert main([*line, "--overwrite"]) == 0
+    assert read_jsonl(log).summary.frames == 20
+
+
 def test_overwriting_leaves_nothing_of_the_earlier_run_and_all_that_is_the_users(clip, results, tmp_path, capfd):
     """The earlier run wrote everything, the new one (of another recording, without a face) writes the least."""
     folder = tmp_path / "out" / "face"

@@ -110,6 +110,11 @@ def test_a_mistake_is_told_in_one_line(line, code, says, capfd):
     assert err.count("\n") == 1, err
 
 
+def test_a_name_with_a_line_end_is_still_one_line(capfd):
+    assert main(["live", "no\nsuch.mp4", "--model", "none"]) == SOURCE
+    assert capfd.readouterr().err == "realtime-mer: no such file: no such.mp4\n"
+
+
 def test_without_a_gpu_cuda_is_refused(capfd):
     if gpu():
         pytest.skip("there is a GPU here")

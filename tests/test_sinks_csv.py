@@ -72,6 +72,29 @@ def test_signals_are_read_back_and_a_cut_off_row_is_left_out(tmp_path: Path) -> 
         read_signals(path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b",time,", b",clock,"), (b",0.030000,", b",nan,"), (b",0.030000,", b",1e999,"), (b",0.030000,", b",soon,"),
+     (b"\n3,", b"\n3" + b"1" * 200_000 + b","), (b"\n3,", b"\n\xff3,")],
+    ids=["no column", "nan", "infinity", "text", "a long field", "no text"],
+)  # fmt: skip
+def test_signals_that_cannot_be_right_are_one_short_line(tmp_path: Path, old: bytes, new: bytes) -> None:
+    path = tmp_path / "signals.csv"
+    play(SignalsCsv(path), frames=100)
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, 1))
+    for read in (read_signals, lambda path: convert(path.with_name("events.jsonl"), "openface")):
+        try:
+            read(path)
+        except SourceError as error:
+            assert "is not a readable signals.csv" in str(error)  # noqa: PT017
+            assert len(str(error)) < 300  # noqa: PT017
+            assert "\n" not in str(error)  # noqa: PT017
+        else:
+            assert read is not read_signals  # the table for OpenFace copies the time as it stands
+
+
 def test_signals_cost_less_than_the_csv_module_and_than_a_frame(tmp_path: Path) -> None:
     """The floor is loose, as machines are shared; the figure is in docs/formats.md."""
     observations, one = list(recording(2000)), frame(0, 0.0)

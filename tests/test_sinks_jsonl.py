@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,18 +26,21 @@ from realtime_mer.sinks import Sink
 from realtime_mer.sinks.event_json import from_json, to_json
 from realtime_mer.sinks.jsonl import JsonLines, header, read_jsonl
 from realtime_mer.sinks.lines import LineFile, LineStream, write_whole
+from realtime_mer.typed import FARTHEST, LARGEST
 
-number = st.floats(allow_nan=False, allow_infinity=False)
+number = time = st.floats(-FARTHEST, FARTHEST)
 words = st.text(max_size=20)
-movements = st.builds(
-    Movement, st.integers(1), number, number, st.none() | number, number, st.sampled_from(Kind), words
+count = st.integers(1, LARGEST)
+movements = st.builds(Movement, count, time, time, st.none() | time, number, st.sampled_from(Kind), words)
+index = st.integers(0, LARGEST)
+probabilities = st.dictionaries(words, st.floats(0, 1), min_size=1, max_size=4)
+predictions = probabilities.flatmap(
+    lambda named: st.builds(Prediction, st.sampled_from([None, *named]), st.just(named))
 )
-index = st.integers(0)
-predictions = st.builds(Prediction, st.none() | words, st.dictionaries(words, number, max_size=4))
 cues = st.builds(Cue, words, number, number, st.lists(words, max_size=2).map(tuple))
 events = st.builds(
-    Event, st.integers(1), movements, index, index, st.none() | index, st.none() | predictions,
-    st.lists(cues, max_size=3).map(tuple), number, number, st.integers(0), words, words, number,
+    Event, count, movements, index, index, st.none() | index, st.none() | predictions,
+    st.lists(cues, max_size=3).map(tuple), number, number, index, words, words, time,
 )  # fmt: skip
 
 
@@ -55,7 +60,7 @@ def test_any_events_come_back_exactly(tmp_path: Path, given_events: list[Event])
     assert read_jsonl(path).events == given_events
 
 
-@given(events, st.sampled_from(Kind), st.none() | number, st.sampled_from(Status))
+@given(events, st.sampled_from(Kind), st.none() | time, st.sampled_from(Status))
 def test_a_status_that_contradicts_kind_and_offset_is_refused(
     one: Event, kind: Kind, offset: float | None, status: Status
 ) -> None:
@@ -78,12 +83,12 @@ def test_a_log_with_such_a_status_is_refused_with_its_line(tmp_path: Path) -> No
 @pytest.mark.parametrize("missed", [0, 7, None])
 def test_header_summary_and_frames(tmp_path: Path, missed: int | None) -> None:
     path = tmp_path / "events.jsonl"
-    head = header(INFO, {"spot": {"onset_noise": 2.0}, "model": Path("/a")}, "flow-default/1", "CPU")
+    head = header(INFO, {"spot": {"onset_noise": 2.0}, "classify": {"model": Path("/a")}}, "flow-default/1", "CPU")
     stats = SourceStats(301, 300, 1, missed)
     play(JsonLines(path, head, stats=lambda: stats), first=7.0)
     back, logged, summary = read_jsonl(path)
     assert back == dataclasses.replace(head, start=7.0)
-    assert back.settings == {"spot": {"onset_noise": 2.0}, "model": "/a"}
+    assert back.settings == {"spot": {"onset_noise": 2.0}, "classify": {"model": "/a"}}
     assert [e.status for e in logged] == [Status.CONFIRMED, Status.REJECTED]
     assert (logged[0].onset_frame, logged[0].apex_frame, logged[0].offset_frame) == (100, 112, 130)
     assert summary is not None
@@ -207,7 +212,17 @@ def test_a_cut_off_last_line_is_left_out(tmp_path: Path, cut: int) -> None:
 
 def test_what_is_no_log_is_said_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "x"
-    for content in (b"", b"hello\n", b"{}\n", b"[1]\n", b"\xff\xfe\n", b'{"type": "header", "format": 99}\n'):
+    for content in (
+        b"",
+        b"hello\n",
+        b"\0" * 4096,
+        b"3\n",
+        b"{}\n",
+        b"[1]\n",
+        b"\xff\xfe\n",
+        b'{"type": "header", "format": 99}\n',
+        b"[" * 10**6 + b"\n",
+    ):
         path.write_bytes(content)
         with pytest.raises(SourceError) as caught:
             read_jsonl(path)
@@ -222,6 +237,83 @@ def test_damage_in_the_middle_is_not_passed_over(tmp_path: Path) -> None:
     path.write_text("".join([lines[0], "{broken\n", *lines[1:]]))
     with pytest.raises(SourceError, match="line 2"):
         read_jsonl(path)
+
+
+def _changed(path: Path, line: int, change: Callable[[dict[str, Any]], object]) -> str:
+    """What is said of the log after ``change`` was made to one of its lines, counted from 0."""
+    lines = log(path).read_text().splitlines()
+    values = json.loads(lines[line])
+    change(values)
+    lines[line] = json.dumps(values)
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(SourceError) as caught:
+        read_jsonl(path)
+    return str(caught.value)
+
+
+def _deep(levels: int) -> list[Any]:
+    inner: list[Any] = []
+    for _ in range(levels):
+        inner = [inner]
+    return inner
+
+
+@pytest.mark.parametrize(
+    ("line", "values", "says"),
+    [
+        (0, {"format": 2}, "format 2, this version reads 1"),
+        (0, {"format": "1" * 500}, "format '1111111111"),
+        (0, {"start": "soon"}, "start: expected float | null, got str"),
+        (0, {"start": float("inf")}, "Infinity is not a finite number"),
+        (0, {"settings": {"spot": 3}}, r"settings[...]: expected object, got int"),
+        (0, {"settings": {"spot": {"a": _deep(100)}}}, "nested more than 32 levels deep"),
+        (0, {"regions": "all"}, "regions: expected array, got str"),
+        (0, {"source": {"uri": "x"}}, "source: object missing required field kind"),
+        (1, {"track": 1.5}, "track: expected int, got float"),
+        (1, {"track": -1}, "track: expected int >= 0"),
+        (1, {"id": "../../../tmp/x"}, "id: expected int, got str"),
+        (1, {"id": 10**30}, "id: expected int <= 9007199254740992"),
+        (1, {"onset": None}, "onset: expected float, got null"),
+        (1, {"onset": float("nan")}, "NaN is not a finite number"),
+        (1, {"apex": 1e300}, "apex: expected float <= 1000000000000.0"),
+        (1, {"kind": "smile"}, "kind: invalid enum value 'smile'"),
+        (1, {"probabilities": {"negative": 1.5}}, "probabilities[...]: expected float <= 1.0"),
+        (1, {"probabilities": {}}, "probabilities: expected object of length >= 1"),
+        (1, {"label": "joy"}, "label 'joy' is not among the probabilities"),
+        (1, {"abstained": True}, "abstained is True, which does not fit label and probabilities"),
+        (1, {"probabilities": None}, "abstained is False, which does not fit label and probabilities"),
+        (1, {"strength": 1e300}, "strength: expected float <= 1000000000000.0"),
+        (1, {"cues": [{"region": "brow"}]}, "cues[0]: object missing required field dx"),
+        (3, {"frames": "many"}, "frames: expected int, got str"),
+        (3, {"events": {"confirmed": [1]}}, "events[...]: expected int, got array"),
+        (3, {"notes": ["low light"]}, "notes: expected object, got array"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_wrong_field_is_told_with_file_line_and_place(
+    tmp_path: Path, line: int, values: dict[str, Any], says: str
+) -> None:
+    path = tmp_path / "events.jsonl"
+    said = _changed(path, line, lambda before: before.update(values))
+    assert said.startswith(f"{path}, line {line + 1} is not of an event log of this version: ")
+    assert says in said
+    assert "\n" not in said
+    assert len(said) < 300
+
+
+def test_a_field_of_a_later_version_is_left_out(tmp_path: Path) -> None:
+    path = log(tmp_path / "events.jsonl")
+    before = read_jsonl(path)
+    path.write_text(path.read_text().replace('{"type": ', '{"later": {"x": [1]}, "type": '))
+    assert read_jsonl(path) == before
+
+
+def test_a_file_name_that_is_not_text_comes_back(tmp_path: Path) -> None:
+    """A path with bytes that are not UTF-8 reaches Python as lone surrogates."""
+    path = tmp_path / "events.jsonl"
+    strange = dataclasses.replace(INFO, uri=os.fsdecode(b"/videos/\xff.mp4"))
+    play(JsonLines(path, header(strange, {})))
+    assert read_jsonl(path).header.source == strange
 
 
 def test_unwritable_place_is_known_before_work_starts(tmp_path: Path) -> None:

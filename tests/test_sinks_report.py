@@ -120,6 +120,13 @@ def test_without_signals_pictures_or_frames(tmp_path: Path) -> None:
     assert "left lip corner" in Page((tmp_path / "r.html").read_text()).text
 
 
+def test_a_cue_without_a_direction_has_no_arrow(tmp_path: Path) -> None:
+    log, _ = inputs(tmp_path)
+    log.write_text(log.read_text().replace('"dx": 2.5', '"dx": null'))
+    write_report(log, None, tmp_path / "r.html")
+    assert "left lip corner" in Page((tmp_path / "r.html").read_text()).text
+
+
 def test_errors_are_one_line(tmp_path: Path) -> None:
     log, signals = inputs(tmp_path)
     with pytest.raises(OutputError, match="cannot write"):

@@ -20,6 +20,7 @@ from realtime_mer.app.viewer import Viewer
 from realtime_mer.build import build
 from realtime_mer.errors import ConfigError, MerError
 from realtime_mer.sources import open_source
+from realtime_mer.typed import convert, from_json
 
 MESSAGES_S: Final = 1 / 30  # how often the page gets news
 PREVIEW_EVERY: Final = 2  # news: 15 pictures a second of a camera of the server
@@ -42,14 +43,14 @@ class Live:
         viewer: Viewer | None = None
         pump: asyncio.Task[None] | None = None
         try:
-            wishes = json.loads(await _text(socket))
+            wishes = _read(await _text(socket))
             camera = BrowserCamera() if wishes.get("source") == "browser" else None
             viewer = self._viewer(wishes, camera)
             self.viewers.add(viewer)
             viewer.start()
             pump = asyncio.create_task(_pump(socket, viewer, previews=camera is None))
             await self._listen(socket, viewer, camera)
-        except (MerError, ValueError, AttributeError) as error:
+        except (MerError, ValueError) as error:
             text = str(error) if isinstance(error, MerError) else "the page sent something that is not understood"
             with suppress(RuntimeError, WebSocketDisconnect):
                 await socket.send_text(json.dumps({"type": "error", "text": text}))
@@ -86,7 +87,7 @@ class Live:
                 if camera is not None:
                     camera.push(packet)
                 continue
-            order = json.loads(message.get("text", "")[:TEXT_BYTES])
+            order = _read(str(message.get("text") or ""))
             if order.get("type") == "recalibrate":
                 viewer.recalibrate(viewer_config(order, self._settings))
             elif order.get("type") == "stop":
@@ -95,11 +96,15 @@ class Live:
                 await asyncio.to_thread(viewer.stop)
 
 
+def _read(text: str) -> dict[str, Any]:
+    return convert(from_json(text[:TEXT_BYTES]), dict[str, Any])
+
+
 async def _text(socket: WebSocket) -> str:
     message = await socket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1000))
-    return str(message.get("text") or "")[:TEXT_BYTES]
+    return str(message.get("text") or "")
 
 
 async def _pump(socket: WebSocket, viewer: Viewer, *, previews: bool) -> None:

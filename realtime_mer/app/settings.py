@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from realtime_mer.build import NO_MODEL
 from realtime_mer.config import Config
 from realtime_mer.errors import ConfigError, ModelError, SourceError
+from realtime_mer.typed import convert
 
 VIEWERS: Final = 8  # live analyses at once: each takes about a core at 200 frames/s
 UPLOADS: Final = 8  # videos in one session
@@ -85,8 +86,8 @@ def viewer_config(wishes: dict[str, Any], settings: AppSettings) -> Config:
     enter, model = wishes.get("enter"), wishes.get("model")
     if enter is not None:
         try:
-            value = float(enter)
-        except (TypeError, ValueError):
+            value = convert(enter, float)
+        except ValueError:
             raise ConfigError("the sensitivity must be a number") from None
         if not 3 <= value <= 20:
             raise ConfigError("the sensitivity must lie between 3 and 20 times the resting noise")

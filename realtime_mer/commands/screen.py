@@ -73,11 +73,11 @@ def summary(video: str, folder: Path, recording: Recording) -> str:
     return "\n".join([*lines, f"  {folder}/: {', '.join(sorted(p.name for p in folder.iterdir()))}"])
 
 
-def _blind(total: Summary, settle: float | None) -> str:
-    """Why nothing could be found, empty when something could. settle: s, None in the log of an older version."""
+def _blind(total: Summary, settle: object) -> str:
+    """Why nothing could be found, empty when something could. settle: s, as the log has it; an older one has None."""
     if not total.face_frames:
         return "no face was found"
-    if settle is not None and total.duration <= settle:
+    if isinstance(settle, float) and total.duration <= settle:
         return f"nothing could be judged: learning the resting face alone takes {settle:g} s (spot.settle_s)"
     if not total.measured_frames:
         return "the face could not be measured: signals.csv says why for each frame"

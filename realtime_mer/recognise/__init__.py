@@ -6,6 +6,7 @@ How the motion is computed is ``features``' affair; how a model is made is that 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,13 @@ from realtime_mer.assets import cache_dir
 from realtime_mer.errors import ModelError
 from realtime_mer.recognise.device import DEVICES, ENGINE, ONNX, PROGRAM
 from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognise.trial import SHIPPED
 from realtime_mer.records import Floats, Prediction
+from realtime_mer.typed import shown
 
 __all__ = ["DEFAULT", "DEVICES", "Listed", "ModelSpec", "Recogniser", "catalogue", "find", "load", "predict"]
 
 DEFAULT: Final = "default"
-_SHIPPED: Final = Path(__file__).parent / "shipped"
 
 
 class Recogniser(Protocol):
@@ -48,7 +50,8 @@ class Recogniser(Protocol):
 def load(name: str | Path = DEFAULT, device: str = "auto") -> Recogniser:
     """Opens a model by the name of a shipped or cached one, or by the path of an .onnx, .pt2 or .engine file.
 
-    Open a .pt2 file only when you trust it: see ``recognise.pt2``.
+    Open only models that you trust. An .onnx file that is not shipped is tried in another process first, which takes
+    about a second (``recognise.trial``). A .pt2 file can run any code (``recognise.pt2``), and so can an engine.
 
     device: "auto" takes a GPU that works, else the CPU; ``why`` of the result says what was chosen and why.
     Raises ModelError for a file that is missing, damaged, without ModelSpec or for another version; DeviceError for a
@@ -79,7 +82,7 @@ def catalogue() -> list[Listed]:
     from realtime_mer.recognise.onnx import read_file
 
     found = []
-    for origin, folder in (("shipped", _SHIPPED), ("cached", cache_dir() / "models")):
+    for origin, folder in (("shipped", SHIPPED), ("cached", cache_dir() / "models")):
         for path in sorted(folder.glob("*.onnx")):
             spec, problem = None, ""
             try:
@@ -96,12 +99,13 @@ def find(name: str | Path) -> Path:
     if path.suffix in (ONNX, PROGRAM, ENGINE) or len(path.parts) > 1:
         candidates = [path]
     else:
-        candidates = [_SHIPPED / f"{name}.onnx", cache_dir() / "models" / f"{name}.onnx"]
+        candidates = [SHIPPED / f"{name}.onnx", cache_dir() / "models" / f"{name}.onnx"]
     for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    known = sorted(file.stem for file in _SHIPPED.glob("*.onnx"))
-    raise ModelError(f"no model {str(name)!r}: give the path of a model file or one of {', '.join(known)}")
+        with contextlib.suppress(OSError, ValueError):  # a name that is too long or holds a null; no permission
+            if candidate.is_file():
+                return candidate
+    known = sorted(file.stem for file in SHIPPED.glob("*.onnx"))
+    raise ModelError(f"no model {shown(str(name))}: give the path of a model file or one of {', '.join(known)}")
 
 
 def predict(probabilities: Floats, spec: ModelSpec) -> Prediction:

@@ -10,8 +10,9 @@ import numpy as np
 
 from realtime_mer.errors import ModelError, first_line
 from realtime_mer.motion.flow import FEATURES
+from realtime_mer.recognise import trial
 from realtime_mer.recognise.device import PROVIDERS, session_provider
-from realtime_mer.recognise.spec import KEY, ModelSpec
+from realtime_mer.recognise.spec import KEY, PROBES, ModelSpec, check_answer, probe
 from realtime_mer.records import Floats
 
 # A recogniser of this size takes well under a millisecond; more threads would only disturb the rest of the pipeline.
@@ -23,15 +24,15 @@ OUTPUT: Final = "probabilities"  # name of the output; a file may have others, e
 class OnnxRecogniser:
     """A model file, open. Safe to use from several threads.
 
-    device: "cpu", "cuda" or "tensorrt". Raises ModelError with one clear line, DeviceError when ONNX Runtime would run
-    it elsewhere.
+    device: "cpu", "cuda" or "tensorrt". tried: open it at once, without a trial in another process (``trial``).
+    Raises ModelError with one clear line, DeviceError when ONNX Runtime would run it elsewhere.
     """
 
-    def __init__(self, path: Path, device: str = "cpu") -> None:
-        self._session = _open(path, device)
+    def __init__(self, path: Path, device: str = "cpu", *, tried: bool = False) -> None:
+        self._session = _open(path, _read(path, tried), device)
         self._spec = _spec(self._session, path)
         self._provider = session_provider(self._session, device)
-        self._input = self._session.get_inputs()[0].name
+        self._input = ""
         self._try(path)
 
     @property
@@ -50,16 +51,15 @@ class OnnxRecogniser:
         return probabilities
 
     def _try(self, path: Path) -> None:
-        """One run without motion: shows a file that contradicts its spec now, and warms up."""
-        expected = (1, len(self._spec.labels))
+        """One run: shows a file that contradicts its spec now, and warms up."""
         try:
-            shape = self.classify(np.zeros((1, *self._spec.input_shape), np.float32)).shape
+            self._input = self._session.get_inputs()[0].name
+            answer = self.classify(probe(self._spec))
         except Exception as error:  # ONNX Runtime's own, undocumented
             raise ModelError(
-                f"{path.name} does not run on {self._spec.input_shape} ({first_line(error)}): export it anew"
+                f"{path.name} does not run on {self._spec.input_shape} ({first_line(error)}): export it again"
             ) from error
-        if shape != expected:
-            raise ModelError(f"{path.name} answers {shape} where its spec says {expected}: export it anew")
+        check_answer(answer, PROBES, self._spec, path.name)
 
 
 def check_fits(spec: ModelSpec, path: Path) -> None:
@@ -76,11 +76,21 @@ def check_fits(spec: ModelSpec, path: Path) -> None:
 
 def read_file(path: Path) -> tuple[bytes, ModelSpec]:
     """The content of an ONNX file and its spec, read on the CPU. Raises ModelError."""
-    spec = _spec(_open(path, "cpu"), path)
-    return path.read_bytes(), spec
+    content = _read(path)
+    return content, _spec(_open(path, content, "cpu"), path)
 
 
-def _open(path: Path, device: str) -> Any:
+def _read(path: Path, tried: bool = False) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from None
+    if not tried:
+        trial.check(path, content)
+    return content
+
+
+def _open(path: Path, content: bytes, device: str) -> Any:
     runtime = _import_runtime()
     # Behind a GPU provider the CPU takes the nodes that it lacks; that a provider did not load is found afterwards.
     wanted = [PROVIDERS[device]] if device == "cpu" else [PROVIDERS[device], PROVIDERS["cpu"]]
@@ -89,7 +99,7 @@ def _open(path: Path, device: str) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
     try:
-        return runtime.InferenceSession(str(path), sess_options=options, providers=wanted)
+        return runtime.InferenceSession(content, sess_options=options, providers=wanted)
     except Exception as error:  # ONNX Runtime's own, undocumented
         raise ModelError(
             f"{path} is not a whole ONNX file ({first_line(error)}): export or download it again"
@@ -97,10 +107,13 @@ def _open(path: Path, device: str) -> Any:
 
 
 def _spec(session: Any, path: Path) -> ModelSpec:
-    text = session.get_modelmeta().custom_metadata_map.get(KEY)
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(KEY)
+    except UnicodeDecodeError:
+        text = None
     if text is None:
         raise ModelError(f"{path} carries no ModelSpec: export it with `python -m export onnx CHECKPOINT`")
-    return ModelSpec.from_json(text)
+    return ModelSpec.from_json(text, path.name)
 
 
 def _import_runtime() -> ModuleType:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from realtime_mer.assets import cache_dir
-from realtime_mer.errors import DeviceError
+from realtime_mer.errors import DeviceError, MerError, ModelError, first_line
 from realtime_mer.recognise import pt2, tensorrt
 from realtime_mer.recognise.device import ENGINE, ONNXRUNTIME, TORCH, Choice, Run, candidates
 from realtime_mer.recognise.onnx import OnnxRecogniser, read_file
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognise.spec import ModelSpec, check_answer, probe
 from realtime_mer.records import Floats
 
 _log = logging.getLogger(__name__)
@@ -33,8 +33,18 @@ class Opened:
     run: Run
 
     def classify(self, batch: Floats) -> Floats:
-        """Calibrated probabilities, float32 (N, classes), of samples float32 (N, *spec.input_shape)."""
-        return self.run(batch)
+        """Calibrated probabilities, float32 (N, classes), of samples float32 (N, *spec.input_shape).
+
+        Raises ModelError when the model fails or answers something else.
+        """
+        try:
+            answer = self.run(batch)
+        except MerError:
+            raise
+        except Exception as error:  # of ONNX Runtime, torch or CUDA, undocumented
+            raise ModelError(f"{self.spec.id} failed on {self.provider} ({first_line(error)})") from error
+        check_answer(answer, len(batch), self.spec, self.spec.id)
+        return answer
 
 
 def open_model(path: Path, device: str) -> Opened:
@@ -48,6 +58,7 @@ def open_model(path: Path, device: str) -> Opened:
     for choice in choices:
         try:
             opened = _on(path, choice)
+            opened.classify(probe(opened.spec))  # shows now what is not probabilities
         except DeviceError as error:
             if choice is choices[-1]:
                 raise

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from realtime_mer.errors import DeviceError, ModelError, first_line
+from realtime_mer.errors import DeviceError, MerError, ModelError, first_line
 from realtime_mer.recognise.device import Run
 from realtime_mer.recognise.spec import KEY, ModelSpec
 from realtime_mer.records import Floats
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # CUDA graphs have a fixed batch: a batch runs in the next larger one of these, a larger one in several.
 GRAPH_BATCHES: Final = (1, 2, 4, 8, 16, 32, 64)
+LARGEST_SPEC: Final = 1 << 20  # bytes; a spec has about one thousand
 WARM_BATCHES: Final = (1, 2, 4, 8)  # captured while loading, so that no live event pays for it
 WARM_RUNS: Final = 3  # torch asks for a few runs before a capture, so that its libraries have chosen their kernels
 
@@ -40,12 +41,16 @@ def read_spec(path: Path) -> ModelSpec:
         with zipfile.ZipFile(path) as archive:
             # The top folder inside has the name under which the file was first saved.
             inside = [name for name in archive.namelist() if name.endswith(f"/extra/{KEY}")]
+            if inside and archive.getinfo(inside[0]).file_size > LARGEST_SPEC:
+                raise ModelError(f"the model spec of {path} is larger than {LARGEST_SPEC} bytes: export it again")
             text = archive.read(inside[0]).decode() if inside else None
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+    except MerError:
+        raise
+    except Exception as error:  # zipfile's own, zlib's, and of what it does not support: of many kinds
         raise ModelError(f"{path} is not a whole .pt2 file ({first_line(error)}): export or copy it again") from None
     if text is None:
         raise ModelError(f"{path} carries no ModelSpec: export it with `python -m export pt2 CHECKPOINT`")
-    return ModelSpec.from_json(text)
+    return ModelSpec.from_json(text, path.name)
 
 
 def load(path: Path, spec: ModelSpec, device: str) -> tuple[str, Run]:

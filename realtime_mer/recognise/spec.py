@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+import numpy as np
+
 from realtime_mer.errors import ModelError
+from realtime_mer.records import Floats
+from realtime_mer.typed import LARGEST, convert, from_json, shown
 
 KEY: Final = "realtime_mer.model_spec"
 FORMAT: Final = 1  # raised when a field changes its meaning
+TOLERANCE: Final = 1e-3  # how far probabilities in half precision may be from adding up to 1
+PROBES: Final = 2  # samples that a model is tried on: a file whose batch is fixed at one is found
+LARGEST_SIDE: Final = 4096  # px of an input; the face is aligned to 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,9 @@ class ModelSpec:
     training_data, licence, protocol: for people, one line each.
     scores:      e.g. {"UF1": {"value": .8, "low": .72, "high": .86}, "ECE": {"value": .03}}.
     commit:      of the code that trained it. created: ISO date.
+
+    Raises ModelError when the values cannot be those of a model: a label that is there twice, a threshold outside 0 to
+    1, a temperature of 0, text of more than one line.
     """
 
     name: str
@@ -42,6 +53,10 @@ class ModelSpec:
     created: str = ""
     format: int = FORMAT
 
+    def __post_init__(self) -> None:
+        if wrong := _wrong(self):
+            raise ModelError(f"model spec: {wrong}")
+
     @property
     def id(self) -> str:
         """Name and version, as stored in every event."""
@@ -51,16 +66,61 @@ class ModelSpec:
         return json.dumps(asdict(self), sort_keys=True)
 
     @staticmethod
-    def from_json(text: str) -> ModelSpec:
-        """Reads what ``to_json`` wrote. Raises ModelError when it is something else or of another format."""
+    def from_json(text: str, where: str = "the model") -> ModelSpec:
+        """Reads what ``to_json`` wrote. Raises ModelError of one line when it is something else or of another format.
+
+        where: the file that it stands in, for the message.
+        """
         try:
-            values: dict[str, Any] = json.loads(text)
+            values = convert(from_json(text), dict[str, Any])
             if values.get("format") != FORMAT:
-                raise ModelError(
-                    f"model spec has format {values.get('format')}, this version reads {FORMAT}: export it anew"
-                )
-            values["labels"] = tuple(values["labels"])
-            values["input_shape"] = tuple(int(n) for n in values["input_shape"])
-            return ModelSpec(**values)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ModelError(f"model spec cannot be read ({error}): export the model anew") from None
+                raise ValueError(f"format {shown(values.get('format'))}, this version reads {FORMAT}")
+            return convert(values, ModelSpec)
+        except ValueError as error:
+            raise ModelError(f"the model spec of {where} cannot be used ({error}): export the model again") from None
+        except ModelError as error:
+            raise ModelError(f"{where}: {error}") from None
+
+
+def probe(spec: ModelSpec) -> Floats:
+    """What a model is tried on: a sample without motion and one of noise, float32 (PROBES, *input_shape)."""
+    samples = np.zeros((PROBES, *spec.input_shape), np.float32)
+    samples[1:] = np.random.default_rng(0).standard_normal(samples[1:].shape, np.float32)
+    return samples
+
+
+def check_answer(answer: Floats, count: int, spec: ModelSpec, name: str) -> None:
+    """Raises ModelError when an answer for ``count`` samples is not what the spec promises: probabilities."""
+    expected = (count, len(spec.labels))
+    if answer.shape != expected:
+        raise ModelError(f"{name} answers {answer.shape} where its spec says {expected}: export it again")
+    # written so that not-a-number is refused too
+    if not ((answer >= 0).all() and (abs(answer.sum(axis=1) - 1) <= TOLERANCE).all()):
+        given = ", ".join(f"{value:.3g}" for value in answer[int(_far(answer).argmax())][:5])
+        raise ModelError(f"{name} answers {given}, which are not probabilities: export it again")
+
+
+def _far(answer: Floats) -> Floats:
+    """How far each row is from probabilities."""
+    far = np.maximum(abs(answer.sum(axis=1) - 1), -answer.min(axis=1))
+    return np.where(np.isfinite(far), far, np.inf)
+
+
+def _wrong(spec: ModelSpec) -> str:
+    """What is wrong with the values of a spec, in one line; empty when nothing is. The types are right."""
+    told = (spec.name, spec.version, spec.feature, spec.training_data, spec.licence, spec.protocol, spec.commit)
+    for text in (*told, spec.created, *spec.labels, *spec.scores):
+        if not text.isprintable():
+            return f"{shown(text)} is not one line of text"
+    if not spec.labels or not all(spec.labels) or len(set(spec.labels)) < len(spec.labels):
+        return f"labels must be different names, not {shown(list(spec.labels))}"
+    if len(spec.input_shape) != 3 or not all(0 < side <= LARGEST_SIDE for side in spec.input_shape):
+        return f"input_shape must be three numbers from 1 to {LARGEST_SIDE}, not {shown(list(spec.input_shape))}"
+    if not 0 < spec.temperature <= LARGEST:
+        return f"temperature must be a number above 0, not {spec.temperature}"
+    if not 0 <= spec.abstain_below <= 1:
+        return f"abstain_below must lie between 0 and 1, not {spec.abstain_below}"
+    for name, score in spec.scores.items():
+        if "value" not in score or ("low" in score) != ("high" in score) or not all(map(math.isfinite, score.values())):
+            return f"score {shown(name)} must have a value, and low and high together or not at all"
+    return ""

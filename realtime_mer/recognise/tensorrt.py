@@ -1,7 +1,7 @@
 """TensorRT engines: building one from an ONNX file, keeping it, running it. Kept to NVIDIA's documented Python API.
 
 An engine fits one GPU model and one TensorRT version, so it is a cache, never a model: beside it lies the ModelSpec
-as JSON, and its name carries a key of model, GPU, version and precision. Quantising and torch-tensorrt are in
+as JSON, and a cached one is named by a hash of model, GPU, version and precision. Quantising and torch-tensorrt are in
 ``export``. Needs the packages tensorrt (from NVIDIA's index) and torch (for device memory and streams); imports
 neither before it is asked to work.
 """
@@ -67,8 +67,11 @@ def key(content: bytes, precision: str) -> str:
 
 
 def cached(content: bytes, spec: ModelSpec, precision: str, folder: Path) -> Path:
-    """The engine of an ONNX file in ``folder``, built when it is not there yet."""
-    path = folder / f"{spec.name}-{precision}-{key(content, precision)}{ENGINE}"
+    """The engine of an ONNX file in ``folder``, built when it is not there yet.
+
+    Its name is the key alone: one out of the file could lead to another folder.
+    """
+    path = folder / f"{key(content, precision)}{ENGINE}"
     if not (path.exists() and spec_path(path).exists()):
         save(build(content, spec.input_shape, precision), spec, path)
     return path
@@ -95,7 +98,7 @@ def read_spec(path: Path) -> ModelSpec:
     """The spec beside an engine. Raises ModelError when either is missing."""
     try:
         path.open("rb").close()
-        return ModelSpec.from_json(spec_path(path).read_text())
+        return ModelSpec.from_json(spec_path(path).read_text(), spec_path(path).name)
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(
             f"{path} needs its {spec_path(path).name} beside it ({error}): build it with `python -m export tensorrt`"

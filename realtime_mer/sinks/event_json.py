@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
 
 from realtime_mer.records import Cue, Event, Kind, Movement, Prediction, Status
+from realtime_mer.typed import Count, Fraction, Measure, convert, shown
 
 
 def to_json(event: Event) -> dict[str, Any]:
@@ -45,39 +49,72 @@ def to_json(event: Event) -> dict[str, Any]:
 
 
 def from_json(values: dict[str, Any]) -> Event:
-    """Reads what ``to_json`` made. Raises KeyError, TypeError or ValueError when it is something else."""
-    probabilities = values["probabilities"]
-    prediction = None
-    if probabilities is not None:
-        prediction = Prediction(values["label"], {str(k): _float(p) for k, p in probabilities.items()})
-    movement = Movement(
-        id=int(values["id"]),
-        onset=_float(values["onset"]),
-        apex=_float(values["apex"]),
-        offset=None if values["offset"] is None else float(values["offset"]),
-        strength=_float(values["strength"]),
-        kind=Kind(values["kind"]),
-        reason=str(values["reason"]),
-    )
-    if movement.status is not Status(values["status"]):
-        raise ValueError(f"status {values['status']!r} does not fit kind {movement.kind} and offset {movement.offset}")
+    """Reads what ``to_json`` made. Raises ValueError of one line when it is something else."""
+    line = convert(values, _Line)
+    movement = Movement(line.id, line.onset, line.apex, line.offset, _float(line.strength), line.kind, line.reason)
+    if movement.status is not line.status:
+        raise ValueError(f"status '{line.status}' does not fit kind {movement.kind} and offset {movement.offset}")
     return Event(
-        track=int(values["track"]),
+        track=line.track,
         movement=movement,
-        onset_frame=int(values["onset_frame"]),
-        apex_frame=int(values["apex_frame"]),
-        offset_frame=None if values["offset_frame"] is None else int(values["offset_frame"]),
-        prediction=prediction,
-        cues=tuple(
-            Cue(c["region"], _float(c["dx"]), _float(c["dy"]), tuple(c["action_units"])) for c in values["cues"]
-        ),
-        fps=_float(values["fps"]),
-        gap=_float(values["gap"]),
-        lost=int(values["lost"]),
-        model=str(values["model"]),
-        provider=str(values["provider"]),
-        reported=_float(values["reported"]),
+        onset_frame=line.onset_frame,
+        apex_frame=line.apex_frame,
+        offset_frame=line.offset_frame,
+        prediction=_prediction(line),
+        cues=tuple(Cue(c.region, _float(c.dx), _float(c.dy), c.action_units) for c in line.cues),
+        fps=_float(line.fps),
+        gap=_float(line.gap),
+        lost=line.lost,
+        model=line.model,
+        provider=line.provider,
+        reported=_float(line.reported),
     )
+
+
+def _prediction(line: _Line) -> Prediction | None:
+    if line.abstained is not (None if line.probabilities is None else line.label is None):
+        raise ValueError(f"abstained is {line.abstained}, which does not fit label and probabilities")
+    if line.label is not None and line.label not in (line.probabilities or {}):
+        raise ValueError(f"label {shown(line.label)} is not among the probabilities")
+    if line.probabilities is None:
+        return None
+    return Prediction(line.label, line.probabilities)
+
+
+@dataclass(frozen=True, slots=True)
+class _CueLine:
+    region: str
+    dx: Measure | None
+    dy: Measure | None
+    action_units: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The fields of ``to_json`` with their types."""
+
+    track: Count
+    id: Count
+    status: Status
+    kind: Kind
+    reason: str
+    onset: Measure
+    apex: Measure
+    offset: Measure | None
+    onset_frame: Count
+    apex_frame: Count
+    offset_frame: Count | None
+    strength: Measure | None
+    label: str | None
+    abstained: bool | None
+    probabilities: Annotated[dict[str, Fraction], msgspec.Meta(min_length=1)] | None
+    cues: tuple[_CueLine, ...]
+    fps: Measure | None
+    gap: Measure | None
+    lost: Count
+    model: str
+    provider: str
+    reported: Measure | None
 
 
 def _number(value: float) -> float | None:
@@ -85,4 +122,4 @@ def _number(value: float) -> float | None:
 
 
 def _float(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+    return math.nan if value is None else value

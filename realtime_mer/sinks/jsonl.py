@@ -21,9 +21,10 @@ from typing import Any, Final, NamedTuple
 from realtime_mer.errors import SourceError
 from realtime_mer.face.regions import NAMES
 from realtime_mer.records import End, Event, Frame, Observation, SourceInfo, SourceStats, Status
-from realtime_mer.sinks import Sink
-from realtime_mer.sinks.event_json import from_json, to_json
+from realtime_mer.sinks import Sink, event_json
+from realtime_mer.sinks.event_json import to_json
 from realtime_mer.sinks.lines import LineFile, Lines
+from realtime_mer.typed import Count, Measure, convert, from_json, shown
 
 FORMAT: Final = 1  # raised when a field changes its meaning
 SUMMARY: Final = b'{"type": "summary"'  # how the line begins that says that a log is complete
@@ -43,12 +44,12 @@ class Header:
     product: str
     source: SourceInfo
     created: str
-    settings: dict[str, Any]
+    settings: dict[str, dict[str, Any]]
     settings_hash: str
     model: str = ""
     provider: str = ""
     regions: tuple[str, ...] = NAMES
-    start: float | None = None
+    start: Measure | None = None
     format: int = FORMAT
 
     def media_time(self, time: float) -> float:
@@ -69,15 +70,15 @@ class Summary:
     as "SIGINT"; "" when none did.
     """
 
-    frames: int
-    duration: float
-    face_frames: int
-    measured_frames: int
-    tracks: int
-    events: dict[str, int] = field(default_factory=dict)
-    labels: dict[str, int] = field(default_factory=dict)
-    lost: int = 0
-    notes: dict[str, int] = field(default_factory=dict)
+    frames: Count
+    duration: Measure
+    face_frames: Count
+    measured_frames: Count
+    tracks: Count
+    events: dict[str, Count] = field(default_factory=dict)
+    labels: dict[str, Count] = field(default_factory=dict)
+    lost: Count = 0
+    notes: dict[str, Count] = field(default_factory=dict)
     source: SourceStats | None = None
     repeated: int = 0
     fps: float | None = None
@@ -234,18 +235,20 @@ def read_jsonl(path: Path) -> Recording:
     events: list[Event] = []
     for number, line in enumerate(lines, 1):
         try:
-            values = json.loads(line)
-            match values.pop("type"):
+            values = convert(from_json(line), dict[str, Any])
+            match values.pop("type", None):
                 case "header":
-                    head = _read_header(values)
+                    head = _header(values)
                 case "event":
-                    events.append(from_json(values))
+                    events.append(event_json.from_json(values))
                 case "summary":
-                    summary = _read_summary(values)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            if head is None and isinstance(error, json.JSONDecodeError):
-                break
-            raise SourceError(f"{path}, line {number} is not of an event log of this version: {error!r}") from None
+                    summary = convert(values, Summary)
+                case None:
+                    raise ValueError("it has no type")
+        except ValueError as error:
+            if head is None and '"header"' not in line:
+                break  # some other file
+            raise SourceError(f"{path}, line {number} is not of an event log of this version: {error}") from None
         if head is None:
             break
     if head is None:
@@ -253,18 +256,10 @@ def read_jsonl(path: Path) -> Recording:
     return Recording(head, events, summary)
 
 
-def _read_header(values: dict[str, Any]) -> Header:
-    if values["format"] != FORMAT:
-        raise ValueError(f"format {values['format']}, this version reads {FORMAT}")
-    values["source"] = SourceInfo(**{**values["source"], "size": tuple(values["source"]["size"])})
-    return Header(**{**values, "regions": tuple(values["regions"])})
-
-
-def _read_summary(values: dict[str, Any]) -> Summary:
-    source = values["source"]
-    if source is not None:  # JSON has lists only
-        source = SourceStats(**{**source, "notes": tuple(source["notes"])})
-    return Summary(**{**values, "source": source})
+def _header(values: dict[str, Any]) -> Header:
+    if values.get("format") != FORMAT:
+        raise ValueError(f"format {shown(values.get('format'))}, this version reads {FORMAT}")
+    return convert(values, Header)
 
 
 def _line(values: dict[str, Any]) -> str:

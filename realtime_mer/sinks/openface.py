@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Final
 
-from realtime_mer.errors import SourceError
+from realtime_mer.errors import SourceError, first_line
 from realtime_mer.sinks.lines import write_whole
 
 COLUMNS: Final = ("frame", "face_id", "timestamp", "confidence", "success", "pose_Rx", "pose_Ry", "pose_Rz")
@@ -28,10 +28,9 @@ def write_openface(signals_csv: Path, out: Path) -> None:
         with open(signals_csv, newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 table.writerow(_cells(row))
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise SourceError(
-            f"{signals_csv} is not a readable signals.csv ({error!r}): analyse the recording again"
-        ) from None
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+        why = f"no column {error}" if isinstance(error, KeyError) else first_line(error)
+        raise SourceError(f"{signals_csv} is not a readable signals.csv ({why}): analyse the recording again") from None
     write_whole(out, text.getvalue())
 
 

@@ -290,6 +290,8 @@ def _class(event: Event) -> str:
 
 def _arrow(dx: float, dy: float) -> str:
     """The nearest of eight arrows; dy is down in the picture."""
+    if not np.isfinite([dx, dy]).all():  # null in the log
+        return ""
     return "→↘↓↙←↖↑↗"[round(np.degrees(np.arctan2(dy, dx)) / 45) % 8]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_mer.errors import SourceError
+from realtime_mer.errors import SourceError, first_line
 
 
 @dataclass(slots=True)
@@ -56,6 +56,9 @@ def read_signals(path: Path) -> Signals:
                     curve.time.append(float(row[time]))
                     curve.level.append(float(row[level]))
                     curve.threshold.append(float(row[threshold]))
+            columns = [signals.frames, *(c for curve in signals.curves.values() for c in (curve.time, curve.level))]
+            if not all(np.isfinite(column).all() for column in columns):
+                raise ValueError("a time or a level is not a finite number")
     except (OSError, ValueError, csv.Error) as error:
-        raise SourceError(f"{path} is not a readable signals.csv: {error}") from None
+        raise SourceError(f"{path} is not a readable signals.csv: {first_line(error)}") from None
     return signals

@@ -14,8 +14,9 @@ import av
 import numpy as np
 
 from realtime_mer.errors import ConfigError, OutputError
-from realtime_mer.records import Frame, Kind
+from realtime_mer.records import Frame
 from realtime_mer.synth.script import Truth
+from realtime_mer.typed import convert, from_json
 
 TICK: Final = Fraction(1, 90_000)  # s: MPEG's usual clock, 11 us; fine enough for any frame time
 # codec -> encoder, pixel format
@@ -97,10 +98,6 @@ def write_truth(truth: Iterable[Truth], path: Path) -> None:
 def read_truth(path: Path) -> list[Truth]:
     """What ``write_truth`` wrote. Raises OutputError when it is something else."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return [
-            Truth(**{**v, "kind": Kind(v["kind"]), "regions": tuple((n, x, y) for n, x, y in v["regions"])})
-            for v in values
-        ]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return convert(from_json(path.read_text(encoding="utf-8")), list[Truth])
+    except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot read the ground truth ({error})") from error

@@ -1,0 +1,86 @@
+"""What a model file says of itself: it comes back, and what cannot be true is refused in one line."""
+
+import json
+import math
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime_mer.errors import ModelError
+from realtime_mer.recognise.spec import ModelSpec
+
+LABELS = ("negative", "positive", "surprise")
+SPEC = ModelSpec(
+    "flow", "2", LABELS, "flow-uvs/1", (3, 28, 28), 1.3, 0.5, scores={"UF1": {"value": 0.8, "low": 0.7, "high": 0.9}}
+)
+
+
+def test_it_comes_back() -> None:
+    assert ModelSpec.from_json(SPEC.to_json()) == SPEC
+
+
+def test_a_field_of_a_later_version_is_left_out() -> None:
+    assert ModelSpec.from_json(json.dumps({**asdict(SPEC), "later": {"x": 1}})) == SPEC
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"format": 2}, "format 2, this version reads 1"),
+        ({"format": None}, "format None, this version reads 1"),
+        ({"labels": "abc"}, "labels: expected array, got str"),
+        ({"labels": []}, "labels must be different names"),
+        ({"labels": ["a", "a"]}, r"labels must be different names, not \['a', 'a'\]"),
+        ({"labels": ["a", ""]}, "labels must be different names"),
+        ({"labels": ["a", 3]}, r"labels\[1\]: expected str, got int"),
+        ({"input_shape": [3, 28]}, "input_shape must be three numbers"),
+        ({"input_shape": [3, -28, 28]}, "input_shape must be three numbers"),
+        ({"input_shape": [3, 10**6, 10**6]}, "input_shape must be three numbers"),
+        ({"input_shape": [3, 28.5, 28]}, r"input_shape\[1\]: expected int, got float"),
+        ({"temperature": 0}, "temperature must be a number above 0, not 0"),
+        ({"temperature": -1.3}, "temperature must be a number above 0, not -1.3"),
+        ({"temperature": math.nan}, "NaN is not a finite number"),
+        ({"temperature": math.inf}, "Infinity is not a finite number"),
+        ({"abstain_below": math.nan}, "NaN is not a finite number"),
+        ({"abstain_below": 1.5}, "abstain_below must lie between 0 and 1, not 1.5"),
+        ({"abstain_below": -0.1}, "abstain_below must lie between 0 and 1"),
+        ({"abstain_below": "0.5"}, "abstain_below: expected float, got str"),
+        ({"name": "flow\n\x1b[2J"}, r"'flow\\n\\x1b\[2J' is not one line of text"),
+        ({"licence": "a\nb"}, r"'a\\nb' is not one line of text"),
+        ({"scores": {"UF1": 0.8}}, r"scores\[\.\.\.\]: expected object, got float"),
+        ({"scores": {"UF1": {}}}, "score 'UF1' must have a value"),
+        ({"scores": {"UF1": {"value": 0.8, "low": 0.7}}}, "score 'UF1' must have a value, and low and high together"),
+        ({"scores": {"UF1": {"value": 10**400}}}, "number out of range"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_cannot_be_true_is_refused(values: dict[str, object], says: str) -> None:
+    with pytest.raises(ModelError, match=says) as caught:
+        ModelSpec.from_json(json.dumps({**asdict(SPEC), **values}), "some.onnx")
+    assert "some.onnx" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{", '"x"', "[" * 100_000, '{"format": 1}'])
+def test_something_else_is_refused(text: str) -> None:
+    with pytest.raises(ModelError, match=r"the model spec of some\.onnx cannot be used") as caught:
+        ModelSpec.from_json(text, "some.onnx")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [math.nan, -0.5, 1.5])
+def test_a_threshold_is_checked_however_the_spec_is_made(value: float) -> None:
+    with pytest.raises(ModelError, match="abstain_below must lie between 0 and 1"):
+        ModelSpec("flow", "2", LABELS, "flow-uvs/1", (3, 28, 28), abstain_below=value)
+
+
+@given(st.dictionaries(st.sampled_from([*asdict(SPEC)]), st.integers() | st.floats() | st.text() | st.lists(st.text())))
+def test_any_values_are_a_spec_or_a_model_error(values: dict[str, object]) -> None:
+    said = ""
+    try:
+        ModelSpec.from_json(json.dumps({**asdict(SPEC), **values}))
+    except ModelError as error:
+        said = str(error)
+    assert "\n" not in said
