@@ -250,3 +250,14 @@ def test_relative_links_lead_somewhere(page):
         assert file.exists(), f"dead link {target}"
         if anchor:
             assert anchor in anchors(file), f"{name or page.name} has no heading #{anchor}"
+
+
+def test_every_test_that_the_reliability_page_names_is_there():
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")))
+    there = {
+        name
+        for file in (ROOT / "tests").glob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", file.read_text(), re.M)
+    }
+    assert len(named) > 30
+    assert named - there == set()
