@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -46,6 +47,18 @@ class Recording:
         points = self.points(time, scale, shift)
         (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
         return Face(0, (float(x0), float(y0), float(x1), float(y1)), points, 1.0, (0.0, 0.0, 0.0))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_as_usual() -> None:
+    """Whoever runs the tests in the background, or with nohup, has them ignore signals, and their children too."""
+    for number, usual in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGTERM, signal.SIG_DFL),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.fixture(scope="session")
