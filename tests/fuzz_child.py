@@ -48,7 +48,8 @@ class Child:
 
 
 def _limit() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the libraries say there what they think of each input
+    for stream in (1, 2):  # the libraries say there what they think of each input
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 

@@ -18,7 +18,7 @@ from made_observations import INFO, event, frame, play, recording
 
 from realtime_mer.errors import ConfigError, OutputError, SourceError
 from realtime_mer.records import End, Event, Kind, SourceInfo
-from realtime_mer.sinks.convert import NAMES, convert
+from realtime_mer.sinks.convert import FORMATS, NAMES, convert
 from realtime_mer.sinks.csv import SignalsCsv
 from realtime_mer.sinks.jsonl import JsonLines, header, read_jsonl
 from realtime_mer.sinks.lsl import LabStream
@@ -136,6 +136,14 @@ def test_megc(tmp_path: Path, base: int, inclusive: bool, ends: str) -> None:
     assert lines[:2] == ["vid,pred_onset,pred_offset,type", f"subject 1 & 2,{ends},me"]
     assert len(lines) == 3
     assert lines[2].endswith(",mae")
+
+
+@pytest.mark.parametrize("fps", ["0", "null", "-3", "1e-308", "1e12"])
+def test_an_odd_frame_rate_breaks_no_format(tmp_path: Path, fps: str) -> None:
+    log = logged(tmp_path)
+    log.write_text(log.read_text().replace('"fps": 99.5', f'"fps": {fps}'))
+    for name in FORMATS:
+        convert(log, name)
 
 
 def test_openface_has_only_what_we_estimate(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from realtime_mer.sinks.jsonl import Header, Recording
 from realtime_mer.sinks.lines import one_line, write_whole
 
 _SCHEMA: Final = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
+SLOWEST: Final = 1e-3  # frames/s; below it the rate is damage, and the length of a frame may be infinite
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 RELATIVE: Final = "relative"  # in the source's details: the way from the document to the media, where that is known
 
@@ -87,7 +88,7 @@ def _tiers(recording: Recording) -> dict[str, list[_Note]]:
         start, apex, end = (_ms(recording.header.media_time(t)) for t in _times(event))
         face = f"face {event.track}"
         # an annotation needs a length: a frame's, and at least ELAN's smallest unit
-        frame = max(1, round(1000 / event.fps)) if event.fps > 0 else 1
+        frame = max(1, round(1000 / event.fps)) if event.fps > SLOWEST else 1
         wanted[f"{face} {event.movement.kind}"].append(_Note(start, max(end, start + frame), describe(event)))
         if event.status is Status.CONFIRMED:
             wanted[f"{face} apex"].append(_Note(apex, apex + frame, "apex"))

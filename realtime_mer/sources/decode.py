@@ -130,7 +130,7 @@ def pictures(
     container: av.container.InputContainer, stream: av.VideoStream, counts: Counts, slots: Slots | None
 ) -> Pictures:
     """Every frame of the video in the order of presentation, at the container's own time."""
-    base, trust = stream.time_base or Fraction(1), Trust(counts, stream.codec_context.thread_count == 1)
+    base, trust = float(stream.time_base or 1), Trust(counts, stream.codec_context.thread_count == 1)
     for packet in container.demux(stream):
         if slots is not None and packet.size:
             slots.store(packet)
@@ -144,7 +144,7 @@ def pictures(
             trust.refused(packet)
         for frame in frames:
             ticks = frame.pts if slots is None else slots.take(frame)
-            time = None if ticks is None else float(ticks * base)
+            time = None if ticks is None else ticks * base
             yield Picture(time, frame if trust.accepts(frame, time) else None)
 
 

@@ -27,6 +27,7 @@ LUMA_FIRST = frozenset(
 # would be measured as a movement.
 STRICT = {"err_detect": "explode", "max_pixels": str(1 << 27)}  # more pixels than any camera has are not decoded
 EXIF, EXIF_BYTES = b"Exif\0", 4096  # what marks EXIF data, and where it stands in a file at the latest
+LOOK_FRAMES = 250  # key frames closer than this are not looked at again
 ASPECT_MOST = 4  # pixels that are said to be this much wider than high, or higher than wide, are not believed
 
 
@@ -73,6 +74,23 @@ def orientation(frame: av.VideoFrame) -> Orientation:
     return Orientation(True, c < 0, b < 0)
 
 
+class Upright:
+    """What each frame of one recording needs to stand upright.
+
+    Reading a frame's side data ties it to an object that only the garbage collector frees, and all its pixels with it.
+    So it is read where libav's own ``rotation`` changes, and at a key frame now and then.
+    """
+
+    def __init__(self) -> None:
+        self._way, self._rotation, self._next = UPRIGHT, -1, 0
+
+    def __call__(self, frame: av.VideoFrame) -> Orientation:
+        self._next -= 1
+        if frame.rotation != self._rotation or (frame.key_frame and self._next <= 0):
+            self._way, self._rotation, self._next = orientation(frame), frame.rotation, LOOK_FRAMES
+        return self._way
+
+
 def luma(frame: av.VideoFrame) -> Gray:
     """The frame's luma, uint8 (H, W): a view of the decoder's own memory where the pixel format has such a plane."""
     if frame.format.name not in LUMA_FIRST:
@@ -81,9 +99,14 @@ def luma(frame: av.VideoFrame) -> Gray:
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
 
 
-def to_shot(frame: av.VideoFrame, time: float | None, aspect: Fraction | None = None, hole: float = 0.0) -> Shot:
+def to_shot(
+    frame: av.VideoFrame,
+    time: float | None,
+    way: Orientation = UPRIGHT,
+    aspect: Fraction | None = None,
+    hole: float = 0.0,
+) -> Shot:
     """A decoded frame made upright, gray and colour alike. aspect: width of a pixel by its height, None for square."""
-    way = orientation(frame)
     return Shot(time, _square(way.apply(luma(frame)), way, aspect), partial(_bgr, frame, way, aspect), hole)
 
 
