@@ -13,11 +13,11 @@ from enum import Enum
 from statistics import median
 from typing import Final, NamedTuple
 
+import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from realtime_mer.config import SpotConfig
-from realtime_mer.records import Frame
+from realtime_mer.records import Frame, Gray
 
 SAMPLES: Final = 32  # rows or columns of the short side that are compared: 10 us a frame
 RECENT: Final = 20  # frames over which the usual interval and the usual change are known
@@ -47,7 +47,7 @@ class Continuity:
         self._settings = settings
         self._time: float | None = None
         self._size = (0, 0)
-        self._sample: NDArray[np.int16] | None = None
+        self._sample: Gray | None = None
         self._intervals: deque[float] = deque(maxlen=RECENT)
         self._changes: deque[float] = deque(maxlen=RECENT)
 
@@ -57,7 +57,7 @@ class Continuity:
         first, resized = self._time is None, frame.size != self._size
         change = 0.0
         if not (first or resized) and self._sample is not None:
-            change = float(np.abs(sample - self._sample).mean())
+            change = cv2.norm(sample, self._sample, cv2.NORM_L1) / sample.size
         interval = 0.0 if self._time is None else frame.time - self._time
         broken = None
         if resized and not first:
@@ -83,6 +83,6 @@ class Continuity:
         return known and change > self._settings.cut_grey and change > SUDDEN * median(self._changes) + NOISE
 
 
-def _sample(frame: Frame) -> NDArray[np.int16]:
+def _sample(frame: Frame) -> Gray:
     step = max(1, min(frame.gray.shape) // SAMPLES)
-    return frame.gray[::step, ::step].astype(np.int16)
+    return np.ascontiguousarray(frame.gray[::step, ::step])
