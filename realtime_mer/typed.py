@@ -67,13 +67,13 @@ def convert(value: Any, kind: type[T]) -> T:
         raise ValueError(f"{place}: {what[:1].lower()}{what[1:]}" if place else what[:1].lower() + what[1:]) from None
 
 
-def shown(value: object) -> str:
-    """A value for a message: in one line, shortened."""
+def shown(value: object, longest: int = LONGEST) -> str:
+    """A value for a message: in one line, of at most ``longest`` characters."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer with more digits than Python prints; deep nesting
         return f"a {type(value).__name__} that is too large"
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def _inside(item: dict[str, Any] | list[Any]) -> list[Any]:

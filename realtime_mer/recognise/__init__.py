@@ -25,6 +25,7 @@ from realtime_mer.typed import shown
 __all__ = ["DEFAULT", "DEVICES", "Listed", "ModelSpec", "Recogniser", "catalogue", "find", "load", "predict"]
 
 DEFAULT: Final = "default"
+LONGEST_PATH: Final = 500  # characters of a path that are repeated in a message
 
 
 class Recogniser(Protocol):
@@ -105,7 +106,9 @@ def find(name: str | Path) -> Path:
             if candidate.is_file():
                 return candidate
     known = sorted(file.stem for file in SHIPPED.glob("*.onnx"))
-    raise ModelError(f"no model {shown(str(name))}: give the path of a model file or one of {', '.join(known)}")
+    raise ModelError(
+        f"no model {shown(str(name), LONGEST_PATH)}: give the path of a model file or one of {', '.join(known)}"
+    )
 
 
 def predict(probabilities: Floats, spec: ModelSpec) -> Prediction:
