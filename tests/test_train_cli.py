@@ -82,6 +82,7 @@ def test_fit_writes_a_model_file_that_opens(tree) -> None:
         (("epochs = 2", "epochs = 0"), 2, "above 0"),
         (("rate = 0.01", "rate = 0.01\npatience = 2"), 2, "needs validation"),
         (("[data]", "[data"), 2, "cannot be read"),
+        (('name = "tiny"', 'name = "../../tiny"'), 2, "name becomes a folder"),
         (('name = "megc2019-maps"', 'name = "casme2"'), 7, "is not in"),
         (('name = "megc2019-maps"', 'name = "casme9"'), 7, "unknown data set"),
     ],

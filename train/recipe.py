@@ -197,6 +197,8 @@ def load(path: Path) -> Recipe:
 def from_table(table: dict[str, Any], where: str = "recipe") -> Recipe:
     """A recipe from nested tables, as TOML gives them."""
     recipe = _build(Recipe, table, where)
+    if recipe.name in ("", ".", "..") or Path(recipe.name).name != recipe.name:
+        raise ConfigError(f"{where}: name becomes a folder, so it must be a plain file name, not {recipe.name!r}")
     if not recipe.stage:
         raise ConfigError(f"{where}: a recipe needs at least one [[stage]]")
     stages = (*recipe.stage, *(recipe.pretrain.stages if recipe.pretrain else ()))
