@@ -226,7 +226,7 @@ def test_a_text_file_named_mp4_gives_a_friendly_line(page: Any, app: Served, tmp
     analyse(page, tmp_path / "notes.mp4")
     page.wait_for_selector("#mer-status .mer-bad")
     said = page.inner_text("#mer-status")
-    assert said.startswith("notes.mp4 is not a readable video")
+    assert said.startswith("notes.mp4 is text, not a video")
     assert str(app.root) not in said
 
 

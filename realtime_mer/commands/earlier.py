@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from realtime_mer.console import say
 from realtime_mer.errors import ConfigError, MerError, OutputError
@@ -20,6 +20,7 @@ from realtime_mer.sinks.media import FROM_LOG, PATH
 from realtime_mer.sinks.place import replace_file
 from realtime_mer.sources.identity import same
 
+HEADER: Final = b'{"type": "header"'  # how every log begins
 CONTENT: str = "content"  # in the source's details: the recording's identity
 _ADDED = (CONTENT, PATH, FROM_LOG)  # to the details, since the first version
 
@@ -35,12 +36,12 @@ def done_before(video: str, log: Path, head: Header) -> Recording | None:
     Raises ConfigError when the folder holds something else: the results of another recording, whether or not they are
     complete, or a log that cannot be read.
     """
-    if not log.is_file() or not _has_a_line(log):
+    if not log.is_file() or _cut_at_once(log):
         return None
     try:
         recording = read_jsonl(log)
     except MerError as error:
-        raise ConfigError(f"{error}: choose another --out for {video}, or add --overwrite") from None
+        raise ConfigError(f"{error}; choose another --out for {video}, or add --overwrite to replace it") from None
     before = recording.header
     if difference := _difference(before.source, head.source):
         raise ConfigError(
@@ -134,13 +135,14 @@ def _read(log: Path) -> Recording | None:
         return None
 
 
-def _has_a_line(log: Path) -> bool:
-    """A run that was killed before its first frame leaves a log without one."""
+def _cut_at_once(log: Path) -> bool:
+    """Whether this is the log of a run that was killed before its header was whole."""
     try:
         with log.open("rb") as file:
-            return b"\n" in file.read(1 << 20)
+            start = file.read(1 << 20)
     except OSError:
-        return True  # reading it will say why not
+        return False  # reading it will say why not
+    return b"\n" not in start and start[: len(HEADER)] == HEADER[: len(start)]
 
 
 def _difference(before: SourceInfo, now: SourceInfo) -> str:
