@@ -106,7 +106,7 @@ def draw(order: Sequence[tuple[str, ...]], sizes: Mapping[str, int], found: Impo
 
 
 def _rounded(size: int) -> str:
-    return f"{100 * round(size / 100):,}" if size >= 100 else "under 100"
+    return f"{100 * round(size / 100):,}" if size >= 100 else "&lt; 100"
 
 
 def main() -> None:
