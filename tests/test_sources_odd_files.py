@@ -73,9 +73,11 @@ def test_timestamps_that_start_again_go_on_after_a_hole(tmp_path: Path) -> None:
     frames = read(source)
     stats = source.stats()
     assert len(frames) + stats.skipped == stats.captured == 200
-    assert stats.skipped == sum(stats.reasons.values()) <= 2  # libav marks frames next to the join as damaged
+    # libav marks the last frame before the join as damaged, and one B-frame may have been predicted from it: which one
+    # depends on how x264 ordered the last four
+    assert stats.skipped == sum(stats.reasons.values()) <= 2
     assert all(b - a == pytest.approx(0.01, abs=0.002) or b - a < 0.04 for a, b in pairwise(f.time for f in frames))
-    assert set(range(98)) | set(range(100, 200)) <= set(numbers(frames))
+    assert set(range(96)) | set(range(100, 200)) <= set(numbers(frames))
     (hole,) = (frame for frame in frames if frame.hole)
     assert number_in(hole.gray) == 100
     assert hole.hole >= 1 / RATE - 1e-6
