@@ -77,6 +77,8 @@ class Measurement:
     index, time:  of the frame; time in s.
     displacement: float32 (R, 2), px of the aligned face, x to the right and y down as in the picture; head motion
                   removed, continuous when the anchor is renewed. Order as in ``realtime_mer.face.regions.REGIONS``.
+    noise:        float32 (R,), px: standard deviation per axis of each region's displacement in this frame, from the
+                  contrast of the face and what the anchor leaves unexplained.
     head:         how fast the head moves, in aligned px per second.
     eyes:         how much the eyes look as in the anchor, 1 = the same, 0 = closed.
     fit:          share of the anchor's contrast that is explained, 1 = perfect, <= 0 = another picture.
@@ -89,6 +91,7 @@ class Measurement:
     index: int
     time: float
     displacement: Floats
+    noise: Floats
     head: float
     eyes: float
     fit: float

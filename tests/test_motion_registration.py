@@ -188,3 +188,16 @@ def test_a_minority_that_moves_by_itself_does_not_pull_the_fit(face):
     assert error(AffineFit(places, trust).fit(shift)) < 0.5 * error(plain)
     trust[[1, 12]] = 0.0  # not trusted, they do not count at all
     assert error(AffineFit(places, trust).fit(shift)) < 1e-3
+
+
+@pytest.mark.parametrize("grey_levels", [2.0, 6.0])
+def test_the_noise_said_is_the_noise_there_is(face, meter, grey_levels):
+    random = np.random.default_rng(4)
+    noisy = [
+        np.clip(face[0] + random.normal(0, grey_levels, face[0].shape), 0, 255).astype(np.uint8) for _ in range(60)
+    ]
+    readings = [meter.measure(gray) for gray in noisy]
+    measured = np.std([reading.displacement for reading in readings], axis=0).mean(axis=1)
+    said = np.median([reading.noise for reading in readings], axis=0)
+    assert np.median(said / measured) == pytest.approx(1.0, abs=0.2)
+    assert ((said / measured > 0.6) & (said / measured < 1.6)).all()

@@ -11,7 +11,19 @@ from realtime_mer.records import Measurement
 
 def measured(time, index=0):
     gray = np.full((1, 1), round(time * 100) % 256, np.uint8)
-    return Measurement(index, time, np.zeros((15, 2), np.float32), 0.0, 1.0, 1.0, False, False, gray, np.eye(2, 3))
+    return Measurement(
+        index,
+        time,
+        np.zeros((15, 2), np.float32),
+        np.zeros(15, np.float32),
+        0.0,
+        1.0,
+        1.0,
+        False,
+        False,
+        gray,
+        np.eye(2, 3),
+    )
 
 
 def filled(times, lost=None):

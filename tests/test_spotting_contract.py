@@ -37,7 +37,9 @@ def measurements(seconds: float = 4.0, peak: float = 2.0, seed: int = 0, rate: f
         if 2.0 < time < 2.3:
             away[10:14, 1] -= peak * np.float32(np.sin(np.pi * (time - 2.0) / 0.3) ** 2)
         picture = np.zeros((8, 8), np.uint8)
-        yield Measurement(index, time, away, 2.0, 1.0, 0.95, False, False, picture, np.eye(2, 3))
+        yield Measurement(
+            index, time, away, np.full(len(away), 0.03, np.float32), 2.0, 1.0, 0.95, False, False, picture, np.eye(2, 3)
+        )
 
 
 def reports(spotter: Spotter, given: Iterator[Measurement]) -> list[tuple[float, Movement]]:

@@ -64,7 +64,19 @@ class Signals:
 
 def measured(time, away, eyes, head):
     """As registration would give it; this spotter looks at no pictures."""
-    return Measurement(0, float(time), away, head, eyes, 1.0, False, False, NO_PICTURE, np.eye(2, 3))
+    return Measurement(
+        0,
+        float(time),
+        away,
+        np.full(len(away), NOISE, np.float32),
+        head,
+        eyes,
+        1.0,
+        False,
+        False,
+        NO_PICTURE,
+        np.eye(2, 3),
+    )
 
 
 def play(signals, fps=100.0, *, spotter=None, shift=0.0, times=None, seed=0, mirror=False):

@@ -58,7 +58,7 @@ class Follower:
         """Measures the next frame."""
         transform = self.transform
         picture = warp(frame.gray, transform)
-        displacement, head, eyes, fit = self._meter.measure(picture)
+        displacement, noise, head, eyes, fit = self._meter.measure(picture)
         moved = apply(head, PROBES) - PROBES
         lost = fit < FIT_LOST or not np.abs(moved).max() < SIZE / 4
         if not lost:
@@ -69,7 +69,7 @@ class Follower:
         self._time = frame.time
         speed = float(np.hypot(*self._velocity.T).max())
         stale = frame.time - self._anchored > ANCHOR_AGE or fit < FIT_STALE
-        return Measurement(frame.index, frame.time, self._last, speed, eyes, fit, lost, stale, picture, transform)
+        return Measurement(frame.index, frame.time, self._last, noise, speed, eyes, fit, lost, stale, picture, transform)
 
     def renew(self, frame: Frame) -> None:
         """Takes a new anchor from the frame that was just measured; to be called while nothing moves."""

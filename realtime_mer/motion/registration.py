@@ -39,6 +39,9 @@ TRUST: Final = np.array([0.0 if region.eye else 0.5 for region in REGIONS] + [1.
 
 # Eye patches, px half width and half height at the aligned size: the opening of the lids and what it shows.
 EYE_HALF: Final = (11, 6)
+# px squared over which the noise of a smoothed picture counts as one and the same. White noise smoothed with BLUR has an
+# autocorrelation of 4 pi BLUR^2; of that, the gradients that answer it see 0.6 (measured with white noise).
+GRAIN: Final = 0.6 * 4 * math.pi * BLUR**2
 FLAT: Final = 10.0  # grey levels, length of a patch's contrast: below it there is nothing but rounding
 RIGHT_EYE: Final = (33, 133, 159, 145)
 LEFT_EYE: Final = (263, 362, 386, 374)
@@ -49,11 +52,14 @@ class Registered(NamedTuple):
 
     displacement: float32 (R, 2) px, head motion removed. head: float64 (2, 3), maps anchor px to where the steady
     places now are.
+    noise: float32 (R,) px, the standard deviation per axis that the displacement has from what the anchor does not
+    explain in this frame: the Cramer-Rao bound of the patch (its gradients), for the residual as measured.
     eyes: correlation of the eyes with the anchor's, 1 = unchanged. fit: share of the anchor's contrast that is
     explained, median over the places, 1 = perfect, <= 0 = another picture.
     """
 
     displacement: Floats
+    noise: Floats
     head: Transform
     eyes: float
     fit: float
@@ -90,6 +96,8 @@ class Meter:
         normal = weighted @ jacobian.transpose(0, 2, 1)
         normal[:, [0, 1, 3], [0, 1, 3]] += RIDGE
         solve = np.linalg.solve(normal, weighted)[:, :2]
+        # px of displacement for one grey level of noise that is the same over GRAIN
+        self._unsure = np.sqrt(GRAIN * (solve**2).sum(axis=(1, 2)) / 2).astype(np.float32)[: len(REGIONS)]
         mean = np.broadcast_to(self._weight, (len(solve), 1, len(self._weight)))
         # rows: the step in x and y, the weighted and the plain mean of the difference
         self._answers = np.concatenate(
@@ -117,7 +125,10 @@ class Meter:
         head = self._head.fit(self._shift)
         self._rigid = (apply(head, self._centres) - self._centres).astype(np.float32)
         displacement = (self._shift - self._rigid)[: len(REGIONS)]
-        return Registered(displacement, head, self._openness(gray), self._fit(difference, answers[:, 2], answers[:, 3]))
+        residual = self._residual(difference, answers[:, 2], answers[:, 3])
+        fit = 1.0 - median(residual / self._contrast)
+        noise = self._unsure * residual[: len(REGIONS)]
+        return Registered(displacement, noise, head, self._openness(gray), fit)
 
     def follow(self) -> None:
         """The pictures will from now on be aligned so that the head motion just measured is undone: moves the starting
@@ -128,10 +139,11 @@ class Meter:
         """The face was not found: the next frame is searched from where the anchor was, not from where this one led."""
         self._shift[:] = 0
 
-    def _fit(self, difference: Floats, weighted_mean: Floats, mean: Floats) -> float:
+    def _residual(self, difference: Floats, weighted_mean: Floats, mean: Floats) -> Floats:
+        """Grey levels (K,) that the anchor does not explain: weighted, about the plain mean."""
         square = np.multiply(difference, difference, out=self._square) @ self._weight
-        error = np.sqrt(np.maximum(square - 2 * mean * weighted_mean + mean**2, 0))  # weighted, about the plain mean
-        return 1.0 - median(error / self._contrast)
+        residual: Floats = np.sqrt(np.maximum(square - 2 * mean * weighted_mean + mean**2, 0))
+        return residual
 
     def _openness(self, gray: Gray) -> float:
         """Mean correlation of the eye patches with the anchor's, whose mean is 0 and length 1."""
