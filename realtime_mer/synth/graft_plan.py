@@ -1,0 +1,93 @@
+"""Where in a recording transplanted movements come: apart from each other, and where one face goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from realtime_mer.errors import ConfigError
+from realtime_mer.face.regions import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
+from realtime_mer.records import Floats
+from realtime_mer.synth.donor import Donor, measure
+from realtime_mer.synth.inject import STEADY, Track
+from realtime_mer.synth.splice import RealClip
+from realtime_mer.synth.transplant import MARKS, Graft
+from realtime_mer.synth.warp import Doubles
+
+FIRST: Final = 2.0  # s before the first graft: a spotter has to learn the resting face
+APART: Final = 1.5  # s from the end of one graft, its way back included, to the onset of the next
+LAST: Final = 0.5  # s that a recording goes on after a graft
+STEP: Final = 0.1  # s between the start times that are tried
+JUMP: Final = 0.25  # of the distance between the eyes: a face that moves further from frame to frame is another one
+
+
+def plan(track: Track, clips: Sequence[RealClip], seed: int, per_minute: float, back_s: float) -> list[Graft]:
+    """Grafts for the carrier of ``track``, in order of time: about ``per_minute``, fewer where they do not fit.
+
+    The clips come in a drawn order, and again when there are too few; those with a blink are left out. A graft lies
+    FIRST from the beginning, LAST from the end, APART from its neighbours, and only where every frame shows one face
+    that goes on (no gap, no cut).
+    Raises ConfigError when ``per_minute`` is not above 0, and what ``donor.measure`` raises.
+    """
+    if not per_minute > 0:
+        raise ConfigError(f"transplants per minute must be above 0, not {per_minute}")
+    if not track or not clips:
+        return []
+    random = np.random.default_rng((seed, 17))
+    breaks = _breaks(track)
+    donors = _drawn(clips, random)
+    donor = next(donors, None)
+    grafts: list[Graft] = []
+    begin, last = track[0][0], track[-1][0]
+    earliest = begin + FIRST
+    while donor is not None:
+        shortest = donor.offset + back_s + APART
+        # what is left of the mean interval is spread evenly over 0 to twice itself
+        wanted = earliest + float(random.uniform(0, 2 * max(60 / per_minute - shortest, STEP)))
+        graft = _first_fit(Graft(donor, wanted, back_s), breaks, last)
+        if graft is None:
+            break
+        grafts.append(graft)
+        earliest = graft.end + APART
+        donor = next(donors, None)
+    return grafts
+
+
+def _drawn(clips: Sequence[RealClip], random: np.random.Generator) -> Iterator[Donor]:
+    """Donors without a blink, all clips once in a drawn order, then all in another; measured when they are needed."""
+    found = True
+    while found:
+        found = False
+        for number in random.permutation(len(clips)):
+            donor = measure(clips[number])
+            if not donor.blinks:
+                found = True
+                yield donor
+
+
+def _first_fit(graft: Graft, breaks: Doubles, last: float) -> Graft | None:
+    """``graft`` as early from its start on as no break lies within it; None when the recording ends before."""
+    while graft.end + LAST <= last:
+        within = np.searchsorted(breaks, (graft.start - STEADY, graft.end + STEADY))
+        if within[0] == within[1]:
+            return graft
+        graft = replace(graft, start=float(graft.start + STEP))
+    return None
+
+
+def _breaks(track: Track) -> Doubles:
+    """Times of the frames without a face, and of those where the face is not where it was a frame before."""
+    found: list[float] = []
+    before: Floats | None = None
+    for time, points in track:
+        if points is None:
+            found.append(time)
+        elif before is not None:
+            apart = np.hypot(*(points[list(LEFT_EYE_CORNERS)] - points[list(RIGHT_EYE_CORNERS)]).mean(axis=0))
+            if np.hypot(*(points[MARKS] - before[MARKS]).mean(axis=0)) > JUMP * apart:
+                found.append(time)
+        before = points
+    return np.array(found, np.float64)
