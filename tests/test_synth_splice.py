@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
+import openpyxl
 import pytest
 
 from realtime_mer.errors import DataError
-from realtime_mer.synth.splice import AWAY, EMPTY, LEAD, RETURN, TAIL, RealClip, read_casme2, splice, streams
+from realtime_mer.synth.splice import (
+    AWAY,
+    EMPTY,
+    LEAD,
+    RETURN,
+    TAIL,
+    TAILS,
+    RealClip,
+    Stream,
+    read_casme2,
+    splice,
+    streams,
+)
 
 ROWS = (("sub01", "EP01", 20, 32, 50, ""), ("sub01", "EP02", 5, 9, 30, ""), ("sub02", "EP01", 1, 9, 25, "partial"))
 
@@ -99,6 +115,104 @@ def test_a_stream_is_reproducible_and_of_one_subject(tree: Path) -> None:
     assert first == again
     assert all((a.gray == b.gray).all() for a, b in zip(first.frames(), again.frames(), strict=True))
     assert len(streams(found, ["sub01"], per_stream=1)) == 2
+
+
+def test_the_published_sheet_is_read_and_what_cannot_be_used_is_left_out(tree: Path, tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    page = book.active
+    page.append(["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"])
+    for row in (
+        ("01", "EP01", 20, 32, 50, 12, "disgust"),
+        ("01", "EP02", 5, 9, 30, "4+L2", "others"),
+        ("02", "EP01", 1, 9, 26, 4, "others"),  # one frame more than there is
+        ("01", "EP02", 9, 9, 9, 4, "others"),  # no interval
+        ("01", "EP02", 5, "/", 30, 4, "others"),
+        ("01", "EP02", 5, 31, 30, 4, "others"),  # the apex after the offset
+    ):
+        page.append(row)
+    book.save(tmp_path / "CASME2-coding-20140508.xlsx")
+    left_out: list[str] = []
+    found = read_casme2(tree, tmp_path / "CASME2-coding-20140508.xlsx", left_out=left_out)
+    assert [(c.subject, c.name, c.label, len(c.frames)) for c in found] == [
+        ("sub01", "EP01", "disgust", 31),
+        ("sub01", "EP02", "others", 26),
+    ]
+    assert found[0] == clips(tree)[0]
+    assert len(left_out) == 4
+    assert "row 4: sub02/EP01: 1 of 26 frames are missing" in left_out[0]
+
+
+def test_a_missing_frame_inside_a_clip_leaves_it_out(tree: Path, tmp_path: Path) -> None:
+    shutil.copytree(tree, tmp_path / "copy")
+    (tmp_path / "copy" / "sub01" / "EP01" / "reg_img33.jpg").unlink()
+    assert [clip.name for clip in clips(tmp_path / "copy")] == ["EP02"]
+
+
+def tail_of(stream: Stream) -> list[np.ndarray]:
+    """The pictures after the offset, as grey levels."""
+    end = round(stream.truth[0].offset * 200)
+    return [f.gray.astype(np.float32) for f in stream.frames() if f.index > end]
+
+
+def test_a_tail_holds_the_face_or_brings_it_back_in_the_time_asked_for(tree: Path) -> None:
+    """The clip is cut at its apex, so that its last picture lies 2 px from its first."""
+    whole = clips(tree)[0]
+    clip = replace(whole, frames=whole.frames[: whole.apex + 1], offset=whole.apex)
+    first, last = (
+        np.mean([cv2.imread(str(p), 0) for p in part], axis=0) for part in (clip.frames[:4], clip.frames[-4:])
+    )
+    middle = (slice(8, 52), slice(8, 36))  # beside the edges that the warp repeats
+
+    def nearer_to_first(picture: np.ndarray) -> bool:
+        away = [
+            np.abs(picture[: first.shape[0], : first.shape[1]][middle] - still[middle]).mean()
+            for still in (first, last)
+        ]
+        return bool(away[0] < away[1])
+
+    assert list(TAILS.values()) == [None, 0.4, 1.0]
+    for back_s in TAILS.values():
+        back = [nearer_to_first(picture) for picture in tail_of(splice([clip], seed=1, back_s=back_s))]
+        assert len(back) == round(TAIL * 200)
+        assert not back[0]
+        if back_s is None:
+            assert not any(back)
+        else:
+            half = back.index(True) / 200
+            assert half == pytest.approx(back_s / 2, abs=0.15 * back_s)
+            assert all(back[round(1.2 * half * 200) :])
+
+
+def test_the_way_back_begins_without_a_jump_and_leaves_the_clip_alone(tree: Path) -> None:
+    held, back = (list(splice(clips(tree)[:1], seed=1, back_s=back_s).frames()) for back_s in (None, 0.4))
+    end = round(splice(clips(tree)[:1], seed=1).truth[0].offset * 200)
+    for a, b in zip(held[: end + 1], back[: end + 1], strict=True):
+        np.testing.assert_array_equal(a.gray, b.gray)
+    changes = [np.abs(b.gray.astype(float) - a.gray).mean() for a, b in pairwise(back[end - 20 : end + 100])]
+    assert max(changes) < 1.5 * np.median(changes)
+
+
+def test_a_lower_rate_draws_the_nearest_frames_with_their_own_times(tree: Path) -> None:
+    stream = splice(clips(tree), seed=1)
+    full = list(stream.frames())
+    for rate in (30, 60, 100):
+        few = list(stream.frames(rate))
+        assert len(few) == pytest.approx(stream.duration * rate, abs=1)
+        assert [f.index for f in few] == list(range(len(few)))
+        for frame, beat in zip(few, np.arange(len(few)) / rate, strict=True):
+            assert abs(frame.time - beat) <= 0.5 / 200 + 1e-9 or frame is few[-1]
+            same = full[round(frame.time * 200)]
+            assert same.time == frame.time
+            if any(t.onset <= frame.time <= t.offset for t in stream.truth):
+                np.testing.assert_array_equal(frame.gray, same.gray)  # the clips are real at every rate
+    assert len(list(stream.frames(1000))) == len(full)
+
+
+def test_at_most_so_many_clips_of_a_subject(tree: Path) -> None:
+    found = clips(tree)
+    (one,) = streams(found, ["sub01"], seed=3, most=1)
+    (both,) = streams(found, ["sub01"], seed=3)
+    assert one.clips == both.clips[:1]
 
 
 def test_what_is_missing_is_said_in_one_line(tree: Path, tmp_path: Path) -> None:

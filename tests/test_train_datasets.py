@@ -18,9 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realtime_mer.errors import DataError, MerError
+from realtime_mer.sheets import frame_number
 from train.datasets import DATASETS, command, load_image, read
 from train.datasets.micro import CODINGS
-from train.datasets.sheets import action_units, frame_number, read_sheet
+from train.datasets.sheets import action_units, read_sheet
 
 PICTURE = cv2.imencode(".png", np.full((4, 4), 90, np.uint8))[1].tobytes()
 CASME2_HEAD = ["Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None, "Action Units"]

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from realtime_mer.sheets import frame_number, rows
 from realtime_mer.spotting.scores import Movement, SpottingScores, match, recognition_f1, spotting, strs
 from train.datasets.reading import Problem
-from train.datasets.sheets import frame_number, rows
 
 __all__ = [
     "Movement",

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from realtime_mer.bench.annotations import casmesq_names
 from realtime_mer.errors import DataError
+from realtime_mer.sheets import blank, frame_number, tables
 from train.datasets.micro import attach
 from train.datasets.reading import Problem, Reading, Tree, numbered
-from train.datasets.sheets import Annotation, Coding, blank, frame_number, judge, tables
+from train.datasets.sheets import Annotation, Coding, judge
 from train.records import Clip
 
 FPS: Final = 30.0
@@ -33,7 +35,7 @@ CODING: Final = Coding(
 
 def casmesq_annotations(sheet: Path, dataset: str) -> tuple[list[tuple[Annotation, tuple[str, str]]], list[Problem]]:
     """Each expression of the data set's kind with (subject, film) as in the folders' names; and the problems."""
-    subjects, films = _naming(sheet)
+    subjects, films = casmesq_names(sheet)
     found: list[tuple[Annotation, tuple[str, str]]] = []
     problems: list[Problem] = []
     seen: set[tuple[str, str]] = set()
@@ -103,20 +105,3 @@ def read_casmesq(dataset: str, root: Path, sheets: Sequence[Path]) -> Reading:
             if clip is not None:
                 clips.append(clip)
     return Reading(tuple(clips), tuple(problems))
-
-
-def _naming(sheet: Path) -> tuple[dict[int | None, str], dict[str, str]]:
-    """Sheet's subject number -> the folders' ("15"), and video name -> film code ("0401")."""
-    subjects = {
-        frame_number(row[2]): str(row[1]).strip().lstrip("sS")
-        for row in tables(sheet, "naming rule1")[0]
-        if len(row) > 2 and frame_number(row[2]) is not None
-    }
-    films = {
-        str(row[1]).strip().lower(): f"{frame_number(row[0]):04d}"
-        for row in tables(sheet, "naming rule2")[0]
-        if len(row) > 1 and frame_number(row[0]) is not None
-    }
-    if not subjects or not films:
-        raise DataError(f"{sheet}: the pages 'naming rule1' and 'naming rule2' do not hold the names")
-    return subjects, films

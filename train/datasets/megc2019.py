@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from realtime_mer.errors import DataError
+from realtime_mer.sheets import frame_number, rows
 from train.datasets.reading import Problem, Reading, pictures, require_folder, still
-from train.datasets.sheets import frame_number, rows
 from train.datasets.smic import clip_name, subject_of
 from train.records import THREE, Clip
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from realtime_mer.sheets import frame_number
 from train.datasets.reading import Problem, Reading, Tree, numbered
-from train.datasets.sheets import Annotation, Coding, frame_number, read_sheet
+from train.datasets.sheets import Annotation, Coding, read_sheet
 from train.records import Clip
 
 _EMOTIONS: Final = frozenset(("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise", "others"))

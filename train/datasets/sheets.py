@@ -1,20 +1,17 @@
-"""Annotation sheets: finding the columns, and turning rows into annotations without guessing.
+"""Annotation sheets: turning rows into annotations without guessing. ``realtime_mer.sheets`` reads the files.
 
-Works on .xlsx and .csv. What a cell cannot mean is dropped and reported by row; which pictures exist is not known here.
+What a cell cannot mean is dropped and reported by row; which pictures exist is not known here.
 """
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import openpyxl
-
-from realtime_mer.errors import DataError
+from realtime_mer.sheets import blank, frame_number, rows
 from train.datasets.reading import Problem
 from train.records import OBJECTIVE
 
@@ -75,7 +72,7 @@ def read_sheet(path: Path, coding: Coding) -> tuple[list[Annotation], list[Probl
     found: list[Annotation] = []
     problems: list[Problem] = []
     seen: dict[tuple[str, str], str] = {}
-    for number, values in rows(path, coding.columns):
+    for number, values in rows(path, coding.columns, OPTIONAL):
         where = f"{path.name} row {number}"
         annotation, faults = judge(where, values, coding)
         problems += faults
@@ -127,64 +124,6 @@ def judge(where: str, values: Mapping[str, Any], coding: Coding) -> tuple[Annota
     return Annotation(where, subject, clip, onset, apex, offset, units, emotion, objective, fps), problems
 
 
-def rows(path: Path, columns: Mapping[str, tuple[str, ...]]) -> Iterable[tuple[int, dict[str, Any]]]:
-    """Row number (from 1, as a spreadsheet shows it) and the wanted cells, from the first table that has all columns.
-
-    The heading may stand below a preamble. Wholly empty rows are left out.
-    """
-    best: list[str] = []
-    for table in tables(path):
-        for start, row in enumerate(table):
-            places, missing = _places(row, columns)
-            if not missing:
-                return [
-                    (number, {field: row[i] if i < len(row) else None for field, i in places.items()})
-                    for number, row in enumerate(table[start + 1 :], start + 2)
-                    if any(not blank(row[i]) for i in places.values() if i < len(row))
-                ]
-            if not best or len(missing) < len(best):
-                best = missing
-    raise DataError(f"{path}: no column {' and no column '.join(repr(columns[m][0]) for m in best) or 'at all'}")
-
-
-def tables(path: Path, sheet: str | None = None) -> list[list[tuple[Any, ...]]]:
-    """The cells of every sheet of the file, or of one named sheet. DataError when it cannot be read."""
-    if not path.is_file():
-        raise DataError(f"{path} is not there: give the annotation sheet")
-    if path.suffix.lower() not in (".csv", ".xlsx"):
-        raise DataError(f"{path}: only .xlsx and .csv sheets can be read: save it as .xlsx first")
-    try:
-        if path.suffix.lower() == ".csv":
-            with path.open(newline="", encoding="utf-8-sig") as stream:
-                return [[tuple(row) for row in csv.reader(stream)]]
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        try:
-            pages = {page.title: [tuple(row) for row in page.iter_rows(values_only=True)] for page in book.worksheets}
-        finally:
-            book.close()
-    except Exception as error:  # a damaged file makes zipfile, the XML parser and openpyxl raise almost anything
-        raise DataError(f"{path} cannot be read as a sheet ({str(error).split(chr(10))[0]}): get it again") from None
-    if sheet is not None and sheet not in pages:
-        raise DataError(f"{path}: no sheet {sheet!r}; it has {', '.join(pages)}")
-    return [pages[sheet]] if sheet is not None else list(pages.values())
-
-
-def blank(value: Any) -> bool:
-    return value is None or not str(value).strip()
-
-
-def frame_number(value: Any) -> int | None:
-    """A whole number not below 0, from a number or its digits; None for everything else."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and value >= 0 else None
-    if isinstance(value, int):
-        return value if value >= 0 else None
-    text = str(value).strip()
-    return int(text) if text.isascii() and text.isdigit() else None
-
-
 def action_units(value: Any) -> tuple[str, ...]:
     """ "4+R12+7B" -> ("4", "R12", "7B"), as coded: sides and intensities are kept, nothing is interpreted."""
     if blank(value):
@@ -200,15 +139,3 @@ def _objective(value: Any) -> str:
         return OBJECTIVE[number - 1] if 1 <= number <= len(OBJECTIVE) else ""
     text = str(value).strip().upper()
     return text if text in OBJECTIVE else ""
-
-
-def _places(row: tuple[Any, ...], columns: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, int], list[str]]:
-    """Where each field stands in a heading row, and the needed fields that do not."""
-    plain = [re.sub(r"[^a-z0-9]", "", str(cell).lower()) if cell is not None else "" for cell in row]
-    places: dict[str, int] = {}
-    for field, headings in columns.items():
-        wanted = [re.sub(r"[^a-z0-9]", "", heading.lower()) for heading in headings]
-        hits = [plain.index(heading) for heading in wanted if heading in plain]
-        if hits:
-            places[field] = hits[0]
-    return places, [field for field in columns if field not in places and field not in OPTIONAL]
