@@ -18,7 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from realtime_mer.bench.spotting import VIDEO_SUFFIXES, Case, from_casme2
+from realtime_mer.bench.cases import VIDEO_SUFFIXES, from_casme2
+from realtime_mer.bench.spotting import Case
 from realtime_mer.errors import MerError, SourceError
 from realtime_mer.pipeline import Pipeline
 from realtime_mer.records import Event, Frame, Observation

@@ -1,48 +1,29 @@
 """How well movements are spotted: recordings with known events through the whole pipeline, scored.
 
-Three kinds of recordings, never mixed in one number: synthetic ones (a drawn portrait), real videos into which known
-pulses are injected (a synthetic movement in a real recording) and the same videos without them (false alarms), and
-streams spliced from real micro-expressions of CASME II. What is fitted on some subjects must be scored on others:
-choose them with ``subjects``.
+Kinds of recordings that are never mixed in one number: streams spliced from real micro-expressions of CASME II; long
+videos in which people annotated them; real videos into which known pulses are injected (a synthetic movement in a real
+recording) or a real movement is transplanted; videos without micro-expressions, where every event is a false alarm;
+and synthetic ones (a drawn portrait). ``cases`` makes them, ``conditions`` thins, shrinks and compresses them,
+``stream_runs`` puts them through the pipeline, and ``score_file`` keeps the result. What is fitted on some people must
+be scored on others: choose them with ``halved``.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from realtime_mer.build import build
-from realtime_mer.config import Config
-from realtime_mer.errors import SourceError
+from realtime_mer.bench.intervals import Counts, interval, poisson_bounds
+from realtime_mer.errors import ConfigError, SourceError
 from realtime_mer.pipeline import Pipeline
-from realtime_mer.records import Event, Frame, Kind, Observation, SourceInfo, Status
+from realtime_mer.records import Event, Frame, Kind, Observation, SourceInfo
 from realtime_mer.run import watch
-from realtime_mer.sources import open_source
-from realtime_mer.spotting.scores import Movement, SpottingScores, recognition_f1, spotting, strs
-from realtime_mer.synth import (
-    Camera,
-    Density,
-    Sway,
-    Truth,
-    clear,
-    inject,
-    landmarks,
-    portrait,
-    random_script,
-    render,
-    write_video,
-)
-from realtime_mer.synth.inject import Track
-from realtime_mer.synth.splice import read_casme2, streams
+from realtime_mer.spotting.scores import Movement, SpottingScores, match, recognition_f1, spotting, strs
+from realtime_mer.synth import Truth
 
-VIDEO_SUFFIXES: Final = {".mp4", ".mov", ".avi", ".mkv", ".webm"}
-PULSES: Final = 20.0  # injected per minute: one in 3 s
-# CASME II's emotions as the three classes of MEGC 2019; "others" has none and is not scored for its label.
+# Emotions as the three classes of MEGC 2019; "others" has none and is not scored for its label.
 CLASSES: Final = {
     "happiness": "positive",
     "surprise": "surprise",
@@ -50,20 +31,32 @@ CLASSES: Final = {
     "repression": "negative",
     "sadness": "negative",
     "fear": "negative",
+    "anger": "negative",
+    "contempt": "negative",
+    "positive": "positive",
+    "negative": "negative",
 }
+HELD: Final = "held"  # the kind of a held expression, which may be counted as micro
+HALVES: Final = ("A", "B")
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """One recording with known events, to be watched as a source.
 
-    frames: called for each watching. masked: (from, to) s in which nothing is scored.
+    frames: called for each watching. masked: (from, to) s in which nothing is scored. subject: the person, or what else
+    goes together (takes of one film): the unit of the bootstrap and of the two halves; empty: the name.
     """
 
     name: str
     frames: Callable[[], Iterable[Frame]]
     truth: tuple[Truth, ...] = ()
     masked: tuple[tuple[float, float], ...] = ()
+    subject: str = ""
+
+    @property
+    def unit(self) -> str:
+        return self.subject or self.name
 
     @property
     def info(self) -> SourceInfo:
@@ -73,74 +66,195 @@ class Case:
         return iter(self.frames())
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One final report: times in s, what it was said to be and why, px at the apex, the label, and the regions."""
+
+    onset: float
+    apex: float
+    offset: float
+    kind: str
+    reason: str
+    strength: float
+    label: str | None
+    cues: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamResult:
+    """What was found in one recording. minutes: with a face watched. failed: why it could not be watched to its end.
+
+    The truth is kept with it, so that the result can be scored again wherever it is sent.
+    """
+
+    name: str
+    subject: str
+    minutes: float
+    truth: tuple[Movement, ...]
+    found: tuple[Found, ...]
+    failed: str = ""
+
+    def movements(self, kinds: Sequence[str] = (Kind.MICRO.value,)) -> list[Movement]:
+        """What was found of these kinds, as the scorer takes it."""
+        return [Movement(self.name, f.onset, f.offset, f.apex, f.label) for f in self.found if f.kind in kinds]
+
+    def alarms(self) -> list[Found]:
+        """The micro-expressions reported where none is annotated."""
+        reported = [f for f in self.found if f.kind == Kind.MICRO.value]
+        hits = {j for _, j in match(self.truth, self.movements())}
+        return [found for j, found in enumerate(reported) if j not in hits]
+
+
 @dataclass(slots=True)
 class Row:
-    """The scores of one condition. minutes: with a face watched. rejected: reported as something else, by kind."""
+    """One condition of one set of recordings: what was found in each, and the scores.
+
+    data: the recordings' kind in a word or two. tail: of spliced streams. negatives: nothing in them is a
+    micro-expression.
+    """
 
     condition: str
-    truth: list[Movement] = field(default_factory=list)
-    found: list[Movement] = field(default_factory=list)
-    minutes: float = 0.0
-    rejected: Counter[str] = field(default_factory=Counter)
+    data: str = ""
+    tail: str = ""
+    negatives: bool = False
+    streams: list[StreamResult] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Data, condition and tail: what two results must share to be compared."""
+        return self.data, self.condition, self.tail
+
+    @property
+    def truth(self) -> list[Movement]:
+        return [movement for stream in self.streams for movement in stream.truth]
+
+    @property
+    def found(self) -> list[Movement]:
+        return [movement for stream in self.streams for movement in stream.movements()]
+
+    @property
+    def minutes(self) -> float:
+        return sum(stream.minutes for stream in self.streams)
+
+    @property
+    def rejected(self) -> Counter[str]:
+        """Final reports that are no micro-expression, by kind."""
+        return Counter(f.kind for stream in self.streams for f in stream.found if f.kind != Kind.MICRO.value)
 
     @property
     def scores(self) -> SpottingScores:
         return spotting(self.truth, self.found, self.minutes)
 
+    @property
+    def strs(self) -> float | None:
+        """F1 of spotting times macro F1 of the labels on the hits; None where no recogniser was asked."""
+        found = self.found
+        return strs(self.truth, found) if any(movement.label for movement in found) else None
+
+    def counts(self) -> dict[str, Counts]:
+        """Hits, false alarms and misses of each person, in order of their names."""
+        people: dict[str, Counts] = {}
+        for stream in self.streams:
+            s = spotting(stream.truth, stream.movements())
+            before = people.get(stream.subject, Counts(0, 0, 0))
+            people[stream.subject] = before + Counts(s.hits, s.false_alarms, s.missed)
+        return dict(sorted(people.items()))
+
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: counts, F1, errors in seconds, and every movement."""
-        scores = self.scores
+        """For JSON: counts, F1 with its interval, errors in seconds, and every stream."""
+        scores, counts = self.scores, self.counts()
+        with_held = [m for stream in self.streams for m in stream.movements((Kind.MICRO.value, HELD))]
+        at_least, at_most = poisson_bounds(scores.false_alarms, self.minutes)
         return {
             "condition": self.condition,
+            "data": self.data,
+            "tail": self.tail,
+            "negatives": self.negatives,
             "minutes": self.minutes,
             "annotated": len(self.truth),
             "hits": scores.hits,
             "false_alarms": scores.false_alarms,
             "f1": scores.f1,
+            "f1_interval": interval(list(counts.values())),
+            "f1_by_subject": {name: count.f1 for name, count in counts.items() if count.annotated},
+            "f1_with_held": spotting(self.truth, with_held).f1,
             "precision": scores.precision,
             "recall": scores.recall,
             "apex_error": scores.apex_error,
             "onset_error": scores.onset_error,
             "offset_error": scores.offset_error,
             "false_alarms_per_minute": scores.false_alarms_per_minute,
+            "false_alarms_per_minute_bounds": (at_least, at_most),
             "recognition_f1": recognition_f1(self.truth, self.found),
-            "strs": strs(self.truth, self.found),
+            "strs": self.strs,
             "rejected": dict(self.rejected),
-            "truth": [asdict(m) for m in self.truth],
-            "found": [asdict(m) for m in self.found],
+            "failed": [f"{stream.name}: {stream.failed}" for stream in self.streams if stream.failed],
+            "streams": [asdict(stream) for stream in self.streams],
         }
+
+
+def watch_case(case: Case, pipeline: Pipeline, name: str = "") -> StreamResult:
+    """Puts one case through ``pipeline``. A file without a picture has nothing to be found in: ``failed`` says so."""
+    name = name or case.name
+    minutes, last, failed = 0.0, None, ""
+    events: list[Event] = []
+    try:
+        for seen in watch(case, pipeline):
+            events += seen.events
+            if not isinstance(seen, Observation):
+                break
+            if last is not None and _watched(seen) and not _masked(case, seen.time):
+                minutes += (seen.time - last) / 60
+            last = seen.time
+    except SourceError as error:
+        failed = str(error)
+    truth = tuple(
+        Movement(name, t.onset, t.offset, t.apex, CLASSES.get(t.label)) for t in case.truth if t.kind is Kind.MICRO
+    )
+    found = [found for event in events if (found := _found(event)) and not _masked(case, found.apex)]
+    return StreamResult(name, case.unit, minutes, truth, tuple(found), failed)
+
+
+def _found(event: Event) -> Found | None:
+    movement = event.movement
+    if movement.offset is None:
+        return None
+    label = event.prediction.label if event.prediction else None
+    cues = tuple(cue.region for cue in event.cues)
+    times = movement.onset, movement.apex, movement.offset
+    return Found(*times, movement.kind.value, movement.reason, float(movement.strength), label, cues)
 
 
 def run(condition: str, cases: Iterable[Case], pipeline: Pipeline) -> Row:
     """Puts the cases through ``pipeline``, each as a recording of its own, and pools what was found."""
     row = Row(condition)
-    for number, case in enumerate(cases):
-        video = f"{case.name}#{number}"
-        events: list[Event] = []
-        last = None
-        try:
-            for seen in watch(case, pipeline):
-                events += seen.events
-                if not isinstance(seen, Observation):
-                    break
-                if last is not None and _watched(seen) and not _masked(case, seen.time):
-                    row.minutes += (seen.time - last) / 60
-                last = seen.time
-        except SourceError:
-            continue  # a file without a picture has nothing to be found in
-        row.truth += [
-            Movement(video, t.onset, t.offset, t.apex, CLASSES.get(t.label)) for t in case.truth if t.kind is Kind.MICRO
-        ]
-        for event in events:
-            movement = event.movement
-            if movement.offset is None or _masked(case, movement.apex):
-                continue
-            if movement.status is Status.CONFIRMED:
-                label = event.prediction.label if event.prediction else None
-                row.found.append(Movement(video, movement.onset, movement.offset, movement.apex, label))
-            else:
-                row.rejected[movement.kind.value] += 1
+    row.streams += [watch_case(case, pipeline, f"{case.name}#{number}") for number, case in enumerate(cases)]
     return row
+
+
+def in_half(names: Iterable[str], half: str) -> set[str]:
+    """The names of one half: all of them sorted, in turns "A" and "B". Raises ConfigError for another half."""
+    if half not in HALVES:
+        raise ConfigError(f"--half takes A or B, not {half!r}")
+    return set(sorted(set(names))[HALVES.index(half) :: 2])
+
+
+def halved(cases: Sequence[Case], half: str) -> list[Case]:
+    """The cases of one half of the people; all of them when ``half`` is empty.
+
+    Choose settings, model and veto on one half and score them on the other.
+    """
+    chosen = in_half((case.unit for case in cases), half) if half else {case.unit for case in cases}
+    return [case for case in cases if case.unit in chosen]
+
+
+def worst_tails(rows: Iterable[Row]) -> list[Row]:
+    """Of the rows that differ in their tail only, the one with the lowest F1: the result of that condition."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row.tail:
+            groups.setdefault((row.data, row.condition), []).append(row)
+    return [min(group, key=lambda row: row.scores.f1) for group in groups.values()]
 
 
 def _watched(observation: Observation) -> bool:
@@ -150,115 +264,3 @@ def _watched(observation: Observation) -> bool:
 
 def _masked(case: Case, time: float) -> bool:
     return any(start <= time <= end for start, end in case.masked)
-
-
-def synthetic(seconds: float, seed: int = 1) -> Iterator[tuple[str, list[Case]]]:
-    """Conditions on the portrait: one thing at a time departs from the base (200 frames/s, pulses of 0.5 to 3 px)."""
-    base = Density(micro=12, macro=2, blinks=12)
-    plain = Density(micro=15, macro=0, blinks=0)
-
-    def case(fps: float = 200, density: Density = base, sway: Sway | None = None, camera: Camera | None = None) -> Case:
-        script = random_script(seed, seconds, fps, density, sway, camera)
-        return Case("portrait", lambda: render(script, *portrait()), tuple(script.truth()))
-
-    yield "base: 200 frames/s, 0.5-3 px, blinks, macro", [case()]
-    for fps in (24, 30, 60, 100, 240):
-        yield f"{fps} frames/s", [case(fps)]
-    for peak in (0.3, 0.5, 1.0, 2.0, 3.0):
-        yield f"{peak} px", [case(density=replace(plain, peak=(peak, peak)))]
-    for length in (0.1, 0.2, 0.45):
-        yield f"{length} s long", [case(density=replace(plain, micro_duration=(length, length)))]
-    for factor in (0, 2, 3):
-        still = Sway()
-        sway = replace(
-            still,
-            **{k: factor * getattr(still, k) for k in ("shift", "roll", "yaw", "pitch", "scale")},
-        )
-        yield f"head motion x {factor}", [case(sway=sway)]
-    yield "speech and head turns", [case(density=Density(micro=9, macro=0, blinks=6, talks=5, turns=5))]
-    for noise in (0.0, 4.0, 8.0):
-        yield f"sensor noise {noise:g} grey levels", [case(camera=Camera(noise=noise))]
-    for quality in (18, 28, 36):
-        yield f"H.264 at CRF {quality}", [_compressed(case(), quality)]
-
-
-def _compressed(case: Case, quality: int) -> Case:
-    def frames() -> Iterator[Frame]:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "case.mp4"
-            write_video(case.frames(), path, "h264", quality)
-            with open_source(path) as source:
-                yield from source
-
-    return replace(case, frames=frames)
-
-
-def from_videos(folder: Path, peak: float | None, seed: int = 1) -> list[Case]:
-    """Every video below ``folder``: as it is (peak None), or with pulses of ``peak`` px injected where a face is."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
-    if not paths:
-        raise SourceError(f"no videos in {folder}: give a folder that holds some")
-    return [case for n, path in enumerate(paths) if (case := _video(path, peak, seed + n)) is not None]
-
-
-def _video(path: Path, peak: float | None, seed: int) -> Case | None:
-    def frames() -> Iterator[Frame]:
-        with open_source(path) as source:
-            yield from source
-
-    if peak is None:
-        return Case(path.name, frames)
-    try:
-        track = _track(path)
-    except SourceError:
-        return None
-    duration = track[-1][0] if track else 0.0
-    if duration < 4:  # 2 s to learn the resting face, and time for a pulse
-        return None
-    density = Density(micro=PULSES, macro=0, blinks=0, peak=(peak, peak))
-    pulses = clear(track, random_script(seed, duration, 30, density).pulses)
-    truth = tuple(Truth(p.kind, p.onset, p.apex, p.offset, p.movement.name, peak=p.peak) for p in pulses)
-    return Case(path.name, lambda: inject(frames(), track, pulses), truth)
-
-
-@cache
-def _track(path: Path) -> Track:
-    """Landmarks in every frame: the same for pulses of every size."""
-    with open_source(path) as source:
-        return landmarks(source)
-
-
-def from_casme2(frames: Path, table: Path, subjects: Sequence[str], per_stream: int = 3, seed: int = 1) -> list[Case]:
-    """Streams spliced from the real clips of ``subjects``, all of them when empty."""
-    clips = read_casme2(frames, table)
-    chosen = list(subjects) or sorted({clip.subject for clip in clips})
-    return [
-        Case(stream.subject, stream.frames, stream.truth, stream.masked)
-        for stream in streams(clips, chosen, per_stream, seed)
-    ]
-
-
-def measure(conditions: Iterable[tuple[str, list[Case]]], config: Config) -> Iterator[Row]:
-    """One row per condition, as each is done."""
-    with build(config) as pipeline:
-        for condition, cases in conditions:
-            yield run(condition, cases, pipeline)
-
-
-HEADER: Final = (
-    f"{'condition':46} {'n':>4} {'F1':>5} {'prec':>5} {'rec':>5} {'apex ms':>8} {'onset ms':>8} {'false/min':>9}"
-)
-
-
-def line(row: Row) -> str:
-    """One row of the printed table, under HEADER."""
-    s = row.scores
-
-    def ms(value: float | None) -> str:
-        return "-" if value is None else f"{1000 * value:.0f}"
-
-    f1, precision, recall = (f"{v:.2f}" if row.truth else "-" for v in (s.f1, s.precision, s.recall))
-    return (
-        f"{row.condition:46} {len(row.truth):4} {f1:>5} {precision:>5} {recall:>5} {ms(s.apex_error):>8} "
-        f"{ms(s.onset_error):>8} {s.false_alarms_per_minute or 0:9.2f}"
-    )

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from realtime_mer.commands import bench_spotting
 from realtime_mer.commands.options import Commands, add_settings, positive, settings
 from realtime_mer.errors import ConfigError
 
 if TYPE_CHECKING:
     from realtime_mer.bench.results import Result
-    from realtime_mer.bench.spotting import Case
 
 GROUPS = ("size", "faces", "rate", "streams")
 
@@ -47,19 +45,10 @@ def add(commands: Commands) -> None:
     compare = parts.add_parser("compare", help="two stored results side by side, with the noise of each")
     compare.add_argument("a", type=Path, metavar="A.json")
     compare.add_argument("b", type=Path, metavar="B.json")
+    compare.add_argument("--pool", action="store_true", help="results of `spotting` for the two halves: one table")
+    compare.add_argument("--out", type=Path, metavar="FILE", help="the pooled result as JSON")
     compare.set_defaults(run=run_compare)
-    spotting = parts.add_parser("spotting", help="known movements: F1, errors of apex, onset, offset, false alarms")
-    spotting.add_argument("--seconds", type=float, default=60.0, help="of each synthetic recording")
-    spotting.add_argument("--videos", type=Path, metavar="DIR", help="real recordings: pulses are injected into them")
-    spotting.add_argument("--peaks", default="0.5,1,2,3", metavar="LIST", help="px of the injected pulses")
-    spotting.add_argument(
-        "--casme2", type=Path, nargs=2, metavar=("FRAMES", "TABLE"), help="streams spliced from real CASME II clips"
-    )
-    spotting.add_argument("--subjects", default="", metavar="LIST", help="of CASME II; default: all")
-    spotting.add_argument("--seed", type=int, default=1)
-    spotting.add_argument("--out", type=Path, metavar="FILE", help="every movement as JSON")
-    add_settings(spotting)
-    spotting.set_defaults(run=run_spotting)
+    bench_spotting.add(parts)
     prints = parts.add_parser(
         "fingerprint", help="counts and hashes of all events: did a change of the code change them?"
     )
@@ -120,29 +109,18 @@ def run_live(arguments: argparse.Namespace) -> int:
 
 
 def run_compare(arguments: argparse.Namespace) -> int:
-    """Two results."""
+    """Two results: of one benchmark, or two halves of the spotting benchmark to be pooled."""
     from realtime_mer.bench.compare import compare, text
     from realtime_mer.bench.results import read
+    from realtime_mer.bench.score_file import is_score_file
 
-    a, b = read(arguments.a), read(arguments.b)
+    paths = arguments.a, arguments.b
+    if all(is_score_file(path) for path in paths):
+        return bench_spotting.compare(*paths, arguments.pool, arguments.out)
+    if arguments.pool or arguments.out:
+        raise ConfigError("--pool and --out take two results of `bench spotting`")
+    a, b = (read(path) for path in paths)
     print(text(a, b, compare(a, b)))
-    return 0
-
-
-def run_spotting(arguments: argparse.Namespace) -> int:
-    """Finds known movements: synthetic ones, or in recordings that the user has."""
-    from realtime_mer.bench import spotting
-    from realtime_mer.bench.results import machine, save_json, versions
-
-    config = settings(arguments)
-    rows = []
-    print(spotting.HEADER)
-    for row in spotting.measure(_conditions(arguments), config):
-        print(spotting.line(row), flush=True)
-        rows.append(row.to_dict())
-    if arguments.out is not None:
-        record = {"kind": "spotting", "machine": machine(), "versions": versions(), "config": asdict(config)}
-        save_json({**record, "seed": arguments.seed, "rows": rows}, arguments.out)
     return 0
 
 
@@ -199,25 +177,6 @@ def run_peers(arguments: argparse.Namespace) -> int:
         arguments.video, arguments.rounds, arguments.seconds, only, arguments.environments, arguments.setup
     ).deliver(arguments.out)
     return 0
-
-
-def _conditions(arguments: argparse.Namespace) -> Iterable[tuple[str, list[Case]]]:
-    from realtime_mer.bench import spotting
-
-    if arguments.casme2:
-        subjects = [name for name in arguments.subjects.split(",") if name]
-        frames, table = arguments.casme2
-        yield "CASME II, spliced streams", spotting.from_casme2(frames, table, subjects, seed=arguments.seed)
-    if arguments.videos:
-        try:
-            peaks = [float(peak) for peak in arguments.peaks.split(",") if peak]
-        except ValueError:
-            raise ConfigError(f"--peaks takes numbers such as 0.5,1,2, not {arguments.peaks}") from None
-        yield "real videos as they are", spotting.from_videos(arguments.videos, None, arguments.seed)
-        for peak in peaks:
-            yield f"real videos, pulses of {peak:g} px", spotting.from_videos(arguments.videos, peak, arguments.seed)
-    if not (arguments.casme2 or arguments.videos):
-        yield from spotting.synthetic(arguments.seconds, arguments.seed)
 
 
 def _show(result: Result, arguments: argparse.Namespace) -> int:

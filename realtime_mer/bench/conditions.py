@@ -1,0 +1,150 @@
+"""What a recording goes through before it is watched: fewer frames, a smaller face, compression. Times stay true."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from realtime_mer.bench.spotting import Case
+from realtime_mer.errors import ConfigError, SourceError
+from realtime_mer.face.detect import FaceDetector
+from realtime_mer.records import Frame, Image
+from realtime_mer.sources import open_source
+from realtime_mer.synth import write_video
+
+CRF: Final = 23  # x264's default, and about what webcam recorders use
+EVERY: Final = "full"  # in place of a rate: every frame as it was recorded
+LOOKED_AT: Final = 200  # first frames in which a face is looked for, one in LOOK_STEP of them
+LOOK_STEP: Final = 10
+_WORD: Final = re.compile(rf"(?P<rate>{EVERY}|\d+(?:\.\d+)?)(?P<h264>h?)(?:@(?P<face>\d+(?:\.\d+)?))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """rate: frames/s, None for every frame. h264: compressed with CRF 23. face_px: width of the face, None as it is."""
+
+    rate: float | None = None
+    h264: bool = False
+    face_px: float | None = None
+
+    @property
+    def name(self) -> str:
+        parts = [
+            "every frame" if self.rate is None else f"{self.rate:g} frames/s",
+            "H.264" if self.h264 else "uncompressed",
+        ]
+        return ", ".join(parts + ([f"face {self.face_px:g} px"] if self.face_px else []))
+
+
+def parse(text: str) -> list[Condition]:
+    """The conditions of a list such as "30h,200,full,30h@125". Raises ConfigError.
+
+    30h: 30 frames/s, compressed. 200: 200 frames/s. full: every frame. 30h@125: and the face 125 px wide.
+    """
+    found = []
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        match = _WORD.fullmatch(word)
+        if match is None or float(match["face"] or 1) <= 0 or match["rate"] == "0":
+            raise ConfigError(f"--conditions: {word!r} is none; examples: 200, 30h (H.264), {EVERY}, 30h@125 (face px)")
+        rate = None if match["rate"] == EVERY else float(match["rate"])
+        found.append(Condition(rate, bool(match["h264"]), float(match["face"]) if match["face"] else None))
+    if not found:
+        raise ConfigError("--conditions names no condition: e.g. 30h,200")
+    return found
+
+
+def under(case: Case, condition: Condition) -> Case:
+    """``case``, seen so. A recording that is slower than ``condition.rate`` or smaller than ``face_px`` stays so."""
+    return replace(case, frames=partial(_frames, case.frames, condition))
+
+
+def _frames(source: Callable[[], Iterable[Frame]], condition: Condition) -> Iterator[Frame]:
+    size = face_scale(thinned(source(), condition.rate), condition.face_px) if condition.face_px else 1.0
+    frames = thinned(source(), condition.rate)
+    if size < 1:
+        frames = (_shrunk(frame, size) for frame in frames)
+    return compressed(frames) if condition.h264 else frames
+
+
+def thinned(frames: Iterable[Frame], rate: float | None) -> Iterator[Frame]:
+    """The frames nearest to an even beat of ``rate`` frames/s, each with its own time, numbered anew."""
+    if rate is None:
+        yield from frames
+        return
+    start, beat, count = 0.0, 0, 0
+    hole, skipped = 0.0, False  # since the last frame that was handed on
+    held: Frame | None = None
+    for after in chain(frames, (None,)):
+        if held is None:
+            start = after.time if after is not None else 0.0
+        else:
+            hole += held.hole
+            off = held.time - start - beat / rate
+            nearest = abs(off) <= abs(after.time - start - beat / rate) if after is not None else off > -0.25 / rate
+            if nearest:
+                yield replace(held, index=count, lost=0, hole=hole, repeated=held.repeated and not skipped)
+                count, hole = count + 1, 0.0
+                beat = max(beat + 1, round((held.time - start) * rate) + 1)
+            skipped = not nearest
+        held = after
+
+
+def face_scale(frames: Iterable[Frame], face_px: float) -> float:
+    """By what the frames are to be shrunk for a face of ``face_px`` px: 1 when it is smaller, or no face is seen."""
+    with FaceDetector(max_faces=1) as detector:
+        for number, frame in enumerate(frames):
+            if number >= LOOKED_AT:
+                break
+            if number % LOOK_STEP == 0 and (faces := detector.detect(frame)):
+                return min(1.0, face_px / (faces[0].box[2] - faces[0].box[0]))
+    return 1.0
+
+
+def compressed(frames: Iterable[Frame], crf: int = CRF) -> Iterator[Frame]:
+    """The frames as H.264 gives them back, with the times that they had. Raises SourceError when some are missing."""
+    kept: list[tuple[float, float]] = []
+
+    def noted() -> Iterator[Frame]:
+        for frame in frames:
+            kept.append((frame.time, frame.hole))
+            yield _even(frame)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "case.mp4"
+        write_video(noted(), path, "h264", crf, threads=1)  # threads change what x264 decides
+        with open_source(path) as source:
+            count = 0
+            for frame in source:
+                if count < len(kept):
+                    time, hole = kept[count]
+                    yield replace(frame, index=count, time=time, hole=hole, lost=0)
+                count += 1
+    if count != len(kept):
+        raise SourceError(f"H.264 gave {count} frames back of {len(kept)}")
+
+
+def _even(frame: Frame) -> Frame:
+    """H.264 takes even sides only: a last column or row is cut off."""
+    width, height = frame.size
+    if width % 2 == height % 2 == 0:
+        return frame
+    return _with_image(frame, frame.image[: height & ~1, : width & ~1])
+
+
+def _shrunk(frame: Frame, factor: float) -> Frame:
+    width, height = (max(2, int(side * factor) + 1 & ~1) for side in frame.size)
+    return _with_image(frame, np.asarray(cv2.resize(frame.image, (width, height), interpolation=cv2.INTER_AREA)))
+
+
+def _with_image(frame: Frame, image: Image) -> Frame:
+    gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+    return replace(frame, gray=gray, to_bgr=image.copy)

@@ -1,0 +1,285 @@
+"""``realtime-mer bench spotting``: its options, and which recordings they ask for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from realtime_mer.commands.options import add_settings, positive, settings
+from realtime_mer.console import say
+from realtime_mer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from realtime_mer.bench.spotting import Case, Row
+    from realtime_mer.synth.splice import RealClip
+
+LONG: Final = ("samm-lv", "casme-sq", "casme3")
+AS_THEY_ARE: Final = "as they are"
+Trial = tuple["Row", "list[Case]"]
+
+
+def add(parts: Any) -> None:
+    """Declares the benchmark among the others."""
+    parser = parts.add_parser("spotting", help="known movements: F1, errors of onset, apex, offset, false alarms")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each synthetic recording (the default)")
+    parser.add_argument(
+        "--casme2", type=Path, nargs=2, metavar=("FRAMES", "SHEET"), help="streams spliced from real CASME II clips"
+    )
+    parser.add_argument("--subjects", default="", metavar="LIST", help="of CASME II; default: all")
+    parser.add_argument("--most", type=int, metavar="N", help="clips of each subject at most; default: all")
+    parser.add_argument(
+        "--long",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("NAME", "FRAMES", "SHEET"),
+        help=f"long annotated videos: {', '.join(LONG)}; repeatable",
+    )
+    parser.add_argument(
+        "--conditions",
+        default="full",
+        metavar="LIST",
+        help="of --casme2 and --long: frames/s or full, h for H.264, @ and px of the face: full,200,30h,30h@125",
+    )
+    parser.add_argument(
+        "--negatives",
+        action="append",
+        default=[],
+        metavar="KIND=DIR",
+        help="recordings without micro-expressions, e.g. talk=DIR: every event is a false alarm; repeatable",
+    )
+    parser.add_argument(
+        "--transplant",
+        action="append",
+        default=[],
+        metavar="KIND=DIR",
+        help="real movements of --casme2 transplanted into these recordings, e.g. calm=DIR; repeatable",
+    )
+    parser.add_argument("--videos", type=Path, metavar="DIR", help="real recordings: pulses are injected into them")
+    parser.add_argument("--peaks", default="0.5,1,2,3", metavar="LIST", help="px of the injected pulses")
+    parser.add_argument("--half", choices=("A", "B"), help="only one half of the people and of the recordings")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="each stream's result; an interrupted run goes on")
+    parser.add_argument("--sheets", type=Path, metavar="DIR", help="a picture of each false alarm (shows people)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="scores and every movement as JSON")
+    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
+    parser.add_argument(
+        "--score", type=Path, metavar="FILE", help="score this file (from --out, or MEGC's .csv) and watch nothing"
+    )
+    parser.add_argument(
+        "--truth", nargs=2, metavar=("NAME", "SHEET"), help=f"what a .csv is scored against: {', '.join(LONG)}"
+    )
+    add_settings(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Finds known movements: synthetic ones, or in recordings that the user has."""
+    from realtime_mer.bench import score_file, spotting_tables, stream_runs
+
+    if arguments.score:
+        return _score(arguments)
+    if arguments.jobs < 1:
+        raise ConfigError("--jobs takes a number from 1")
+    config = settings(arguments)
+    trials = list(_trials(arguments))
+    options = stream_runs.Options(arguments.jobs, arguments.keep, arguments.sheets)
+    rows: list[Row] = []
+    if not arguments.markdown:
+        print(spotting_tables.HEADER)
+    for row in stream_runs.measure(trials, config, options, say):
+        rows.append(row)
+        if not arguments.markdown:
+            print(spotting_tables.line(row), flush=True)
+    print("\n".join([spotting_tables.markdown(rows)] if arguments.markdown else spotting_tables.results(rows)))
+    if arguments.out is not None:
+        about = score_file.describe(config, arguments.seed, arguments.half or "")
+        score_file.save(rows, about, arguments.out)
+    return 0
+
+
+def compare(a: Path, b: Path, pooled: bool, out: Path | None) -> int:
+    """Two score files side by side, or the two halves pooled."""
+    from realtime_mer.bench import score_file, spotting_tables
+
+    files = [score_file.read(path) for path in (a, b)]
+    if not pooled:
+        if out is not None:
+            raise ConfigError("--out keeps a pooled result: give --pool with it")
+        print(spotting_tables.side_by_side(*files))
+        return 0
+    both = score_file.pool(files)
+    _table(both.rows)
+    if out is not None:
+        score_file.save(both.rows, both.about, out)
+    return 0
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    from realtime_mer.bench import score_file, spotting_tables
+    from realtime_mer.bench.others import score_others
+
+    if arguments.score.suffix.lower() != ".csv":
+        rows = score_file.read(arguments.score).rows
+        if arguments.markdown:
+            print(spotting_tables.markdown(rows))
+        else:
+            _table(rows)
+        return 0
+    if not arguments.truth:
+        raise ConfigError("--score FILE.csv needs --truth NAME SHEET: what it is scored against")
+    row, notes = score_others(arguments.score, _long_name(arguments.truth[0]), Path(arguments.truth[1]))
+    for note in notes:
+        say(note)
+    print(spotting_tables.counted(row))
+    return 0
+
+
+def _table(rows: Sequence[Row]) -> None:
+    from realtime_mer.bench import spotting_tables
+
+    print("\n".join([spotting_tables.HEADER, *map(spotting_tables.line, rows), *spotting_tables.results(rows)]))
+
+
+def _trials(arguments: argparse.Namespace) -> Iterator[Trial]:
+    """Rows to be filled, each with its cases."""
+    from realtime_mer.bench import cases
+    from realtime_mer.bench.spotting import Row, halved
+
+    if arguments.casme2:
+        yield from _casme2(arguments)
+    for name, frames, sheet in arguments.long:
+        yield from _long(arguments, _long_name(name), Path(frames), Path(sheet))
+    for text in arguments.negatives:
+        kind, folder = _kind(text, "--negatives")
+        found = halved(cases.negatives(folder), arguments.half or "")
+        yield Row(AS_THEY_ARE, kind or "negatives", negatives=True), found
+    if arguments.transplant:
+        yield from _transplants(arguments)
+    if arguments.videos:
+        yield from _pulses(arguments)
+    if not (arguments.casme2 or arguments.long or arguments.negatives or arguments.transplant or arguments.videos):
+        for condition, drawn in cases.synthetic(arguments.seconds, arguments.seed):
+            yield Row(condition), drawn
+
+
+def _casme2(arguments: argparse.Namespace) -> Iterator[Trial]:
+    """Every condition with every tail: the worst is the result."""
+    from dataclasses import replace
+
+    from realtime_mer.bench import cases, conditions
+    from realtime_mer.bench.spotting import Row
+    from realtime_mer.synth.splice import TAILS
+
+    clips = _clips(arguments)
+    chosen = _subjects(arguments, clips)
+    for condition in conditions.parse(arguments.conditions):
+        for tail, back_s in TAILS.items():
+            found = cases.spliced(
+                clips, _order(arguments), arguments.seed, back_s=back_s, rate=condition.rate, most=arguments.most
+            )
+            seen = replace(condition, rate=None)  # the stream is thinned where it is made, which costs less
+            yield (
+                Row(condition.name, "CASME II spliced", tail),
+                [conditions.under(case, seen) for case in found if case.subject in chosen],
+            )
+
+
+def _transplants(arguments: argparse.Namespace) -> Iterator[Trial]:
+    """Real movements in other faces, with the tails that come back. In a half: of its people, in its recordings."""
+    from dataclasses import replace
+
+    from realtime_mer.bench import cases, transplants
+    from realtime_mer.bench.spotting import Row, in_half
+    from realtime_mer.synth.splice import TAILS
+
+    if not arguments.casme2:
+        raise ConfigError("--transplant takes its movements from CASME II: give --casme2 FRAMES SHEET, too")
+    clips = _clips(arguments)
+    chosen = _subjects(arguments, clips)
+    clips = [clip for clip in clips if clip.subject in chosen]
+    for text in arguments.transplant:
+        kind, folder = _kind(text, "--transplant")
+        units = {path: cases.unit(path, folder) for path in cases.videos_below(folder)}
+        half = in_half(units.values(), arguments.half) if arguments.half else set(units.values())
+        paths = [path for path, unit in units.items() if unit in half]
+        of_name = {path.name: unit for path, unit in units.items()}
+        for tail, back_s in TAILS.items():
+            if back_s is None:
+                continue
+            found = transplants.cases(paths, clips, arguments.seed, transplants.PER_MINUTE, back_s)
+            yield (
+                Row(AS_THEY_ARE, f"CASME II movements transplanted, {kind or 'videos'}", tail),
+                [replace(case, subject=of_name[case.name]) for case in found],
+            )
+
+
+def _kind(text: str, option: str) -> tuple[str, Path]:
+    """ "talk=DIR" -> "talk" and the folder; the kind of a folder alone is empty."""
+    kind, _, folder = text.rpartition("=")
+    if not folder:
+        raise ConfigError(f"{option} takes a folder, or KIND=DIR such as talk=DIR, not {text!r}")
+    return kind, Path(folder)
+
+
+def _clips(arguments: argparse.Namespace) -> list[RealClip]:
+    from realtime_mer.synth.splice import read_casme2
+
+    left_out: list[str] = []
+    frames, sheet = arguments.casme2
+    clips = read_casme2(frames, sheet, left_out=left_out)
+    if left_out:
+        say(f"CASME II: {len(clips)} clips; {len(left_out)} rows are left out, e.g. {left_out[0]}")
+    return clips
+
+
+def _order(arguments: argparse.Namespace) -> list[str]:
+    return [name for name in arguments.subjects.split(",") if name]
+
+
+def _subjects(arguments: argparse.Namespace, clips: Sequence[RealClip]) -> set[str]:
+    """Those asked for. A half is one of all people that the sheet has, so that it does not depend on --subjects."""
+    from realtime_mer.bench.spotting import in_half
+
+    everybody = {clip.subject for clip in clips}
+    half = in_half(everybody, arguments.half) if arguments.half else everybody
+    chosen = half & set(_order(arguments) or everybody)
+    if not chosen:
+        raise ConfigError(f"none of --subjects {arguments.subjects} is in half {arguments.half}")
+    return chosen
+
+
+def _long(arguments: argparse.Namespace, name: str, frames: Path, sheet: Path) -> Iterator[Trial]:
+    from realtime_mer.bench import conditions
+    from realtime_mer.bench.long_videos import NAMES, long_videos
+    from realtime_mer.bench.spotting import Row, halved
+
+    videos = long_videos(name, frames, sheet)
+    for note in videos.notes:
+        say(note)
+    chosen = halved(videos.cases, arguments.half or "")
+    for condition in conditions.parse(arguments.conditions):
+        yield Row(condition.name, NAMES[name]), [conditions.under(case, condition) for case in chosen]
+
+
+def _long_name(name: str) -> str:
+    if name not in LONG:
+        raise ConfigError(f"no long videos called {name!r}: choose from {', '.join(LONG)}")
+    return name
+
+
+def _pulses(arguments: argparse.Namespace) -> Iterator[Trial]:
+    from realtime_mer.bench import cases
+    from realtime_mer.bench.spotting import Row, halved
+
+    try:
+        peaks = [positive(peak) for peak in arguments.peaks.split(",") if peak]
+    except argparse.ArgumentTypeError:
+        raise ConfigError(f"--peaks takes numbers such as 0.5,1,2, not {arguments.peaks}") from None
+    for peak in (None, *peaks):
+        found = halved(cases.from_videos(arguments.videos, peak, arguments.seed), arguments.half or "")
+        condition = AS_THEY_ARE if peak is None else f"pulses of {peak:g} px"
+        yield Row(condition, "real videos", negatives=peak is None), found

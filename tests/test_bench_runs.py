@@ -1,0 +1,161 @@
+"""Streams of the drawn portrait through the pipeline: conditions, processes, kept results, sheets of alarms."""
+
+from dataclasses import replace
+from functools import partial
+
+import cv2
+import numpy as np
+import pytest
+
+from realtime_mer.bench import stream_runs
+from realtime_mer.bench.alarm_sheets import PICTURES, draw_alarms
+from realtime_mer.bench.conditions import Condition, compressed, face_scale, parse, thinned, under
+from realtime_mer.bench.spotting import Case, Found, Row, StreamResult
+from realtime_mer.bench.stream_runs import Options, clock, measure
+from realtime_mer.config import load
+from realtime_mer.errors import ConfigError, OutputError, SourceError
+from realtime_mer.records import Frame
+from realtime_mer.synth import MOVEMENTS, Pulse, Script, portrait, render
+
+NO_MODEL = load(None, ["classify.model=none"])
+SCRIPT = Script(4.5, 50, pulses=(Pulse(MOVEMENTS["smile"], 2.5, 3.0, 3.12, 3.3),), seed=3)
+
+
+def drawn(script=SCRIPT):
+    return render(script, *portrait())
+
+
+def broken():
+    raise SourceError("no picture in it")
+    yield
+
+
+CASE = Case("portrait", drawn, tuple(SCRIPT.truth()), subject="astronaut")
+
+
+def numbered(times, **more):
+    return [Frame(n, float(time), np.full((4, 4), n % 256, np.uint8), **more) for n, time in enumerate(times)]
+
+
+@pytest.mark.parametrize(
+    ("rate", "wanted", "left"),
+    [(200, 30, 301), (200, 100, 1000), (200, 60, 601), (25, 30, 250), (29.97, 30, 300), (30, 30, 300)],
+)
+def test_thinned_frames_keep_their_times_and_an_even_beat(rate, wanted, left):
+    times = np.arange(0, 10, 1 / rate) + np.random.default_rng(1).normal(0, 2e-4, len(np.arange(0, 10, 1 / rate)))
+    frames = list(thinned(numbered(times), wanted))
+    assert len(frames) == pytest.approx(left, abs=1)
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    assert {frame.time for frame in frames} <= set(times.tolist())
+    assert np.abs(np.diff([f.time for f in frames]) - max(1 / wanted, 1 / rate)).max() < 1 / rate + 1e-3
+
+
+def test_thinning_forgets_no_hole():
+    frames = numbered(np.arange(0, 2, 0.005))
+    frames[101] = replace(frames[101], hole=0.4)
+    assert sum(frame.hole for frame in thinned(frames, 30)) == pytest.approx(0.4)
+    assert list(thinned(frames, None)) == frames
+
+
+def test_compression_keeps_times_and_costs_detail():
+    frames = [replace(f, time=0.7 + f.index * 0.0333, hole=0.5 if f.index == 9 else 0.0) for f in drawn()][:25]
+    back = list(compressed(iter(frames), 40))
+    assert [f.time for f in back] == [f.time for f in frames]
+    assert [f.hole for f in back] == [f.hole for f in frames]
+    alike = [np.corrcoef(a.gray.ravel(), b.gray.ravel())[0, 1] for a, b in zip(frames, back, strict=True)]
+    assert 0.97 < min(alike) < 0.9999
+
+
+def test_a_face_is_shrunk_to_the_width_asked_for():
+    wanted = under(CASE, Condition(rate=25, face_px=80))
+    frames = list(wanted.frames())
+    assert len(frames) == pytest.approx(4.5 * 25, abs=1)
+    assert all(side % 2 == 0 for side in frames[0].size)
+    assert face_scale(iter(frames), 40) == pytest.approx(0.5, rel=0.06)
+    assert next(iter(under(CASE, Condition(face_px=5000)).frames())).size == next(drawn()).size
+
+
+def test_conditions_are_read_and_named():
+    assert parse("30h, 200,full,30h@125") == [
+        Condition(30, True),
+        Condition(200),
+        Condition(),
+        Condition(30, True, 125),
+    ]
+    assert Condition(30, True, 125).name == "30 frames/s, H.264, face 125 px"
+    for wrong in ("", "fast", "30x", "30h@", "0", "30@0"):
+        with pytest.raises(ConfigError, match="--conditions"):
+            parse(wrong)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """One run with results kept and sheets of alarms asked for: (rows, folder of results, folder of sheets, lines)."""
+    folder = tmp_path_factory.mktemp("runs")
+    lines = []
+    unknown = replace(CASE, truth=(), subject="nobody")  # so that what is found is a false alarm
+    trials = [(Row("known"), [CASE]), (Row("unknown", negatives=True), [unknown, Case("broken", broken)])]
+    options = Options(keep=folder / "kept", sheets=folder / "sheets")
+    return list(measure(trials, NO_MODEL, options, lines.append)), folder, lines
+
+
+def test_streams_are_watched_scored_and_counted(first):
+    (known, unknown), _, lines = first
+    assert known.scores.hits == 1
+    assert 2 < 60 * known.minutes < 4.5
+    assert unknown.scores.false_alarms == 1
+    assert [stream.failed for stream in unknown.streams] == ["", "no picture in it"]
+    assert len(lines) == 3
+    assert "1 of 3 streams, about" in lines[0]
+
+
+def test_a_sheet_shows_each_alarm_and_nothing_else(first):
+    _, folder, _ = first
+    (sheet,) = (folder / "sheets").rglob("*.jpg")
+    assert "portrait" in sheet.name
+    picture = cv2.imread(str(sheet))
+    assert picture.shape[1] == PICTURES * 256
+    assert picture[30:250].std() > 20  # faces, not a blank
+
+
+def test_an_interrupted_run_goes_on_where_it_was(first, monkeypatch):
+    rows, folder, _ = first
+    kept = sorted((folder / "kept").glob("*.json"))
+    assert len(kept) == 3
+    kept[0].write_text(kept[0].read_text()[:40])  # as a disk that was full leaves it
+    watched = []
+    real = stream_runs.watch_case
+
+    def noted(case, *rest):
+        watched.append(case.name)
+        return real(case, *rest)
+
+    monkeypatch.setattr(stream_runs, "watch_case", noted)
+    unknown = replace(CASE, truth=(), subject="nobody")
+    trials = [(Row("known"), [CASE]), (Row("unknown", negatives=True), [unknown, Case("broken", broken)])]
+    again = list(measure(trials, NO_MODEL, Options(keep=folder / "kept")))
+    assert len(watched) == 1
+    assert again == rows
+    other = load(None, ["classify.model=none", "spot.min_shift_px=3"])
+    (changed,) = measure([(Row("known"), [CASE])], other, Options(keep=folder / "kept"))
+    assert len(watched) == 2  # other settings are another result
+    assert changed.scores.hits == 0
+
+
+def test_processes_find_what_one_process_finds(first):
+    (known, _), _, _ = first
+    case = replace(CASE, frames=partial(drawn, SCRIPT))
+    (row,) = measure([(Row("known"), [case, case])], NO_MODEL, Options(jobs=2))
+    assert [stream.found for stream in row.streams] == [known.streams[0].found] * 2
+    assert [stream.name for stream in row.streams] == ["portrait#0", "portrait#1"]
+
+
+def test_a_sheet_that_cannot_be_written_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    alarm = Found(0.1, 0.2, 0.3, "micro", "", 1.0, None, ())
+    with pytest.raises(OutputError, match="cannot write"):
+        draw_alarms(CASE, StreamResult("x", "x", 1.0, (), (alarm,)), tmp_path / "file")
+
+
+def test_a_clock_reads_like_one():
+    assert [clock(s) for s in (5, 65, 3725)] == ["0:05", "1:05", "1:02:05"]
