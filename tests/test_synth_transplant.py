@@ -126,14 +126,15 @@ def test_a_clip_without_a_face_or_a_picture_is_refused_in_one_line(tmp_path: Pat
         measure(RealClip("s", "c", "", (tmp_path / "none.jpg",) * 20, 0, 9, 19, 200.0))
 
 
-def test_a_clip_with_a_blink_is_known_and_not_planned(folder: Path, smile: RealClip) -> None:
+def test_clips_with_a_blink_or_without_a_rise_are_not_planned(folder: Path, smile: RealClip) -> None:
     script = Script(1, 200, seed=1, blinks=(Blink(0.02, 0.1, 0.25),), sway=STILL)
     blinking = clip_of(folder, script, "blink")
     assert measure(blinking).blinks
     assert not measure(smile).blinks
     _, track = still(*carrier(), 30, 20)
     assert not plan(track, [blinking], 1, 15, 0.4)
-    assert {graft.donor.clip.name for graft in plan(track, [blinking, smile], 1, 15, 0.4)} == {"smile"}
+    early = replace(smile, name="apex at the onset", apex=0)
+    assert {graft.donor.clip.name for graft in plan(track, [blinking, early, smile], 1, 15, 0.4)} == {"smile"}
 
 
 def test_frames_outside_the_grafts_are_handed_on_untouched(smile: RealClip) -> None:

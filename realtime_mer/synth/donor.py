@@ -3,9 +3,10 @@
 The flow is a coarse-to-fine variational one (Brox et al. 2004; OpenCV's ``VariationalRefinement`` started from zero):
 neither the registration that spots movements nor the flow that the recogniser sees, so that a movement is not measured
 with the instrument that it is to test. On drawn movements of known size (portrait with sensor noise and JPEG 95; the
-mean of three frames at the onset against five single ones at the apex) the error in the face is 0.03, 0.04 and 0.08 px
-(root mean square) for peaks of 0.3, 1 and 3 px, the correlation with the truth 0.94, 0.99 and 0.996, and the size 0.95
-to 0.99 of the truth over the face (0.9 at the landmarks that move most, because flow is smooth).
+mean of three frames at the onset against five single ones at the apex) the flow's error in the face is 0.03, 0.04 and
+0.08 px (root mean square) for peaks of 0.3, 1 and 3 px, its correlation with the truth 0.94, 0.99 and 0.996, its size
+0.95 to 0.99 of the truth. At single regions 0.8 to 0.95 of a movement is found, because flow is smooth: a donor's
+movement is a little smaller and a little wider than it was in the clip.
 """
 
 from __future__ import annotations

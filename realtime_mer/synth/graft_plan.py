@@ -27,9 +27,9 @@ JUMP: Final = 0.25  # of the distance between the eyes: a face that moves furthe
 def plan(track: Track, clips: Sequence[RealClip], seed: int, per_minute: float, back_s: float) -> list[Graft]:
     """Grafts for the carrier of ``track``, in order of time: about ``per_minute``, fewer where they do not fit.
 
-    The clips come in a drawn order, and again when there are too few; those with a blink are left out. A graft lies
-    FIRST from the beginning, LAST from the end, APART from its neighbours, and only where every frame shows one face
-    that goes on (no gap, no cut).
+    The clips come in a drawn order, and again when there are too few; those with a blink, or with an apex at
+    the onset, are left out. A graft lies FIRST from the beginning, LAST from the end, APART from its neighbours, and
+    only where every frame shows one face that goes on (no gap, no cut).
     Raises ConfigError when ``per_minute`` is not above 0, and what ``donor.measure`` raises.
     """
     if not per_minute > 0:
@@ -57,11 +57,13 @@ def plan(track: Track, clips: Sequence[RealClip], seed: int, per_minute: float, 
 
 
 def _drawn(clips: Sequence[RealClip], random: np.random.Generator) -> Iterator[Donor]:
-    """Donors without a blink, all clips once in a drawn order, then all in another; measured when they are needed."""
+    """Donors that ``plan`` takes, all clips once in a drawn order, then all in another; measured when they are needed."""
     found = True
     while found:
         found = False
         for number in random.permutation(len(clips)):
+            if clips[number].apex <= clips[number].onset:
+                continue
             donor = measure(clips[number])
             if not donor.blinks:
                 found = True

@@ -4,8 +4,9 @@ What is real and what is made. The motion field is that of a clip's skin from it
 its own size and in its own time. The carrier is a real recording, whose own motion, noise and blinks stay. Made are:
 the way back after the annotated offset, where most clips are cut (a raised cosine over ``back_s``), the fading out at
 the border of the face, and the pixels between pixels: interpolation makes the noise under the moving skin a little
-softer. A movement comes out some 5 % smaller than it was, at small spots 10 %, because flow is smooth (``donor``), and
-wrinkles that a movement would show are not drawn. Clips with a blink are no good donors (``Donor.blinks``).
+softer. A movement comes out 5 to 20 % smaller than it was in the clip, because flow is smooth (``donor``); what the
+carrier then shows is what was measured, to within some per cent (``verify``). Wrinkles and shadows that go with a
+movement are not drawn. A blink is no motion of skin: clips with one are no donors (``Donor.blinks``).
 
 Where it lands. A place of the carrier corresponds to that place of the donor which an affine fit of the landmarks
 assigns to it, so that a brow's movement lands on the brow. The displacement itself is turned and scaled by the
