@@ -57,7 +57,7 @@ def plan(track: Track, clips: Sequence[RealClip], seed: int, per_minute: float, 
 
 
 def _drawn(clips: Sequence[RealClip], random: np.random.Generator) -> Iterator[Donor]:
-    """Donors that ``plan`` takes, all clips once in a drawn order, then all in another; measured when they are needed."""
+    """Donors that ``plan`` takes, all clips once in a drawn order, then in another; measured when needed."""
     found = True
     while found:
         found = False
