@@ -1,5 +1,6 @@
 """Streams of the drawn portrait through the pipeline: conditions, processes, kept results, sheets of alarms."""
 
+import time
 from dataclasses import replace
 from functools import partial
 
@@ -28,6 +29,12 @@ def drawn(script=SCRIPT):
 def broken():
     raise SourceError("no picture in it")
     yield
+
+
+def waiting(seconds):
+    for number in range(50):
+        time.sleep(seconds / 50)
+        yield Frame(number, number / 50, np.full((64, 64), 90, np.uint8))
 
 
 CASE = Case("portrait", drawn, tuple(SCRIPT.truth()), subject="astronaut")
@@ -148,6 +155,17 @@ def test_processes_find_what_one_process_finds(first):
     (row,) = measure([(Row("known"), [case, case])], NO_MODEL, Options(jobs=2))
     assert [stream.found for stream in row.streams] == [known.streams[0].found] * 2
     assert [stream.name for stream in row.streams] == ["portrait#0", "portrait#1"]
+
+
+def test_a_run_that_is_stopped_waits_for_no_stream(tmp_path):
+    slow = Case("slow", partial(waiting, 60))
+    trials = [(Row("quick"), [Case("quick", partial(waiting, 0))]), (Row("slow"), [slow] * 4)]
+    rows = measure(trials, NO_MODEL, Options(jobs=2, keep=tmp_path))
+    assert next(rows).condition == "quick"
+    begun = time.monotonic()
+    rows.close()
+    assert time.monotonic() - begun < 20
+    assert len(list(tmp_path.iterdir())) == 1  # nothing half watched is kept
 
 
 def test_a_sheet_that_cannot_be_written_is_one_clear_error(tmp_path):

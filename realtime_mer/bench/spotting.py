@@ -125,6 +125,11 @@ class Row:
         return self.data, self.condition, self.tail
 
     @property
+    def name(self) -> str:
+        """The key for people."""
+        return ", ".join(part for part in self.key if part)
+
+    @property
     def truth(self) -> list[Movement]:
         return [movement for stream in self.streams for movement in stream.truth]
 
@@ -223,13 +228,6 @@ def _found(event: Event) -> Found | None:
     cues = tuple(cue.region for cue in event.cues)
     times = movement.onset, movement.apex, movement.offset
     return Found(*times, movement.kind.value, movement.reason, float(movement.strength), label, cues)
-
-
-def run(condition: str, cases: Iterable[Case], pipeline: Pipeline) -> Row:
-    """Puts the cases through ``pipeline``, each as a recording of its own, and pools what was found."""
-    row = Row(condition)
-    row.streams += [watch_case(case, pipeline, f"{case.name}#{number}") for number, case in enumerate(cases)]
-    return row
 
 
 def in_half(names: Iterable[str], half: str) -> set[str]:

@@ -30,7 +30,6 @@ FEWER_MINUTES: Final = -5.0  # per cent: a change that makes the spotter watch l
 def line(row: Row) -> str:
     """One row of the printed table, under HEADER."""
     s = row.scores
-    name = ", ".join(part for part in (row.data, row.condition, row.tail) if part)
     f1, precision, recall, with_label = (
         _two(v if row.truth else None) for v in (s.f1, s.precision, s.recall, row.strs)
     )
@@ -39,7 +38,7 @@ def line(row: Row) -> str:
     if row.negatives:
         rate += f"  {s.false_alarms} false alarms, {at_least:.2f} to {at_most:.2f} a minute"
     return (
-        f"{name:{WIDTH}} {len(row.truth):4} {f1:>5} {_ends(row):>11} {precision:>5} {recall:>5} {with_label:>5} "
+        f"{row.name:{WIDTH}} {len(row.truth):4} {f1:>5} {_ends(row):>11} {precision:>5} {recall:>5} {with_label:>5} "
         f"{_ms(s.onset_error):>6} {_ms(s.apex_error):>5} {_ms(s.offset_error):>6}    {row.minutes:8.1f} {rate}"
     )
 
@@ -88,7 +87,6 @@ def side_by_side(a: ScoreFile, b: ScoreFile) -> str:
 
 
 def _pair(a: Row, b: Row) -> tuple[str, str]:
-    name = ", ".join(part for part in a.key if part)
     minutes = 100 * (b.minutes / a.minutes - 1) if a.minutes else 0.0
     fewer = "; too few minutes watched" if minutes < FEWER_MINUTES else ""
     if a.negatives or not a.truth:
@@ -96,13 +94,13 @@ def _pair(a: Row, b: Row) -> tuple[str, str]:
             f"{row.scores.false_alarms} in {row.minutes:.1f} min (at most {_bounds(row)[1]:.2f} a minute)"
             for row in (a, b)
         )
-        return f"{name}: false alarms {words}{fewer}", ""
+        return f"{a.name}: false alarms {words}{fewer}", ""
     found = difference(a.counts(), b.counts())
     first, second = a.scores, b.scores
     if found is None:
-        return f"{name}: F1 {first.f1:.2f} -> {second.f1:.2f}, too few people in common for an interval", "unknown"
+        return f"{a.name}: F1 {first.f1:.2f} -> {second.f1:.2f}, too few people in common for an interval", "unknown"
     return (
-        f"{name}: F1 {first.f1:.3f} -> {second.f1:.3f}, {found.f1:+.3f} [{found.low:+.3f}, {found.high:+.3f}] over "
+        f"{a.name}: F1 {first.f1:.3f} -> {second.f1:.3f}, {found.f1:+.3f} [{found.low:+.3f}, {found.high:+.3f}] over "
         f"{found.people} people: {found.verdict}; precision {first.precision:.2f} -> {second.precision:.2f}, recall "
         f"{first.recall:.2f} -> {second.recall:.2f}, minutes {minutes:+.1f} %{fewer}",
         found.verdict,

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,7 @@ from realtime_mer.build import build
 from realtime_mer.config import Config
 from realtime_mer.errors import MerError, OutputError
 from realtime_mer.pipeline import Pipeline
+from realtime_mer.records import Frame
 from realtime_mer.typed import convert, from_json
 
 Trials = Iterable[tuple[Row, Sequence[Case]]]
@@ -73,7 +75,7 @@ def measure(
             for (row, _), waiting in zip(rows, futures, strict=True):
                 for future in as_completed(waiting) if options.jobs > 1 else waiting:
                     result, fresh = future.result()
-                    progress.step(f"{row.condition} {row.tail}: {result.name}", fresh)
+                    progress.step(f"{row.name}: {result.name}", fresh)
                 row.streams += [future.result()[0] for future in waiting]
                 yield row
         except BrokenProcessPool:
@@ -92,7 +94,8 @@ class _Lazy(Future[tuple[StreamResult, bool]]):
 
     def result(self, timeout: float | None = None) -> tuple[StreamResult, bool]:
         if not self.done():
-            self.set_result(_run(*self._work))
+            task, pipeline = self._work
+            self.set_result(_run(task.case, task, pipeline))
         return super().result(timeout)
 
 
@@ -102,35 +105,47 @@ def _in_turn(config: Config, stack: ExitStack) -> Callable[[_Task], Future[tuple
 
 
 def _at_once(config: Config, jobs: int, stack: ExitStack) -> Callable[[_Task], Future[tuple[StreamResult, bool]]]:
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (config,))
+    context = get_context("spawn")
+    stop = context.Event()
+    pool = ProcessPoolExecutor(jobs, context, _begin, (config, stop))
     stack.callback(pool.shutdown, cancel_futures=True)
+    stack.callback(stop.set)  # before that, so that nobody waits for the streams under way
     return lambda task: pool.submit(_work, task)
 
 
-_process: list[Pipeline] = []  # of a worker: built once, used for all of its streams
+_process: list[tuple[Pipeline, Event]] = []  # of a worker: built once, used for all of its streams
 
 
-def _begin(config: Config) -> None:
+def _begin(config: Config, stop: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the pool
     pipeline = build(config)
     Finalize(None, pipeline.close, exitpriority=1)  # atexit is not run in a worker
-    _process.append(pipeline)
+    _process.append((pipeline, stop))
 
 
 def _work(task: _Task) -> tuple[StreamResult, bool]:
-    return _run(task, _process[0])
+    pipeline, stop = _process[0]
+    frames = task.case.frames
+
+    def until_stopped() -> Iterator[Frame]:
+        for frame in frames():
+            if stop.is_set():
+                raise MerError("the benchmark was stopped")
+            yield frame
+
+    return _run(replace(task.case, frames=until_stopped), task, pipeline)
 
 
-def _run(task: _Task, pipeline: Pipeline) -> tuple[StreamResult, bool]:
+def _run(case: Case, task: _Task, pipeline: Pipeline) -> tuple[StreamResult, bool]:
     """The result, and whether it was computed now."""
     result = _read(task.kept) if task.kept is not None else None
     fresh = result is None
     if result is None:
-        result = watch_case(task.case, pipeline, task.name)
+        result = watch_case(case, pipeline, task.name)
         if task.kept is not None:
             _write(task.kept, result)
     if task.sheets is not None:
-        draw_alarms(task.case, result, task.sheets)
+        draw_alarms(case, result, task.sheets)
     return result, fresh
 
 
