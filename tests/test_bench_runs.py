@@ -114,6 +114,7 @@ def test_streams_are_watched_scored_and_counted(first):
     assert [stream.failed for stream in unknown.streams] == ["", "no picture in it"]
     assert len(lines) == 3
     assert "1 of 3 streams, about" in lines[0]
+    assert "FAILED: no picture in it" in lines[2]
 
 
 def test_a_sheet_shows_each_alarm_and_nothing_else(first):

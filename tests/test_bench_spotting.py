@@ -105,6 +105,7 @@ def test_held_expressions_are_counted_apart():
     values = scored.to_dict()
     assert (values["f1"], values["rejected"]) == (0, {"held": 2, "macro": 2})
     assert values["f1_with_held"] == pytest.approx(2 * 2 / (2 + 6))
+    assert "(F1 0.50 with 2 held)" in spotting_tables.line(scored)
 
 
 def test_a_second_report_of_one_movement_is_an_alarm():

@@ -8,7 +8,7 @@ from typing import Final
 
 from realtime_mer.bench.intervals import difference, interval, poisson_bounds
 from realtime_mer.bench.score_file import ScoreFile
-from realtime_mer.bench.spotting import Row, worst_tails
+from realtime_mer.bench.spotting import HELD, Row, worst_tails
 
 WIDTH: Final = 60
 HEADER: Final = (
@@ -37,6 +37,8 @@ def line(row: Row) -> str:
     rate = f"{s.false_alarms_per_minute or 0:9.2f}"
     if row.negatives:
         rate += f"  {s.false_alarms} false alarms, {at_least:.2f} to {at_most:.2f} a minute"
+    if row.truth and row.rejected[HELD]:
+        rate += f"  (F1 {row.f1_with_held:.2f} with {row.rejected[HELD]} held)"
     return (
         f"{row.name:{WIDTH}} {len(row.truth):4} {f1:>5} {_ends(row):>11} {precision:>5} {recall:>5} {with_label:>5} "
         f"{_ms(s.onset_error):>6} {_ms(s.apex_error):>5} {_ms(s.offset_error):>6}    {row.minutes:8.1f} {rate}"

@@ -75,7 +75,8 @@ def measure(
             for (row, _), waiting in zip(rows, futures, strict=True):
                 for future in as_completed(waiting) if options.jobs > 1 else waiting:
                     result, fresh = future.result()
-                    progress.step(f"{row.name}: {result.name}", fresh)
+                    failed = f" FAILED: {result.failed}" if result.failed else ""
+                    progress.step(f"{row.name}: {result.name}{failed}", fresh)
                 row.streams += [future.result()[0] for future in waiting]
                 yield row
         except BrokenProcessPool:
@@ -105,6 +106,7 @@ def _in_turn(config: Config, stack: ExitStack) -> Callable[[_Task], Future[tuple
 
 
 def _at_once(config: Config, jobs: int, stack: ExitStack) -> Callable[[_Task], Future[tuple[StreamResult, bool]]]:
+    build(config).close()  # what is missing is then said here, in one line
     context = get_context("spawn")
     stop = context.Event()
     pool = ProcessPoolExecutor(jobs, context, _begin, (config, stop))
