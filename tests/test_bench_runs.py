@@ -26,6 +26,13 @@ def drawn(script=SCRIPT):
     return render(script, *portrait())
 
 
+def once(mark):
+    """The portrait, but only once."""
+    assert not mark.exists(), "drawn twice"
+    mark.write_text("")
+    yield from drawn()
+
+
 def broken():
     raise SourceError("no picture in it")
     yield
@@ -71,6 +78,19 @@ def test_compression_keeps_times_and_costs_detail():
     assert [f.hole for f in back] == [f.hole for f in frames]
     alike = [np.corrcoef(a.gray.ravel(), b.gray.ravel())[0, 1] for a, b in zip(frames, back, strict=True)]
     assert 0.97 < min(alike) < 0.9999
+
+
+def test_kept_compressed_streams_are_the_same_and_are_not_drawn_again(tmp_path):
+    case = replace(CASE, frames=partial(once, tmp_path / "drawn"))
+    first = list(under(case, Condition(25, h264=True), tmp_path / "kept").frames())
+    again = list(under(case, Condition(25, h264=True), tmp_path / "kept").frames())
+    assert [(f.time, f.index) for f in first] == [(f.time, f.index) for f in again]
+    assert all((a.gray == b.gray).all() for a, b in zip(first, again, strict=True))
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+    next(iter((tmp_path / "kept").glob("*.json"))).write_text("[[0.1,")  # cut short
+    for other in (Condition(25, h264=True), Condition(20, h264=True)):
+        with pytest.raises(AssertionError, match="drawn twice"):
+            list(under(case, other, tmp_path / "kept").frames())
 
 
 def test_a_face_is_shrunk_to_the_width_asked_for():

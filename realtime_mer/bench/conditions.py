@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import pickle
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -14,15 +19,18 @@ from typing import Final
 import cv2
 import numpy as np
 
+from realtime_mer import synth
 from realtime_mer.bench.spotting import Case
-from realtime_mer.errors import ConfigError, SourceError
+from realtime_mer.errors import ConfigError, OutputError, SourceError
 from realtime_mer.face.detect import FaceDetector
 from realtime_mer.records import Frame, Image
 from realtime_mer.sources import open_source
 from realtime_mer.synth import write_video
+from realtime_mer.typed import convert, from_json
 
 CRF: Final = 23  # x264's default, and about what webcam recorders use
 EVERY: Final = "full"  # in place of a rate: every frame as it was recorded
+KEY: Final = 24  # hex digits of a kept file's name
 LOOKED_AT: Final = 200  # first frames in which a face is looked for, one in LOOK_STEP of them
 LOOK_STEP: Final = 10
 _WORD: Final = re.compile(rf"(?P<rate>{EVERY}|\d+(?:\.\d+)?)(?P<h264>h?)(?:@(?P<face>\d+(?:\.\d+)?))?")
@@ -62,17 +70,30 @@ def parse(text: str) -> list[Condition]:
     return found
 
 
-def under(case: Case, condition: Condition) -> Case:
-    """``case``, seen so. A recording that is slower than ``condition.rate`` or smaller than ``face_px`` stays so."""
-    return replace(case, frames=partial(_frames, case.frames, condition))
+def under(case: Case, condition: Condition, streams: Path | None = None) -> Case:
+    """``case``, seen so. A recording that is slower than ``condition.rate`` or smaller than ``face_px`` stays so.
+
+    streams: folder in which compressed recordings are kept for the next time, because making them costs more than
+    watching them. They are made anew when the recording, the condition or the code that draws them is another.
+    """
+    kept = streams / f"{_key(case, condition)}.mp4" if streams is not None and condition.h264 else None
+    return replace(case, frames=partial(_frames, case.frames, condition, kept))
 
 
-def _frames(source: Callable[[], Iterable[Frame]], condition: Condition) -> Iterator[Frame]:
-    size = face_scale(thinned(source(), condition.rate), condition.face_px) if condition.face_px else 1.0
-    frames = thinned(source(), condition.rate)
-    if size < 1:
-        frames = (_shrunk(frame, size) for frame in frames)
-    return compressed(frames) if condition.h264 else frames
+def _key(case: Case, condition: Condition) -> str:
+    digest = hashlib.sha256(pickle.dumps(case.frames) + repr(condition).encode())
+    for path in (Path(__file__), *sorted(Path(synth.__file__).parent.glob("*.py"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:KEY]
+
+
+def _frames(source: Callable[[], Iterable[Frame]], condition: Condition, kept: Path | None) -> Iterator[Frame]:
+    def seen() -> Iterator[Frame]:
+        size = face_scale(thinned(source(), condition.rate), condition.face_px) if condition.face_px else 1.0
+        for frame in thinned(source(), condition.rate):
+            yield _shrunk(frame, size) if size < 1 else frame
+
+    return compressed(seen(), CRF, kept) if condition.h264 else seen()
 
 
 def thinned(frames: Iterable[Frame], rate: float | None) -> Iterator[Frame]:
@@ -109,27 +130,63 @@ def face_scale(frames: Iterable[Frame], face_px: float) -> float:
     return 1.0
 
 
-def compressed(frames: Iterable[Frame], crf: int = CRF) -> Iterator[Frame]:
-    """The frames as H.264 gives them back, with the times that they had. Raises SourceError when some are missing."""
-    kept: list[tuple[float, float]] = []
+def compressed(frames: Iterable[Frame], crf: int = CRF, kept: Path | None = None) -> Iterator[Frame]:
+    """The frames as H.264 gives them back, with the times that they had. Raises SourceError when some are missing.
 
-    def noted() -> Iterator[Frame]:
-        for frame in frames:
-            kept.append((frame.time, frame.hole))
-            yield _even(frame)
-
+    kept: the file that holds them from an earlier time, or will; ``frames`` are not asked for if it is there.
+    """
+    times = _kept_times(kept)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "case.mp4"
-        write_video(noted(), path, "h264", crf, threads=1)  # threads change what x264 decides
+        if times is None or kept is None:
+            path = Path(folder) / "case.mp4"
+            times = _encode(frames, path, crf)
+            if kept is not None:
+                _keep(path, times, kept)
+        else:
+            path = kept
         with open_source(path) as source:
             count = 0
             for frame in source:
-                if count < len(kept):
-                    time, hole = kept[count]
+                if count < len(times):
+                    time, hole = times[count]
                     yield replace(frame, index=count, time=time, hole=hole, lost=0)
                 count += 1
-    if count != len(kept):
-        raise SourceError(f"H.264 gave {count} frames back of {len(kept)}")
+    if count != len(times):
+        raise SourceError(f"H.264 gave {count} frames back of {len(times)}")
+
+
+def _encode(frames: Iterable[Frame], path: Path, crf: int) -> list[tuple[float, float]]:
+    """Writes the file; returns the time and the hole of each frame, s."""
+    times: list[tuple[float, float]] = []
+
+    def noted() -> Iterator[Frame]:
+        for frame in frames:
+            times.append((frame.time, frame.hole))
+            yield _even(frame)
+
+    write_video(noted(), path, "h264", crf, threads=1)  # threads change what x264 decides
+    return times
+
+
+def _keep(path: Path, times: list[tuple[float, float]], kept: Path) -> None:
+    """Copies the file, then its times: only with these it counts, so that an interrupted copy is never used."""
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part = kept.with_suffix(f".{os.getpid()}.part")
+        shutil.copyfile(path, part)
+        part.replace(kept)
+        part.write_text(json.dumps(times), encoding="utf-8")
+        part.replace(kept.with_suffix(".json"))
+    except OSError as error:
+        raise OutputError(f"cannot write {kept}: {error.strerror or error}") from None
+
+
+def _kept_times(kept: Path | None) -> list[tuple[float, float]] | None:
+    try:
+        text = kept.with_suffix(".json").read_text(encoding="utf-8") if kept else ""
+        return convert(from_json(text), list[tuple[float, float]])
+    except (OSError, ValueError):
+        return None
 
 
 def _even(frame: Frame) -> Frame:

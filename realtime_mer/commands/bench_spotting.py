@@ -63,6 +63,7 @@ def add(parts: Any) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="each stream's result; an interrupted run goes on")
+    parser.add_argument("--streams", type=Path, metavar="DIR", help="compressed streams for the next run (show people)")
     parser.add_argument("--sheets", type=Path, metavar="DIR", help="a picture of each false alarm (shows people)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="scores and every movement as JSON")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
@@ -184,7 +185,7 @@ def _casme2(arguments: argparse.Namespace) -> Iterator[Trial]:
             seen = replace(condition, rate=None)  # the stream is thinned where it is made, which costs less
             yield (
                 Row(condition.name, "CASME II spliced", tail),
-                [conditions.under(case, seen) for case in found if case.subject in chosen],
+                [conditions.under(case, seen, arguments.streams) for case in found if case.subject in chosen],
             )
 
 
@@ -262,7 +263,10 @@ def _long(arguments: argparse.Namespace, name: str, frames: Path, sheet: Path) -
         say(note)
     chosen = halved(videos.cases, arguments.half or "")
     for condition in conditions.parse(arguments.conditions):
-        yield Row(condition.name, NAMES[name]), [conditions.under(case, condition) for case in chosen]
+        yield (
+            Row(condition.name, NAMES[name]),
+            [conditions.under(case, condition, arguments.streams) for case in chosen],
+        )
 
 
 def _long_name(name: str) -> str:
