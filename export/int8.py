@@ -42,7 +42,7 @@ PERCENTILE: Final = 99.99
 # with 3 of them 100 and 83 %, with 6 of them 100 and 100 %, at 1.5 times the speed of FP32 for one sample.
 FLOAT_START: Final = 6
 FLOAT_SHARE: Final = 0.2
-ENDS: Final = ("GlobalAveragePool", "ReduceMean", "Reshape", "Flatten", "Gemm", "Softmax")
+ENDS: Final = ("GlobalAveragePool", "ReduceMean", "Reshape", "Flatten", "Gemm", "Softmax", "Sub", "Mul", "Concat")
 TIMED: Final = 200  # runs of one sample for each file, in turns, so that both see the same other load
 WARM: Final = 20
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from realtime_mer.errors import ModelError, OutputError, first_line
 from realtime_mer.recognise.spec import ModelSpec
 from train.models.attention import HataNet
+from train.models.none import WithNone
 
 INPUT: Final = "input"  # float32 (N, *spec.input_shape)
 OUTPUT: Final = "probabilities"  # float32 (N, classes), rows sum to 1
@@ -43,7 +44,10 @@ class Report:
 
 
 class Probabilities(nn.Module):
-    """The network with what turns its logits into calibrated probabilities; with the map of an Attention Branch."""
+    """The network with what turns its logits into calibrated probabilities; with the map of an Attention Branch.
+
+    Of a network with a gate the last probability is that nothing moves.
+    """
 
     def __init__(self, module: nn.Module, temperature: float) -> None:
         super().__init__()
@@ -56,6 +60,11 @@ class Probabilities(nn.Module):
         return (OUTPUT, ATTENTION) if with_map else (OUTPUT,)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        if isinstance(self.module, WithNone):
+            # the gate comes first, so that what quantises the network leaves it as it is
+            none = torch.sigmoid(self.module.gate(x).float())[:, None]
+            some = torch.softmax(self.module.network(x).float() / self.temperature, dim=1)
+            return torch.cat([(1 - none) * some, none], dim=1)
         if isinstance(self.module, HataNet):
             logits, _, attention = self.module.branches(x)
         else:

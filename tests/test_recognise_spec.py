@@ -21,6 +21,12 @@ def test_it_comes_back() -> None:
     assert ModelSpec.from_json(SPEC.to_json()) == SPEC
 
 
+def test_a_spec_of_before_there_was_none_still_opens() -> None:
+    older = asdict(SPEC)
+    del older["none"]
+    assert ModelSpec.from_json(json.dumps(older)) == SPEC
+
+
 def test_a_field_of_a_later_version_is_left_out() -> None:
     assert ModelSpec.from_json(json.dumps({**asdict(SPEC), "later": {"x": 1}})) == SPEC
 
@@ -47,6 +53,9 @@ def test_a_field_of_a_later_version_is_left_out() -> None:
         ({"abstain_below": 1.5}, "abstain_below must lie between 0 and 1, not 1.5"),
         ({"abstain_below": -0.1}, "abstain_below must lie between 0 and 1"),
         ({"abstain_below": "0.5"}, "abstain_below: expected float, got str"),
+        ({"none": "other"}, "none must be one of two labels or more, not 'other'"),
+        ({"labels": ["none"], "none": "none"}, "none must be one of two labels or more"),
+        ({"none": 3}, "none: expected str, got int"),
         ({"name": "flow\n\x1b[2J"}, r"'flow\\n\\x1b\[2J' is not one line of text"),
         ({"licence": "a\nb"}, r"'a\\nb' is not one line of text"),
         ({"scores": {"UF1": 0.8}}, r"scores\[\.\.\.\]: expected object, got float"),

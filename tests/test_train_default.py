@@ -13,7 +13,7 @@ from made_default import Known, tree
 from export.__main__ import main as export
 from realtime_mer import recognise
 from realtime_mer.errors import ConfigError
-from train import checkpoint, gather, models, motion, recipe, runs
+from train import checkpoint, gather, models, motion, none, recipe, runs
 from train.cli import main
 from train.commands import default
 from train.models.flow_default import CELLS, SCALE, cell_means, describe, mirrored
@@ -63,10 +63,31 @@ def test_the_file_opens_in_the_runtime_and_says_how_it_was_measured(made) -> Non
     assert same == spec
     x = np.random.default_rng(0).normal(0, 0.5, (5, 3, 128, 128)).astype(np.float32)
     with torch.no_grad():
-        wanted = torch.softmax(network(torch.from_numpy(x)) / spec.temperature, 1).numpy()
+        some = torch.softmax(network(torch.from_numpy(x)) / spec.temperature, 1)
+        none = torch.sigmoid(network.gate(torch.from_numpy(x)))[:, None]
+        wanted = torch.cat([(1 - none) * some, none], 1).numpy()
+    assert spec.labels == ("negative", "positive", "surprise", "none")
+    assert spec.none == "none"
     assert np.allclose(opened.classify(x), wanted, atol=1e-5)
+    rest, strong = (recognise.predict(opened.classify(x[:1] * size)[0], spec) for size in (0.001, 1))
+    assert rest.label is None
+    assert rest.probabilities["none"] > 0.9 > 0.1 > strong.probabilities["none"]
     assert run.calibrated is not None
     assert run.calibrated.answered.any()
+
+
+def test_still_pairs_of_people_who_are_not_known_are_not_answered_and_movements_are(made) -> None:
+    run = runs.load(made / "runs" / "flow-default-loso")
+    rows = none.rows(run)
+    assert run.pairs is not None
+    assert set(run.pairs.keys) == {key for key, own in zip(run.keys, run.own, strict=True) if own}
+    assert {row.kind.split(",")[0] for row in rows} == {"10 ms", "100 ms", "300 ms", "onset to apex"}
+    # at 10 ms from the onset these made-up faces, unlike real ones, are half-way to the apex
+    assert max(row.answered for row in rows if row.still and not row.kind.startswith("10 ms")) <= 0.25  # of nine
+    assert min(row.answered for row in rows if not row.still) > 0.5
+    assert run.answers.shape == (18, 4)
+    assert np.allclose(run.answers.sum(axis=1), 1)
+    assert not run.answers[~run.own, 3].any()  # a map has no length in px
 
 
 def test_what_is_left_out_is_named_and_its_map_is_not_taken_instead(made) -> None:
@@ -87,6 +108,7 @@ def test_the_card_has_the_numbers_of_the_run_and_of_its_controls(made) -> None:
         "# Model card: flow-default/", f"{spec.scores['all UF1']['value']:.3f} (", f"{spec.abstain_below:.2f}",
         "trained without public maps", "leave one dataset out", "permuted labels, shuffle 1",
         "onset +20 ms, apex +15 ms",
+        "## Where nothing moves", "300 ms, H.264 crf 23, head drift 5 px/s",
         "casme2/sub01/EP91: not in casme2", "research only", "2 groups", default.COMMAND, "## Limits",
     ):  # fmt: skip
         assert expected in text, expected

@@ -63,11 +63,12 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibrated:
-    """In the order of the samples: probabilities (N, K), and whether each was answered, by decisions that none of the
-    sample's group had a part in."""
+    """In the order of the samples: probabilities (N, K) of the classes where something moves, and whether each was
+    answered, by decisions that none of the sample's group had a part in: temperature and threshold, (N, 2)."""
 
     probabilities: NDArray[np.float64]
     answered: NDArray[np.bool_]
+    decided: NDArray[np.float64]
 
 
 def calibration(truth: ArrayLike, probabilities: ArrayLike, bins: int = BINS) -> Calibration:
@@ -123,15 +124,28 @@ def fit_temperature(truth: ArrayLike, logits: ArrayLike) -> float:
 
 
 def decide(
-    y: NDArray[np.int64], logits: NDArray[np.floating[Any]], main: NDArray[np.bool_], answered: float
-) -> Decision:
-    """From answers of networks that were not trained on these samples. answered: share that shall be answered."""
+    y: NDArray[np.int64], logits: NDArray[np.floating[Any]], main: NDArray[np.bool_], answered: float,
+    none: NDArray[np.float64] | None = None,
+) -> Decision:  # fmt: skip
+    """From answers of networks that were not trained on these samples. answered: share that shall be answered.
+    none: probability (N,) that nothing moves, where the answer can be that."""
     first, second = (
         float(np.clip(fit_temperature(y[kind], logits[kind]), *_BELIEVED)) if kind.any() else 1.0
         for kind in (main, ~main)
     )
-    confidence = Decision(first, second, SUREST).probabilities(logits, main)[main].max(axis=1)
+    some = np.ones(int(main.sum())) if none is None else 1 - none[main]
+    confidence = some * Decision(first, second, SUREST).probabilities(logits, main)[main].max(axis=1)
     return Decision(first, second, max(SUREST, float(np.quantile(confidence, 1 - answered))))
+
+
+def is_answered(
+    probabilities: NDArray[np.float64], none: NDArray[np.float64] | float, below: NDArray[np.float64] | float
+) -> NDArray[np.bool_]:
+    """Whether each sample is answered, (N,), as ``realtime_mer.recognise.predict`` decides: the largest probability is
+    that of a class and at least ``below``. probabilities: (N, K), of the classes where something moves."""
+    best = (1 - none) * probabilities.max(axis=1)
+    answered: NDArray[np.bool_] = (best >= below) & (best >= none)
+    return answered
 
 
 def coverage_risk(truth: ArrayLike, probabilities: ArrayLike) -> NDArray[np.float64]:

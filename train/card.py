@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime_mer.errors import OutputError
-from train import describe, metrics, recipe, runs
-from train.calibration import BINS, calibration, coverage_risk, perfect_ece
+from train import describe, metrics, none, recipe, runs
+from train.calibration import BINS, SUREST, calibration, coverage_risk, perfect_ece
 from train.metrics import Interval
 from train.recipe import Recipe
 from train.runs import Run
@@ -76,6 +76,7 @@ def render(run: Run, beside: Sequence[Run] = ()) -> str:
         _fenced(metrics.render(metrics.score(*counts, run.labels))),
         "## Calibration and abstention",
         "No temperature was fitted." if run.calibrated is None else _calibration(run, plan),
+        *_nothing(run),
         "## Limits",
         plan.limits,
         "## How to make it again",
@@ -88,6 +89,7 @@ def render(run: Run, beside: Sequence[Run] = ()) -> str:
 def _introduction(run: Run, plan: Recipe) -> str:
     return _wrapped(_INTRODUCTION.format(
         feature=plan.input.feature, side=plan.input.size, network=plan.model.name, labels=", ".join(run.labels),
+        none="" if plan.none is None else "or that nothing moves, ",
         parameters=f"{run.about['parameters']:,}",
     ))  # fmt: skip
 
@@ -153,7 +155,7 @@ def _calibration(run: Run, plan: Recipe) -> str:
     lines = [_CALIBRATION_HEAD, "|---|---|---|---|---|---|---|---|"]
     kinds = [(_kind(run), run.main)] + ([] if run.main.all() else [("all", np.ones_like(run.main))])
     for name, chosen in kinds:
-        t, p = run.truth[chosen], run.calibrated.probabilities[chosen]
+        t, p = run.truth[chosen], run.answers[chosen]
         found, coarse = calibration(t, p), calibration(t, p, FEW_BINS)
         lines.append(
             f"| {name} | {found.ece:.3f} | {_perfect(p, BINS)} | {found.ece_adaptive:.3f} | {coarse.ece:.3f} "
@@ -175,11 +177,27 @@ def _calibration(run: Run, plan: Recipe) -> str:
         "| answered, surest first | errors among them | probability of the last |",
         "|---|---|---|",
     ]
-    curve = coverage_risk(run.truth[run.main], run.calibrated.probabilities[run.main])
+    curve = coverage_risk(run.truth[run.main], run.answers[run.main])
     for share in (0.5, 0.7, 0.8, 0.9, 1.0):
         coverage, risk, threshold = curve[np.searchsorted(curve[:, 0], share - 1e-9)]
         lines.append(f"| {coverage:.0%} | {risk:.1%} | {threshold:.2f} |")
     return "\n".join(lines)
+
+
+def _nothing(run: Run) -> list[str]:
+    """How often pairs between which nothing moves are answered, and movements recorded in the same ways."""
+    rows = none.rows(run)
+    if not rows:
+        return []
+    lines = ["| pairs of moments | number | answered | none the most probable | UF1 of those answered |"]
+    lines.append("|---|---|---|---|---|")
+    for row in rows:
+        uf1 = "" if row.uf1 is None else f"{row.uf1:.3f}"
+        lines.append(f"| {row.kind} | {row.count} | {row.answered:.1%} | {row.none:.1%} | {uf1} |")
+    still = [row for row in rows if row.still]
+    share = sum(row.answered * row.count for row in still) / max(sum(row.count for row in still), 1)
+    told = _NOTHING.format(share=share, lost=(run.none[run.main] > SUREST).mean() if run.none is not None else 0)
+    return ["## Where nothing moves", _wrapped(told), "\n".join(lines)]
 
 
 def _perfect(probabilities: NDArray[np.float64], bins: int) -> str:
@@ -219,9 +237,10 @@ def _without_none(table: dict[str, Any]) -> dict[str, Any]:
 
 _INTRODUCTION = """
 Written by the run that scored the model. It answers which of the classes {labels} the movement of a face in a
-micro-expression fits, with a probability, or abstains. Intended for research and for showing the technique. It says
-nothing about what a person feels, intends or hides; do not use it to judge people, and note that inferring emotions at
-work and in education is prohibited in the European Union (AI Act, Art. 5(1)(f)).
+micro-expression fits, with a probability, {none}or abstains.
+Intended for research and for showing the technique. It says nothing about what a person feels, intends or hides; do not
+use it to judge people, and note that inferring emotions at work and in education is prohibited in the European Union
+(AI Act, Art. 5(1)(f)).
 
 Input: the feature `{feature}`, (3, {side}, {side}). Network: `{network}`, {parameters} parameters.
 """
@@ -248,6 +267,14 @@ _ABSTAINS = (
     "The model abstains below a probability of {below:.2f}. With thresholds chosen in the same way from other subjects "
     "alone, {share:.0%} of these clips were answered, {kept}."
 )
+
+_NOTHING = """
+Still pairs are two moments between which nothing moves: for 10 ms the clip's own frames at its onset, for longer gaps
+its resting face with its own noise, followed as the runtime follows a face, raw and through H.264, with the head held
+and drifting. Movements are the same clips from onset to apex, recorded in the same ways. Networks, gates, temperatures
+and thresholds did not know the person. {share:.1%} of all still pairs were answered; for {lost:.1%} of the clips of own
+motion "none" has a probability above one half.
+"""
 
 _AGAIN = """
 The weights are the same on every run on one machine; other processors and versions of torch may differ in the last

@@ -40,7 +40,8 @@ def load(path: Path) -> tuple[nn.Module, ModelSpec]:
         raise ModelError(f"{path} is not a model file of this version: train it anew or give the right file")
     spec = ModelSpec.from_json(content["spec"])
     try:
-        model = create(content["model"], len(spec.labels), **content["options"])
+        classes = len(spec.labels) - bool(spec.none)
+        model = create(content["model"], classes, **content["options"])
         model.load_state_dict(content["state"])
     except (TypeError, KeyError, RuntimeError) as error:
         first_line = str(error).splitlines()[0]

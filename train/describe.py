@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime_mer.recognise.spec import ModelSpec
-from train import metrics, models, runs
+from train import metrics, models, none, runs
 from train.calibration import SUREST, Decision, calibration, decide
 from train.inputs import Prepared
+from train.models.none import LABEL
 from train.recipe import Recipe
 from train.runs import Run, commit
 
@@ -40,10 +41,12 @@ def spec(plan: Recipe, data: Prepared, run: Run | None) -> ModelSpec:
     keys = [clip.key for clip in data.clips]
     shape = models.input_shape(plan.model.name, plan.input.size)
     decision = None if run is None or run.calibrated is None else model_decision(plan, run)
+    labels = data.labels if plan.none is None else (*data.labels, LABEL)
     return ModelSpec(
-        plan.name, plan.version, data.labels, plan.input.feature, shape,
+        plan.name, plan.version, labels, plan.input.feature, shape,
         temperature=1.0 if decision is None else round(decision.temperature, 4),
         abstain_below=SUREST if decision is None else round(decision.abstain_below, 3),
+        none="" if plan.none is None else LABEL,
         training_data=trained_on(data.labels, keys, data.samples.groups, data.samples.y),
         licence=plan.licence,
         protocol="not measured, not calibrated" if run is None else protocol(run),
@@ -56,7 +59,7 @@ def spec(plan: Recipe, data: Prepared, run: Run | None) -> ModelSpec:
 def model_decision(plan: Recipe, run: Run) -> Decision:
     """Temperature and threshold of the model that is fitted on everybody, from the pooled answers of the run."""
     assert plan.calibrate is not None
-    return decide(run.truth, run.logits, run.main, plan.calibrate.answered)
+    return decide(run.truth, run.logits, run.main, plan.calibrate.answered, run.none)
 
 
 def trained_on(labels: Sequence[str], keys: Sequence[str], groups: Sequence[str], y: NDArray[np.int64]) -> str:
@@ -91,8 +94,13 @@ def scores(run: Run) -> Scores:
         for name in ("UF1", "UAR"):
             kept[prefix + name] = {key: getattr(found[name], key) for key in ("value", "low", "high")}
     if run.calibrated is not None:
-        p = run.calibrated.probabilities[run.main]
+        p = run.answers[run.main]
         kept["ECE"] = {"value": calibration(run.truth[run.main], p).ece}
         kept["coverage"] = {"value": float(run.calibrated.answered[run.main].mean())}
+    still = [row for row in none.rows(run) if row.still]
+    if still:
+        counts = [row.count for row in still]
+        kept["still pairs answered"] = {"value": float(np.average([row.answered for row in still], weights=counts))}
+        kept["still pairs answered, worst kind"] = {"value": max(row.answered for row in still)}
     kept["parameters"] = {"value": float(run.about["parameters"])}
     return {name: {key: round(value, 4) for key, value in values.items()} for name, values in kept.items()}

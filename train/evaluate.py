@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from realtime_mer.errors import ConfigError, DataError
-from train import checkpoint, fit, models, protocols
+from train import checkpoint, fit, models, none, protocols
 from train.inputs import Prepared
 from train.nested import nested
 from train.protocols import Fold
 from train.recipe import Calibrate, Recipe
 from train.records import Clip
 from train.runs import Run, commit, store
+from train.still import Pairs
 
 FAULTS: Final = ("best-on-test", "carry-over")
 
@@ -173,7 +174,8 @@ def _one(
     bar.update(planned - len(curves))
     store(
         file,
-        {
+        _nothing(recipe, data, fold, model, device)
+        | {
             "name": fold.name,
             "test": list(fold.test),
             "logits": fit.predict(model, test.x, device).tolist(),
@@ -184,6 +186,21 @@ def _one(
         },
     )
     snapshot.unlink(missing_ok=True)
+
+
+def _nothing(recipe: Recipe, data: Prepared, fold: Fold, model: nn.Module, device: str) -> dict[str, Any]:
+    """What the fold's gate says of the tested clips, and of their pairs; empty without pairs."""
+    if data.pairs is None or recipe.none is None:
+        return {}
+    gate = none.gate(data, fold.train, recipe.none)
+    where = data.pairs.of(fold.test)
+    cells = data.pairs.cells[where]
+    return {
+        "none": none.of_samples(gate, data, fold.test).tolist(),
+        "pairs": where.tolist(),
+        "pair logits": fit.predict(model, cells, device).tolist() if len(where) else [],
+        "pair none": none.probability(gate, cells).tolist(),
+    }
 
 
 def _open(
@@ -234,11 +251,25 @@ def _close(out: Path, recipe: Recipe, data: Prepared, folds: Sequence[Fold]) -> 
         "about": about,
         "own": data.own[tested].tolist(),
         "moved": {name: [row for part in parts for row in part["moved"][name]] for name in data.moved},
+        "none": None if data.pairs is None else [p for part in parts for p in part["none"]],
+        "pairs": None if data.pairs is None else _pairs(data.pairs, data.clips, parts),
         "calibrated": None,
     }
     store(out / "run.json", stored)
     (out / "carried.pt").unlink(missing_ok=True)
     return Run.from_plain(stored)
+
+
+def _pairs(pairs: Pairs, clips: Sequence[Clip], parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The pooled answers to the pairs of tested clips, as ``runs.TestedPairs`` has them."""
+    tested = [i for part in parts for i in part["pairs"]]
+    return {
+        "keys": [clips[pairs.clips[i]].key for i in tested],
+        "kinds": [pairs.kinds[i] for i in tested],
+        "still": pairs.still[tested].tolist(),
+        "logits": [row for part in parts for row in part["pair logits"]],
+        "none": [p for part in parts for p in part["pair none"]],
+    }
 
 
 def _calibrate(
@@ -257,14 +288,20 @@ def _calibrate(
         )  # fmt: skip
         return fit.predict(model, data.samples.take(asked).x, device)
 
+    def nothing(known: Sequence[int], asked: Sequence[int]) -> NDArray[np.float64]:
+        assert recipe.none is not None
+        return none.of_samples(none.gate(data, known, recipe.none), data, asked)
+
     found = nested(
         how, data.samples.y, data.samples.groups, run.main[order], run.logits[order], answer,
         recipe.seed, out / "calibrate", quiet,
+        None if run.none is None else run.none[order], None if run.none is None else nothing,
     )  # fmt: skip
     stored = json.loads((out / "run.json").read_text(encoding="utf-8"))
     stored["calibrated"] = {
         "probabilities": found.probabilities[np.argsort(order)].tolist(),
         "answered": found.answered[np.argsort(order)].tolist(),
+        "decided": found.decided[np.argsort(order)].tolist(),
     }
     store(out / "run.json", stored)
     return Run.from_plain(stored)

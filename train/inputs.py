@@ -1,7 +1,7 @@
 """Clips to network inputs: which frames, which crop, which size. What is computed once is kept in a cache folder.
 
-Only this module and ``train.motion`` open images for training. A picture that cannot be read is an error; a face that
-is not found or is lost, or an apex that is not annotated, leaves the clip out and is reported.
+Only this module, ``train.motion`` and ``train.still`` open images for training. A picture that cannot be read is an
+error; a face that is not found or is lost, or an apex that is not annotated, leaves the clip out and is reported.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from train.motion import Faces
 from train.recipe import Input
 from train.records import Clip, labelled
 from train.samples import Samples
+from train.still import Pairs
 
 VERSION: Final = 2  # raised when the same settings give other numbers: old caches are then not used
 
@@ -37,13 +38,15 @@ VERSION: Final = 2  # raised when the same settings give other numbers: old cach
 class Prepared:
     """clips: those that gave an input, in order. samples: the same, ready for ``fit``. labels: the class list.
     skipped: one line for each clip left out, with the reason. moved: the same clips at other key frames, (N, ...) as
-    ``samples.x``, by what was moved ("onset +20 ms, apex +15 ms"): only ever tested."""
+    ``samples.x``, by what was moved ("onset +20 ms, apex +15 ms"): only ever tested. pairs: what an answer "none" is
+    learned from, None when the recipe wants none; their clips are positions in ``clips``."""
 
     clips: tuple[Clip, ...]
     samples: Samples
     labels: tuple[str, ...]
     skipped: tuple[str, ...]
     moved: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    pairs: Pairs | None = None
 
     @property
     def own(self) -> NDArray[np.bool_]:
@@ -55,7 +58,7 @@ class Prepared:
         where = np.asarray(positions, np.int64)
         return Prepared(
             tuple(self.clips[i] for i in positions), self.samples.take(positions), self.labels, self.skipped,
-            {name: x[where] for name, x in self.moved.items()},
+            {name: x[where] for name, x in self.moved.items()}, self.pairs and self.pairs.take(positions),
         )  # fmt: skip
 
 

@@ -16,41 +16,50 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from train.calibration import Calibrated, decide
+from train.calibration import Calibrated, decide, is_answered
 from train.recipe import Calibrate
 from train.runs import store
 
 # (positions to train on, positions to answer) -> logits (N, K) of the second.
 Answer = Callable[[Sequence[int], Sequence[int]], NDArray[np.floating[Any]]]
+# The same for the probability (N,) that nothing moves.
+Nothing = Callable[[Sequence[int], Sequence[int]], NDArray[np.float64]]
 
 
 def nested(
     how: Calibrate, y: NDArray[np.int64], groups: Sequence[str], main: NDArray[np.bool_],
     logits: NDArray[np.floating[Any]], answer: Answer, seed: int, folder: Path, quiet: bool = False,
+    none: NDArray[np.float64] | None = None, nothing: Nothing | None = None,
 ) -> Calibrated:  # fmt: skip
     """The tested samples' probabilities with temperatures and thresholds from other people.
 
     logits: of every sample, by a network that did not know its group. folder: keeps finished inner trainings.
+    none, nothing: where there is an answer "none", its probability (N,) by one that did not know the sample's group,
+    and how it is learned from some people for others.
     """
     outer = parts(groups, how.outer, seed)
     numbers = sorted(set(outer.tolist()))
     probabilities = np.zeros(logits.shape)
-    answered = np.zeros(len(y), np.bool_)
+    answered, decided = np.zeros(len(y), np.bool_), np.zeros((len(y), 2))
+    none = np.zeros(len(y)) if none is None else none
     with tqdm(total=len(numbers) * how.inner, desc="calibration", unit="training", disable=quiet) as bar:
         for k in numbers:
             known, held = np.flatnonzero(outer != k), outer == k
             inner = parts(np.asarray(groups)[known].tolist(), how.inner, seed)
-            found = np.zeros((len(known), logits.shape[1]))
+            found, still = np.zeros((len(known), logits.shape[1])), np.zeros(len(known))
             for j in sorted(set(inner.tolist())):
                 file, ours = folder / f"{k:03d}-{j:03d}.json", inner == j
                 if not file.exists():
                     store(file, {"logits": answer(known[~ours].tolist(), known[ours].tolist()).tolist()})
                 found[ours] = json.loads(file.read_text(encoding="utf-8"))["logits"]
+                if nothing is not None:
+                    still[ours] = nothing(known[~ours].tolist(), known[ours].tolist())
                 bar.update()
-            decision = decide(y[known], found, main[known], how.answered)
+            decision = decide(y[known], found, main[known], how.answered, still)
             probabilities[held] = decision.probabilities(logits[held], main[held])
-            answered[held] = probabilities[held].max(axis=1) >= decision.abstain_below
-    return Calibrated(probabilities, answered)
+            answered[held] = is_answered(probabilities[held], none[held], decision.abstain_below)
+            decided[held] = decision.temperature, decision.abstain_below
+    return Calibrated(probabilities, answered, decided)
 
 
 def parts(groups: Sequence[str], count: int, seed: int) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ import typing
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from realtime_mer.errors import ConfigError
 
@@ -133,6 +133,22 @@ class Calibrate:
 
 
 @dataclass(frozen=True, slots=True)
+class Still:
+    """An answer "none" beside the classes, learned from pairs of moments between which nothing moves (``train.still``).
+
+    gaps_s: from the first moment to the second. rates_fps: frames/s of the sequences, 0: the recording's own.
+    crfs: of H.264, 0: raw. drifts_px_s: of the head, in px of the picture. Every combination is made.
+    ridge: penalty on the weights of the logistic regression that decides, one sample's loss being the unit.
+    """
+
+    gaps_s: tuple[float, ...] = (0.010, 0.100, 0.300)
+    rates_fps: tuple[float, ...] = (0.0, 30.0)
+    crfs: tuple[int, ...] = (0, 23)
+    drifts_px_s: tuple[float, ...] = (0.0, 5.0)
+    ridge: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
 class Pretrain:
     """Training on a macro-expression data set before the folds; once, since no test person is in it."""
 
@@ -156,6 +172,7 @@ class Recipe:
     pretrain: Pretrain | None = None
     seed: int = 0
     calibrate: Calibrate | None = None
+    none: Still | None = None
     validation: float = 0.0
     version: str = "1"
     licence: str = ""
@@ -171,6 +188,7 @@ class Recipe:
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
+LONGEST_GAP: Final = 1.0  # s between two moments of rest: the ring forgets what is older than SPAN
 _CHOICES = {
     ("Data", "samples"): ("clip", "frames", "key-frames"),
     ("Input", "crop"): ("none", "face", "eyes", "regions"),
@@ -211,6 +229,8 @@ def from_table(table: dict[str, Any], where: str = "recipe") -> Recipe:
         if stage.balance not in ("none", "equal", "down", "weights") and not stage.balance.isdigit():
             raise ConfigError(f"{where}: balance is none, equal, down, weights or a number, not {stage.balance!r}")
     _check_data(recipe.data, where)
+    if recipe.none is not None:
+        _check_none(recipe.none, where)
     if any(len(pair) != 2 for pair in recipe.input.tested_moves_s):
         raise ConfigError(f"{where}: tested_moves_s is a list of pairs [onset, apex] in seconds")
     if (c := recipe.calibrate) and not (c.inner > 1 and c.outer > 1 and 0 < c.answered <= 1):
@@ -225,6 +245,16 @@ def _check_data(data: Data, where: str) -> None:
         raise ConfigError(f"{where}: weights, listed, complete and twins need samples = 'clip'")
     if data.listed and data.listed not in data.names:
         raise ConfigError(f"{where}: listed must be one of {', '.join(data.names)}, not {data.listed!r}")
+
+
+def _check_none(none: Still, where: str) -> None:
+    for name in ("gaps_s", "rates_fps", "crfs", "drifts_px_s"):
+        values = getattr(none, name)
+        if not values or min(values) < 0 or (name == "gaps_s" and not 0 < min(values) <= max(values) <= LONGEST_GAP):
+            least = f"above 0 and at most {LONGEST_GAP:g}" if name == "gaps_s" else "not negative"
+            raise ConfigError(f"{where}: none: {name} is a list of numbers {least}, not {list(values)}")
+    if none.ridge <= 0:
+        raise ConfigError(f"{where}: none: ridge must be above 0, not {none.ridge}")
 
 
 def _frozen_share(text: str, where: str) -> None:

@@ -17,12 +17,26 @@ from train.calibration import Calibrated
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TestedPairs:
+    """What networks and gates that did not know the person say of pairs of moments. keys: of the clip, (M,). kinds: for
+    people. still: bool (M,), whether nothing moves. logits: (M, K). none: probability that nothing moves, (M,)."""
+
+    keys: tuple[str, ...]
+    kinds: tuple[str, ...]
+    still: NDArray[np.bool_]
+    logits: NDArray[np.float64]
+    none: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Run:
     """One evaluation, as stored. Rows of ``truth``, ``logits``, ``keys`` and ``groups`` belong together: one for each
     tested clip, folds one after another. best: logits of the epoch that did best on the test fold (a leak), or None.
     curves: for each fold its epochs. seconds: training and testing, all folds. own: which were made from a recording
     as the runtime makes them, the others from one picture. moved: logits of the same clips at other key frames, by what
-    was moved. calibrated: probabilities and whether each was answered, nested; None when the recipe asks for none."""
+    was moved. calibrated: probabilities and whether each was answered, nested; None when the recipe asks for none.
+    none: probability (N,) that nothing moves, by a gate that did not know the person; 0 for what is no recording.
+    pairs: the same clips' still pairs and movements as ``train.still`` makes them. Both None without such an answer."""
 
     name: str
     protocol: str
@@ -39,6 +53,8 @@ class Run:
     own: NDArray[np.bool_]
     moved: dict[str, NDArray[np.float32]]
     calibrated: Calibrated | None = None
+    none: NDArray[np.float64] | None = None
+    pairs: TestedPairs | None = None
 
     @property
     def main(self) -> NDArray[np.bool_]:
@@ -49,6 +65,15 @@ class Run:
     def probabilities(self) -> NDArray[np.float64]:
         """(N, K): calibrated where the recipe asks for it, else the softmax of the logits."""
         return softmax(self.logits) if self.calibrated is None else self.calibrated.probabilities
+
+    @property
+    def answers(self) -> NDArray[np.float64]:
+        """What the model's file gives: ``probabilities``, and beside them that nothing moves where there is such an
+        answer: (N, K) or (N, K + 1)."""
+        if self.none is None:
+            return self.probabilities
+        none = self.none[:, None]
+        return np.concatenate([(1 - none) * self.probabilities, none], axis=1)
 
     @property
     def scores(self) -> metrics.Scores:
@@ -78,13 +103,27 @@ class Run:
             own=np.array(stored.get("own", [True] * len(stored["keys"])), np.bool_),
             moved={name: np.array(logits, np.float32) for name, logits in stored.get("moved", {}).items()},
             calibrated=_calibrated(stored.get("calibrated")),
+            none=None if stored.get("none") is None else np.array(stored["none"], np.float64),
+            pairs=_pairs(stored.get("pairs")),
         )
+
+
+def _pairs(stored: dict[str, Any] | None) -> TestedPairs | None:
+    if stored is None:
+        return None
+    return TestedPairs(
+        tuple(stored["keys"]), tuple(stored["kinds"]), np.array(stored["still"], np.bool_),
+        np.array(stored["logits"], np.float64), np.array(stored["none"], np.float64),
+    )  # fmt: skip
 
 
 def _calibrated(stored: dict[str, Any] | None) -> Calibrated | None:
     if stored is None:
         return None
-    return Calibrated(np.array(stored["probabilities"], np.float64), np.array(stored["answered"], np.bool_))
+    return Calibrated(
+        np.array(stored["probabilities"], np.float64), np.array(stored["answered"], np.bool_),
+        np.array(stored["decided"], np.float64),
+    )  # fmt: skip
 
 
 def load(out: Path) -> Run:

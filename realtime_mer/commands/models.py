@@ -33,7 +33,8 @@ def _text(listed: Listed) -> str:
         return "\n".join([*lines, f"  unusable   {listed.problem}"])
     lines += [
         f"  id         {spec.id}, made {spec.created} from {spec.commit or 'an unknown commit'}",
-        f"  classes    {', '.join(spec.labels)}; abstains below {spec.abstain_below:.2f}",
+        f"  classes    {', '.join(spec.labels)}; abstains below {spec.abstain_below:.2f}"
+        + (f" and on {spec.none}" if spec.none else ""),
         f"  input      {spec.feature}, {' x '.join(map(str, spec.input_shape))}",
         f"  data       {spec.training_data}",
         f"  licence    {spec.licence}",

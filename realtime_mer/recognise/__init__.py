@@ -113,8 +113,9 @@ def find(name: str | Path) -> Path:
 
 def predict(probabilities: Floats, spec: ModelSpec) -> Prediction:
     """The answer for one sample: probabilities float32 (classes,). Abstains when the largest is below
-    ``spec.abstain_below``."""
+    ``spec.abstain_below``, or is that of ``spec.none``."""
     best = int(np.argmax(probabilities))
-    label = spec.labels[best] if probabilities[best] >= spec.abstain_below else None
+    answered = probabilities[best] >= spec.abstain_below and spec.labels[best] != spec.none
+    label = spec.labels[best] if answered else None
     named = {name: float(p) for name, p in zip(spec.labels, probabilities, strict=True)}
     return Prediction(label, named)

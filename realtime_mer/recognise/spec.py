@@ -30,6 +30,8 @@ class ModelSpec:
     input_shape: one sample without the batch axis, e.g. (3, 128, 128).
     temperature: divides the logits before the softmax (already applied inside the file: kept for the record).
     abstain_below: the runtime abstains when the largest probability is lower.
+    none:        the label that says that nothing moves; the runtime abstains when it is the most probable. Empty: the
+                 model has none, and answers noise as if it were a movement.
     training_data, licence, protocol: for people, one line each.
     scores:      e.g. {"UF1": {"value": .8, "low": .72, "high": .86}, "ECE": {"value": .03}}.
     commit:      of the code that trained it. created: ISO date.
@@ -45,6 +47,7 @@ class ModelSpec:
     input_shape: tuple[int, ...]
     temperature: float = 1.0
     abstain_below: float = 0.0
+    none: str = ""
     training_data: str = ""
     licence: str = ""
     protocol: str = ""
@@ -114,6 +117,8 @@ def _wrong(spec: ModelSpec) -> str:
             return f"{shown(text)} is not one line of text"
     if not spec.labels or not all(spec.labels) or len(set(spec.labels)) < len(spec.labels):
         return f"labels must be different names, not {shown(list(spec.labels))}"
+    if spec.none and (spec.none not in spec.labels or len(spec.labels) < 2):
+        return f"none must be one of two labels or more, not {shown(spec.none)}"
     if len(spec.input_shape) != 3 or not all(0 < side <= LARGEST_SIDE for side in spec.input_shape):
         return f"input_shape must be three numbers from 1 to {LARGEST_SIDE}, not {shown(list(spec.input_shape))}"
     if not 0 < spec.temperature <= LARGEST:

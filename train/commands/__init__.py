@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from train import gather, inputs, models, pretrain, recipe
+from train import gather, inputs, models, pretrain, recipe, still
 from train.cli_options import add_common, prepare_torch
 from train.inputs import Prepared
 from train.recipe import Recipe
@@ -37,6 +37,10 @@ def read(args: argparse.Namespace) -> tuple[Recipe, Prepared]:
         found, labels, plan.data.scheme, plan.input, args.out / "cache", args.quiet,
         keep=models.find(plan.model.name).keep, twins=plan.data.twins,
     )  # fmt: skip
+    if plan.none is not None:
+        models.check_none(plan.input.feature, plan.input.size)
+        made = still.make(data.clips, plan.none, plan.seed, args.out / "cache", args.quiet)
+        data = dataclasses.replace(data, pairs=made, skipped=(*data.skipped, *made.skipped))
     for line in data.skipped:
         print(f"left out: {line}", file=sys.stderr)
     return plan, data

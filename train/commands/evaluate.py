@@ -76,10 +76,13 @@ def measure(plan: Recipe, data: Prepared, args: argparse.Namespace, asked: Asked
         if not (rule.clean and rule.once):
             raise ConfigError(f"--groups joins subjects: not for the protocol {asked.protocol}")
         folds = evaluate.merged(folds, asked.groups)
-    calibrate = plan.calibrate if asked.protocol in describe.MEASURED and not asked.control else None
+    scored = asked.protocol in describe.MEASURED and not asked.control
+    if not scored:
+        data = replace(data, pairs=None)  # a control is about the classes
     return evaluate.evaluate(
         plan, data, folds, args.out / asked.folder(plan), protocol=asked.protocol, clean=rule.clean, once=rule.once,
-        start=commands.start(plan, data, args), device=args.device, quiet=args.quiet, calibrate=calibrate,
+        start=commands.start(plan, data, args), device=args.device, quiet=args.quiet,
+        calibrate=plan.calibrate if scored else None,
         about={"control": asked.control, "command": command},
     )  # fmt: skip
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from realtime_mer.errors import DataError
-from train import checkpoint, commands, describe, evaluate, fit, models
+from train import checkpoint, commands, describe, evaluate, fit, models, none
 from train.inputs import Prepared
+from train.models.none import WithNone
 from train.recipe import Recipe
 
 
@@ -49,8 +50,12 @@ def model(plan: Recipe, data: Prepared, args: argparse.Namespace) -> Path:
         )  # fmt: skip
     run = describe.evaluated(plan, data, args.out)
     file: Path = folder / "model.pt"
+    options = evaluate.model_options(plan)
+    if plan.none is not None:
+        network = WithNone(network, none.gate(data, range(len(data.clips)), plan.none))
+        options["none"] = True
     state = {key: tensor.cpu() for key, tensor in network.state_dict().items()}
-    checkpoint.save(file, plan.model.name, evaluate.model_options(plan), state, describe.spec(plan, data, run))
+    checkpoint.save(file, plan.model.name, options, state, describe.spec(plan, data, run))
     snapshot.unlink(missing_ok=True)
     last = curves[-1]
     print(

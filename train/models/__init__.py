@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from realtime_mer.errors import ConfigError
+from realtime_mer.face.regions import SIZE
 from train.models import attention, backbones, efficient_me, flow, flow_default, resnet, scaling
+from train.models.none import WithNone
 from train.models.weights import load_imagenet
 
 # What a sample is: the feature id that the runtime computes, and its usual shape.
@@ -96,6 +98,7 @@ def create(
     stem: str = "2d",
     attention: bool = False,
     dropout: float | None = None,
+    none: bool = False,
 ) -> nn.Module:
     """Makes a network.
 
@@ -107,6 +110,7 @@ def create(
     stem:      "2d" or "3d" (hata-resnet only: three frames convolved in time without padding).
     attention: with an Attention Branch (hata-resnet only).
     dropout:   before the last layer; None means as published.
+    none:      with a gate that tells whether anything moves (``none.WithNone``); ``classes`` does not count it.
     Raises ConfigError for an unknown name or option, ModelError when weights that were asked for cannot be had.
     """
     entry = find(name)
@@ -127,7 +131,15 @@ def create(
     model = entry.build(classes, settings)
     if weights != "none":
         load_imagenet(model, name, weights)
-    return model
+    if none:
+        check_none(feature, size)
+    return WithNone(model) if none else model
+
+
+def check_none(feature: str, size: int) -> None:
+    """Raises ConfigError when an input is not motion in px, from which a gate could tell whether anything moves."""
+    if (feature, size) != (FLOW, SIZE):
+        raise ConfigError(f"an answer none needs the feature {FLOW!r} at {SIZE} px, not {feature!r} at {size} px")
 
 
 def find(name: str) -> Entry:

@@ -56,14 +56,14 @@ class FlowDefault(nn.Module):
         nn.init.zeros_(self.first.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        inputs = describe(_cells(x))
+        inputs = describe(cells(x))
         units = torch.relu(self.first(inputs)) + torch.relu(self.first(mirrored(inputs)))
         return units @ self.last.flatten(0, 1) / (2 * len(self.last)) + self.bias.mean(dim=0)
 
     def loss(self, x: Tensor, y: Tensor, loss_of: Loss, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean logits and the summed loss of the members: each learns as if it were alone. All see the same samples;
         a draw for each would cost more and gain nothing."""
-        inputs = self.drop_inputs(describe(_cells(x)))
+        inputs = self.drop_inputs(describe(cells(x)))
         units = self.dropout(torch.relu(self.first(inputs)))
         each = units.unflatten(1, self.last.shape[:2]).transpose(0, 1) @ self.last + self.bias
         total = torch.stack([loss_of(logits, y, weights) for logits in each]).sum()
@@ -72,11 +72,11 @@ class FlowDefault(nn.Module):
 
 def cell_means(motion: NDArray[Any]) -> NDArray[np.float32]:
     """What the network keeps of a sample (N, 3, SIZE, SIZE): float32 (N, 2, CELLS, CELLS), of u and v."""
-    kept: NDArray[np.float32] = _cells(torch.from_numpy(motion)).numpy()
+    kept: NDArray[np.float32] = cells(torch.from_numpy(motion)).numpy()
     return kept
 
 
-def _cells(x: Tensor) -> Tensor:
+def cells(x: Tensor) -> Tensor:
     if x.shape[2] == CELLS:
         return x
     return F.avg_pool2d(x[:, :2, ROWS[0] : ROWS[1], COLUMNS[0] : COLUMNS[1]], CELL)
