@@ -82,9 +82,11 @@ def test_still_pairs_of_people_who_are_not_known_are_not_answered_and_movements_
     assert run.pairs is not None
     assert set(run.pairs.keys) == {key for key, own in zip(run.keys, run.own, strict=True) if own}
     assert {row.kind.split(",")[0] for row in rows} == {"10 ms", "100 ms", "300 ms", "onset to apex"}
-    # at 10 ms from the onset these made-up faces, unlike real ones, are half-way to the apex
-    assert max(row.answered for row in rows if row.still and not row.kind.startswith("10 ms")) <= 0.25  # of nine
-    assert min(row.answered for row in rows if not row.still) > 0.5
+    # these made-up faces, unlike real ones, are half-way at 10 ms; 30 frames/s and a codec leave little of that
+    slow = [row for row in rows if "0 ms, raw" in row.kind[1:] or row.kind.startswith("onset to apex, raw")]
+    slow = [row for row in slow if not row.kind.startswith("10 ms") and not row.kind.endswith("30 fps")]
+    assert max(row.answered for row in slow if row.still) <= 0.25  # of nine
+    assert min(row.none for row in slow if row.still) > max(row.none for row in slow if not row.still)
     assert run.answers.shape == (18, 4)
     assert np.allclose(run.answers.sum(axis=1), 1)
     assert not run.answers[~run.own, 3].any()  # a map has no length in px
