@@ -78,7 +78,7 @@ def test_models_tell_what_they_are(capsys):
     assert text.startswith("default (shipped)")
     assert "negative, positive, surprise" in text
     assert main(["models", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["spec"]["labels"] == ["negative", "positive", "surprise"]
+    assert json.loads(capsys.readouterr().out)[0]["spec"]["labels"] == ["negative", "positive", "surprise", "none"]
 
 
 def test_the_settings_can_be_edited_and_given_back(tmp_path, capsys):

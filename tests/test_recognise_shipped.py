@@ -28,7 +28,8 @@ def test_it_says_what_it_is(recogniser):
     spec = recogniser.spec
     assert spec.feature in FEATURES
     assert spec.input_shape == (3, SIZE, SIZE)
-    assert spec.labels == ("negative", "positive", "surprise")
+    assert spec.labels == ("negative", "positive", "surprise", "none")
+    assert spec.none == "none"
     assert spec.training_data
     assert "research only" in spec.licence
     assert "leave one subject out" in spec.protocol
@@ -40,16 +41,27 @@ def test_it_says_what_it_is(recogniser):
 def test_probabilities_are_probabilities_and_repeat(recogniser):
     batch = motion(9)
     answer = recogniser.classify(batch)
-    assert answer.shape == (9, 3)
+    assert answer.shape == (9, 4)
     assert answer.dtype == np.float32
     assert (answer >= 0).all()
     assert np.allclose(answer.sum(axis=1), 1, atol=1e-5)
     assert np.array_equal(answer, recogniser.classify(batch))
 
 
-def test_the_strength_of_a_movement_does_not_change_the_answer(recogniser):
+def test_the_strength_of_a_movement_does_not_change_the_answer_until_it_is_nothing(recogniser):
     smile = one_place(83, 86, 0.5, -1.0) + one_place(45, 86, -0.5, -1.0)
-    assert np.allclose(recogniser.classify(smile), recogniser.classify(3 * smile), atol=0.01)
+    one, three, nothing = (recogniser.classify(size * smile)[0] for size in (1, 3, 0.01))
+    assert np.allclose(one, three, atol=0.02)
+    assert recognise.predict(one, recogniser.spec).label == "positive"
+    assert recognise.predict(nothing, recogniser.spec).label is None
+    assert nothing[3] > 0.9
+    some = nothing[:3] / nothing[:3].sum()
+    assert np.allclose(some, one[:3] / one[:3].sum(), atol=0.02)
+
+
+def test_noise_of_little_strength_is_none(recogniser):
+    found = recogniser.classify(0.02 * motion(50, seed=1))
+    assert (found.argmax(axis=1) == 3).all()
 
 
 def test_a_mirrored_face_gets_the_same_answer(recogniser):
@@ -78,8 +90,10 @@ def test_no_motion_is_no_confident_answer(recogniser):
 
 def test_predict_abstains_below_the_threshold(recogniser):
     spec = recogniser.spec
-    sure = np.array([0.01, 0.98, 0.01], np.float32)
-    unsure = np.array([0.34, 0.33, 0.33], np.float32)
+    sure = np.array([0.01, 0.97, 0.01, 0.01], np.float32)
+    unsure = np.array([0.34, 0.33, 0.32, 0.01], np.float32)
+    still = np.array([0.01, 0.01, 0.01, 0.97], np.float32)
+    assert recognise.predict(still, spec).abstained
     assert recognise.predict(sure, spec).label == "positive"
     prediction = recognise.predict(unsure, spec)
     assert prediction.label is None
