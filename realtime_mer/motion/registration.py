@@ -28,6 +28,9 @@ RIDGE: Final = 1.0  # grey levels squared per px squared: what a flat patch must
 REACH: Final = 10.0  # px, a region displaced further is out of its patch
 STEPS: Final = 4  # Gauss-Newton steps at most; at 100 frames/s and more one is enough
 SETTLED: Final = 0.15  # px: a step shorter than this ends the iteration
+# px squared over which the noise of a smoothed picture counts as one and the same. White noise smoothed with BLUR has
+# an autocorrelation of 4 pi BLUR^2; of that, the gradients that answer it see 0.6 (measured with white noise).
+GRAIN: Final = 0.6 * 4 * math.pi * BLUR**2
 _KERNEL: Final = cv2.getGaussianKernel(13, BLUR, cv2.CV_32F)  # reaches 4 sigma: wider changes nothing
 
 # Places that expressions move least; they anchor the fit of the head's motion.
@@ -39,9 +42,6 @@ TRUST: Final = np.array([0.0 if region.eye else 0.5 for region in REGIONS] + [1.
 
 # Eye patches, px half width and half height at the aligned size: the opening of the lids and what it shows.
 EYE_HALF: Final = (11, 6)
-# px squared over which the noise of a smoothed picture counts as one and the same. White noise smoothed with BLUR has an
-# autocorrelation of 4 pi BLUR^2; of that, the gradients that answer it see 0.6 (measured with white noise).
-GRAIN: Final = 0.6 * 4 * math.pi * BLUR**2
 FLAT: Final = 10.0  # grey levels, length of a patch's contrast: below it there is nothing but rounding
 RIGHT_EYE: Final = (33, 133, 159, 145)
 LEFT_EYE: Final = (263, 362, 386, 374)
