@@ -48,21 +48,31 @@ class SpotConfig:
     look_back_s: float = setting(0.4, "s", "how far back the onset is looked for", 0.05, 1.0)
     apex_drop: float = setting(0.12, "0-1", "the apex is past when the activity has fallen by this fraction", 0.01, 0.9)
     apex_delay_s: float = setting(0.04, "s", "and this long has passed since it", 0, 0.5)
-    offset_fraction: float = setting(0.4, "0-1", "offset: back to this fraction of the peak", 0.05, 0.95)
+    offset_fraction: float = setting(0.6, "0-1", "offset: back to this fraction of the peak", 0.05, 0.95)
     plateau_s: float = setting(0.12, "s", "a face that keeps still this long on its way back has come to rest", 0.02, 1)
-    plateau_fraction: float = setting(0.85, "0-1", "unless it is still above this fraction of the peak", 0.1, 1)
-    held_s: float = setting(0.6, "s", "a face that keeps still this long anywhere has come to rest there", 0.1, 2)
+    plateau_fraction: float = setting(0.95, "0-1", "unless it is still above this fraction of the peak", 0.1, 1)
+    held_s: float = setting(0.4, "s", "a face that keeps still this long anywhere has come to rest there", 0.1, 2)
     # what is a micro-expression
     micro_min_s: float = setting(0.04, "s", "a shorter movement is noise", 0, 0.5)
     micro_max_s: float = setting(0.5, "s", "a longer movement is a macro-expression", 0.1, 2)
+    rise_max_s: float = setting(0.26, "s", "a held expression that took longer to rise is a macro-expression", 0.05, 2)
+    held_is_micro: bool = setting(False, "", "a held expression counts as a micro-expression")
     macro_max_s: float = setting(2.0, "s", "a movement that lasts longer has become the new resting face", 0.5, 2)
-    min_shift_px: float = setting(0.22, "px", "regions must have moved at least this far at the apex", 0, 10)
+    min_shift_px: float = setting(0.16, "px", "regions must have moved at least this far at the apex", 0, 10)
+    visible_noise: float = setting(
+        8.0, "noise", "and this many times as far as the face's regions wander at rest", 0, 100
+    )
     max_shift_px: float = setting(4.5, "px", "a stronger movement is a macro-expression however short", 0.5, 50)
     isolation_s: float = setting(0.25, "s", "another movement that ended this close before makes it one of a run", 0, 2)
     head_speed_px_s: float = setting(
         25.0, "px/s", "a faster head is moving: what happens meanwhile is not trusted", 1, 500
     )
     eyes_shut: float = setting(0.35, "0-1", "in a blink the eyes differ from their resting look by this much", 0.05, 1)
+    blink_lids: float = setting(3.0, "times", "and the lids move this many times as far as the rest of the face", 0, 20)
+    speech_s: float = setting(5.0, "s", "a mouth that moved for a good part of this time is speaking", 0, 10)
+    speech_time: float = setting(0.2, "0-1", "the good part: the share of it", 0, 1)
+    speech_share: float = setting(0.3, "0-1", "it moves when it moves by this share of the movement in question", 0, 10)
+    speech_px: float = setting(0.5, "px", "and at least this far", 0, 10)
     min_rate_fps: float = setting(20.0, "frames/s", "below this rate micro-expressions cannot be resolved", 1, 100)
     # what breaks a recording
     max_gap_s: float = setting(0.1, "s", "a longer interval between two frames ends the movement under way", 0.04, 2)
@@ -71,7 +81,7 @@ class SpotConfig:
     settle_s: float = setting(1.0, "s", "time to learn the resting face before anything is reported", 0.1, 10)
     baseline_s: float = setting(0.6, "s", "how slowly the resting position follows (time constant)", 0.05, 10)
     noise_s: float = setting(6.0, "s", "how slowly the estimate of resting noise follows (time constant)", 0.5, 60)
-    smoothing_s: float = setting(0.016, "s", "measurements are averaged over this time", 0, 0.1)
+    smoothing_s: float = setting(0.05, "s", "measurements are averaged over this time", 0, 0.1)
 
 
 @dataclass(frozen=True, slots=True)

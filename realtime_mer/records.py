@@ -32,6 +32,8 @@ class Frame:
     hole:  seconds before this frame of which the source knows nothing: a damaged stretch, timestamps that start again,
            a connection that was down. 0 where the recording is continuous. Nothing is measured across a hole.
     repeated: the content is that of the previous frame: the camera or the file doubled it.
+    keyframe: the codec coded this frame afresh, not from the ones before: what it shows may step against them. Always
+           false where no frame is predicted from another (MJPEG, raw video), and for the first frame.
     """
 
     index: int
@@ -41,6 +43,7 @@ class Frame:
     lost: int = 0
     hole: float = 0.0
     repeated: bool = False
+    keyframe: bool = False
 
     @property
     def image(self) -> Image:
@@ -109,6 +112,7 @@ class Activity:
     head, eyes:   as in Measurement.
     level:        the signal that is compared with a threshold, in units of resting noise.
     threshold:    what ``level`` must exceed now to start a movement, same units.
+    least:        px: a weaker movement would not count now, whatever its shape. 0 where the spotter does not say.
     """
 
     displacement: Floats
@@ -117,12 +121,14 @@ class Activity:
     eyes: float
     level: float
     threshold: float
+    least: float = 0.0
 
 
 class Kind(StrEnum):
     """What a movement was. Only MICRO is reported as a micro-expression."""
 
     MICRO = "micro"
+    HELD = "held"  # as fast as a micro-expression, but the face did not go back
     MACRO = "macro"  # too long
     BLINK = "blink"  # the eyes only
     HEAD = "head"  # the head moved
@@ -143,6 +149,9 @@ class Movement:
     id:           unique within a track, from 1; all reports of one movement share it.
     strength:     displacement at the apex in px of the aligned face (mean of the regions that moved most).
     kind, reason: what it was, and why it was rejected; the reason of a micro-expression is empty.
+    held:         it rose as fast as a micro-expression does, and then the face stayed: the offset is when it came to
+                  rest, at the latest the longest duration of a micro-expression after the onset; its true one was not
+                  seen. The kind is HELD, or MICRO where the user counts it as one.
     displacement: float32 (R, 2) px, from the onset to the apex; None where it was read from a file.
     """
 
@@ -154,6 +163,7 @@ class Movement:
     kind: Kind
     reason: str = ""
     displacement: Floats | None = field(default=None, compare=False, repr=False)
+    held: bool = False
 
     @property
     def status(self) -> Status:

@@ -126,5 +126,5 @@ def test_unwritable_tables(tmp_path: Path) -> None:
 
 
 def test_signal_columns_are_named_after_the_regions() -> None:
-    assert len(SIGNAL_COLUMNS) == 17 + 2 * len(NAMES)
+    assert len(SIGNAL_COLUMNS) == 18 + 2 * len(NAMES)
     assert len(set(SIGNAL_COLUMNS)) == len(SIGNAL_COLUMNS)

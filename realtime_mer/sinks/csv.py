@@ -16,12 +16,12 @@ from realtime_mer.sinks.jsonl import Recording
 from realtime_mer.sinks.lines import LineFile, one_line, write_whole
 
 EVENT_COLUMNS: Final = (
-    "track", "id", "status", "kind", "reason", "onset", "apex", "offset", "duration",
+    "track", "id", "status", "kind", "reason", "held", "onset", "apex", "offset", "duration",
     "onset_frame", "apex_frame", "offset_frame", "strength", "label", "abstained", "probability", "probabilities",
     "cues", "fps", "gap", "lost", "model", "provider", "reported",
 )  # fmt: skip
 _FACE_COLUMNS: Final = (
-    "level", "threshold", "head", "eyes", "yaw", "pitch", "roll", "score", "x0", "y0", "x1", "y1",
+    "level", "threshold", "least", "head", "eyes", "yaw", "pitch", "roll", "score", "x0", "y0", "x1", "y1",
 )  # fmt: skip
 SIGNAL_COLUMNS: Final = (
     "frame", "time", "lost", "face", "note", *_FACE_COLUMNS,
@@ -30,9 +30,9 @@ SIGNAL_COLUMNS: Final = (
 FLUSH: Final = 0.5  # s of wall time that rows may wait: a kill loses at most these, and never half a row
 
 _WHERE: Final = "%.2f,%.2f,%.2f,%.3f,%.1f,%.1f,%.1f,%.1f"
-_HOW: Final = "%.3f,%.3f,%.3f,%.3f,"
+_HOW: Final = "%.3f,%.3f,%.3f,%.3f,%.3f,"
 _REGIONS: Final = ",%.3f" * (2 * len(NAMES)) + "\n"
-_NO_HOW: Final = "," * 4
+_NO_HOW: Final = "," * 5
 _NO_REGIONS: Final = "," * (2 * len(NAMES)) + "\n"
 _NO_FACE: Final = "," * (len(_FACE_COLUMNS) + 1 + 2 * len(NAMES)) + "\n"
 
@@ -105,6 +105,7 @@ def event_cells(event: Event) -> list[object]:
     probabilities = prediction.probabilities if prediction else {}
     return [
         event.track, movement.id, movement.status.value, movement.kind.value, movement.reason,
+        str(movement.held).lower(),
         f"{movement.onset:.6f}", f"{movement.apex:.6f}", "" if movement.offset is None else f"{movement.offset:.6f}",
         "" if movement.duration is None else f"{movement.duration:.6f}",
         event.onset_frame, event.apex_frame, event.offset_frame, f"{movement.strength:.3f}",
@@ -120,7 +121,7 @@ def _face_cells(signal: FaceSignal) -> str:
     where = _WHERE % (*face.pose, face.score, *face.box)
     if activity is None:
         return f"{face.track},{_quoted(signal.note)},{_NO_HOW}{where}{_NO_REGIONS}"
-    how = _HOW % (activity.level, activity.threshold, activity.head, activity.eyes)
+    how = _HOW % (activity.level, activity.threshold, activity.least, activity.head, activity.eyes)
     return f"{face.track},{_quoted(signal.note)},{how}{where}{_REGIONS % tuple(activity.displacement.ravel().tolist())}"
 
 

@@ -25,6 +25,7 @@ def to_json(event: Event) -> dict[str, Any]:
         "status": movement.status.value,
         "kind": movement.kind.value,
         "reason": movement.reason,
+        "held": movement.held,
         "onset": _number(movement.onset),
         "apex": _number(movement.apex),
         "offset": None if movement.offset is None else _number(movement.offset),
@@ -51,7 +52,9 @@ def to_json(event: Event) -> dict[str, Any]:
 def from_json(values: dict[str, Any]) -> Event:
     """Reads what ``to_json`` made. Raises ValueError of one line when it is something else."""
     line = convert(values, _Line)
-    movement = Movement(line.id, line.onset, line.apex, line.offset, _float(line.strength), line.kind, line.reason)
+    movement = Movement(
+        line.id, line.onset, line.apex, line.offset, _float(line.strength), line.kind, line.reason, held=line.held
+    )
     if movement.status is not line.status:
         raise ValueError(f"status '{line.status}' does not fit kind {movement.kind} and offset {movement.offset}")
     return Event(
@@ -115,6 +118,7 @@ class _Line:
     model: str
     provider: str
     reported: Measure | None
+    held: bool = False  # logs of earlier versions do not say
 
 
 def _number(value: float) -> float | None:

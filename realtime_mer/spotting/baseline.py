@@ -39,6 +39,11 @@ class Baseline:
         self.position: Floats | None = None  # (R, 2) px, followed slowly
         self.level, self.level_noise = 1.0, 0.5  # of the activity while nothing happens
 
+    @property
+    def least(self) -> float:
+        """The smallest strength, px, that a movement must have here: what this recording's noise lets be seen."""
+        return max(self._settings.min_shift_px, self._settings.visible_noise * float(self.noise[ACTIVE].mean()))
+
     def push(self, time: float, displacement: Floats) -> tuple[float, Floats, Floats]:
         """One measurement, float32 (R, 2) px.
 

@@ -38,10 +38,12 @@ from realtime_mer.spotting.veto import Veto, strength
 HISTORY: Final = 2.5  # s of measurements kept for looking back: the longest movement and its onset
 RESUME: Final = 0.3  # s: a face that was lost for a moment is as restless as before; only its position is new
 RETURN: Final = 1.0  # s after a movement during which the rest of the way back to its origin is not a new one
+LATE_RETURN: Final = 5.0  # s, the same after a movement that did not come back
 ROUNDING: Final = 1e-6  # s: clocks that started long ago are not exact to more
 EYE_RECOVERY: Final = 0.06  # s after a blink, and ``change_s`` more, in which the upper face still shows it
 PLATEAU_RANGE: Final = 0.08  # of the peak, while a face keeps still for ``plateau_s``
 HELD_RANGE: Final = 0.15  # of the peak, while it keeps still for ``held_s``
+HELD_APEX: Final = 0.9  # of the level that is held: the apex of a movement that has no maximum
 PEAK_LIMIT: Final = 24.0  # times noise: a strong macro-expression must not hide what follows it
 
 
@@ -69,6 +71,7 @@ class _Candidate:
     peak: float  # activity at the apex
     vector: Floats  # (R, 2) px from the origin at the apex
     origin: Floats  # (R, 2) px, where the regions were just before
+    least: float  # px, the smallest strength that counts
 
 
 class MovementDetector:
@@ -115,6 +118,7 @@ class MovementDetector:
         while self._history[0].time < time - HISTORY:
             self._history.popleft()
 
+        self._veto.watch(centre, smooth - before)
         threshold = self._threshold(step)
         found: list[Movement] = []
         if self._candidate is not None:
@@ -124,7 +128,8 @@ class MovementDetector:
             level = self._watch(time, step, centre, smooth, before, threshold)
         assert baseline.position is not None
         away, noise = smooth - baseline.position, baseline.noise.copy()
-        return Activity(away, noise, measurement.head, measurement.eyes, level, threshold), found
+        seen = Activity(away, noise, measurement.head, measurement.eyes, level, threshold, baseline.least)
+        return seen, found
 
     def interrupt(self, reason: str) -> list[Movement]:
         """As in ``Spotter``. Where the face rests is learnt anew; how restless it is, is remembered."""
@@ -132,8 +137,9 @@ class MovementDetector:
         if (candidate := self._candidate) is not None:
             last = self._history[-1].time
             found = [self._report(candidate, self._onset(candidate), last, Kind.UNSURE, reason)]
-        known = self._baseline if self.settled else self._known
+        known, veto = self._baseline if self.settled else self._known, self._veto
         self._start()
+        self._veto.recall(veto)
         if known is not None:
             self._baseline.recall(known)
             self._known = known
@@ -147,6 +153,7 @@ class MovementDetector:
         needed = settle if self._known is None else min(RESUME, settle)
         if self.state is State.SETTLING and time - self._began >= needed:
             self.state = State.RESTING
+            self._veto.settled = self._began + needed
 
     def _threshold(self, step: float) -> float:
         """What the activity must exceed now; ``step`` seconds have passed since the last frame."""
@@ -168,7 +175,7 @@ class MovementDetector:
             # on its way back the face changes towards where it came from; what it does beside that counts
             back = min(max(self._along(change, origin - before), 0.0), 1.0)
             level = baseline.activity(change - back * (origin - before), upper)
-        if not (self.settled and level > threshold and strength(change) > settings.min_shift_px / 2):
+        if not (self.settled and level > threshold and strength(change) > baseline.least / 2):
             self.state = State.RESTING if self.settled else State.SETTLING
             baseline.learn(step, smooth, change, level, first=not self.settled)
             return level
@@ -176,7 +183,7 @@ class MovementDetector:
             self.state, self._above_since = State.RISING, time
         if time - self._above_since >= settings.hold_s or step >= settings.hold_s:
             self.state = State.MOVING
-            self._candidate = _Candidate(self._next_id, centre, centre, level, change, before)
+            self._candidate = _Candidate(self._next_id, centre, centre, level, change, before, baseline.least)
             self._next_id += 1
         return level
 
@@ -196,18 +203,17 @@ class MovementDetector:
         if self.state is State.MOVING and past and time - candidate.entered <= settings.micro_max_s:
             self.state = State.PAST_APEX
             onset = self._onset(candidate)
-            if self._veto.objection(candidate.vector, onset, time, self._history) is None:
+            if self._veto.objection(*self._seen(candidate), onset, time, self._history) is None:
                 found.append(self._report(candidate, onset, None, Kind.MICRO, ""))
         if self._share(candidate, smooth) <= settings.offset_fraction and time > candidate.apex:
             found.append(self._finish(candidate, time))
         elif (stopped := self._stopped(candidate, time)) is not None:
             found.append(self._finish(candidate, stopped))
-        elif self._held(candidate, time):
-            reason = f"held longer than {settings.micro_max_s:g} s: the face rests in a new position"
-            found.append(self._end(candidate, self._onset(candidate), time, Kind.MACRO, reason))
+        elif (rested := self._held(candidate, time)) is not None:
+            found.append(self._hold(candidate, rested, "the face rests in a new position"))
         elif time - candidate.entered > settings.macro_max_s:
             reason = f"lasted longer than {settings.macro_max_s:g} s"
-            found.append(self._end(candidate, self._onset(candidate), time, Kind.MACRO, reason))
+            found.append(self._hold(candidate, time, reason))
         return found
 
     def _stopped(self, candidate: _Candidate, time: float) -> float | None:
@@ -218,12 +224,13 @@ class MovementDetector:
         since, share = self._still(candidate, time - settings.plateau_s, PLATEAU_RANGE)
         return since if share <= settings.plateau_fraction else None
 
-    def _held(self, candidate: _Candidate, time: float) -> bool:
-        """Whether the face came to rest in its new position: a step, not a pulse."""
+    def _held(self, candidate: _Candidate, time: float) -> float | None:
+        """Since when the face rests in its new position: a step, not a pulse; None while it does not."""
         held = self._settings.held_s
-        return time - candidate.entered >= held - ROUNDING and (
-            self._still(candidate, time - held, HELD_RANGE)[1] < np.inf
-        )
+        if time - candidate.entered < held - ROUNDING:
+            return None
+        since, share = self._still(candidate, time - held, HELD_RANGE)
+        return since if share < np.inf else None
 
     def _still(self, candidate: _Candidate, start: float, most: float) -> tuple[float, float]:
         """The first time from ``start`` and the latest share of the peak; infinite if it varied by over ``most``."""
@@ -235,26 +242,62 @@ class MovementDetector:
     def _finish(self, candidate: _Candidate, offset: float) -> Movement:
         longest = self._settings.micro_max_s
         onset = self._onset(candidate)
-        problem = self._veto.objection(candidate.vector, onset, offset, self._history)
-        kind, reason = problem or (Kind.MICRO, "")
-        if kind is Kind.MICRO and offset - onset > longest:
-            kind, reason = Kind.MACRO, f"lasted {offset - onset:.2f} s, longer than {longest:g} s"
+        if offset - onset > longest:
+            return self._hold(candidate, offset, f"lasted {offset - onset:.2f} s, longer than {longest:g} s")
+        kind, reason = self._veto.objection(*self._seen(candidate), onset, offset, self._history) or (Kind.MICRO, "")
         return self._end(candidate, onset, offset, kind, reason)
 
-    def _end(self, candidate: _Candidate, onset: float, offset: float, kind: Kind, reason: str) -> Movement:
+    def _hold(self, candidate: _Candidate, rested: float, reason: str) -> Movement:
+        """The end of a movement that did not go back in time: held if it rose as fast as a micro-expression does.
+
+        rested: s, when the face came to rest, or until when it was followed.
+        """
+        settings = self._settings
+        onset = self._onset(candidate)
+        top = self._share(candidate, self._at(rested).displacement) if rested < candidate.apex else 1.0
+        apex = self._first(candidate, onset, HELD_APEX * top)
+        offset = min(max(rested, apex), onset + settings.micro_max_s)
+        if apex - onset > settings.rise_max_s:
+            candidate.apex = min(candidate.apex, offset)
+            return self._end(candidate, onset, offset, Kind.MACRO, reason)
+        candidate.apex = apex
+        if problem := self._veto.objection(*self._seen(candidate), onset, offset, self._history):
+            return self._end(candidate, onset, offset, *problem)
+        if settings.held_is_micro:
+            return self._end(candidate, onset, offset, Kind.MICRO, "", held=True)
+        return self._end(candidate, onset, offset, Kind.HELD, f"held: {reason}", held=True)
+
+    def _at(self, time: float) -> Measurement:
+        return min(self._history, key=lambda kept: abs(kept.time - time))
+
+    def _first(self, candidate: _Candidate, onset: float, share: float) -> float:
+        """When the movement first reached ``share`` of its peak."""
+        return next(
+            (m.time for m in self._history if m.time >= onset and self._share(candidate, m.displacement) >= share),
+            candidate.apex,
+        )
+
+    def _seen(self, candidate: _Candidate) -> tuple[Floats, Floats, float]:
+        """What the veto judges: displacement at the apex and origin, (R, 2) px, and the least that counts, px."""
+        return candidate.vector, candidate.origin, candidate.least
+
+    def _end(
+        self, candidate: _Candidate, onset: float, offset: float, kind: Kind, reason: str, *, held: bool = False
+    ) -> Movement:
         assert self._latest is not None
         self.state, self._candidate = State.RESTING, None
         self._baseline.restart()
-        self._returning = self._latest + RETURN, candidate.origin
+        came_back = kind is not Kind.MACRO and not held
+        self._returning = self._latest + (RETURN if came_back else LATE_RETURN), candidate.origin
         self._strongest = max(self._strongest, candidate.peak)
         self._veto.ended(offset, candidate.vector)
-        return self._report(candidate, onset, offset, kind, reason)
+        return replace(self._report(candidate, onset, offset, kind, reason), held=held)
 
     def _onset(self, candidate: _Candidate) -> float:
         """When the movement last was below ``onset_fraction`` of its peak before the apex, or was lowest."""
         onset, lowest = candidate.entered, np.inf
         for kept in reversed(self._history):
-            if kept.time > candidate.apex:
+            if kept.time > min(candidate.apex, candidate.entered):
                 continue
             if kept.time < candidate.entered - self._settings.look_back_s:
                 break

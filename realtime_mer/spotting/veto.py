@@ -13,8 +13,11 @@ from realtime_mer.face.regions import EYE_REGIONS, MOUTH_REGIONS
 from realtime_mer.records import Floats, Kind, Measurement
 from realtime_mer.spotting.baseline import ACTIVE, UPPER
 
+EYES: Final = list(EYE_REGIONS)
 MOUTH: Final = frozenset(MOUTH_REGIONS)
 MOVED: Final = 0.5  # a region moved when it was displaced by this share of the most displaced one
+LID_PX: Final = 0.8  # px: a lid that moved less may have been moved by the brow, or by noise
+SLOWEST: Final = 2.5  # s from the onset to the report of a movement, at most
 RECENT: Final = 8  # ends of movements that are kept: more than fit into the longest isolation
 
 
@@ -23,7 +26,30 @@ class Veto:
 
     def __init__(self, settings: SpotConfig) -> None:
         self._settings = settings
+        self.settled = np.inf  # s, since when the face at rest is known
+        self._mouth: deque[tuple[float, float]] = deque()  # (s, px)
         self._ended: deque[float] = deque(maxlen=RECENT)  # s, offsets of recent movements
+
+    def watch(self, time: float, change: Floats) -> None:
+        """Takes every frame's change, float32 (R, 2) px over ``change_s``: what the mouth did lately."""
+        size = np.sqrt((change[list(MOUTH_REGIONS)] ** 2).sum(axis=1))
+        self._mouth.append((time, float(np.partition(size, -2)[-2:].mean())))
+        while self._mouth[0][0] < time - self._settings.speech_s - SLOWEST:
+            self._mouth.popleft()
+
+    def _speaking(self, onset: float, px: float) -> bool:
+        """Whether the mouth had been moving for a good part of the last ``speech_s`` seconds before ``onset``.
+
+        px: strength of the movement in question: what is far weaker does not count, so it may stand apart.
+        """
+        settings = self._settings
+        least = max(settings.speech_px, settings.speech_share * px)
+        before = [moved > least for time, moved in self._mouth if onset - settings.speech_s <= time < onset]
+        return bool(before) and sum(before) > settings.speech_time * len(before)
+
+    def recall(self, other: Veto) -> None:
+        """Takes over what the mouth did before the face was lost for a moment."""
+        self._mouth = other._mouth
 
     def ended(self, offset: float, vector: Floats) -> None:
         """A movement has ended; ``vector`` float32 (R, 2) px is its displacement at the apex."""
@@ -31,21 +57,26 @@ class Veto:
             self._ended.append(offset)
 
     def objection(
-        self, vector: Floats, onset: float, until: float, history: Sequence[Measurement]
+        self, vector: Floats, origin: Floats, least: float, onset: float, until: float, history: Sequence[Measurement]
     ) -> tuple[Kind, str] | None:
         """Why it is not a micro-expression, as far as can be seen at ``until``; None when nothing speaks against it.
 
+        vector: float32 (R, 2) px, from the origin to the apex. origin: where the regions were just before.
         history: the measurements from before the onset until now.
         """
         settings = self._settings
         moved = moved_regions(vector)
-        inside = [m for m in history if onset - settings.change_s <= m.time <= until]
-        if problem := self._size(strength(vector)):
+        inside = [m for m in history if onset - settings.change_s <= m.time <= until] or [history[-1]]
+        if onset < self.settled:
+            return Kind.UNSURE, "began before the face was known"
+        if problem := self._size(strength(vector), least):
             return problem
         if max(m.head for m in inside) > settings.head_speed_px_s:
             return Kind.HEAD, "the head moved"
-        if min(m.eyes for m in inside) < 1 - settings.eyes_shut and moved <= UPPER:
-            return Kind.BLINK, "the eyes closed and only the upper face moved"
+        if problem := self._blink(vector, origin, inside):
+            return Kind.BLINK, problem
+        if moved <= MOUTH and self._speaking(onset, strength(vector)):
+            return Kind.SPEECH, f"the mouth was moving in the last {settings.speech_s:g} s, too"
         since = [end for end in self._ended if onset - end < settings.isolation_s]
         if since:
             kind = Kind.SPEECH if moved <= MOUTH else Kind.MACRO
@@ -54,10 +85,23 @@ class Veto:
             return Kind.UNSURE, f"lasted only {until - onset:.3f} s"
         return None
 
-    def _size(self, px: float) -> tuple[Kind, str] | None:
+    def _blink(self, vector: Floats, origin: Floats, inside: Sequence[Measurement]) -> str:
+        """Why the movement is one of the eyelids, empty when it is not."""
         settings = self._settings
-        if px < settings.min_shift_px:
-            return Kind.UNSURE, f"moved only {px:.2f} px, less than {settings.min_shift_px:g} px"
+        # the anchor may show them half closed, as of one who looks down: then they open
+        lids = max(abs(float((m.displacement - origin)[EYES, 1].mean())) for m in inside)
+        shut = min(m.eyes for m in inside) < 1 - settings.eyes_shut
+        lead = lids > LID_PX and lids_lead(vector)
+        if shut and (lead or lids > settings.blink_lids * strength(vector)):
+            return "the eyes closed"
+        if lead and moved_regions(vector) <= UPPER:
+            return "the eyelids moved most, and only the upper face with them"
+        return ""
+
+    def _size(self, px: float, least: float) -> tuple[Kind, str] | None:
+        settings = self._settings
+        if px < least:
+            return Kind.UNSURE, f"moved only {px:.2f} px, less than {least:.2f} px"
         if px > settings.max_shift_px:
             return Kind.MACRO, f"moved {px:.1f} px, more than {settings.max_shift_px:g} px"
         return None
@@ -67,6 +111,12 @@ def strength(vector: Floats) -> float:
     """Mean displacement in px of the two regions that moved most, lids aside; ``vector`` float32 (R, 2) px."""
     size = np.sqrt((vector[ACTIVE] ** 2).sum(axis=1))
     return float(np.partition(size, -2)[-2:].mean())
+
+
+def lids_lead(vector: Floats) -> bool:
+    """Whether a lid was displaced further than anything else."""
+    size = np.sqrt((vector**2).sum(axis=1))
+    return float(size[EYES].max()) > float(size[ACTIVE].max())
 
 
 def moved_regions(vector: Floats) -> frozenset[int]:
