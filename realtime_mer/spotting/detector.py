@@ -11,12 +11,14 @@ some hundredths of a pixel; a micro-expression moves two or more regions by a fe
    change: the rise and the fall of one movement are therefore seen as one.
 4. The apex is the maximum. Once the activity has fallen by ``apex_drop`` and ``apex_delay_s`` have passed, a
    provisional movement is reported.
-5. Onset and offset are read from the displacement *projected* on its direction at the apex, which is far less noisy
-   than its length: onset where it last was below ``onset_fraction`` of the peak, offset where it comes back to
-   ``offset_fraction``, or where the face keeps still on its way back (``plateau_s``).
-6. What is too long, too strong, a blink, a turn of the head or one of a run of movements is reported as rejected, with
-   the reason (``veto``).
-7. For a second after a movement, what remains of the way back to its origin does not count as activity.
+5. Onset and offset are read from its course (``candidate``): onset where it last was below ``onset_fraction`` of the
+   peak, offset where it comes back to ``offset_fraction``, or where the face keeps still on its way back
+   (``plateau_s``).
+6. A movement that rose as fast as a micro-expression does (``rise_max_s``) and then stayed (``held_s``) or came back
+   too late is *held*: a kind of its own, whose offset is when it came to rest.
+7. What is too long, too strong or too weak for this recording, a blink, speech, a turn of the head or one of a run of
+   movements is reported as rejected, with the reason (``veto``).
+8. For some time after a movement, what remains of the way back to its origin does not count as activity.
 
 Everything is causal: a decision at one frame uses that frame and earlier ones only.
 """
@@ -24,7 +26,7 @@ Everything is causal: a decision at one frame uses that frame and earlier ones o
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import Final
 
@@ -32,14 +34,14 @@ import numpy as np
 
 from realtime_mer.config import SpotConfig
 from realtime_mer.records import Activity, Floats, Kind, Measurement, Movement
-from realtime_mer.spotting.baseline import ACTIVE, NOISE_FLOOR, Baseline
+from realtime_mer.spotting.baseline import Baseline
+from realtime_mer.spotting.candidate import ROUNDING, Candidate, along
 from realtime_mer.spotting.veto import Veto, strength
 
 HISTORY: Final = 2.5  # s of measurements kept for looking back: the longest movement and its onset
 RESUME: Final = 0.3  # s: a face that was lost for a moment is as restless as before; only its position is new
 RETURN: Final = 1.0  # s after a movement during which the rest of the way back to its origin is not a new one
 LATE_RETURN: Final = 5.0  # s, the same after a movement that did not come back
-ROUNDING: Final = 1e-6  # s: clocks that started long ago are not exact to more
 EYE_RECOVERY: Final = 0.06  # s after a blink, and ``change_s`` more, in which the upper face still shows it
 PLATEAU_RANGE: Final = 0.08  # of the peak, while a face keeps still for ``plateau_s``
 HELD_RANGE: Final = 0.15  # of the peak, while it keeps still for ``held_s``
@@ -61,19 +63,6 @@ class State(Enum):
     PAST_APEX = "its apex is past, and it was reported as provisional unless something spoke against it"
 
 
-@dataclass(slots=True)
-class _Candidate:
-    """The movement under way."""
-
-    id: int
-    entered: float  # s, when the change was noticed
-    apex: float  # s
-    peak: float  # activity at the apex
-    vector: Floats  # (R, 2) px from the origin at the apex
-    origin: Floats  # (R, 2) px, where the regions were just before
-    least: float  # px, the smallest strength that counts
-
-
 class MovementDetector:
     """A ``Spotter``. first_id: of the first movement."""
 
@@ -91,7 +80,7 @@ class MovementDetector:
         self._began: float | None = None
         self._latest: float | None = None
         self._above_since = 0.0  # s, while RISING
-        self._candidate: _Candidate | None = None  # while MOVING or PAST_APEX
+        self._candidate: Candidate | None = None  # while MOVING or PAST_APEX
         self._strongest = 0.0  # activity of recent movements
         self._eyes_shut = -np.inf  # s, when last
         # the way back of the latest movement: until when, and to where
@@ -173,7 +162,7 @@ class MovementDetector:
         until, origin = self._returning
         if time < until:
             # on its way back the face changes towards where it came from; what it does beside that counts
-            back = min(max(self._along(change, origin - before), 0.0), 1.0)
+            back = min(max(along(change, origin - before, baseline.noise), 0.0), 1.0)
             level = baseline.activity(change - back * (origin - before), upper)
         if not (self.settled and level > threshold and strength(change) > baseline.least / 2):
             self.state = State.RESTING if self.settled else State.SETTLING
@@ -183,7 +172,9 @@ class MovementDetector:
             self.state, self._above_since = State.RISING, time
         if time - self._above_since >= settings.hold_s or step >= settings.hold_s:
             self.state = State.MOVING
-            self._candidate = _Candidate(self._next_id, centre, centre, level, change, before, baseline.least)
+            self._candidate = Candidate(
+                self._next_id, centre, centre, level, change, before, baseline.noise, baseline.least
+            )
             self._next_id += 1
         return level
 
@@ -193,7 +184,7 @@ class MovementDetector:
 
     # --- a movement under way -----------------------------------------------------------------------------------------
 
-    def _follow(self, candidate: _Candidate, time: float, smooth: Floats, level: float) -> list[Movement]:
+    def _follow(self, candidate: Candidate, time: float, smooth: Floats, level: float) -> list[Movement]:
         settings = self._settings
         if level > candidate.peak:
             candidate.apex, candidate.peak, candidate.vector = time, level, smooth - candidate.origin
@@ -203,9 +194,9 @@ class MovementDetector:
         if self.state is State.MOVING and past and time - candidate.entered <= settings.micro_max_s:
             self.state = State.PAST_APEX
             onset = self._onset(candidate)
-            if self._veto.objection(*self._seen(candidate), onset, time, self._history) is None:
+            if self._veto.objection(candidate, onset, time, self._history) is None:
                 found.append(self._report(candidate, onset, None, Kind.MICRO, ""))
-        if self._share(candidate, smooth) <= settings.offset_fraction and time > candidate.apex:
+        if candidate.share(smooth) <= settings.offset_fraction and time > candidate.apex:
             found.append(self._finish(candidate, time))
         elif (stopped := self._stopped(candidate, time)) is not None:
             found.append(self._finish(candidate, stopped))
@@ -216,52 +207,45 @@ class MovementDetector:
             found.append(self._hold(candidate, time, reason))
         return found
 
-    def _stopped(self, candidate: _Candidate, time: float) -> float | None:
+    def _stopped(self, candidate: Candidate, time: float) -> float | None:
         """When the face came to rest part of the way back, or None while it moves or holds the expression."""
         settings = self._settings
         if time - candidate.apex < settings.plateau_s:
             return None
-        since, share = self._still(candidate, time - settings.plateau_s, PLATEAU_RANGE)
+        since, share = candidate.still(self._history, time - settings.plateau_s, PLATEAU_RANGE)
         return since if share <= settings.plateau_fraction else None
 
-    def _held(self, candidate: _Candidate, time: float) -> float | None:
+    def _held(self, candidate: Candidate, time: float) -> float | None:
         """Since when the face rests in its new position: a step, not a pulse; None while it does not."""
         held = self._settings.held_s
         if time - candidate.entered < held - ROUNDING:
             return None
-        since, share = self._still(candidate, time - held, HELD_RANGE)
+        since, share = candidate.still(self._history, time - held, HELD_RANGE)
         return since if share < np.inf else None
 
-    def _still(self, candidate: _Candidate, start: float, most: float) -> tuple[float, float]:
-        """The first time from ``start`` and the latest share of the peak; infinite if it varied by over ``most``."""
-        late = [kept for kept in self._history if kept.time >= start - ROUNDING]
-        shares = [self._share(candidate, late[k].displacement) for k in {0, len(late) // 3, 2 * len(late) // 3, -1}]
-        latest = self._share(candidate, late[-1].displacement)
-        return late[0].time, latest if max(shares) - min(shares) <= most else np.inf
-
-    def _finish(self, candidate: _Candidate, offset: float) -> Movement:
+    def _finish(self, candidate: Candidate, offset: float) -> Movement:
         longest = self._settings.micro_max_s
         onset = self._onset(candidate)
         if offset - onset > longest:
             return self._hold(candidate, offset, f"lasted {offset - onset:.2f} s, longer than {longest:g} s")
-        kind, reason = self._veto.objection(*self._seen(candidate), onset, offset, self._history) or (Kind.MICRO, "")
+        kind, reason = self._veto.objection(candidate, onset, offset, self._history) or (Kind.MICRO, "")
         return self._end(candidate, onset, offset, kind, reason)
 
-    def _hold(self, candidate: _Candidate, rested: float, reason: str) -> Movement:
+    def _hold(self, candidate: Candidate, rested: float, reason: str) -> Movement:
         """The end of a movement that did not go back in time: held if it rose as fast as a micro-expression does.
 
         rested: s, when the face came to rest, or until when it was followed.
         """
         settings = self._settings
         onset = self._onset(candidate)
-        top = self._share(candidate, self._at(rested).displacement) if rested < candidate.apex else 1.0
-        apex = self._first(candidate, onset, HELD_APEX * top)
+        top = candidate.share(self._at(rested).displacement) if rested < candidate.apex else 1.0
+        apex = candidate.first(self._history, onset, HELD_APEX * top)
         offset = min(max(rested, apex), onset + settings.micro_max_s)
         if apex - onset > settings.rise_max_s:
             candidate.apex = min(candidate.apex, offset)
             return self._end(candidate, onset, offset, Kind.MACRO, reason)
         candidate.apex = apex
-        if problem := self._veto.objection(*self._seen(candidate), onset, offset, self._history):
+        if problem := self._veto.objection(candidate, onset, offset, self._history):
             return self._end(candidate, onset, offset, *problem)
         if settings.held_is_micro:
             return self._end(candidate, onset, offset, Kind.MICRO, "", held=True)
@@ -270,19 +254,8 @@ class MovementDetector:
     def _at(self, time: float) -> Measurement:
         return min(self._history, key=lambda kept: abs(kept.time - time))
 
-    def _first(self, candidate: _Candidate, onset: float, share: float) -> float:
-        """When the movement first reached ``share`` of its peak."""
-        return next(
-            (m.time for m in self._history if m.time >= onset and self._share(candidate, m.displacement) >= share),
-            candidate.apex,
-        )
-
-    def _seen(self, candidate: _Candidate) -> tuple[Floats, Floats, float]:
-        """What the veto judges: displacement at the apex and origin, (R, 2) px, and the least that counts, px."""
-        return candidate.vector, candidate.origin, candidate.least
-
     def _end(
-        self, candidate: _Candidate, onset: float, offset: float, kind: Kind, reason: str, *, held: bool = False
+        self, candidate: Candidate, onset: float, offset: float, kind: Kind, reason: str, *, held: bool = False
     ) -> Movement:
         assert self._latest is not None
         self.state, self._candidate = State.RESTING, None
@@ -293,31 +266,10 @@ class MovementDetector:
         self._veto.ended(offset, candidate.vector)
         return replace(self._report(candidate, onset, offset, kind, reason), held=held)
 
-    def _onset(self, candidate: _Candidate) -> float:
-        """When the movement last was below ``onset_fraction`` of its peak before the apex, or was lowest."""
-        onset, lowest = candidate.entered, np.inf
-        for kept in reversed(self._history):
-            if kept.time > min(candidate.apex, candidate.entered):
-                continue
-            if kept.time < candidate.entered - self._settings.look_back_s:
-                break
-            share = self._share(candidate, kept.displacement)
-            if share < lowest:
-                onset, lowest = kept.time, share
-            if share <= self._settings.onset_fraction:
-                break
-        return onset
+    def _onset(self, candidate: Candidate) -> float:
+        settings = self._settings
+        return candidate.onset(self._history, settings.onset_fraction, settings.look_back_s)
 
-    def _share(self, candidate: _Candidate, displacement: Floats) -> float:
-        """The displacement projected on that at the apex, each region weighted by its precision; 1 at the apex."""
-        return self._along(displacement - candidate.origin, candidate.vector)
-
-    def _along(self, away: Floats, way: Floats) -> float:
-        """``away`` projected on ``way``, both (R, 2) px: 1 where it has come all that way."""
-        weight = 1 / (self._baseline.noise[ACTIVE, None] + NOISE_FLOOR) ** 2
-        target = way[ACTIVE]
-        return float((weight * target * away[ACTIVE]).sum() / max((weight * target**2).sum(), 1e-9))
-
-    def _report(self, candidate: _Candidate, onset: float, offset: float | None, kind: Kind, reason: str) -> Movement:
+    def _report(self, candidate: Candidate, onset: float, offset: float | None, kind: Kind, reason: str) -> Movement:
         vector = candidate.vector
         return Movement(candidate.id, onset, candidate.apex, offset, strength(vector), kind, reason, vector)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from realtime_mer.config import SpotConfig
 from realtime_mer.face.regions import EYE_REGIONS, MOUTH_REGIONS
-from realtime_mer.records import Floats, Kind, Measurement
+from realtime_mer.records import Floats, Kind
 from realtime_mer.spotting.baseline import ACTIVE, UPPER
+from realtime_mer.spotting.candidate import Candidate, History
 
 EYES: Final = list(EYE_REGIONS)
 MOUTH: Final = frozenset(MOUTH_REGIONS)
@@ -56,26 +56,23 @@ class Veto:
         if strength(vector) >= self._settings.min_shift_px:
             self._ended.append(offset)
 
-    def objection(
-        self, vector: Floats, origin: Floats, least: float, onset: float, until: float, history: Sequence[Measurement]
-    ) -> tuple[Kind, str] | None:
+    def objection(self, candidate: Candidate, onset: float, until: float, history: History) -> tuple[Kind, str] | None:
         """Why it is not a micro-expression, as far as can be seen at ``until``; None when nothing speaks against it.
 
-        vector: float32 (R, 2) px, from the origin to the apex. origin: where the regions were just before.
         history: the measurements from before the onset until now.
         """
-        settings = self._settings
-        moved = moved_regions(vector)
+        settings, vector = self._settings, candidate.vector
+        px, moved = strength(vector), moved_regions(vector)
         inside = [m for m in history if onset - settings.change_s <= m.time <= until] or [history[-1]]
         if onset < self.settled:
             return Kind.UNSURE, "began before the face was known"
-        if problem := self._size(strength(vector), least):
+        if problem := self._size(px, candidate.least):
             return problem
         if max(m.head for m in inside) > settings.head_speed_px_s:
             return Kind.HEAD, "the head moved"
-        if problem := self._blink(vector, origin, inside):
+        if problem := self._blink(candidate, inside):
             return Kind.BLINK, problem
-        if moved <= MOUTH and self._speaking(onset, strength(vector)):
+        if moved <= MOUTH and self._speaking(onset, px):
             return Kind.SPEECH, f"the mouth was moving in the last {settings.speech_s:g} s, too"
         since = [end for end in self._ended if onset - end < settings.isolation_s]
         if since:
@@ -85,11 +82,11 @@ class Veto:
             return Kind.UNSURE, f"lasted only {until - onset:.3f} s"
         return None
 
-    def _blink(self, vector: Floats, origin: Floats, inside: Sequence[Measurement]) -> str:
+    def _blink(self, candidate: Candidate, inside: History) -> str:
         """Why the movement is one of the eyelids, empty when it is not."""
-        settings = self._settings
+        settings, vector = self._settings, candidate.vector
         # the anchor may show them half closed, as of one who looks down: then they open
-        lids = max(abs(float((m.displacement - origin)[EYES, 1].mean())) for m in inside)
+        lids = max(abs(float((m.displacement - candidate.origin)[EYES, 1].mean())) for m in inside)
         shut = min(m.eyes for m in inside) < 1 - settings.eyes_shut
         lead = lids > LID_PX and lids_lead(vector)
         if shut and (lead or lids > settings.blink_lids * strength(vector)):

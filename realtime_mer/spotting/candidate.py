@@ -1,0 +1,76 @@
+"""A movement under way: where it came from, how far it went, and its course read from the latest measurements.
+
+The course is the displacement *projected* on that at the apex, each region weighted by its precision: a share of 0 is
+the origin, 1 the apex. It is far less noisy than the displacement's length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from realtime_mer.records import Floats, Measurement
+from realtime_mer.spotting.baseline import ACTIVE, NOISE_FLOOR
+
+ROUNDING: Final = 1e-6  # s: clocks that started long ago are not exact to more
+
+History = Sequence[Measurement]  # averaged, oldest first
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A movement that was noticed and has not ended.
+
+    entered: s, when it was noticed. apex: s, and peak: the activity there. vector: float32 (R, 2) px, from the origin
+    to the apex. origin: float32 (R, 2) px, where the regions were just before. noise: float32 (R,) px, what they show
+    at rest. least: px, the smallest strength that counts.
+    """
+
+    id: int
+    entered: float
+    apex: float
+    peak: float
+    vector: Floats
+    origin: Floats
+    noise: Floats
+    least: float
+
+    def share(self, displacement: Floats) -> float:
+        """How far along its way (R, 2) px the face is: 0 at the origin, 1 at the apex."""
+        return along(displacement - self.origin, self.vector, self.noise)
+
+    def onset(self, history: History, fraction: float, look_back_s: float) -> float:
+        """When it last was below ``fraction`` of its peak before it was noticed, or was lowest."""
+        onset, lowest = self.entered, np.inf
+        for kept in reversed(history):
+            if kept.time > min(self.apex, self.entered):
+                continue
+            if kept.time < self.entered - look_back_s:
+                break
+            share = self.share(kept.displacement)
+            if share < lowest:
+                onset, lowest = kept.time, share
+            if share <= fraction:
+                break
+        return onset
+
+    def first(self, history: History, onset: float, share: float) -> float:
+        """When it first reached ``share`` of its peak."""
+        return next((m.time for m in history if m.time >= onset and self.share(m.displacement) >= share), self.apex)
+
+    def still(self, history: History, start: float, most: float) -> tuple[float, float]:
+        """The first time from ``start`` and the latest share of the peak; infinite if it varied by over ``most``."""
+        late = [kept for kept in history if kept.time >= start - ROUNDING]
+        shares = [self.share(late[k].displacement) for k in {0, len(late) // 3, 2 * len(late) // 3, -1}]
+        latest = self.share(late[-1].displacement)
+        return late[0].time, latest if max(shares) - min(shares) <= most else np.inf
+
+
+def along(away: Floats, way: Floats, noise: Floats) -> float:
+    """``away`` projected on ``way``, both (R, 2) px: 1 where it has come all that way. noise: (R,) px."""
+    weight = 1 / (noise[ACTIVE, None] + NOISE_FLOOR) ** 2
+    target = way[ACTIVE]
+    return float((weight * target * away[ACTIVE]).sum() / max((weight * target**2).sum(), 1e-9))
