@@ -70,8 +70,8 @@ class Veto:
             return problem
         if max(m.head for m in inside) > settings.head_speed_px_s:
             return Kind.HEAD, "the head moved"
-        if problem := self._blink(candidate, inside):
-            return Kind.BLINK, problem
+        if why := self._blink(candidate, inside):
+            return Kind.BLINK, why
         if moved <= MOUTH and self._speaking(onset, px):
             return Kind.SPEECH, f"the mouth was moving in the last {settings.speech_s:g} s, too"
         since = [end for end in self._ended if onset - end < settings.isolation_s]
