@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime_mer.bench.sender import MjpegSender
+from realtime_mer.records import Frame
 
 BITS = 16
 SIZE = (128, 96)
@@ -71,6 +72,23 @@ def write_video(
             noise = av.AudioFrame.from_ndarray(np.zeros((1, 44100), np.float32), format="fltp", layout="mono")
             noise.sample_rate, noise.pts = 44100, 0
             container.mux([*sound.encode(noise), *sound.encode(None)])
+    return path
+
+
+def write_frames(path: Path, frames: Iterable[Frame], codec: str = "libx264", **options: str) -> Path:
+    """A video of these frames at their own times (to 1 ms), coded with ``options`` of libav."""
+    source = iter(frames)
+    first = next(source)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=100, options=options)
+        stream.pix_fmt, stream.codec_context.thread_count = "yuvj420p" if codec == "mjpeg" else "yuv420p", 1
+        stream.width, stream.height = first.size
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 100 if path.suffix == ".avi" else 1000)
+        for frame in itertools.chain([first], source):
+            shown = av.VideoFrame.from_ndarray(frame.image, format="bgr24")
+            shown.pts, shown.time_base = round(frame.time / stream.time_base), stream.time_base
+            container.mux(stream.encode(shown))
+        container.mux(stream.encode(None))
     return path
 
 

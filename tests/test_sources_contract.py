@@ -121,6 +121,15 @@ def test_close_ends_the_iteration_and_leaves_no_thread(opened: Open) -> None:
     assert left == []
 
 
+def test_keyframes_of_an_rtsp_stream_are_marked(stream_rtsp: str) -> None:
+    with open_source(stream_rtsp) as source:
+        frames = read(source, 60)
+    marks = [frame.index for frame in frames if frame.keyframe]
+    lost = sum(frame.lost for frame in frames)
+    assert len(marks) >= 3
+    assert all(abs(b - a - 15) <= lost for a, b in pairwise(marks))  # as rtsp_server.py codes them
+
+
 def test_the_numbers_drawn_into_the_pictures_come_back() -> None:
     for number in (0, 1, 5, 199, 40_000):
         assert number_in(cv2.cvtColor(picture(number), cv2.COLOR_BGR2GRAY)) == number

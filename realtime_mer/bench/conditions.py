@@ -102,18 +102,19 @@ def thinned(frames: Iterable[Frame], rate: float | None) -> Iterator[Frame]:
         yield from frames
         return
     start, beat, count = 0.0, 0, 0
-    hole, skipped = 0.0, False  # since the last frame that was handed on
+    hole, skipped, keyframe = 0.0, False, False  # since the last frame that was handed on
     held: Frame | None = None
     for after in chain(frames, (None,)):
         if held is None:
             start = after.time if after is not None else 0.0
         else:
-            hole += held.hole
+            hole, keyframe = hole + held.hole, keyframe or held.keyframe
             off = held.time - start - beat / rate
             nearest = abs(off) <= abs(after.time - start - beat / rate) if after is not None else off > -0.25 / rate
             if nearest:
-                yield replace(held, index=count, lost=0, hole=hole, repeated=held.repeated and not skipped)
-                count, hole = count + 1, 0.0
+                repeated = held.repeated and not skipped
+                yield replace(held, index=count, lost=0, hole=hole, repeated=repeated, keyframe=keyframe)
+                count, hole, keyframe = count + 1, 0.0, False
                 beat = max(beat + 1, round((held.time - start) * rate) + 1)
             skipped = not nearest
         held = after

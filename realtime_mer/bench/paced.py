@@ -17,7 +17,7 @@ from realtime_mer.errors import ConfigError
 from realtime_mer.records import Frame, SourceInfo, SourceStats
 from realtime_mer.sources import open_source
 from realtime_mer.sources.feed import Counts, Feed, Shots
-from realtime_mer.sources.picture import Upright, to_shot
+from realtime_mer.sources.picture import Keyframes, Upright, to_shot
 
 
 class PacedSource:
@@ -70,7 +70,7 @@ class PacedSource:
         return [float(np.interp(t, clip, capture)) for t in wanted if clip[0] <= t <= clip[-1]]
 
     def _shots(self, video: Path) -> Shots:
-        start, index, upright = time.monotonic(), 0, Upright()
+        start, index, upright, keyframes = time.monotonic(), 0, Upright(), Keyframes()
         while not self._stop.is_set():
             before = index
             with av.open(str(video)) as container:
@@ -84,7 +84,7 @@ class PacedSource:
                     self.lateness.append(now - due)
                     self._played.append((now, index / self._fps))
                     index += 1
-                    yield to_shot(picture, now, upright(picture))
+                    yield to_shot(picture, now, upright(picture), keyframe=keyframes.push(picture))
                     if self._stop.is_set():
                         return
             self._length = (index - before) / self._fps

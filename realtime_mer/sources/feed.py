@@ -60,6 +60,7 @@ class Shot(NamedTuple):
     """One picture as read, before it has been accepted. ``time`` is None when the source gave it none.
 
     hole, lost: as of a Frame: seconds of which the source knows nothing, and frames that it knows to be missing.
+    keyframe: as of a Frame: coded afresh.
     """
 
     time: float | None
@@ -67,6 +68,7 @@ class Shot(NamedTuple):
     to_bgr: Callable[[], Image] | None
     hole: float = 0.0
     lost: int = 0
+    keyframe: bool = False
 
 
 Shots = Generator[Shot, None, None]
@@ -139,6 +141,7 @@ class Feed(Source):
         self._last: float | None = None
         self._index = self._lost = self._skipped_before = 0
         self._hole, self._size, self._repeats = 0.0, info.size, Repeats()
+        self._keyframe = False  # one came since the last frame that was queued: those after it are predicted from it
         self._pace = 0.0  # s that the reader takes for a frame
         self._thread = threading.Thread(target=self._run, name=f"source {info.uri}", daemon=True)
         if info.live:
@@ -230,6 +233,7 @@ class Feed(Source):
         counts, live = self._counts, self._info.live
         if live and not self._reading:
             return  # nobody asked for it yet, so it is neither kept nor counted
+        self._keyframe |= shot.keyframe
         if shot.time is None or not isfinite(shot.time) or (self._last is not None and shot.time <= self._last):
             counts.skip("without a usable time")
             return
@@ -254,11 +258,11 @@ class Feed(Source):
             shot.gray.flags.writeable = False
             repeated = self._repeats.seen(shot.gray)
             counts.repeated += repeated
-            frame = Frame(self._index, shot.time, shot.gray, shot.to_bgr, self._lost, self._hole, repeated)
-            self._queue.append(frame)
+            before = self._lost, self._hole, repeated, self._keyframe
+            self._queue.append(Frame(self._index, shot.time, shot.gray, shot.to_bgr, *before))
             self._changed.notify_all()
         self._index += 1
-        self._lost, self._hole = 0, 0.0
+        self._lost, self._hole, self._keyframe = 0, 0.0, False
 
     def _unseen(self, time: float, gray: Gray, unusable: int) -> float:
         """Seconds before the frame at ``time`` that nobody has seen, 0 when they are too few to matter.

@@ -19,7 +19,7 @@ from realtime_mer.records import SourceInfo
 from realtime_mer.sources.clock import NO_TIME, FileClock, Timed, at_rate
 from realtime_mer.sources.decode import Pictures, Slots, deinterlaced, pictures
 from realtime_mer.sources.feed import Counts, Feed, Shots, Source
-from realtime_mer.sources.picture import STRICT, Upright, pixel_aspect, to_shot
+from realtime_mer.sources.picture import STRICT, Keyframes, Upright, pixel_aspect, to_shot
 
 # One decoder thread is the cheapest by CPU time (H.264 640x480: 4,400 frames/s per core, with two frame threads 3,000),
 # and the pipeline wants the other cores. Above this size one core may not keep up, so libav may use them all.
@@ -190,7 +190,7 @@ def _shots(
     start, base = _start(container), float(stream.time_base or 1)
     expected, slack = _end(container, stream)
     aspect = pixel_aspect(stream.sample_aspect_ratio)
-    upright, ended = Upright(), 0.0
+    upright, keyframes, ended = Upright(), Keyframes(), 0.0
 
     def watched(shown: Pictures) -> Pictures:
         nonlocal ended
@@ -206,7 +206,7 @@ def _shots(
     )
     try:
         for time, hole, frame in timed:
-            yield to_shot(frame, time, upright(frame), aspect, hole)
+            yield to_shot(frame, time, upright(frame), aspect, hole, keyframes.push(frame))
     except (av.error.FFmpegError, OSError) as error:
         counts.notes.append(f"reading stopped at {ended:.3f} s: {reason(error)}")
     finally:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
@@ -28,6 +29,7 @@ LUMA_FIRST = frozenset(
 STRICT = {"err_detect": "explode", "max_pixels": str(1 << 27)}  # more pixels than any camera has are not decoded
 EXIF, EXIF_BYTES = b"Exif\0", 4096  # what marks EXIF data, and where it stands in a file at the latest
 LOOK_FRAMES = 250  # key frames closer than this are not looked at again
+PREDICTED = frozenset((PictureType.P, PictureType.B, PictureType.S, PictureType.SP))
 ASPECT_MOST = 4  # pixels that are said to be this much wider than high, or higher than wide, are not believed
 
 
@@ -91,6 +93,25 @@ class Upright:
         return self._way
 
 
+class Keyframes:
+    """Which frames of one stream were coded afresh, after frames that were predicted. ``push`` every frame in order.
+
+    The picture type tells, not libav's ``key_frame``: that one says where decoding may start. It is unset at an I frame
+    across which others are still predicted, such as x264 puts at a cut soon after a keyframe, and set now and then in
+    FFV1, where it concerns the entropy coder and no frame is predicted. A picture that is refreshed bit by bit has no
+    frame that was coded afresh.
+    """
+
+    def __init__(self) -> None:
+        self._predicted = False  # a frame so far was predicted from others
+
+    def push(self, frame: av.VideoFrame) -> bool:
+        """Whether what ``frame`` shows may step against the frames before it."""
+        kind = frame.pict_type
+        self._predicted |= kind in PREDICTED
+        return self._predicted and kind == PictureType.I
+
+
 def luma(frame: av.VideoFrame) -> Gray:
     """The frame's luma, uint8 (H, W): a view of the decoder's own memory where the pixel format has such a plane."""
     if frame.format.name not in LUMA_FIRST:
@@ -105,9 +126,11 @@ def to_shot(
     way: Orientation = UPRIGHT,
     aspect: Fraction | None = None,
     hole: float = 0.0,
+    keyframe: bool = False,
 ) -> Shot:
     """A decoded frame made upright, gray and colour alike. aspect: width of a pixel by its height, None for square."""
-    return Shot(time, _square(way.apply(luma(frame)), way, aspect), partial(_bgr, frame, way, aspect), hole)
+    gray = _square(way.apply(luma(frame)), way, aspect)
+    return Shot(time, gray, partial(_bgr, frame, way, aspect), hole, keyframe=keyframe)
 
 
 def _bgr(frame: av.VideoFrame, way: Orientation, aspect: Fraction | None) -> Image:

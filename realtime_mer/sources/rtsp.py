@@ -13,7 +13,7 @@ from realtime_mer.errors import SourceError
 from realtime_mer.sources.feed import Shots, Source
 from realtime_mer.sources.file import reason
 from realtime_mer.sources.live import CONNECT_S, Stream, open_stream
-from realtime_mer.sources.picture import Upright, to_shot
+from realtime_mer.sources.picture import Keyframes, Upright, to_shot
 
 PORTS = {"rtsp": 554, "rtsps": 322}
 # libav cannot be interrupted from outside, so it waits in slices of this length, s, between which close() is heard.
@@ -66,7 +66,7 @@ def _shots(stream: Stream) -> Shots:
         codec.thread_count = 1  # frame threads would hold back one frame each
         stream.details |= {"codec": codec.name, "pixel_format": codec.pix_fmt or ""}
         stream.rate = float(track.average_rate or 0)
-        base, upright = float(track.time_base), Upright()
+        base, upright, keyframes = float(track.time_base), Upright(), Keyframes()
         while not stream.stop.is_set():
             try:
                 for packet in container.demux(track):
@@ -74,7 +74,7 @@ def _shots(stream: Stream) -> Shots:
                     for frame in packet.decode():
                         sent = None if frame.pts is None else frame.pts * base
                         at, hole = stream.sender.local(sent, heard)
-                        yield to_shot(frame, at, upright(frame), hole=hole)
+                        yield to_shot(frame, at, upright(frame), hole=hole, keyframe=keyframes.push(frame))
                 return
             except av.error.ExitError:  # a slice went by
                 if time.monotonic() - heard > stream.timeout_s:

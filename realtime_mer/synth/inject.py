@@ -6,6 +6,7 @@ The pixels under a moving region are interpolated, so their noise is a little so
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -102,7 +103,7 @@ def _drawn(frame: Frame, points: Floats, active: list[tuple[Pulse, float]]) -> F
     to_bgr: Callable[[], Image] | None = None
     if frame.to_bgr is not None:
         to_bgr = partial(_colour, frame.to_bgr, box, map_x, map_y)
-    return Frame(frame.index, frame.time, _warped(frame.gray, box, map_x, map_y), to_bgr, frame.lost)
+    return replace(frame, gray=_warped(frame.gray, box, map_x, map_y), to_bgr=to_bgr)
 
 
 def _colour(to_bgr: Callable[[], Image], box: Box, map_x: Floats, map_y: Floats) -> Image:

@@ -2,11 +2,11 @@
 
 import itertools
 import sys
+from dataclasses import replace
 
 from timing import time_frames
 
 from realtime_mer.build import build
-from realtime_mer.records import Frame
 from realtime_mer.sources import open_source
 
 pipeline = build()
@@ -19,7 +19,7 @@ def frames():
         with open_source(sys.argv[1]) as source:
             for frame in source:
                 last = offset + frame.time
-                yield Frame(next(index), last, frame.gray, frame.to_bgr)
+                yield replace(frame, index=next(index), time=last)
         offset = last + 0.01
 
 
