@@ -19,7 +19,7 @@ from realtime_mer.face.align import Transform, alignable, apply, similarity, war
 from realtime_mer.face.regions import EYE_DISTANCE, EYES_CENTRE, REGIONS, SIZE
 from realtime_mer.motion.registration import Meter
 from realtime_mer.motion.ring import Ring
-from realtime_mer.records import Face, Frame, Measurement
+from realtime_mer.records import Face, Floats, Frame, Measurement
 
 FIT_LOST: Final = 0.35  # share of contrast explained below which the face is not where it is looked for
 FIT_STALE: Final = 0.75  # below this the anchor no longer looks like the face: take a new one when quiet
@@ -27,6 +27,14 @@ ANCHOR_AGE: Final = 2.0  # s after which a quiet face gets a new anchor, so that
 HEAD_MEMORY: Final = 0.06  # s over which the head's speed is averaged
 OFF_PLACE: Final = 8.0  # px: a detection that puts the eyes further away means that registration has slipped
 OFF_SCALE: Final = 0.2  # or that differs this much in size
+# px: a keyframe makes a region step by 0.03 to 0.3 (x264 at CRF 23). More is taken for movement.
+KEYFRAME_STEP: Final = 0.4
+# s: of frames further apart a true movement may change its step by as much. So what is taken for the keyframe's falls
+# with the square of the interval, as that change grows.
+KEYFRAME_INTERVAL: Final = 1 / 60
+PACE_MEMORY: Final = 0.05  # s over which the speed of each region is averaged
+# px/s: a region this fast is in a movement that the codec lags behind; a keyframe shows where it is: nothing is undone.
+PACE_MOVING: Final = 2.0
 # Three places that show every kind of head motion: between the eyes and below them left and right.
 PROBES: Final = np.array(
     [EYES_CENTRE, (EYES_CENTRE[0] - EYE_DISTANCE / 2, 90.0), (EYES_CENTRE[0] + EYE_DISTANCE / 2, 90.0)]
@@ -52,6 +60,8 @@ class Follower:
         self._carry = self._last
         self._velocity = np.zeros_like(PROBES)
         self._time = frame.time
+        self._pace = np.zeros_like(self._last)  # px/s, of each region
+        self._measured = 0  # frames in a row since the face was seated or lost
         self._anchor(frame)
 
     def step(self, frame: Frame) -> Measurement:
@@ -62,14 +72,16 @@ class Follower:
         moved = apply(head, PROBES) - PROBES
         lost = fit < FIT_LOST or not np.abs(moved).max() < SIZE / 4
         if not lost:
-            self._last = self._carry + displacement
+            self._continue(displacement, frame)
             self._follow(head, moved, frame.time)
         else:
             self._meter.restart()
+            self._pace, self._measured = np.zeros_like(self._pace), 0
         self._time = frame.time
         speed = float(np.hypot(*self._velocity.T).max())
         stale = frame.time - self._anchored > ANCHOR_AGE or fit < FIT_STALE
-        return Measurement(frame.index, frame.time, self._last, noise, speed, eyes, fit, lost, stale, picture, transform)
+        where = self._last, noise, speed, eyes, fit
+        return Measurement(frame.index, frame.time, *where, lost, stale, picture, transform)
 
     def renew(self, frame: Frame) -> None:
         """Takes a new anchor from the frame that was just measured; to be called while nothing moves."""
@@ -114,6 +126,25 @@ class Follower:
         self._anchored = frame.time
         self.anchors += 1
 
+    def _continue(self, displacement: Floats, frame: Frame) -> None:
+        """Puts ``displacement``, measured in ``frame``, on what went before.
+
+        A codec that codes a still face afresh makes every region step within that one frame, and stay. That step is no
+        movement: it goes to the carry, as with a new anchor. In the first two frames after the face was seated or found
+        again nothing does: what it was doing is not known. A new anchor in between does no harm: displacement goes on
+        across it.
+        """
+        interval = max(frame.time - self._time, 1e-4)
+        now = self._carry + displacement
+        if frame.keyframe and self._measured > 1:
+            coded = _coded(now - self._last, self._pace, interval)
+            self._carry, now = self._carry - coded, now - coded
+        step = now - self._last if self._measured else np.zeros_like(now)
+        keep = math.exp(-interval / PACE_MEMORY)
+        self._pace = np.float32(keep) * self._pace + np.float32((1 - keep) / interval) * step
+        self._last = now
+        self._measured += 1
+
     def _follow(self, head: Transform, moved: NDArray[np.float64], time: float) -> None:
         step = max(time - self._time, 1e-4)
         keep = math.exp(-step / HEAD_MEMORY)
@@ -136,6 +167,18 @@ def follow_clip(face: Face, frames: Iterable[Frame]) -> Ring:
             break
         ring.push(measurement, frame.lost, frame.repeated)
     return ring
+
+
+def _coded(step: Floats, pace: Floats, interval: float) -> Floats:
+    """What of ``step``, float32 (R, 2) px from the frame before to a keyframe ``interval`` s later, is the codec's.
+
+    pace: (R, 2) px/s, of each region so far: as far as it goes on, the step is movement.
+    """
+    rest = step - pace * np.float32(interval)
+    still = np.maximum(0, 1 - np.hypot(pace[:, :1], pace[:, 1:]) / PACE_MOVING)
+    most = still * KEYFRAME_STEP * min(1.0, (KEYFRAME_INTERVAL / interval) ** 2)
+    length = np.hypot(rest[:, :1], rest[:, 1:])
+    return np.asarray(rest * np.minimum(1, most / np.maximum(length, 1e-6)), np.float32)
 
 
 def _compose(outer: Transform, inner: Transform) -> Transform:
