@@ -49,6 +49,7 @@ def test_events_are_told_in_order_and_those_of_the_end_before_the_stop(recording
     assert [m["type"] for m in messages if m["type"] != "event"] == ["started", "stopped", "state"]
     assert messages[-2]["type"] == "stopped"
     assert (messages[-1]["frames"], len(messages[-1]["faces"])) == (CUT, 1)
+    assert messages[-1]["smallest"]["size"].endswith("% of the distance between the eyes")
     events = [m for m in messages if m["type"] == "event"]
     micro = [m["status"] for m in events if m["key"] == events[0]["key"]]
     assert micro == ["provisional", "confirmed"]

@@ -57,6 +57,18 @@ def test_probe_tells_what_comes(tmp_path, capsys):
     assert report["achieved_fps"] == pytest.approx(10.0, abs=0.01)
 
 
+def test_probe_says_how_small_a_movement_a_face_can_show(tmp_path, recording, capsys):
+    video = tmp_path / "face.mp4"
+    write_video(recording.frames[:200], video)
+    assert main(["probe", str(video), "--face", "--for", "2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["sensitivity"]
+    assert 0.1 < found["shift_px"] < 1
+    assert found["minutes"] == pytest.approx(1 / 60, rel=0.3)  # after a second in which the face is learnt
+    empty = write_numbered(tmp_path / "empty.mkv", range(0, 2000, 20))
+    assert main(["probe", str(empty), "--face"]) == 0
+    assert "movements    no face was seen" in capsys.readouterr().out
+
+
 def test_convert_names_the_files_it_wrote(log, capsys):
     assert main(["convert", str(log), "--to", ",".join(NAMES)]) == 0
     written = capsys.readouterr().out.splitlines()

@@ -97,6 +97,20 @@ def test_header_summary_and_frames(tmp_path: Path, missed: int | None) -> None:
     assert summary.events == {"confirmed": 1, "blink": 1}
     assert summary.labels == {"negative": 1}
     assert (summary.lost, summary.notes, summary.source) == (1, {"low rate": 5}, stats)
+    assert summary.sensitivity is not None
+    assert summary.sensitivity.shift_px == pytest.approx(6 * 0.09, rel=0.2)  # threshold x (noise + its floor)
+
+
+def test_a_log_of_before_the_sensitivity_is_read(tmp_path: Path) -> None:
+    path = log(tmp_path / "events.jsonl")
+    *lines, last = path.read_text().splitlines()
+    summary = json.loads(last)
+    assert summary.pop("sensitivity")["reasons"]
+    path.write_text("\n".join([*lines, json.dumps(summary), ""]))
+    back = read_jsonl(path).summary
+    assert back is not None
+    assert back.frames == 300
+    assert back.sensitivity is None
 
 
 def test_settings_hash_tells_settings_apart_whatever_their_order() -> None:

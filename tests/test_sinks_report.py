@@ -74,7 +74,8 @@ def test_the_report_says_everything_and_loads_nothing(tmp_path: Path) -> None:
         "<b>evil</b> & co.mp4", "1 micro-expressions", "2 rejected movements", "negative", "70 %", "left lip corner",
         "AU12", "1.120 s (frame 112)", "300 ms", "100.0 frames/s", "largest gap 12.5 ms", "290 (96.7 %)",
         'eyes only, "a, b"', "<script>alert(1)</script>", "301 captured", "low rate (5", "cut off at 2.99 s",
-        "no proof of a feeling",
+        "no proof of a feeling", "Smallest movement seen with 80 % probability: 0.",
+        "% of the distance between the eyes", "the face at rest wanders by 0.05 px",
     ):  # fmt: skip
         assert words in page.text, words
     for _, attributes in page.tags:

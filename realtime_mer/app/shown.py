@@ -43,6 +43,7 @@ def summary(analysis: Analysis) -> str:
         (f"{100 * made.measured_frames / made.frames:.0f} %" if made.frames else "-", "of frames measured"),
     ]
     cells = "".join(f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for value, name in boxes)
+    can = note(made.sensitivity.text) if made.sensitivity is not None else ""
     warnings = [*made.notes, *(made.source.notes if made.source else ())]
     links = [("events, JSON Lines", LOG), ("events, CSV", EVENTS_CSV), ("signals, CSV", SIGNALS_CSV)]
     links += [("annotated video", VIDEO), ("HTML report", REPORT)]
@@ -50,7 +51,7 @@ def summary(analysis: Analysis) -> str:
         f"<a href='{url}' download>{escape(words)}</a>" for words, file in links if (url := analysis.url(file))
     )
     return (
-        f"<div class='mer-summary'>{cells}</div>{note(*warnings, bad=True) if warnings else ''}"
+        f"<div class='mer-summary'>{cells}</div>{can}{note(*warnings, bad=True) if warnings else ''}"
         f"<div class='mer-links' aria-label='downloads'>{anchors}</div>"
     )
 

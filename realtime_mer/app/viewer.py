@@ -26,6 +26,7 @@ from realtime_mer.run import watch
 from realtime_mer.sinks import Sink
 from realtime_mer.sources import Source
 from realtime_mer.sources.probe import COARSE_FPS
+from realtime_mer.spotting.quality import LIVE_MEMORY_S, Quality, Sensitivity
 
 CURVE: Final = 2000  # curve points that may wait for a slow page: the oldest go first
 DELAYS: Final = 400  # frames over which the delay is told
@@ -52,6 +53,7 @@ class Viewer:
         self._latest: tuple[Frame, Observation] | None = None
         self._shown = -1
         self._lost = 0
+        self._quality = Quality(config.spot, LIVE_MEMORY_S)
         self._run_number = 0
         self._source: Source | None = None
         self._stop = threading.Event()
@@ -75,10 +77,10 @@ class Viewer:
             found, self._messages = self._messages, []
             curve = list(self._curve)
             self._curve.clear()
-            latest, delays = self._latest, list(self._delays)
+            latest, delays, can = self._latest, list(self._delays), self._quality.result()
         if latest is not None and latest[1].index != self._shown:
             self._shown = latest[1].index
-            found.append(self._state(latest[1], curve, delays))
+            found.append(self._state(latest[1], curve, delays, can))
         return found
 
     def preview(self) -> bytes | None:
@@ -124,12 +126,15 @@ class Viewer:
                 self._wish = None
                 pipeline.begin(live=source.info.live, config=replace(pipeline.config, spot=wish.spot))
                 self._run_number += 1
+                with self._lock:
+                    self._quality = Quality(wish.spot, LIVE_MEMORY_S)
 
     def publish(self, frame: Frame, observation: Observation, delay: float | None) -> None:
         """Takes over what the page shows next; ``delay`` in s from the capture, None when it is not known."""
         with self._lock:
             self._latest = frame, observation
             self._lost += observation.lost
+            self._quality.push(observation, frame.gray)
             if delay is not None:
                 self._delays.append(delay)
             for signal in observation.faces:
@@ -144,7 +149,11 @@ class Viewer:
             self._messages.append(message)
 
     def _state(
-        self, seen: Observation, curve: list[tuple[float, int, float, float]], delays: list[float]
+        self,
+        seen: Observation,
+        curve: list[tuple[float, int, float, float]],
+        delays: list[float],
+        can: Sensitivity | None,
     ) -> dict[str, Any]:
         source = self._source
         stats = source.stats() if source is not None else None
@@ -164,6 +173,7 @@ class Viewer:
             "reconnects": stats.reconnects if stats else 0,
             "delay": [round(1000 * float(v), 1) for v in np.percentile(delays, (50, 95))] if delays else None,
             "notes": hints,
+            "smallest": {"size": can.size, "why": list(can.reasons)} if can else None,
             "faces": [messages.face(signal) for signal in seen.faces],
             "curve": [[round(t, 4), k, round(level, 2), round(limit, 2)] for t, k, level, limit in curve],
         }

@@ -20,6 +20,7 @@ from realtime_mer.commands.opening import open_within
 from realtime_mer.commands.options import Commands, add_camera, add_settings, camera, positive, settings
 from realtime_mer.commands.screen import describe, introduce
 from realtime_mer.commands.stop import Stop
+from realtime_mer.config import SpotConfig
 from realtime_mer.console import NOTHING_BEGUN, Interrupted, abandon_output, at_once, output_closed, say
 from realtime_mer.errors import OutputError
 from realtime_mer.pipeline import Pipeline
@@ -35,6 +36,7 @@ from realtime_mer.sinks.media import located
 from realtime_mer.sinks.place import keep_input, new_folder
 from realtime_mer.sinks.video import AnnotatedVideo
 from realtime_mer.sources import Source, open_source
+from realtime_mer.spotting.quality import LIVE_MEMORY_S, Quality
 
 STATUS: Final = 5.0  # s between two status lines
 WINDOW_RATE: Final = 25.0  # pictures/s in the window
@@ -89,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         printed = _Standard(source, kept=folder is not None)
         sinks = _sinks(source, pipeline, stop, printed, folder, arguments)
         if not arguments.quiet:
-            sinks.append(_Status(source))
+            sinks.append(_Status(source, pipeline.config.spot))
             say(introduce(source.info.uri, source.info, pipeline) + (f"; writing to {folder}" if folder else ""))
         if arguments.seconds is not None and not source.info.live:
             sinks.append(_Limit(source, arguments.seconds))
@@ -145,16 +147,19 @@ class _Standard(LineStream):
 class _Status(Sink):
     """A line on standard error every STATUS seconds."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, spot: SpotConfig) -> None:
         self._source, self._told = source, time.monotonic()
+        self._quality = Quality(spot, LIVE_MEMORY_S)
 
-    def write(self, observation: Observation, frame: Frame) -> None:  # noqa: ARG002
+    def write(self, observation: Observation, frame: Frame) -> None:
+        self._quality.push(observation, frame.gray)
         if time.monotonic() - self._told < STATUS:
             return
         self._told = time.monotonic()
         faces = ", ".join(f"face {s.face.track}: {s.note or 'watching'}" for s in observation.faces) or "no face"
         line = f"{observation.fps:.1f} frames/s; {describe(self._source.stats())}; {faces}"
-        say("; ".join((line, *observation.notes)))
+        can = self._quality.result()
+        say("; ".join((line, *((can.line,) if can else ()), *observation.notes)))
 
     def close(self) -> None:
         """Nothing is open."""

@@ -1,11 +1,21 @@
-"""``realtime-mer probe``: what a camera, stream or file really delivers."""
+"""``realtime-mer probe``: what a camera, stream or file really delivers, and with --face what it can show."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
 
+from realtime_mer.build import NO_MODEL, build
 from realtime_mer.commands.options import Commands, add_camera, camera, positive, print_json
-from realtime_mer.sources import open_source, probe
+from realtime_mer.config import Config, merge
+from realtime_mer.pipeline import Pipeline
+from realtime_mer.records import Frame, SourceInfo, SourceStats
+from realtime_mer.sources import Source, open_source, probe
+from realtime_mer.spotting.quality import Quality, Sensitivity
+
+NO_FACE = "no face was seen for long enough: look at the camera, or read for longer (--for)"
 
 
 def add(commands: Commands) -> None:
@@ -15,6 +25,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--for", dest="seconds", type=positive, default=5.0, metavar="SECONDS", help="how long to read (default: 5)"
     )
+    parser.add_argument(
+        "--face", action="store_true", help="also follow the faces in it, and say how small a movement it can show"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
     add_camera(parser)
     parser.set_defaults(run=run)
@@ -22,10 +35,46 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reads the source for a while and prints what came."""
-    with open_source(arguments.source, **camera(arguments)) as source:
-        report = probe(source, arguments.seconds)
+    with ExitStack() as stack:
+        pipeline = None
+        if arguments.face:
+            pipeline = stack.enter_context(build(merge(Config(), {"classify": {"model": NO_MODEL}})))
+        source = stack.enter_context(open_source(arguments.source, **camera(arguments)))
+        watched = None if pipeline is None else _Watched(source, pipeline)
+        report = probe(watched or source, arguments.seconds)
+        found = None if watched is None else watched.quality.result()
     if arguments.json:
-        print_json(report.to_dict())
+        print_json(report.to_dict() | ({"sensitivity": asdict(found) if found else None} if arguments.face else {}))
     else:
-        print(report.text())
+        print("\n".join([report.text(), *(_lines(found) if arguments.face else ())]))
     return 0
+
+
+def _lines(found: Sensitivity | None) -> list[str]:
+    if found is None:
+        return [f"movements    {NO_FACE}"]
+    return [f"movements    {found.line}", *(f"because      {reason}" for reason in found.reasons)]
+
+
+class _Watched(Source):
+    """A source whose frames go through a pipeline as they are read."""
+
+    def __init__(self, source: Source, pipeline: Pipeline) -> None:
+        self.quality = Quality(pipeline.config.spot)
+        self._source, self._pipeline = source, pipeline
+
+    @property
+    def info(self) -> SourceInfo:
+        return self._source.info
+
+    def __iter__(self) -> Iterator[Frame]:
+        self._pipeline.begin(live=self.info.live)
+        for frame in self._source:
+            self.quality.push(self._pipeline.push(frame), frame.gray)
+            yield frame
+
+    def stats(self) -> SourceStats:
+        return self._source.stats()
+
+    def close(self) -> None:
+        self._source.close()

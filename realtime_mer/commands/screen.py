@@ -58,6 +58,8 @@ def summary(video: str, folder: Path, recording: Recording) -> str:
     lines = [f"{video}: {', '.join(found)}"]
     if blind := _blind(total, recording.header.settings.get("spot", {}).get("settle_s")):
         lines.append(f"  {blind}")
+    if total.sensitivity is not None:
+        lines.append(f"  {total.sensitivity.line}")
     if total.fps is not None and total.repeated > REPEATED * total.frames:
         lines.append(
             f"  {total.repeated} of {count(total.frames, 'frame')} repeat the one before: {total.fps:.1f} new frames/s"

@@ -18,12 +18,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
-from realtime_mer.errors import SourceError
+from realtime_mer.config import Config, SpotConfig, merge
+from realtime_mer.errors import ConfigError, SourceError
 from realtime_mer.face.regions import NAMES
 from realtime_mer.records import End, Event, Frame, Observation, SourceInfo, SourceStats, Status
 from realtime_mer.sinks import Sink, event_json
 from realtime_mer.sinks.event_json import to_json
 from realtime_mer.sinks.lines import LineFile, Lines
+from realtime_mer.spotting.quality import Quality, Sensitivity
 from realtime_mer.typed import Count, Measure, convert, from_json, shown
 
 FORMAT: Final = 1  # raised when a field changes its meaning
@@ -67,7 +69,8 @@ class Summary:
     the number of frames they held for. source: the source's own counts, None when nobody gave them. repeated: frames
     that show what the one before showed. fps: frames/s without these and without holes in the recording; None in the
     log of an older version, and where it is unknown. stopped: the signal that ended the run before its source did, such
-    as "SIGINT"; "" when none did.
+    as "SIGINT"; "" when none did. sensitivity: the smallest movement that the recording can show; None in the log of an
+    older version, and where no face was seen.
     """
 
     frames: Count
@@ -83,6 +86,7 @@ class Summary:
     repeated: int = 0
     fps: float | None = None
     stopped: str = ""
+    sensitivity: Sensitivity | None = None
 
 
 class Recording(NamedTuple):
@@ -137,6 +141,7 @@ class JsonLines(Sink):
         self._events: Counter[str] = Counter()
         self._labels: Counter[str] = Counter()
         self._notes: Counter[str] = Counter()
+        self._quality = Quality(_spot(header.settings))
 
     def write(self, observation: Observation, frame: Frame) -> None:
         self._count(observation, frame)
@@ -195,6 +200,7 @@ class JsonLines(Sink):
         self._lost += observation.lost
         self._tracks.update(signal.face.track for signal in observation.faces)
         self._notes.update(observation.notes)
+        self._quality.push(observation, frame.gray)
 
     def _write_header(self, start: float | None) -> None:
         assert self._header is not None
@@ -217,6 +223,7 @@ class JsonLines(Sink):
             repeated=self._repeated,
             fps=(self._frames - self._repeated - self._parts) / self._covered if self._covered > 0 else None,
             stopped=self._stopped() if self._stopped else "",
+            sensitivity=self._quality.result(),
         )
 
 
@@ -260,6 +267,14 @@ def _header(values: dict[str, Any]) -> Header:
     if values.get("format") != FORMAT:
         raise ValueError(f"format {shown(values.get('format'))}, this version reads {FORMAT}")
     return convert(values, Header)
+
+
+def _spot(settings: Mapping[str, Any]) -> SpotConfig:
+    """The spotter's settings of a header; the defaults where it has none, or those of another version."""
+    try:
+        return merge(Config(), {"spot": settings.get("spot", {})}).spot
+    except ConfigError:
+        return SpotConfig()
 
 
 def _line(values: dict[str, Any]) -> str:

@@ -100,8 +100,17 @@ def _title(recording: Recording, micro: list[Event], rejected: list[Event]) -> s
         f"<header><h1>{escape(Path(head.source.uri).name or head.source.uri)}</h1>"
         f"<p>realtime-mer {escape(head.product)} &middot; {escape(head.created)} &middot; "
         f"recogniser: {escape(head.model or 'none')} {escape(head.provider)}</p></header>"
-        f"{cut}<div class='cards'>{boxes}</div>"
+        f"{cut}<div class='cards'>{boxes}</div>{_sensitivity(recording)}"
     )
+
+
+def _sensitivity(recording: Recording) -> str:
+    """One line on the smallest movement that the recording can show, and its reasons."""
+    can = recording.summary.sensitivity if recording.summary is not None else None
+    if can is None:
+        return ""
+    style = " class='warn'" if can.shift_px is None else ""
+    return f"<p id='sensitivity'{style}>{escape(can.text[0].upper() + can.text[1:])}.</p>"
 
 
 def _facts(recording: Recording, signals: Signals) -> str:

@@ -36,6 +36,7 @@ const BODY = `
       <div><dt>lost frames</dt><dd data-fact="lost">–</dd></div>
       <div><dt>delay, median / 95 %</dt><dd data-fact="delay">–</dd></div>
       <div><dt>faces</dt><dd data-fact="faces">–</dd></div>
+      <div class="mer-wide"><dt>smallest movement seen with 80 % probability</dt><dd data-fact="smallest">–</dd></div>
       <div class="mer-wide"><dt>model on device</dt><dd data-fact="model">–</dd></div>
     </dl>
   </section>
@@ -225,6 +226,9 @@ class MerLive extends HTMLElement {
     this.facts.lost.textContent = `${state.lost} (dropped ${state.dropped + this.dropped})`;
     this.facts.delay.textContent = delay ? `${Math.round(delay[0])} / ${Math.round(delay[1])} ms` : "–";
     this.facts.faces.textContent = state.faces.map((face) => face.note || "measuring").join(", ") || "none in view";
+    const { size, why } = state.smallest ?? { size: "–", why: [] };
+    this.facts.smallest.textContent = [size, ...why].join("; ");
+    this.facts.smallest.title = why.join("; ");
     this.facts.fps.parentElement.classList.toggle("mer-warn", state.notes.length > 0);
     if (!this.told && state.notes.join("; ") !== this.find(".mer-banner").textContent) this.say(state.notes.join("; "));
     if (!this.waiting) {
