@@ -1,6 +1,7 @@
 """``realtime-mer analyze`` from the command line to its files, on a short synthetic clip with known movements."""
 
 import csv
+import re
 import shutil
 import signal
 import time
@@ -83,8 +84,9 @@ def test_what_was_done_is_left_as_it_is(clip, results, recording, capfd):
     assert err == f"{clip}: already analyzed; use --overwrite to run it again\n"
     lines = out.splitlines()
     assert lines[0].startswith(f"{clip}: 800 frames, 8.0 s, 3 micro-expressions, rejected: ")
-    assert lines[1].split() == ["onset", "s", "apex", "s", "offset", "s", "label", "what", "moved"]
-    assert len(lines) == 3 + len(micro(recording))
+    assert re.fullmatch(r"  smallest movement seen with 80 % probability: 0\.\d\d px, .* between the eyes", lines[1])
+    assert lines[2].split() == ["onset", "s", "apex", "s", "offset", "s", "label", "what", "moved"]
+    assert len(lines) == 4 + len(micro(recording))
     assert main(["analyze", str(clip), "--out", str(results), "--set", "spot.onset_noise=9"]) == 0
     assert "already analyzed with other settings" in capfd.readouterr().err
 
@@ -218,7 +220,7 @@ def test_two_faces_and_one_that_leaves(recording, tmp_path, capfd):
     out, _ = capfd.readouterr()
     assert "500 frames, 5.0 s, 2 faces, " in out
     assert "a cut in the recording (1 frame)" in out  # half of the picture goes gray at once
-    assert out.splitlines()[2].split()[0] == "face"
+    assert out.splitlines()[3].split()[0] == "face"
     events = [e for e in read_jsonl(tmp_path / "two" / "events.jsonl").events if e.final]
     firsts = {e.track: e.movement.apex for e in reversed(events) if e.movement.kind is Kind.MICRO}
     assert len(firsts) == 2
