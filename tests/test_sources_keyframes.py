@@ -100,7 +100,7 @@ def test_deinterlacing_keeps_the_mark(tmp_path: Path) -> None:
 def test_frames_as_an_rtsp_stream_decodes_them_are_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file in place of the server, which is not everywhere; with one: test_sources_contract.py."""
     path = write_frames(tmp_path / "a.ts", drawn(50), g="20", sc_threshold="0", bf="0")
-    monkeypatch.setattr(rtsp, "_ask", lambda stream: None)
+    monkeypatch.setattr(rtsp, "_ask", lambda _: None)
     shots = list(rtsp._shots(Stream(str(path), 5.0, {})))
     assert [number for number, shot in enumerate(shots) if shot.keyframe] == [20, 40]
 

@@ -124,8 +124,8 @@ class MovementDetector:
         """As in ``Spotter``. Where the face rests is learnt anew; how restless it is, is remembered."""
         found = []
         if (candidate := self._candidate) is not None:
-            last = self._history[-1].time
-            found = [self._report(candidate, self._onset(candidate), last, Kind.UNSURE, reason)]
+            assert self._latest is not None
+            found = [self._report(candidate, self._onset(candidate), self._latest, Kind.UNSURE, reason)]
         known, veto = self._baseline if self.settled else self._known, self._veto
         self._start()
         self._veto.recall(veto)
