@@ -96,7 +96,7 @@ class Reporter:
 
     def _event(self, track: int, ring: Ring, movement: Movement, now: float) -> Event:
         rate, gap, lost = ring.rate(movement.onset, movement.end)
-        if movement.kind is Kind.MICRO and 0 < rate < self._config.spot.min_rate_fps:
+        if movement.kind in (Kind.MICRO, Kind.HELD) and 0 < rate < self._config.spot.min_rate_fps:
             reason = f"{rate:.1f} frames/s cannot resolve a micro-expression"
             movement = replace(movement, kind=Kind.UNSURE, reason=reason)
         model, provider = (r.spec.id, r.provider) if (r := self._recogniser) else ("", "")

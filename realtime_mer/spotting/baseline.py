@@ -15,6 +15,7 @@ from realtime_mer.config import SpotConfig
 from realtime_mer.face.regions import BROW_REGIONS, EYE_REGIONS, NAMES, REGIONS
 from realtime_mer.records import Floats
 
+ROUNDING: Final = 1e-6  # s: clocks that started long ago are not exact to more
 NOISE_FLOOR: Final = 0.04  # px: registration is not better than this, however still the face
 NOISE_CEILING: Final = 0.5  # px: a restless face must not raise the threshold without limit
 LEVEL_NOISE: Final = (0.15, 1.0)  # bounds of the activity's own noise, in units of it
@@ -51,7 +52,7 @@ class Baseline:
         """
         settings = self._settings
         self._recent.append((time, displacement))
-        while self._recent[0][0] < time - settings.smoothing_s:
+        while self._recent[0][0] < time - settings.smoothing_s - ROUNDING:
             self._recent.popleft()
         smooth = displacement if len(self._recent) == 1 else np.mean([d for _, d in self._recent], axis=0)
         centre = (self._recent[0][0] + time) / 2

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from realtime_mer.records import Floats, Measurement
-from realtime_mer.spotting.baseline import ACTIVE, NOISE_FLOOR
-
-ROUNDING: Final = 1e-6  # s: clocks that started long ago are not exact to more
+from realtime_mer.spotting.baseline import ACTIVE, NOISE_FLOOR, ROUNDING
 
 History = Sequence[Measurement]  # averaged, oldest first
 

@@ -34,8 +34,8 @@ import numpy as np
 
 from realtime_mer.config import SpotConfig
 from realtime_mer.records import Activity, Floats, Kind, Measurement, Movement
-from realtime_mer.spotting.baseline import Baseline
-from realtime_mer.spotting.candidate import ROUNDING, Candidate, along
+from realtime_mer.spotting.baseline import ROUNDING, Baseline
+from realtime_mer.spotting.candidate import Candidate, along
 from realtime_mer.spotting.veto import Veto, strength
 
 HISTORY: Final = 2.5  # s of measurements kept for looking back: the longest movement and its onset
