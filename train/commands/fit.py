@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
-from realtime_mer.errors import DataError
 from train import checkpoint, commands, describe, evaluate, fit, models, none
 from train.inputs import Prepared
 from train.models.none import WithNone
@@ -23,12 +21,8 @@ def command(argv: Sequence[str]) -> int:
         "Train one model on all clips of the recipe's data; write OUT/NAME/model.pt. Temperature, abstention threshold "
         "and scores come from an evaluation of the same recipe, when OUT holds one.",
     )
-    parser.add_argument("--leave-out", metavar="LIST", help="subjects not to train on, e.g. sub03,casme2/sub08")
     args = parser.parse_args(argv)
-    plan, data = commands.read(args)
-    if args.leave_out:
-        plan, data = without(plan, data, args.leave_out.split(","))
-    model(plan, data, args)
+    model(*commands.read(args), args)
     return 0
 
 
@@ -66,16 +60,3 @@ def model(plan: Recipe, data: Prepared, args: argparse.Namespace) -> Path:
         print("No scores and no calibration for new people: run `evaluate` with this recipe, then `fit` again.")
     print(f"python -m export onnx {file}")
     return file
-
-
-def without(plan: Recipe, data: Prepared, subjects: Sequence[str]) -> tuple[Recipe, Prepared]:
-    """Recipe and data without some people: for scoring recordings that show them. Raises DataError.
-
-    subjects: names in any data set, or data set and name. The recipe gets a name of its own, so that no scores of
-    another selection are taken over.
-    """
-    names = [{group, group.split("/")[-1]} for group in data.samples.groups]
-    if unknown := [subject for subject in subjects if not any(subject in either for either in names)]:
-        raise DataError(f"no clips of {', '.join(unknown)} to leave out")
-    kept = [i for i, either in enumerate(names) if not either & set(subjects)]
-    return replace(plan, name=f"{plan.name}-without-{'-'.join(s.replace('/', '-') for s in subjects)}"), data.take(kept)
