@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from realtime_mer.errors import ConfigError, DataError, DeviceError
-from train import augment, balance, evaluate, fit, losses, optimise, pretrain, protocols
+from train import augment, balance, checkpoint, describe, evaluate, fit, losses, optimise, pretrain, protocols
 from train.inputs import Prepared
 from train.models import create
 from train.recipe import Pretrain, Recipe, Stage, from_table
@@ -325,19 +327,92 @@ def test_wrong_wishes_are_told() -> None:
         fit.fit(model, data, (Stage(1, augment=("fog",)),), classes=3, seed=0)
 
 
-def test_macro_weights_are_made_once_and_start_every_fold(tmp_path) -> None:
+def with_macro(stage: Stage, **changes: Any) -> Recipe:
     plan = recipe(1)
-    stage = Stage(2, 8, rate=0.01)
-    plan = dataclasses.replace(plan, pretrain=Pretrain(plan.data, 28, (stage,), limit=20))
-    macro = made_up(seed=5)
-    same = pretrain.pretrained(plan, macro, LABELS, tmp_path, quiet=True)
+    return dataclasses.replace(plan, pretrain=Pretrain(plan.data, 28, (stage,), **changes))
+
+
+def test_macro_weights_are_made_once_and_start_every_fold(tmp_path) -> None:
+    plan, macro = with_macro(Stage(2, 8, rate=0.01), limit=20), made_up(seed=5)
+    same = pretrain.Start(plan, macro, LABELS, tmp_path, quiet=True).weights()
     assert "head.weight" in same
-    other = pretrain.pretrained(plan, macro, ("a", "b", "c"), tmp_path, quiet=True)
+    other = pretrain.Start(plan, macro, ("a", "b", "c"), tmp_path, quiet=True).weights({"made/nobody-of-these"})
     assert "head.weight" not in other  # other classes: a head of their own
     assert len(list(tmp_path.glob("pretrained-*.pt"))) == 1
     model = evaluate.fresh(plan, 3, other)
     assert torch.equal(model.streams[0][0].weight, same["streams.0.0.weight"])
     assert not torch.equal(model.head.weight, same["head.weight"])
+
+
+def test_a_fold_starts_from_weights_that_do_not_know_its_test_people(tmp_path, monkeypatch) -> None:
+    data = made_up()
+    plan = with_macro(Stage(1, 8, rate=0.01))
+    start = pretrain.Start(plan, data, LABELS, tmp_path, quiet=True)  # pre-trained on the very clips that are tested
+    seen: list[set[str]] = []
+    train = pretrain.Start._trained
+
+    def kept(self: pretrain.Start, samples: Samples, file: Path) -> dict[str, torch.Tensor]:
+        seen.append(set(samples.groups))
+        return train(self, samples, file)
+
+    monkeypatch.setattr(pretrain.Start, "_trained", kept)
+    folds = protocols.loso(data.clips)
+    evaluate.evaluate(plan, data, folds, tmp_path / "run", protocol="loso", start=start, quiet=True)
+    tested = [{data.clips[i].group for i in fold.test} for fold in folds]
+    assert len(seen) == len(folds)
+    assert not any(people & test for people, test in zip(seen, tested, strict=True))
+    with pytest.raises(DataError, match="only people who are tested"):
+        start.weights(set(data.samples.groups))
+
+
+def test_early_stopping_works_in_pre_training(tmp_path, monkeypatch) -> None:
+    data = made_up()
+    plan = with_macro(Stage(40, 8, rate=0.5, patience=1), validation=0.3)
+    curves: list[list[fit.Epoch]] = []
+    train = fit.fit
+
+    def kept(*args: Any, **options: Any) -> list[fit.Epoch]:
+        curves.append(train(*args, **options))
+        return curves[-1]
+
+    monkeypatch.setattr(fit, "fit", kept)
+    pretrain.Start(plan, data, LABELS, tmp_path, quiet=True).weights()
+    assert len(curves[0]) < 40
+    assert not any(math.isnan(line.validation) for line in curves[0])
+
+
+def model_file(path: Path, plan: Recipe, data: Prepared, known: tuple[str, ...] = ()) -> Path:
+    spec = describe.spec(plan, data, None, known)
+    checkpoint.save(path, plan.model.name, evaluate.model_options(plan), evaluate.fresh(plan, 3).state_dict(), spec)
+    return path
+
+
+def test_weights_from_a_model_file_are_taken_over_and_never_tested_on_its_people(tmp_path) -> None:
+    data = made_up()
+    plan = dataclasses.replace(recipe(1), seed=9)
+    others = dataclasses.replace(data, samples=dataclasses.replace(data.samples, groups=("other/s1",) * 24))
+    own, foreign = model_file(tmp_path / "own.pt", plan, data), model_file(tmp_path / "foreign.pt", plan, others)
+
+    starting = dataclasses.replace(recipe(1), model=dataclasses.replace(plan.model, weights=str(foreign)))
+    for key, tensor in evaluate.fresh(starting, 3).state_dict().items():
+        assert torch.equal(tensor, evaluate.fresh(plan, 3).state_dict()[key])
+    assert len(run(tmp_path / "foreign", data, starting).truth) == 24
+
+    starting = dataclasses.replace(starting, model=dataclasses.replace(plan.model, weights=str(own)))
+    with pytest.raises(DataError, match=r"fold made-up/s0: the weights .* were trained on made-up/s0"):
+        run(tmp_path / "own", data, starting)
+
+
+def test_weights_whose_people_are_not_known_need_somebody_to_vouch_for_them(tmp_path) -> None:
+    file = tmp_path / "plain.pth"
+    torch.save({"a": torch.zeros(1)}, file)
+    plan = recipe(1)
+    starting = dataclasses.replace(plan, model=dataclasses.replace(plan.model, weights=str(file)))
+    with pytest.raises(ConfigError, match="does not say whom it was trained on"):
+        evaluate.knows(starting)
+    vouched = dataclasses.replace(starting.model, weights_know="nobody")
+    assert evaluate.knows(dataclasses.replace(starting, model=vouched)) == ()
+    assert evaluate.knows(plan) == ()
 
 
 def test_a_limit_keeps_the_proportions() -> None:

@@ -25,6 +25,7 @@ from train.protocols import (
     megc2018_hde,
     megc2019_cde,
     official_split,
+    spelt_alike,
     subject_split,
 )
 from train.records import THREE, Clip, class_counts, labelled, labels_of, single_frames
@@ -195,6 +196,21 @@ def test_inner_validation_needs_two_people() -> None:
 def test_the_guard_catches(folds: list[Fold], message: str) -> None:
     with pytest.raises(DataError, match=message):
         check(folds, people(2, 2))
+
+
+def test_a_clip_that_two_data_sets_give_is_found_by_its_key() -> None:
+    clips = people(3, 2)
+    check(loso(clips), clips)
+    twice = [*clips, clips[0]]
+    with pytest.raises(DataError, match=f"1 clips are there twice, e.g. {clips[0].key}"):
+        check(loso(twice), twice)
+
+
+def test_subjects_that_differ_in_spelling_only_are_found() -> None:
+    names = ("sub01", "S1", "sub02", "AF01", "AM01", "anna", "Anna", "12")
+    clips = [clip(name, "a") for name in names]
+    assert spelt_alike(clips) == [("S1", "sub01"), ("Anna", "anna")]
+    assert spelt_alike(clips[2:5]) == []
 
 
 def test_class_schemes() -> None:

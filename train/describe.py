@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -36,8 +36,11 @@ def evaluated(plan: Recipe, data: Prepared, out: Path) -> Run | None:
     return None
 
 
-def spec(plan: Recipe, data: Prepared, run: Run | None) -> ModelSpec:
-    """Of the network that is fitted on ``data``. run: an evaluation of the same recipe, None when there is none."""
+def spec(plan: Recipe, data: Prepared, run: Run | None, people: Iterable[str]) -> ModelSpec:
+    """Of the network that is fitted on ``data``. run: an evaluation of the same recipe, None when there is none.
+
+    people: whom the network knows besides (``Clip.group``), from pre-training or from the weights that it started with.
+    """
     keys = [clip.key for clip in data.clips]
     shape = models.input_shape(plan.model.name, plan.input.size)
     decision = None if run is None or run.calibrated is None else model_decision(plan, run)
@@ -48,6 +51,7 @@ def spec(plan: Recipe, data: Prepared, run: Run | None) -> ModelSpec:
         abstain_below=SUREST if decision is None else round(decision.abstain_below, 3),
         none="" if plan.none is None else LABEL,
         training_data=trained_on(data.labels, keys, data.samples.groups, data.samples.y),
+        people=tuple(sorted({*data.samples.groups, *people})),
         licence=plan.licence,
         protocol="not measured, not calibrated" if run is None else protocol(run),
         scores={} if run is None else scores(run),

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -24,12 +24,16 @@ from tqdm import tqdm
 from realtime_mer.errors import ConfigError, DataError
 from train import checkpoint, fit, models, none, protocols
 from train.inputs import Prepared
+from train.models import weights
 from train.nested import nested
 from train.protocols import Fold
 from train.recipe import Calibrate, Recipe
 from train.records import Clip
 from train.runs import Run, commit, store
 from train.still import Pairs
+
+if TYPE_CHECKING:
+    from train.pretrain import Start  # which makes its networks here
 
 FAULTS: Final = ("best-on-test", "carry-over")
 
@@ -69,7 +73,7 @@ def evaluate(
     clean: bool = True,
     once: bool = True,
     faults: tuple[str, ...] = (),
-    start: dict[str, Tensor] | None = None,
+    start: Start | None = None,
     device: str = "cpu",
     quiet: bool = False,
     calibrate: Calibrate | None = None,
@@ -77,13 +81,16 @@ def evaluate(
 ) -> Run:
     """Trains and tests every fold that ``out`` does not hold yet, and gives the pooled run.
 
-    start: weights from pre-training. clean, once: what the protocol promises and the guard checks before training.
+    start: pre-training; each fold starts from weights that know none of its test people.
+    clean, once: what the protocol promises and the guard checks before training.
     calibrate: how temperatures and thresholds are found from other people; None: they are not. Needs clean and once.
     Raises ConfigError when ``out`` holds another run, DataError when the folds break a promise.
     """
     if unknown := set(faults) - set(FAULTS):
         raise ConfigError(f"unknown fault {sorted(unknown)[0]!r}: choose from {', '.join(FAULTS)}")
     protocols.check(folds, data.clips, subject_disjoint=clean, once=once)
+    if clean:
+        protocols.check_weights(folds, data.clips, knows(recipe))
     _open(out, recipe, data, folds, protocol, faults, start, about or {})
     model: nn.Module | None = None
     total = len(folds) * sum(stage.epochs for stage in recipe.stage)
@@ -94,7 +101,7 @@ def evaluate(
                 bar.update(sum(stage.epochs for stage in recipe.stage))
                 continue
             if model is None or "carry-over" not in faults:
-                model = fresh(recipe, len(data.labels), start)
+                model = fresh(recipe, len(data.labels), begin(start, data, fold.train))
                 if "carry-over" in faults and (out / "carried.pt").exists():
                     model.load_state_dict(checkpoint.read(out / "carried.pt")["model"])
             _one(recipe, data, fold, model, file, snapshot, faults, device, bar)
@@ -102,6 +109,28 @@ def evaluate(
                 checkpoint.write(out / "carried.pt", {"model": model.state_dict()})
     run = _close(out, recipe, data, folds)
     return run if calibrate is None else _calibrate(out, recipe, calibrate, data, run, start, device, quiet)
+
+
+def knows(recipe: Recipe) -> tuple[str, ...]:
+    """The people (``Clip.group``) that the recipe's initial weights were trained on.
+
+    Raises ConfigError when they come from a file that does not say so and the recipe does not vouch for it.
+    """
+    people = weights.people(recipe.model.weights)
+    if people is None and recipe.model.weights_know != "nobody":
+        raise ConfigError(
+            f"{recipe.model.weights} does not say whom it was trained on: set model.weights_know to 'nobody' if none "
+            "of the tested people is among them"
+        )
+    return people or ()
+
+
+def begin(start: Start | None, data: Prepared, known: Sequence[int]) -> dict[str, Tensor] | None:
+    """Weights to start from that know nobody in ``data`` but those at the positions ``known``."""
+    if start is None:
+        return None
+    allowed = {data.samples.groups[i] for i in known}
+    return start.weights({group for group in data.samples.groups if group not in allowed})
 
 
 def fresh(recipe: Recipe, classes: int, start: dict[str, Tensor] | None = None) -> nn.Module:
@@ -205,14 +234,14 @@ def _nothing(recipe: Recipe, data: Prepared, fold: Fold, model: nn.Module, devic
 
 def _open(
     out: Path, recipe: Recipe, data: Prepared, folds: Sequence[Fold], protocol: str, faults: tuple[str, ...],
-    start: dict[str, Tensor] | None, about: dict[str, Any],
+    start: Start | None, about: dict[str, Any],
 ) -> None:  # fmt: skip
     """Writes what the run is, or checks that the folder holds the same one."""
     identity = {
         "recipe": recipe.fingerprint(),
         "protocol": protocol,
         "faults": list(faults),
-        "start": None if start is None else _digest(start),
+        "start": None if start is None else start.identity,
         "folds": [[fold.name, list(fold.test), len(fold.train)] for fold in folds],
         "keys": [clip.key for clip in data.clips],
         "labels": list(data.labels),
@@ -273,7 +302,7 @@ def _pairs(pairs: Pairs, clips: Sequence[Clip], parts: Sequence[dict[str, Any]])
 
 
 def _calibrate(
-    out: Path, recipe: Recipe, how: Calibrate, data: Prepared, run: Run, start: dict[str, Tensor] | None, device: str,
+    out: Path, recipe: Recipe, how: Calibrate, data: Prepared, run: Run, start: Start | None, device: str,
     quiet: bool,
 ) -> Run:  # fmt: skip
     """The run with nested probabilities, stored over it."""
@@ -281,7 +310,7 @@ def _calibrate(
     order = [row[clip.key] for clip in data.clips]  # of the clips in the run
 
     def answer(known: Sequence[int], asked: Sequence[int]) -> NDArray[np.float32]:
-        model = fresh(recipe, len(data.labels), start)
+        model = fresh(recipe, len(data.labels), begin(start, data, known))
         fit.fit(
             model, data.samples.take(known), recipe.stage, classes=len(data.labels), seed=recipe.seed,
             validation=recipe.validation, device=device,
@@ -313,8 +342,3 @@ def _plain(line: fit.Epoch) -> dict[str, Any]:
     return {
         key: None if isinstance(value, float) and math.isnan(value) else value for key, value in asdict(line).items()
     }
-
-
-def _digest(state: dict[str, Tensor]) -> float:
-    """A number that differs between different weights: enough to notice a mix-up."""
-    return float(sum(tensor.double().abs().sum() for tensor in state.values()))

@@ -1,6 +1,7 @@
-"""Macro-expression training before the folds: once per network and data set, kept in a cache folder.
+"""Macro-expression training before the folds, kept in a cache folder: once for all folds, or without a fold's people.
 
-No person of a micro-expression data set is in FER2013 or CK+, so these weights may be shared by all folds.
+Most macro-expression data sets share nobody with the micro-expression ones, so all folds start from the same weights.
+Where the pre-training data hold a person whom a fold tests, that fold starts from weights that were made without them.
 """
 
 from __future__ import annotations
@@ -8,12 +9,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
+from realtime_mer.errors import DataError
 from train import checkpoint, evaluate, fit, gather
 from train.inputs import Prepared, prepare
 from train.models.weights import head_keys
@@ -21,55 +25,94 @@ from train.recipe import Input, Recipe
 from train.samples import Samples
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """Where every network of a run starts: ``recipe.pretrain.stages`` on the macro samples.
+
+    labels: classes of the micro-expression task; when they are not the macro ones the last layer is left out.
+    cache: folder for finished weights.
+    """
+
+    recipe: Recipe
+    macro: Prepared
+    labels: tuple[str, ...]
+    cache: Path
+    device: str = "cpu"
+    quiet: bool = False
+
+    def weights(self, without: Collection[str] = ()) -> dict[str, Tensor]:
+        """Weights made without some people (``Clip.group``). Raises DataError when nobody is left to learn from."""
+        samples = self._samples(without)
+        file = self.cache / f"pretrained-{self._name(samples)}.pt"
+        state = checkpoint.read(file)["state"] if file.exists() else self._trained(samples, file)
+        if tuple(self.macro.labels) == self.labels:
+            return state
+        head = head_keys(state)
+        return {key: tensor for key, tensor in state.items() if key not in head}
+
+    @property
+    def people(self) -> set[str]:
+        """Who is known to be in the macro samples."""
+        return {clip.group for clip in self.macro.clips if clip.subject is not None}
+
+    @property
+    def identity(self) -> str:
+        """Differs between starts whose plans or samples differ."""
+        return self._name(self._samples(()))
+
+    def _samples(self, without: Collection[str]) -> Samples:
+        groups = self.macro.samples.groups
+        kept = [i for i, group in enumerate(groups) if group not in without]
+        if not kept:
+            raise DataError(f"pre-training on {self._data} shows only people who are tested: use another data set")
+        samples = self.macro.samples if len(kept) == len(groups) else self.macro.samples.take(kept)
+        assert self.recipe.pretrain is not None
+        return limited(samples, self.recipe.pretrain.limit, self.recipe.seed)
+
+    @property
+    def _data(self) -> str:
+        assert self.recipe.pretrain is not None
+        return self.recipe.pretrain.data.name
+
+    def _name(self, samples: Samples) -> str:
+        assert self.recipe.pretrain is not None
+        identity = [
+            dataclasses.asdict(self.recipe.model), self.recipe.input.feature, dataclasses.asdict(self.recipe.pretrain),
+            self.recipe.seed, list(self.macro.labels), hashlib.sha256(samples.x.tobytes()).hexdigest(),
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:20]
+
+    def _trained(self, samples: Samples, file: Path) -> dict[str, Tensor]:
+        plan = self.recipe.pretrain
+        assert plan is not None
+        # Two networks of one recipe differ in input size only where size is part of the network; these have none.
+        size = dataclasses.replace(self.recipe.input, size=samples.x.shape[2])
+        model = evaluate.fresh(dataclasses.replace(self.recipe, input=size), len(self.macro.labels))
+        snapshot = file.with_suffix(".part.pt")
+        total = sum(stage.epochs for stage in plan.stages)
+        with tqdm(total=total, desc=f"pre-training on {self._data}", unit="epoch", disable=self.quiet) as bar:
+            fit.fit(
+                model, samples, plan.stages, classes=len(self.macro.labels), seed=self.recipe.seed,
+                validation=plan.validation, device=self.device, snapshot=snapshot,
+                watch=lambda line, _model: _show(bar, line),
+            )  # fmt: skip
+        state = {key: tensor.cpu() for key, tensor in model.state_dict().items()}
+        checkpoint.write(file, {"state": state})
+        snapshot.unlink(missing_ok=True)
+        return state
+
+
 def start(
     recipe: Recipe, labels: tuple[str, ...], folder: Path, cache: Path, device: str = "cpu", quiet: bool = False
-) -> dict[str, Tensor] | None:
-    """Weights from the recipe's macro-expression stage, or None when it has none; official test pictures stay out."""
+) -> Start | None:
+    """The recipe's macro-expression stage, or None when it has none; official test pictures stay out."""
     plan = recipe.pretrain
     if plan is None:
         return None
     how = Input(recipe.input.feature, plan.size or recipe.input.size)
     clips = [clip for clip in gather.gather(plan.data, folder) if clip.split != "test"]
     macro = prepare(clips, gather.class_list(clips, plan.data), plan.data.scheme, how, cache, quiet)
-    return pretrained(recipe, macro, labels, cache, device, quiet)
-
-
-def pretrained(
-    recipe: Recipe, macro: Prepared, labels: tuple[str, ...], cache: Path, device: str = "cpu", quiet: bool = False
-) -> dict[str, Tensor]:
-    """Weights after ``recipe.pretrain.stages`` on the macro samples.
-
-    labels: classes of the micro-expression task; when they are not the macro ones the last layer is left out.
-    """
-    assert recipe.pretrain is not None
-    plan = recipe.pretrain
-    samples = limited(macro.samples, plan.limit, recipe.seed)
-    identity = [
-        dataclasses.asdict(recipe.model), recipe.input.feature, dataclasses.asdict(plan), recipe.seed,
-        list(macro.labels), hashlib.sha256(samples.x.tobytes()).hexdigest(),
-    ]  # fmt: skip
-    name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:20]
-    file = cache / f"pretrained-{name}.pt"
-    if file.exists():
-        state = checkpoint.read(file)["state"]
-    else:
-        # Two networks of one recipe differ in input size only where size is part of the network; these have none.
-        sized = dataclasses.replace(recipe, input=dataclasses.replace(recipe.input, size=samples.x.shape[2]))
-        model = evaluate.fresh(sized, len(macro.labels))
-        snapshot = file.with_suffix(".part.pt")
-        total = sum(stage.epochs for stage in plan.stages)
-        with tqdm(total=total, desc=f"pre-training on {plan.data.name}", unit="epoch", disable=quiet) as bar:
-            fit.fit(
-                model, samples, plan.stages, classes=len(macro.labels), seed=recipe.seed, device=device,
-                snapshot=snapshot, watch=lambda line, _model: _show(bar, line),
-            )  # fmt: skip
-        state = {key: tensor.cpu() for key, tensor in model.state_dict().items()}
-        checkpoint.write(file, {"state": state})
-        snapshot.unlink(missing_ok=True)
-    if tuple(macro.labels) != labels:
-        head = head_keys(state)
-        state = {key: tensor for key, tensor in state.items() if key not in head}
-    return state
+    return Start(recipe, macro, labels, cache, device, quiet)
 
 
 def limited(samples: Samples, limit: int, seed: int) -> Samples:

@@ -9,6 +9,7 @@ puts one person on both sides); they exist to be printed beside a clean one.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -164,10 +165,13 @@ def check(folds: Sequence[Fold], clips: Sequence[Clip], subject_disjoint: bool =
     """The guard before any training; silent when all is well, else DataError naming the fold and the fault.
 
     subject_disjoint: no person in both train and test of a fold. once: every clip is tested exactly once (switch off
-    for single splits, which test a part). Always: positions exist, none twice, no clip on both sides, no empty side.
+    for single splits, which test a part). Always: positions exist, none twice, no clip on both sides, no empty side,
+    and no clip is there twice under one key, as the same clip from two data sets would be.
     """
     if not folds:
         raise DataError("the protocol gave no folds")
+    if twice := [key for key, count in Counter(clip.key for clip in clips).items() if count > 1]:
+        raise DataError(f"{len(twice)} clips are there twice, e.g. {twice[0]}: name each data set once")
     for fold in folds:
         for side in (fold.train, fold.test):
             if not side or len(set(side)) != len(side) or min(side) < 0 or max(side) >= len(clips):
@@ -181,6 +185,35 @@ def check(folds: Sequence[Fold], clips: Sequence[Clip], subject_disjoint: bool =
     tested = Counter(i for fold in folds for i in fold.test)
     if once and (wrong := [i for i in range(len(clips)) if tested[i] != 1]):
         raise DataError(f"{clips[wrong[0]].key} is tested {tested[wrong[0]]} times; each clip must be tested once")
+
+
+def check_weights(folds: Sequence[Fold], clips: Sequence[Clip], people: Sequence[str]) -> None:
+    """Raises DataError when weights that were trained on ``people`` (``Clip.group``) meet one of them in a test."""
+    for fold in folds:
+        if known := _groups(clips, fold.test) & set(people):
+            raise DataError(
+                f"fold {fold.name}: the weights that training starts from were trained on {min(known)}: start from "
+                "weights made without the tested people (fit --leave-out)"
+            )
+
+
+def spelt_alike(clips: Sequence[Clip]) -> list[tuple[str, ...]]:
+    """Subjects of one data set whose names differ in spelling only (sub01, sub1, S01): probably the same person.
+
+    Such names would put one person on both sides of a split.
+    """
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for clip in clips:
+        if clip.subject is not None:
+            found[clip.cohort or clip.dataset, _plain(clip.subject)].add(clip.subject)
+    return [tuple(sorted(names)) for _, names in sorted(found.items()) if len(names) > 1]
+
+
+def _plain(subject: str) -> str:
+    """The name without case, marks, leading zeros and the words for "subject"."""
+    name = re.sub(r"[^a-z0-9]", "", subject.lower())
+    numbered = re.fullmatch(r"(?:s|sub|subj|subject|p|participant)?0*([0-9]+)", name)
+    return numbered[1] if numbered else name
 
 
 def _one_out(clips: Sequence[Clip], key: Callable[[Clip], str], what: str) -> list[Fold]:

@@ -12,6 +12,7 @@ import json
 import tomllib
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -72,10 +73,15 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """As ``train.models.create``."""
+    """As ``train.models.create``.
+
+    weights_know: whom weights from a file were trained on. "file": the people that the model file names; "nobody": the
+    file names none, and you vouch that none of the tested people is among them.
+    """
 
     name: str
     weights: str = "none"
+    weights_know: str = "file"
     head: str = "linear"
     stem: str = "2d"
     attention: bool = False
@@ -150,19 +156,23 @@ class Still:
 
 @dataclass(frozen=True, slots=True)
 class Pretrain:
-    """Training on a macro-expression data set before the folds; once, since no test person is in it."""
+    """Training on a macro-expression data set before the folds, in each without the people that it tests.
+
+    validation: share of these samples, by person where people are known, for ``patience`` in ``stages``.
+    """
 
     data: Data
     size: int = 0  # px; 0: as the recipe's input
     stages: tuple[Stage, ...] = ()
     limit: int = 0  # at most so many images, drawn by the seed; 0: all
+    validation: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """name: of the run. seed: of everything random. validation: share of the training clips, by subject, for
-    ``patience``. version, licence: of the model. about, method, limits: for people, in the model card: what the
-    network is, how its design was chosen, what was not measured."""
+    ``patience`` in ``stage``. version, licence: of the model. about, method, limits: for people, in the model card:
+    what the network is, how its design was chosen, what was not measured."""
 
     name: str
     data: Data
@@ -191,11 +201,22 @@ class Recipe:
 LONGEST_GAP: Final = 1.0  # s between two moments of rest: the ring forgets what is older than SPAN
 _CHOICES = {
     ("Data", "samples"): ("clip", "frames", "key-frames"),
+    ("Model", "weights_know"): ("file", "nobody"),
     ("Input", "crop"): ("none", "face", "eyes", "regions"),
     ("Input", "apex"): ("annotated", "middle", "annotated-or-middle", "spotted"),
     ("Stage", "optimizer"): ("sgd", "adam", "adamw"),
     ("Stage", "schedule"): ("step", "one-cycle"),
     ("Stage", "loss"): ("ce", "focal", "arcface"),
+}
+_USUAL: Final = Stage(epochs=1)
+# Keys of a stage that have an effect only together with another one.
+_NEEDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "momentum": ("optimizer", ("sgd",)),
+    "every": ("schedule", ("step",)),
+    "factor": ("schedule", ("step",)),
+    "gamma": ("loss", ("focal",)),
+    "class_weights": ("loss", ("ce", "focal")),
+    "margin": ("loss", ("arcface",)),
 }
 _POSITIVE = {("Stage", "epochs"), ("Stage", "rate")}
 _NOT_NEGATIVE = {("Stage", "batch"), ("Data", "twins")}
@@ -219,16 +240,12 @@ def from_table(table: dict[str, Any], where: str = "recipe") -> Recipe:
         raise ConfigError(f"{where}: name becomes a folder, so it must be a plain file name, not {recipe.name!r}")
     if not recipe.stage:
         raise ConfigError(f"{where}: a recipe needs at least one [[stage]]")
-    stages = (*recipe.stage, *(recipe.pretrain.stages if recipe.pretrain else ()))
-    if any(s.patience for s in recipe.stage) and not recipe.validation:
-        raise ConfigError(f"{where}: patience needs validation > 0 (a share of the training subjects)")
-    if not 0 <= recipe.validation < 1:
-        raise ConfigError(f"{where}: validation is a share from 0 to below 1")
-    for stage in stages:
-        _frozen_share(stage.frozen, where)
-        if stage.balance not in ("none", "equal", "down", "weights") and not stage.balance.isdigit():
-            raise ConfigError(f"{where}: balance is none, equal, down, weights or a number, not {stage.balance!r}")
+    _check_stages(recipe.stage, recipe.validation, where)
     _check_data(recipe.data, where)
+    if recipe.pretrain is not None:
+        _check_pretrain(recipe.pretrain, f"{where}: pretrain")
+    if recipe.model.weights in ("none", "imagenet") and recipe.model.weights_know != "file":
+        raise ConfigError(f"{where}: weights_know is about weights from a file: remove it")
     if recipe.none is not None:
         _check_none(recipe.none, where)
     if any(len(pair) != 2 for pair in recipe.input.tested_moves_s):
@@ -243,8 +260,37 @@ def _check_data(data: Data, where: str) -> None:
         raise ConfigError(f"{where}: weights needs a number above 0 for each of {', '.join(data.names)}")
     if data.samples != "clip" and (data.weights or data.listed or data.complete or data.twins):
         raise ConfigError(f"{where}: weights, listed, complete and twins need samples = 'clip'")
+    if len(data.names) == 1 and (data.weights or data.listed or data.twins):
+        raise ConfigError(f"{where}: weights, listed and twins have an effect with several data sets only: remove them")
     if data.listed and data.listed not in data.names:
         raise ConfigError(f"{where}: listed must be one of {', '.join(data.names)}, not {data.listed!r}")
+
+
+def _check_pretrain(plan: Pretrain, where: str) -> None:
+    if not plan.stages:
+        raise ConfigError(f"{where}: needs at least one [[pretrain.stages]]")
+    _check_stages(plan.stages, plan.validation, where)
+    if plan.data.weights or plan.data.listed or plan.data.complete or plan.data.twins:
+        raise ConfigError(f"{where}: weights, listed, complete and twins have no effect on its data: remove them")
+
+
+def _check_stages(stages: Sequence[Stage], validation: float, where: str) -> None:
+    if not 0 <= validation < 1:
+        raise ConfigError(f"{where}: validation is a share from 0 to below 1")
+    patient = any(stage.patience for stage in stages)
+    if patient and not validation:
+        raise ConfigError(f"{where}: patience needs validation > 0 (a share of the people)")
+    if validation and not patient:
+        raise ConfigError(f"{where}: validation has no effect without patience in a stage: remove it, or set patience")
+    for stage in stages:
+        _frozen_share(stage.frozen, where)
+        if stage.balance not in ("none", "equal", "down", "weights") and not stage.balance.isdigit():
+            raise ConfigError(f"{where}: balance is none, equal, down, weights or a number, not {stage.balance!r}")
+        for key, (other, values) in _NEEDS.items():
+            if getattr(stage, key) != getattr(_USUAL, key) and getattr(stage, other) not in values:
+                raise ConfigError(f"{where}: {key} has no effect unless {other} is {' or '.join(values)}: remove it")
+        if bool(stage.every) != (stage.factor != _USUAL.factor):
+            raise ConfigError(f"{where}: every and factor have an effect together only: set both, or neither")
 
 
 def _check_none(none: Still, where: str) -> None:

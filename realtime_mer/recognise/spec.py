@@ -33,6 +33,7 @@ class ModelSpec:
     none:        the label that says that nothing moves; the runtime abstains when it is the most probable. Empty: the
                  model has none, and answers noise as if it were a movement.
     training_data, licence, protocol: for people, one line each.
+    people: whom it was trained on, data set and subject, e.g. "casme2/sub01": their recordings prove nothing about it.
     scores:      e.g. {"UF1": {"value": .8, "low": .72, "high": .86}, "ECE": {"value": .03}}.
     commit:      of the code that trained it. created: ISO date.
 
@@ -49,6 +50,7 @@ class ModelSpec:
     abstain_below: float = 0.0
     none: str = ""
     training_data: str = ""
+    people: tuple[str, ...] = ()
     licence: str = ""
     protocol: str = ""
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -112,7 +114,7 @@ def _far(answer: Floats) -> Floats:
 def _wrong(spec: ModelSpec) -> str:
     """What is wrong with the values of a spec, in one line; empty when nothing is. The types are right."""
     told = (spec.name, spec.version, spec.feature, spec.training_data, spec.licence, spec.protocol, spec.commit)
-    for text in (*told, spec.created, *spec.labels, *spec.scores):
+    for text in (*told, spec.created, *spec.labels, *spec.people, *spec.scores):
         if not text.isprintable():
             return f"{shown(text)} is not one line of text"
     if not spec.labels or not all(spec.labels) or len(set(spec.labels)) < len(spec.labels):

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch import Tensor
-
 from realtime_mer.errors import DataError
-from train import gather, inputs, models, pretrain, recipe, still
+from train import gather, inputs, models, pretrain, protocols, recipe, still
 from train.cli_options import add_common, prepare_torch
+from train.evaluate import knows
 from train.inputs import Prepared
 from train.recipe import Recipe
 
@@ -28,7 +27,7 @@ def parser(name: str, about: str) -> argparse.ArgumentParser:
 
 
 def read(args: argparse.Namespace) -> tuple[Recipe, Prepared]:
-    """Recipe and inputs; clips that are left out are told on stderr."""
+    """Recipe and inputs, without the subjects of ``--leave-out``; what is left out or doubtful is said on stderr."""
     prepare_torch(args)
     plan = recipe.load(args.recipe)
     plan = dataclasses.replace(plan, input=gather.usual_input(plan.input, plan.model.name))
@@ -46,24 +45,42 @@ def read(args: argparse.Namespace) -> tuple[Recipe, Prepared]:
         data = dataclasses.replace(data, pairs=made, skipped=(*data.skipped, *made.skipped))
     for line in data.skipped:
         print(f"left out: {line}", file=sys.stderr)
-    return without(plan, data, args.leave_out.split(",")) if args.leave_out else (plan, data)
+    for names in protocols.spelt_alike(data.clips):
+        print(f"warning: are {' and '.join(names)} the same person? They count as different ones", file=sys.stderr)
+    return without(plan, data, left_out(args)) if left_out(args) else (plan, data)
 
 
-def start(plan: Recipe, data: Prepared, args: argparse.Namespace) -> dict[str, Tensor] | None:
-    """Weights from the recipe's pre-training."""
-    return pretrain.start(plan, data.labels, args.data, args.out / "cache", args.device, args.quiet)
+def start(plan: Recipe, data: Prepared, args: argparse.Namespace) -> pretrain.Start | None:
+    """The recipe's pre-training, without the subjects of ``--leave-out``."""
+    made = pretrain.start(plan, data.labels, args.data, args.out / "cache", args.device, args.quiet)
+    if made is None or not left_out(args):
+        return made
+    kept = [i for i, group in enumerate(made.macro.samples.groups) if not _is_named(group, left_out(args))]
+    return dataclasses.replace(made, macro=made.macro.take(kept))
+
+
+def left_out(args: argparse.Namespace) -> list[str]:
+    """The subjects of ``--leave-out``; of commands without that option none."""
+    given: str | None = getattr(args, "leave_out", None)
+    return given.split(",") if given else []
 
 
 def without(plan: Recipe, data: Prepared, subjects: Sequence[str]) -> tuple[Recipe, Prepared]:
-    """Recipe and data without some people: for scoring recordings that show them. Raises DataError.
+    """Recipe and data without some people: for scoring recordings that show them.
 
     subjects: names in any data set, or data set and name. The recipe gets a name of its own, so that no scores of
-    another selection are taken over.
+    another selection are taken over. Raises DataError when a subject is not there, or when the weights that training
+    starts from know one.
     """
-    names = [{group, group.split("/")[-1]} for group in data.samples.groups]
-    if unknown := [subject for subject in subjects if not any(subject in either for either in names)]:
+    if unknown := [subject for subject in subjects if not any(_is_named(g, [subject]) for g in data.samples.groups)]:
         raise DataError(f"no clips of {', '.join(unknown)} to leave out")
-    kept = [i for i, either in enumerate(names) if not either & set(subjects)]
-    return dataclasses.replace(
-        plan, name=f"{plan.name}-without-{'-'.join(s.replace('/', '-') for s in subjects)}"
-    ), data.take(kept)
+    if known := [person for person in knows(plan) if _is_named(person, subjects)]:
+        raise DataError(f"{plan.model.weights} was trained on {known[0]}, who is to be left out")
+    kept = [i for i, group in enumerate(data.samples.groups) if not _is_named(group, subjects)]
+    name = "-".join(subject.replace("/", "-") for subject in subjects)
+    return dataclasses.replace(plan, name=f"{plan.name}-without-{name}"), data.take(kept)
+
+
+def _is_named(group: str, subjects: Sequence[str]) -> bool:
+    """Whether a person, such as casme2/sub01, is meant by one of the names, with or without the data set."""
+    return group in subjects or group.split("/")[-1] in subjects

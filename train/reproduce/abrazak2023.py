@@ -15,6 +15,7 @@ import numpy as np
 
 from train import gather, metrics, models, protocols
 from train.inputs import Prepared
+from train.pretrain import Start
 from train.protocols import Fold
 from train.recipe import Recipe
 from train.records import THREE, Clip
@@ -169,13 +170,13 @@ def printed_way(run: Run, counts: Sequence[int]) -> tuple[float, float]:
     return scores.uf1, float(np.mean(hits / np.asarray(counts, float)))
 
 
-def _as_published(plan: Recipe, data: Prepared, where: str, setting: Setting, start: object) -> tuple[str, str]:
+def _as_published(plan: Recipe, data: Prepared, where: str, setting: Setting, start: Start | None) -> tuple[str, str]:
     if setting.quick:
         plan = dataclasses.replace(plan, stage=(dataclasses.replace(plan.stage[-1], epochs=1),))
     folds = substring_folds(data.clips)
     run = common.row(
         plan, data, folds, where, setting, protocol="loso by substring", clean=True, once=False, faults=("carry-over",),
-        start=start,  # type: ignore[arg-type]
+        start=start,
     )  # fmt: skip
     uf1, uar = printed_way(run, np.bincount(data.samples.y, minlength=3).tolist())
     return f"{uf1:.3f}", f"{uar:.3f}"

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from torch import Tensor
-
 from train import evaluate, gather, metrics, pretrain, protocols, recipe
 from train.inputs import Prepared, prepare
 from train.protocols import Fold
@@ -99,8 +97,8 @@ def inputs(clips: list[Clip], labels: tuple[str, ...], plan: Recipe, setting: Se
     return prepare(clips, labels, plan.data.scheme, plan.input, setting.cache, setting.quiet)
 
 
-def macro_start(plan: Recipe, labels: tuple[str, ...], setting: Setting) -> dict[str, Tensor] | None:
-    """Weights from the recipe's macro-expression stage, or None when it has none."""
+def macro_start(plan: Recipe, labels: tuple[str, ...], setting: Setting) -> pretrain.Start | None:
+    """The recipe's macro-expression stage, or None when it has none."""
     return pretrain.start(plan, labels, setting.data, setting.cache, setting.device, setting.quiet)
 
 
@@ -112,7 +110,7 @@ def loso(clips: Sequence[Clip], setting: Setting) -> list[Fold]:
 
 def row(
     plan: Recipe, data: Prepared, folds: Sequence[Fold], where: str, setting: Setting, *, protocol: str,
-    clean: bool = True, once: bool = True, faults: tuple[str, ...] = (), start: dict[str, Tensor] | None = None,
+    clean: bool = True, once: bool = True, faults: tuple[str, ...] = (), start: pretrain.Start | None = None,
 ) -> Run:  # fmt: skip
     """One trained and tested row; kept under ``out``/``where``, so that asking again costs nothing."""
     return evaluate.evaluate(

@@ -12,8 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from torch import Tensor
-
 from train import gather, models, pretrain, protocols
 from train.inputs import prepare
 from train.recipe import Input, Recipe
@@ -100,14 +98,14 @@ def _variant(plan: Recipe, stem: str, scheme: str, crop: str) -> Recipe:
     return dataclasses.replace(plan, data=dataclasses.replace(plan.data, scheme=scheme))
 
 
-def _macro(plan: Recipe, labels: tuple[str, ...], setting: Setting) -> dict[str, Tensor]:
+def _macro(plan: Recipe, labels: tuple[str, ...], setting: Setting) -> pretrain.Start:
     """CK+48 as one frame (the last) or three (the last three of a sequence: the neutral beginning is not in it)."""
     assert plan.pretrain is not None
     stills = gather.gather(plan.pretrain.data, setting.data)
     clips = sequences(stills) if plan.input.feature == models.FRAMES else stills
     how = Input(plan.input.feature, plan.pretrain.size)
     macro = prepare(clips, SEVEN["ckplus48"], "7", how, setting.cache, setting.quiet)
-    return pretrain.pretrained(plan, macro, labels, setting.cache, setting.device, setting.quiet)
+    return pretrain.Start(plan, macro, labels, setting.cache, setting.device, setting.quiet)
 
 
 def sequences(stills: Sequence[Clip]) -> list[Clip]:
