@@ -44,6 +44,8 @@ RUN_BY = {
     "realtime-mer bench": ("tests/test_bench_command.py", 'parse_args(["bench"'),
     "realtime-mer app": ("tests/test_cli_commands.py", 'start("app"'),
     "python -m train datasets": ("tests/test_docs.py", 'main(["datasets"])'),
+    "python -m train init": ("tests/test_train_own.py", 'main(["init"'),
+    "python -m train check": ("tests/test_train_own.py", 'main(["check"'),
     "python -m train fit": ("tests/test_train_cli.py", 'call(tree, "fit"'),
     "python -m train evaluate": ("tests/test_train_cli.py", 'call(tree, "evaluate"'),
     "python -m train report": ("tests/test_train_cli.py", 'main(["report"'),

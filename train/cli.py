@@ -16,6 +16,8 @@ from realtime_mer.errors import ConfigError
 COMMANDS: Final = {
     "datasets": "train.datasets",
     "reproduce": "train.reproduce",
+    "init": "train.commands.init",
+    "check": "train.commands.check",
     "fit": "train.commands.fit",
     "evaluate": "train.commands.evaluate",
     "report": "train.report",
@@ -27,6 +29,8 @@ COMMANDS: Final = {
 USAGE: Final = """usage: python -m train COMMAND ...
 
   datasets                       every data set: what it is, where to ask for it, whether it is here and whole
+  init DIR                       a table for your own clips and a recipe; --from makes rows of what is there
+  check TABLE.csv                what is wrong with a table of your own clips, by row
   reproduce PAPER                the tables of a paper beside ours, as published and clean
   fit RECIPE.toml                train one model on all the recipe's data; resumes after an interruption
   evaluate RECIPE.toml           train and test fold by fold: --protocol loso|megc2019|...; resumes

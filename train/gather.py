@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from realtime_mer.errors import DataError
 from train import models
-from train.datasets import find_sheets, read_below
+from train.datasets import Reading, find_sheets, own, read_below
 from train.datasets.micro import CODINGS
 from train.datasets.sheets import read_sheet
 from train.recipe import Data, Input
@@ -79,15 +81,26 @@ def _twice(key: str) -> DataError:
 
 
 def one(name: str, folder: Path) -> list[Clip]:
-    """The clips of one data set, which lies in a folder of its usual name below ``folder``."""
+    """The clips of one data set, which lies in a folder of its usual name below ``folder``, or of a table there."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give --data the folder that holds the data sets")
-    reading = read_below(name, folder)
+    reading = _own(folder / name) if name.endswith(own.SUFFIX) else read_below(name, folder)
     if reading is None:
         raise DataError(
             f"{name} is not in {folder}: `python -m train datasets {name}` says where to ask and how it must lie"
         )
     return list(reading.clips)
+
+
+@cache
+def _own(table: Path) -> Reading:
+    """A table of own clips, read once in a run: videos are decoded for it. What is wrong with it goes to stderr."""
+    reading = own.read_table(table)
+    for problem in reading.problems:
+        print(f"{problem.where}: {problem.what}{' (left out)' if problem.skipped else ''}", file=sys.stderr)
+    if not reading.clips:
+        raise DataError(f"no row of {table} can be used: `python -m train check {table}` says why")
+    return reading
 
 
 def class_list(clips: Sequence[Clip], data: Data) -> tuple[str, ...]:

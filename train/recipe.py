@@ -25,7 +25,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """name: data sets, keys of ``train.datasets``, joined by "+". scheme: classes, as in ``train.records``.
+    """name: data sets, keys of ``train.datasets`` or tables of own clips (``clips.csv``), joined by "+". scheme:
+    classes, as in ``train.records``.
     samples: "clip", or "frames" / "key-frames" for papers that classify single frames. only: classes kept, empty: all.
     weights: of a clip of each data set in the loss, in the order of ``name``; empty: all count alike.
     listed: a data set of ``name``; other sets keep only the clips that it lists too. Empty: all clips.

@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from realtime_mer.commands.options import Commands, print_json
-from realtime_mer.recognise import Listed, catalogue
+from realtime_mer.errors import ModelError
+from realtime_mer.recognise import Listed, catalogue, described, find
 
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    parser = commands.add_parser("models", help="shipped and cached recognisers: classes, data, licence, scores")
+    parser = commands.add_parser("models", help="recognisers and what they say of themselves: classes, data, scores")
+    parser.add_argument(
+        "model", nargs="*", help="names, or paths of model files (.onnx); default: the shipped and the cached ones"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Lists them."""
-    listed = catalogue()
+    """Lists them. Raises ModelError for a name or a file that is no model."""
+    listed = [described(find(name)) for name in arguments.model] or catalogue()
+    if bad := next((one for one in listed if arguments.model and one.spec is None), None):
+        raise ModelError(bad.problem)
     if arguments.json:
         print_json([{**asdict(one), "path": str(one.path)} for one in listed])
     else:
         print("\n\n".join(_text(one) for one in listed))
     return 0
+
+
+def _people(people: Sequence[str]) -> str:
+    """How many of each data set; empty where the model does not say."""
+    counts = Counter(person.split("/")[0] for person in people)
+    told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    return f"{told} (--json names them)" if told else ""
 
 
 def _text(listed: Listed) -> str:
@@ -38,6 +53,7 @@ def _text(listed: Listed) -> str:
         f"  input      {spec.feature}, {' x '.join(map(str, spec.input_shape))}",
         f"  data       {spec.training_data}",
         f"  licence    {spec.licence}",
+        f"  people     {_people(spec.people)}",
         f"  protocol   {spec.protocol}",
     ]
     lines = [line for line in lines if line.split()[1:]]  # what the model does not say is left out

@@ -69,7 +69,7 @@ def load(name: str | Path = DEFAULT, device: str = "auto") -> Recogniser:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A model file that is here. origin: "shipped" or "cached". spec: None when ``problem`` says why it is unusable."""
+    """A model file. origin: "shipped", "cached" or "file". spec: None when ``problem`` says why it is unusable."""
 
     path: Path
     origin: str
@@ -80,18 +80,24 @@ class Listed:
 
 def catalogue() -> list[Listed]:
     """The shipped models, then those in the cache's models folder, each sorted by name."""
+    return [described(path) for folder in (SHIPPED, _cached()) for path in sorted(folder.glob("*.onnx"))]
+
+
+def described(path: Path) -> Listed:
+    """What one model file says of itself. Raises ModelError when it cannot be read at all."""
     from realtime_mer.recognise.onnx import read_file
 
-    found = []
-    for origin, folder in (("shipped", SHIPPED), ("cached", cache_dir() / "models")):
-        for path in sorted(folder.glob("*.onnx")):
-            spec, problem = None, ""
-            try:
-                spec = read_file(path)[1]
-            except ModelError as error:
-                problem = str(error)
-            found.append(Listed(path, origin, hashlib.sha256(path.read_bytes()).hexdigest(), spec, problem))
-    return found
+    origin = {SHIPPED: "shipped", _cached(): "cached"}.get(path.parent, "file")
+    spec, problem = None, ""
+    try:
+        spec = read_file(path)[1]
+    except ModelError as error:
+        problem = str(error)
+    return Listed(path, origin, hashlib.sha256(path.read_bytes()).hexdigest(), spec, problem)
+
+
+def _cached() -> Path:
+    return cache_dir() / "models"
 
 
 def find(name: str | Path) -> Path:
@@ -100,7 +106,7 @@ def find(name: str | Path) -> Path:
     if path.suffix in (ONNX, PROGRAM, ENGINE) or len(path.parts) > 1:
         candidates = [path]
     else:
-        candidates = [SHIPPED / f"{name}.onnx", cache_dir() / "models" / f"{name}.onnx"]
+        candidates = [SHIPPED / f"{name}.onnx", _cached() / f"{name}.onnx"]
     for candidate in candidates:
         with contextlib.suppress(OSError, ValueError):  # a name that is too long or holds a null; no permission
             if candidate.is_file():

@@ -1,0 +1,109 @@
+"""``python -m train init``: a table for own clips and a recipe that trains on it."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from realtime_mer.errors import DataError, OutputError
+from train.datasets.own import COLUMNS
+from train.datasets.reading import PICTURES
+
+TABLE: Final = "clips.csv"
+RECIPE: Final = "own.toml"
+VIDEOS: Final = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv"))
+TEMPLATE: Final = Path(__file__).parents[1] / "recipes" / "own.toml"
+
+
+def command(argv: Sequence[str]) -> int:
+    """Runs the command. Returns 0."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train init",
+        description=f"Write a table for your own clips, {TABLE}, and a recipe that trains on it, {RECIPE}.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="SOURCE",
+        help="make the rows: of a folder LABEL/SUBJECT/CLIP (videos or folders of images), or of the confirmed events "
+        "in a log (.jsonl) of analyze",
+    )  # fmt: skip
+    parser.add_argument("--fps", type=float, default=0.0, help="frames/s of folders of images")
+    args = parser.parse_args(argv)
+    table, recipe = args.folder / TABLE, args.folder / RECIPE
+    if taken := next((path for path in (table, recipe) if path.exists()), None):
+        raise OutputError(f"{taken} is there already: remove it, or choose another folder")
+    found = list(_rows(args.source, args.folder, args.fps)) if args.source else []
+    try:
+        args.folder.mkdir(parents=True, exist_ok=True)
+        with table.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(found)
+        shutil.copyfile(TEMPLATE, recipe)
+    except OSError as error:
+        raise OutputError(f"cannot write to {args.folder}: {error.strerror}") from None
+    print(f"{table}: {len(found)} rows{'' if found else '; fill it in, one row a clip (docs/own-data.md)'}")
+    print(f"{recipe}: a recipe that trains on it")
+    print(f"python -m train check {table}")
+    print(f"python -m train evaluate {recipe} --data {args.folder}")
+    return 0
+
+
+def _rows(source: Path, folder: Path, fps: float) -> Iterator[dict[str, str]]:
+    """Rows of what is at ``source``; paths count from ``folder``. Raises DataError."""
+    if source.is_dir():
+        found = list(_folders(source, folder, fps))
+        if not found:
+            raise DataError(f"no videos and no folders of images below {source}: expected LABEL/SUBJECT/CLIP")
+        yield from found
+    elif source.suffix == ".jsonl":
+        yield from _events(source, folder)
+    else:
+        raise DataError(f"{source} is neither a folder nor a log (.jsonl) of analyze")
+
+
+def _folders(source: Path, folder: Path, fps: float) -> Iterator[dict[str, str]]:
+    """LABEL/CLIP or LABEL/SUBJECT/CLIP; deeper levels belong to the name of the clip."""
+    for path in _clips(source):
+        inside = path.relative_to(source).parts
+        if len(inside) < 2:
+            raise DataError(f"{path} lies in no folder of a class: expected LABEL/SUBJECT/CLIP")
+        subject = inside[1] if len(inside) > 2 else ""
+        rate = f"{fps:g}" if path.is_dir() and fps else ""
+        yield _row(path, folder, subject=subject, label=inside[0], fps=rate)
+
+
+def _clips(source: Path) -> list[Path]:
+    """Videos, and folders that hold images."""
+    found = []
+    for where, folders, names in os.walk(source):
+        folders.sort()
+        found += [Path(where, name) for name in names if Path(name).suffix.lower() in VIDEOS]
+        if any(Path(name).suffix.lower() in PICTURES for name in names):
+            found.append(Path(where))
+    return sorted(found)
+
+
+def _events(log: Path, folder: Path) -> Iterator[dict[str, str]]:
+    """The confirmed events of a log, with the label that the recogniser gave, to be corrected by hand."""
+    from realtime_mer.records import Status
+    from realtime_mer.sinks.jsonl import read_jsonl
+
+    recording = read_jsonl(log)
+    video = Path(recording.header.source.uri)
+    for event in recording.events:
+        if event.status is Status.CONFIRMED:
+            moved = event.movement
+            times = {"onset": moved.onset, "apex": moved.apex, "offset": moved.end}
+            label = event.prediction.label or "" if event.prediction else ""
+            written = {key: f"{recording.header.media_time(time):.4f}" for key, time in times.items()}
+            yield _row(video, folder, label=label, unit="s", **written)
+
+
+def _row(path: Path, folder: Path, **cells: str) -> dict[str, str]:
+    return {**dict.fromkeys(COLUMNS, ""), "path": os.path.relpath(path.absolute(), folder.absolute()), **cells}

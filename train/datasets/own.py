@@ -1,0 +1,256 @@
+"""Own recordings: a table with one row a clip, naming a video or a folder of images, who is seen, and the class.
+
+The columns are COLUMNS; docs/own-data.md explains them. Frames of videos are unpacked once, as the luma plane that the
+runtime measures, into a folder beside the table. Where a row has no key frames, the shipped spotter proposes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from realtime_mer.config import ClassifyConfig, Config
+from realtime_mer.errors import DataError, MerError, OutputError
+from realtime_mer.sheets import blank, rows
+from train.datasets.reading import Problem, Reading, numbered
+from train.protocols import spelt_alike
+from train.records import Clip
+
+COLUMNS: Final = ("path", "subject", "label", "onset", "apex", "offset", "unit", "fps", "aus")
+KEYS: Final = ("onset", "apex", "offset")
+OPTIONAL: Final = frozenset((*KEYS, "unit", "fps", "aus"))
+SUFFIX: Final = ".csv"  # a data set whose name ends so is a table of own clips
+BEFORE: Final = 0.3  # s before the onset that are unpacked: the face is looked for there
+AFTER: Final = 0.2  # s after the offset
+UNEVEN: Final = 0.25  # share by which intervals between frames may differ from their median
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as it stands, and where (for messages). fps: 0 where it is not given; keys: as written, or none."""
+
+    where: str
+    path: Path
+    name: str
+    subject: str | None
+    label: str
+    keys: tuple[float, float, float] | None
+    unit: str
+    fps: float
+    aus: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Key frames in seconds of the recording. proposed: by the spotter."""
+
+    onset: float
+    apex: float
+    offset: float
+    proposed: bool = False
+
+
+def read_table(table: Path) -> Reading:
+    """The clips of a table, and what is wrong with it by row; a row that cannot be used is skipped.
+
+    Raises DataError when the table cannot be read or lacks a column.
+    """
+    clips: list[Clip] = []
+    problems: list[Problem] = []
+    seen: dict[str, str] = {}
+    for number, cells in rows(table, {column: (column,) for column in COLUMNS}, OPTIONAL):
+        where = f"{table.name} row {number}"
+        try:
+            row = _row(table, where, cells)
+            clip, notes = _clip(table, row)
+        except MerError as error:
+            problems.append(Problem(where, str(error), True))
+            continue
+        problems += [Problem(where, note, False) for note in notes]
+        if clip.key in seen:
+            problems.append(Problem(where, f"the same clip as {seen[clip.key]}", True))
+            continue
+        seen[clip.key] = where
+        clips.append(clip)
+    return Reading(tuple(clips), (*problems, *_doubtful(table.name, clips)))
+
+
+def _row(table: Path, where: str, cells: Mapping[str, Any]) -> Row:
+    """Raises DataError that says what is wrong with the row."""
+    text = {key: "" if blank(value) else str(value).strip() for key, value in cells.items()}
+    if not text["path"]:
+        raise DataError("no path")
+    if not text["label"]:
+        raise DataError("no label")
+    path = table.parent / text["path"]
+    if not path.exists():
+        raise DataError(f"{text['path']} is not there (paths count from the folder of the table)")
+    keys = _keys(text)
+    unit = text.get("unit", "")
+    if keys and unit not in ("s", "frames"):
+        raise DataError(f"unit is s or frames, not {unit!r}: it says what onset, apex and offset are counted in")
+    fps = _number("fps", text["fps"]) if text.get("fps") else 0.0
+    if path.is_dir() and fps <= 0:
+        raise DataError("a folder of images needs fps")
+    aus = tuple(part for part in re.split(r"[\s,;+]+", text.get("aus", "")) if part)
+    return Row(where, path, text["path"], text["subject"] or None, text["label"], keys, unit, fps, aus)
+
+
+def _keys(text: Mapping[str, str]) -> tuple[float, float, float] | None:
+    given = [key for key in KEYS if text.get(key)]
+    if not given:
+        return None
+    if len(given) < len(KEYS):
+        missing = ", ".join(key for key in KEYS if key not in given)
+        raise DataError(f"{missing} is empty: give onset, apex and offset, or none of them")
+    onset, apex, offset = (_number(key, text[key]) for key in KEYS)
+    if not 0 <= onset < apex <= offset:
+        raise DataError(f"onset < apex <= offset does not hold: {onset:g}, {apex:g}, {offset:g}")
+    return onset, apex, offset
+
+
+def _number(what: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not np.isfinite(value):
+        raise DataError(f"{what} is no number: {text!r}")
+    return value
+
+
+def _clip(table: Path, row: Row) -> tuple[Clip, list[str]]:
+    """The clip of a row, and what the user should know of it. Raises DataError and what reading the file raises."""
+    span = _span(table, row)
+    notes = []
+    if span.proposed:
+        notes.append(f"key frames proposed by the spotter: {span.onset:.3f}, {span.apex:.3f}, {span.offset:.3f} s")
+    if row.path.is_dir():
+        frames, start, fps = [path for _, path in numbered(row.path)], 0.0, row.fps
+    else:
+        frames, start, fps = _unpacked(table, row, span)
+    onset, apex, offset = (round((time - start) * fps) for time in (span.onset, span.apex, span.offset))
+    if offset >= len(frames):
+        raise DataError(f"the offset, {span.offset:.3f} s, lies behind the last frame of {row.name}")
+    if apex <= onset:
+        raise DataError(f"onset and apex are the same frame at {fps:.0f} frames/s")
+    name = f"{row.name}@{span.onset:.3f}"
+    clip = Clip(table.stem, row.subject, name, tuple(frames), onset, apex, offset, fps, row.aus, row.label)
+    return clip, notes
+
+
+def _span(table: Path, row: Row) -> Span:
+    """The key frames in seconds, as given or as proposed. Raises DataError when nothing moves."""
+    if row.keys is None:
+        return _kept(table, row, "proposed.json", lambda: _proposed(row))
+    if row.unit == "s":
+        return Span(*row.keys)
+    if row.path.is_dir():
+        onset, apex, offset = (key / row.fps for key in row.keys)
+        return Span(onset, apex, offset)
+    times = _kept(table, row, "times.json", lambda: _times(row))
+    if row.keys[2] > len(times) - 1:
+        raise DataError(f"offset {row.keys[2]:g} is not among the {len(times)} frames of {row.name} (the first is 0)")
+    onset, apex, offset = (times[int(key)] for key in row.keys)
+    return Span(onset, apex, offset)
+
+
+def _proposed(row: Row) -> Span:
+    """The strongest movement that the spotter confirms, or else the strongest one that it rejects."""
+    from realtime_mer.build import NO_MODEL, build
+    from realtime_mer.records import Status
+    from realtime_mer.run import watch
+    from realtime_mer.sources import open_source
+
+    config = replace(Config(), classify=replace(ClassifyConfig(), model=NO_MODEL))
+    with open_source(row.path, rate=row.fps or None) as source, build(config) as pipeline:
+        events = [event for seen in watch(source, pipeline) for event in seen.events if event.final]
+    if not events:
+        raise DataError("no key frames, and the spotter finds no movement to propose: give onset, apex and offset")
+    best = max(events, key=lambda event: (event.status is Status.CONFIRMED, event.movement.strength)).movement
+    return Span(best.onset, best.apex, best.end, proposed=True)
+
+
+def _times(row: Row) -> list[float]:
+    from realtime_mer.sources import open_source
+
+    with open_source(row.path, rate=row.fps or None) as source:
+        return [frame.time for frame in source]
+
+
+def _unpacked(table: Path, row: Row, span: Span) -> tuple[list[Path], float, float]:
+    """Images of the frames of a video around its span, the time of the first, s, and frames/s."""
+    from realtime_mer.sources import open_source
+
+    folder = _folder(table, row) / f"{span.onset:.3f}-{span.offset:.3f}"
+    listing = folder / "times.json"
+    if not listing.exists():
+        times: list[float] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        with open_source(row.path, rate=row.fps or None) as source:
+            for frame in source:
+                if span.onset - BEFORE <= frame.time <= span.offset + AFTER:
+                    if not cv2.imwrite(str(folder / f"{len(times):06d}.png"), frame.gray):
+                        raise OutputError(f"cannot write to {folder}: check the folder and the space left")
+                    times.append(frame.time)
+        listing.write_text(json.dumps(times), encoding="utf-8")
+    times = json.loads(listing.read_text(encoding="utf-8"))
+    if len(times) < 3:
+        raise DataError(f"{row.name} has {len(times)} frames from onset to offset")
+    intervals = [late - early for early, late in pairwise(times)]
+    usual = float(np.median(intervals))
+    if max(abs(interval - usual) for interval in intervals) > UNEVEN * usual:
+        raise DataError(f"the frames of {row.name} are not evenly spaced (lost frames, or a variable rate)")
+    frames = [folder / f"{number:06d}.png" for number in range(len(times))]
+    return frames, times[0], (len(times) - 1) / (times[-1] - times[0])
+
+
+def _folder(table: Path, row: Row) -> Path:
+    """Where what is made from a recording is kept; another one when the recording changes."""
+    state = row.path.stat()
+    told = f"{row.name} {state.st_size} {state.st_mtime_ns} {row.fps}"
+    return table.with_name(f"{table.stem}-frames") / hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _kept(table: Path, row: Row, name: str, make: Any) -> Any:
+    """What ``make`` gives, kept in the recording's folder."""
+    file = _folder(table, row) / name
+    if not file.exists():
+        made = make()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        plain = asdict(made) if isinstance(made, Span) else made
+        file.write_text(json.dumps(plain), encoding="utf-8")
+        return made
+    plain = json.loads(file.read_text(encoding="utf-8"))
+    return Span(**plain) if isinstance(plain, dict) else plain
+
+
+def _doubtful(name: str, clips: Sequence[Clip]) -> list[Problem]:
+    """What is wrong with the rows taken together."""
+    found = [
+        Problem(name, f"are {' and '.join(names)} the same person? They count as different ones", False)
+        for names in spelt_alike(clips)
+    ]
+    if nobody := sum(clip.subject is None for clip in clips):
+        found.append(Problem(name, f"{nobody} rows have no subject: nobody can be held out by person", False))
+    people: dict[str, set[str]] = defaultdict(set)
+    for clip in clips:
+        people[clip.emotion].add(clip.group)
+    if clips and len(people) < 2:
+        found.append(Problem(name, "there is one class only: at least two are needed", False))
+    for label, groups in sorted(people.items()):
+        if len(groups) == 1 and len(people) > 1:
+            found.append(
+                Problem(name, f"{label!r} is shown by one person only: it cannot be learned and tested", False)
+            )
+    return found
