@@ -17,7 +17,7 @@ from realtime_mer.observe import Observer, Stage, observed
 from realtime_mer.recognise import Recogniser, predict
 from realtime_mer.recognise.worker import BatchWorker
 from realtime_mer.records import Event, Floats, Kind, Movement, Prediction, Status
-from realtime_mer.spotting.cues import cues
+from realtime_mer.spotting.cues import cues, side
 
 
 @dataclass(slots=True)
@@ -108,6 +108,7 @@ class Reporter:
             offset_frame=None if movement.offset is None else ring.frame(movement.offset),
             prediction=None,
             cues=() if movement.displacement is None else cues(movement.displacement),
+            side="" if movement.displacement is None else side(movement.displacement),
             fps=rate,
             gap=gap,
             lost=lost,

@@ -218,6 +218,8 @@ class Event:
     fps:      effective frame rate around the movement, from the frames' own times; repeated frames do not count.
     gap:      longest interval between two such frames inside the movement, seconds.
     lost:     frames known lost inside the movement.
+    side:     "left" or "right" (the subject's own) where one side of the face moved far more than the other, "both"
+              otherwise; empty where nothing is known of what moved.
     model:    id of the recogniser, empty when none was asked. provider: what really computed it.
     reported: source time of the frame at which this was reported, so ``reported - movement.apex`` is the look-ahead.
     motion:   what the recogniser saw, float32 (3, S, S); None where none was asked or the event was read from a file.
@@ -236,6 +238,7 @@ class Event:
     model: str
     provider: str
     reported: float
+    side: str = ""
     motion: Floats | None = field(default=None, compare=False, repr=False)
 
     @property

@@ -10,7 +10,7 @@ import pytest
 from realtime_mer.bench import score_file, spotting_tables
 from realtime_mer.bench.intervals import Counts, difference, interval, poisson_bounds
 from realtime_mer.bench.others import score_others
-from realtime_mer.bench.spotting import Case, Found, Row, StreamResult, halved, in_half, worst_tails
+from realtime_mer.bench.spotting import Case, Found, Row, StreamResult, halved, in_classes, in_half, worst_tails
 from realtime_mer.config import load
 from realtime_mer.errors import ConfigError, DataError, SourceError
 from realtime_mer.spotting.scores import Movement
@@ -243,3 +243,19 @@ def test_events_of_another_program_are_scored(tmp_path):
     answers.write_text("vid,pred_onset,pred_offset,type\nfilm,1,2,me\n")
     with pytest.raises(DataError, match="no video in common"):
         score_others(answers, "casme-sq", truth)
+
+
+@pytest.mark.parametrize(
+    ("emotion", "labels", "expected"),
+    [
+        ("disgust", (), "negative"),
+        ("disgust", ("negative", "positive", "surprise", "none"), "negative"),
+        ("disgust", ("disgust", "happiness", "others"), "disgust"),
+        ("others", ("disgust", "happiness", "others"), "others"),
+        ("others", ("negative", "positive", "surprise"), None),
+        ("fear", ("disgust", "happiness", "others"), None),
+        ("surprise", ("disgust", "surprise"), "surprise"),
+    ],
+)
+def test_a_model_is_scored_on_the_classes_that_it_knows(emotion, labels, expected):
+    assert in_classes(emotion, labels) == expected

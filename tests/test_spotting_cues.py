@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from realtime_mer.face.regions import EYE_DISTANCE, NAMES, REGIONS
-from realtime_mer.spotting.cues import cues
+from realtime_mer.spotting.cues import cues, side
 from realtime_mer.synth import MOVEMENTS
 
 
@@ -67,3 +67,17 @@ def test_mirror_symmetry(moved):
     assert {(mirrored(c.region), -c.dx, c.dy, c.action_units) for c in here} == {
         (c.region, c.dx, c.dy, c.action_units) for c in there
     }
+
+
+@pytest.mark.parametrize("name", MOVEMENTS)
+def test_a_side_is_the_subjects_own_and_swaps_in_the_mirror(name):
+    alone = name.split()[0] if name.split()[0] in ("left", "right") else "both"
+    moved = scripted(name)
+    assert side(moved) == alone
+    swapped = [NAMES.index(mirrored(region)) for region in NAMES]
+    assert side(moved[swapped] * np.array([-1, 1], np.float32)) == {"left": "right", "right": "left"}.get(alone, "both")
+    assert side(moved * 3) == alone
+
+
+def test_lids_have_no_side():
+    assert side(shift(left_eyelid=(0, 3), right_cheek=(0, 0.1), left_cheek=(0, 0.1))) == "both"

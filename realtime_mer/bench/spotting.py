@@ -11,7 +11,7 @@ be scored on others: choose them with ``halved``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from realtime_mer.spotting.scores import Movement, SpottingScores, match, recogn
 from realtime_mer.synth import Truth
 
 # Emotions as the three classes of MEGC 2019; "others" has none and is not scored for its label.
-CLASSES: Final = {
+THREE: Final = {
     "happiness": "positive",
     "surprise": "surprise",
     "disgust": "negative",
@@ -217,11 +217,24 @@ def watch_case(case: Case, pipeline: Pipeline, name: str = "") -> StreamResult:
             last = seen.time
     except SourceError as error:
         failed = str(error)
+    labels = pipeline.recogniser.spec.labels if pipeline.recogniser else ()
     truth = tuple(
-        Movement(name, t.onset, t.offset, t.apex, CLASSES.get(t.label)) for t in case.truth if t.kind is Kind.MICRO
+        Movement(name, t.onset, t.offset, t.apex, in_classes(t.label, labels))
+        for t in case.truth
+        if t.kind is Kind.MICRO
     )
     found = [found for event in events if (found := _found(event)) and not _masked(case, found.apex)]
     return StreamResult(name, case.unit, minutes, truth, tuple(found), failed)
+
+
+def in_classes(emotion: str, labels: Collection[str]) -> str | None:
+    """The class that an annotated emotion is among the recogniser's ``labels``; None where it has none there.
+
+    A model that knows the emotion's own word is scored on it, one of three classes on the three of MEGC 2019.
+    """
+    own = emotion if emotion in labels else None
+    three = THREE.get(emotion)
+    return own or (three if not labels or three in labels else None)
 
 
 def _found(event: Event) -> Found | None:

@@ -18,7 +18,7 @@ from realtime_mer.sinks.lines import LineFile, one_line, write_whole
 EVENT_COLUMNS: Final = (
     "track", "id", "status", "kind", "reason", "held", "onset", "apex", "offset", "duration",
     "onset_frame", "apex_frame", "offset_frame", "strength", "label", "abstained", "probability", "probabilities",
-    "cues", "fps", "gap", "lost", "model", "provider", "reported",
+    "cues", "side", "fps", "gap", "lost", "model", "provider", "reported",
 )  # fmt: skip
 _FACE_COLUMNS: Final = (
     "level", "threshold", "least", "head", "eyes", "yaw", "pitch", "roll", "score", "x0", "y0", "x1", "y1",
@@ -112,7 +112,8 @@ def event_cells(event: Event) -> list[object]:
         prediction.label if prediction else "", str(prediction.abstained).lower() if prediction else "",
         f"{max(probabilities.values()):.4f}" if probabilities else "",
         "; ".join(f"{label} {p:.4f}" for label, p in probabilities.items()),
-        cues, f"{event.fps:.2f}", f"{event.gap:.6f}", event.lost, event.model, event.provider, f"{event.reported:.6f}",
+        cues, event.side, f"{event.fps:.2f}", f"{event.gap:.6f}", event.lost, event.model, event.provider,
+        f"{event.reported:.6f}",
     ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -40,6 +40,7 @@ def to_json(event: Event) -> dict[str, Any]:
             {"region": c.region, "dx": _number(c.dx), "dy": _number(c.dy), "action_units": list(c.action_units)}
             for c in event.cues
         ],
+        "side": event.side,
         "fps": _number(event.fps),
         "gap": _number(event.gap),
         "lost": event.lost,
@@ -65,6 +66,7 @@ def from_json(values: dict[str, Any]) -> Event:
         offset_frame=line.offset_frame,
         prediction=_prediction(line),
         cues=tuple(Cue(c.region, _float(c.dx), _float(c.dy), c.action_units) for c in line.cues),
+        side=line.side,
         fps=_float(line.fps),
         gap=_float(line.gap),
         lost=line.lost,
@@ -118,7 +120,8 @@ class _Line:
     model: str
     provider: str
     reported: Measure | None
-    held: bool = False  # logs of earlier versions do not say
+    held: bool = False  # logs of earlier versions do not say, nor of the side
+    side: Literal["left", "right", "both", ""] = ""
 
 
 def _number(value: float) -> float | None:

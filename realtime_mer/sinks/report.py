@@ -238,7 +238,7 @@ def _event(event: Event, signals: Signals, picture: Image | bytes | None) -> str
         f"<article class='event' id='event-{event.track}-{movement.id}'><div><h3>{escape(_label(event))}</h3>"
         f"<p>face {event.track}, {movement.onset:.3f} s, {duration}<br>"
         f"apex {movement.apex:.3f} s (frame {event.apex_frame}), "
-        f"{movement.strength:.2f} px<br>"
+        f"{movement.strength:.2f} px{_sided(event)}<br>"
         f"<small>{event.fps:.1f} frames/s, largest gap {1000 * event.gap:.1f} ms{lost}</small></p>"
         f"</div><div>{bars}</div><ul>{cues}</ul>{_close_up(event, signals)}{image}</article>"
     )
@@ -287,6 +287,10 @@ def _thinned(points: NDArray[np.float64], most: int) -> NDArray[np.float64]:
 
 def _milliseconds(seconds: float | None) -> str:
     return "" if seconds is None else f"{1000 * seconds:.0f}"
+
+
+def _sided(event: Event) -> str:
+    return f", {event.side} side" if event.side in ("left", "right") else ""
 
 
 def _label(event: Event) -> str:
