@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
+import torch
 from made_megc2019 import megc2019
 
-from train import checkpoint, runs
+from train import checkpoint, checks, gather, recipe, runs
 from train.cli import main
 
 RECIPE = """
@@ -91,6 +93,19 @@ def test_fit_writes_a_model_file_that_opens(tree) -> None:
             2,
             "about weights from a file",
         ),
+        (("size = 28", "size = 28\napex_moves_s = [0.1]"), 2, "apex_moves_s has no effect unless feature is"),
+        (("size = 28", 'size = 28\ncrop = "face"'), 2, "crop has no effect on the feature maps-uvs/1: remove it"),
+        (("size = 28", 'size = 28\napex = "middle"'), 2, "apex has no effect on the feature maps-uvs/1: remove it"),
+        (("rate = 0.01", "rate = 0.01\n[none]"), 2, "an answer none needs the feature"),
+        (('name = "ststnet"', 'name = "ststnet"\nattention = true'), 2, "belong to the model hata-resnet"),
+        (("rate = 0.01", 'rate = 0.01\nloss = "arcface"'), 2, "set model.head to 'arcface' too"),
+        (("rate = 0.01", "rate = 0.01\ngamma = 1.0"), 2, "gamma has no effect unless loss is focal"),
+        (
+            ("rate = 0.01", 'rate = 0.01\nschedule = "one-cycle"\nevery = 3\nfactor = 0.5'),
+            2,
+            "every has no effect unless schedule is step",
+        ),
+        (('"megc2019-maps"', '"megc2019-maps+megc2019-maps"'), 2, "name has a data set twice"),
         (("[data]", "[data"), 2, "cannot be read"),
         (('name = "tiny"', 'name = "../../tiny"'), 2, "name becomes a folder"),
         (('name = "megc2019-maps"', 'name = "casme2"'), 7, "is not in"),
@@ -104,6 +119,38 @@ def test_a_wrong_recipe_is_one_clear_line(tree, capsys, change, code, says) -> N
     assert error.startswith("python -m train: ")
     assert says in error
     assert "\n" not in error
+    if code == 2:
+        assert "tiny.toml" in error
+
+
+@pytest.mark.parametrize("command", ["evaluate", "fit"])
+def test_weights_that_name_nobody_are_refused_before_anything_is_trained(tree, capsys, monkeypatch, command) -> None:
+    torch.save({"a": torch.zeros(1)}, tree / "plain.pth")
+    weights = f'name = "ststnet"\nweights = "{tree / "plain.pth"}"'
+    (tree / "tiny.toml").write_text(RECIPE.replace('name = "ststnet"', weights))
+    monkeypatch.setattr("train.fit.fit", None)
+    monkeypatch.setattr("train.inputs.prepare", None)
+    assert call(tree, command, str(tree / "tiny.toml")) == 2
+    assert "does not say whom it was trained on" in capsys.readouterr().err
+
+
+def test_two_spellings_of_a_subject_are_warned_of(tree, capsys, monkeypatch) -> None:
+    read = gather.one
+
+    def alike(name, folder):
+        clips = read(name, folder)
+        return [*clips, dataclasses.replace(clips[0], subject="S" + clips[0].subject.removeprefix("sub"))]
+
+    monkeypatch.setattr(gather, "one", alike)
+    assert call(tree, "fit", str(tree / "tiny.toml")) == 0
+    assert "S01 and sub01 the same person" in capsys.readouterr().err
+
+
+def test_every_recipe_that_ships_loads_and_fits_its_network() -> None:
+    files = sorted(Path(recipe.__file__).with_name("recipes").glob("*.toml"))
+    assert len(files) > 10
+    for file in files:
+        assert checks.completed(recipe.load(file), file.name).input.size
 
 
 def test_wrong_places_are_one_clear_line(tree, capsys) -> None:

@@ -5,6 +5,7 @@ The sheets have the real sheets' headings; all subjects, clips and numbers here 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from realtime_mer.errors import DataError, MerError
 from realtime_mer.sheets import frame_number
 from train.datasets import DATASETS, command, load_image, read
 from train.datasets.micro import CODINGS
+from train.datasets.reading import Reading
 from train.datasets.sheets import action_units, read_sheet
 
 PICTURE = cv2.imencode(".png", np.full((4, 4), 90, np.uint8))[1].tobytes()
@@ -109,6 +111,20 @@ def test_what_is_wrong_is_reported_by_row_and_never_guessed(
     assert reading.skipped == int(skipped)
     assert any(re.search(message, problem.what) for problem in reading.problems)
     assert len(reading.clips) == (1 if skipped else 2)
+
+
+def test_subjects_whose_names_differ_in_spelling_only_are_a_problem(casme2: Path, monkeypatch) -> None:
+    sheet(casme2 / "CASME2-coding-20990101.xlsx", [CASME2_HEAD, casme2_row("EP90_01", 9, 11, 13)])
+    entry = DATASETS["casme2"]
+
+    def twice(name: str, root: Path, sheets: Sequence[Path]) -> Reading:
+        found = entry.read(name, root, sheets)
+        return Reading((*found.clips, dataclasses.replace(found.clips[0], subject="S7")), found.problems)
+
+    monkeypatch.setitem(DATASETS, "casme2", dataclasses.replace(entry, read=twice))
+    (problem,) = read("casme2", casme2).problems
+    assert problem.what.startswith("are S7 and sub07 the same person?")
+    assert not problem.skipped
 
 
 def test_a_dropped_apex_is_not_replaced(casme2: Path) -> None:

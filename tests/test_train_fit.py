@@ -365,6 +365,18 @@ def test_a_fold_starts_from_weights_that_do_not_know_its_test_people(tmp_path, m
         start.weights(set(data.samples.groups))
 
 
+def test_pre_training_is_another_when_labels_or_the_spelling_of_a_tested_person_change(tmp_path) -> None:
+    data, plan = made_up(), with_macro(Stage(1, 8, rate=0.01))
+    start = pretrain.Start(plan, data, LABELS, tmp_path, quiet=True)
+    turned = dataclasses.replace(data.samples, y=data.samples.y[::-1].copy())
+    other = dataclasses.replace(start, macro=dataclasses.replace(data, samples=turned))
+    assert start.identity != other.identity
+    start.weights({"made-up/S01"})  # spelt s1 in the macro samples
+    start.weights({"made-up/s1"})
+    start.weights()
+    assert len(list(tmp_path.glob("pretrained-*.pt"))) == 2
+
+
 def test_early_stopping_works_in_pre_training(tmp_path, monkeypatch) -> None:
     data = made_up()
     plan = with_macro(Stage(40, 8, rate=0.5, patience=1), validation=0.3)
@@ -401,6 +413,17 @@ def test_weights_from_a_model_file_are_taken_over_and_never_tested_on_its_people
     starting = dataclasses.replace(starting, model=dataclasses.replace(plan.model, weights=str(own)))
     with pytest.raises(DataError, match=r"fold made-up/s0: the weights .* were trained on made-up/s0"):
         run(tmp_path / "own", data, starting)
+
+
+def test_folds_of_other_weights_under_the_same_path_are_not_taken_over(tmp_path) -> None:
+    data = made_up()
+    others = dataclasses.replace(data, samples=dataclasses.replace(data.samples, groups=("other/s1",) * 24))
+    file = model_file(tmp_path / "model.pt", recipe(1), others)
+    starting = dataclasses.replace(recipe(1), model=dataclasses.replace(recipe(1).model, weights=str(file)))
+    run(tmp_path / "run", data, starting)
+    model_file(file, dataclasses.replace(recipe(1), seed=9), others)
+    with pytest.raises(ConfigError, match="other settings or data"):
+        run(tmp_path / "run", data, starting)
 
 
 def test_weights_whose_people_are_not_known_need_somebody_to_vouch_for_them(tmp_path) -> None:

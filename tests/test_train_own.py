@@ -79,7 +79,7 @@ def test_sixty_clips_become_a_model_that_the_runtime_opens(tmp_path, monkeypatch
     said = capsys.readouterr().out
     assert "60 clips of 5 people: frown 30, happy 30; 0 rows left out" in said
     assert "own/1" in said
-    assert "people     clips 5" in said
+    assert "people     own 5" in said
     card = re.search(r"^  UF1 +(\d\.\d+)", said, re.MULTILINE)
     assert card is not None
     assert float(card[1]) > 0.8  # two movements that nobody could mix up
@@ -127,6 +127,16 @@ def test_names_that_differ_in_spelling_and_lonely_classes_are_told(tmp_path, fac
     told = [problem.what for problem in own.read_table(tmp_path / "clips.csv").problems]
     assert any("sub01 and sub1 the same person" in what for what in told)
     assert any(what.startswith("'frown' is shown by one person only") for what in told)
+
+
+def test_one_name_is_one_person_in_all_own_tables(tmp_path, faces) -> None:
+    folders(tmp_path, faces, people=1, each=1)
+    for name, label in (("first.csv", "happy"), ("second.csv", "frown")):
+        keys = {"onset": "6", "apex": "12", "offset": "21", "unit": "frames", "fps": "60"}
+        write(tmp_path / name, [{"path": f"{label}/p0/c0", "subject": "p0", "label": label, **keys}])
+    first, second = (own.read_table(tmp_path / name).clips[0] for name in ("first.csv", "second.csv"))
+    assert first.key != second.key
+    assert first.group == second.group
 
 
 def test_key_frames_of_a_video_are_proposed_and_kept(tmp_path) -> None:

@@ -16,6 +16,7 @@ from train.protocols import (
     Fold,
     balanced_split,
     check,
+    check_weights,
     frame_split,
     inner_validation,
     kfold,
@@ -24,6 +25,7 @@ from train.protocols import (
     megc2018_cde,
     megc2018_hde,
     megc2019_cde,
+    namesakes,
     official_split,
     spelt_alike,
     subject_split,
@@ -211,6 +213,21 @@ def test_subjects_that_differ_in_spelling_only_are_found() -> None:
     clips = [clip(name, "a") for name in names]
     assert spelt_alike(clips) == [("S1", "sub01"), ("Anna", "anna")]
     assert spelt_alike(clips[2:5]) == []
+
+
+@pytest.mark.parametrize("known", ["casme2/sub01", "casme2/sub1", "casme2/S01"])
+def test_weights_that_know_a_tested_person_are_refused_however_the_name_is_spelt(known: str) -> None:
+    clips = people(3, 2)
+    check_weights(loso(clips), clips, ["casme2/sub09", "samm/sub01"])
+    with pytest.raises(DataError, match=f"fold casme2/sub01: the weights .* were trained on {known}"):
+        check_weights(loso(clips), clips, ["casme2/sub09", known])
+
+
+def test_a_namesake_in_an_own_table_is_told() -> None:
+    own = [clip("sub1", "a", dataset="clips", cohort="own"), clip("anna", "b", dataset="clips", cohort="own")]
+    assert namesakes(own, ["casme2/sub01", "samm/007"]) == ("casme2/sub01", "own/sub1")
+    assert namesakes(own, ["casme2/sub02", "own/anna"]) is None
+    assert namesakes(people(2, 1), ["samm/sub01"]) is None
 
 
 def test_class_schemes() -> None:

@@ -14,6 +14,7 @@ from realtime_mer.recognise.spec import ModelSpec
 from train import metrics, models, none, runs
 from train.calibration import SUREST, Decision, calibration, decide
 from train.inputs import Prepared
+from train.models import weights
 from train.models.none import LABEL
 from train.recipe import Recipe
 from train.runs import Run, commit
@@ -31,6 +32,7 @@ def evaluated(plan: Recipe, data: Prepared, out: Path) -> Run | None:
         if (folder / "run.json").exists():
             run = runs.load(folder)
             same = run.about.get("fingerprint") == plan.fingerprint() and sorted(run.keys) == keys
+            same = same and run.about.get("weights", "") == weights.identity(plan.model.weights)
             if same and not run.about["faults"]:
                 return run
     return None

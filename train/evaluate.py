@@ -246,6 +246,8 @@ def _open(
         "keys": [clip.key for clip in data.clips],
         "labels": list(data.labels),
     }
+    if content := weights.identity(recipe.model.weights):
+        identity["weights"] = content
     file = out / "identity.json"
     if file.exists():
         if json.loads(file.read_text(encoding="utf-8")) != identity:
@@ -254,7 +256,8 @@ def _open(
         store(file, identity)
     plain = {
         "recipe": asdict(recipe), "fingerprint": recipe.fingerprint(), "commit": commit(), "torch": torch.__version__,
-        "skipped": list(data.skipped), "parameters": models.parameters(fresh(recipe, len(data.labels))),
+        "weights": weights.identity(recipe.model.weights), "skipped": list(data.skipped),
+        "parameters": models.parameters(fresh(recipe, len(data.labels))),
     }  # fmt: skip
     store(out / "about.json", {**plain, "protocol": protocol, "faults": list(faults), **about})
 

@@ -38,7 +38,7 @@ def gather(data: Data, folder: Path) -> list[Clip]:
     sets = [one(name, folder) for name in data.names]
     sources = Counter(key for clips in sets for key in {clip.key for clip in clips})
     if twice := [key for key, count in sources.items() if count > 1]:
-        raise _twice(min(twice))
+        raise _twice(twice)
     clips = [clip for clips in sets for clip in clips]
     if data.samples == "clip":
         return clips
@@ -70,14 +70,17 @@ def joined(data: Data, folder: Path) -> Gathered:
             elif clip.key not in left_out:
                 found[clip.key] = clip, weight
     if twins and not data.twins:
-        raise _twice(next(iter(twins)))
+        raise _twice(list(twins))
     skipped = tuple(f"{key}: {reason}" for key, reason in left_out.items())
     clips_found, weights = zip(*found.values(), strict=True) if found else ((), ())
     return Gathered(clips_found, weights, twins, skipped)
 
 
-def _twice(key: str) -> DataError:
-    return DataError(f"{key} is in two of the data sets: name one of them, or join them with `twins`")
+def _twice(keys: Sequence[str]) -> DataError:
+    return DataError(
+        f"clips that are in two of the data sets: {len(keys)}, e.g. {min(keys)}: name one of the data sets, or join "
+        "such clips with `twins`"
+    )
 
 
 def one(name: str, folder: Path) -> list[Clip]:

@@ -20,7 +20,9 @@ from tqdm import tqdm
 from realtime_mer.errors import DataError
 from train import checkpoint, evaluate, fit, gather
 from train.inputs import Prepared, prepare
+from train.models import weights
 from train.models.weights import head_keys
+from train.protocols import person
 from train.recipe import Input, Recipe
 from train.samples import Samples
 
@@ -61,8 +63,8 @@ class Start:
         return self._name(self._samples(()))
 
     def _samples(self, without: Collection[str]) -> Samples:
-        groups = self.macro.samples.groups
-        kept = [i for i, group in enumerate(groups) if group not in without]
+        groups, gone = self.macro.samples.groups, {person(group) for group in without}
+        kept = [i for i, group in enumerate(groups) if person(group) not in gone]
         if not kept:
             raise DataError(f"pre-training on {self._data} shows only people who are tested: use another data set")
         samples = self.macro.samples if len(kept) == len(groups) else self.macro.samples.take(kept)
@@ -79,6 +81,7 @@ class Start:
         identity = [
             dataclasses.asdict(self.recipe.model), self.recipe.input.feature, dataclasses.asdict(self.recipe.pretrain),
             self.recipe.seed, list(self.macro.labels), hashlib.sha256(samples.x.tobytes()).hexdigest(),
+            samples.y.tolist(), list(samples.groups), weights.identity(self.recipe.model.weights),
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:20]
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from realtime_mer.errors import DataError
-from train.records import MEGC2018, Clip
+from train.records import MEGC2018, OWN, Clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +190,30 @@ def check(folds: Sequence[Fold], clips: Sequence[Clip], subject_disjoint: bool =
 def check_weights(folds: Sequence[Fold], clips: Sequence[Clip], people: Sequence[str]) -> None:
     """Raises DataError when weights that were trained on ``people`` (``Clip.group``) meet one of them in a test."""
     for fold in folds:
-        if known := _groups(clips, fold.test) & set(people):
+        tested = {person(group) for group in _groups(clips, fold.test)}
+        if known := {name for name in people if person(name) in tested}:
             raise DataError(
                 f"fold {fold.name}: the weights that training starts from were trained on {min(known)}: start from "
                 "weights made without the tested people (fit --leave-out)"
             )
+
+
+def person(group: str) -> str:
+    """The group of a clip (``Clip.group``) with the subject's name spelt plainly: alike for sub01, sub1 and S01."""
+    where, _, subject = group.partition("/")
+    return f"{where}/{subject if subject.startswith('unknown:') else _plain(subject)}"
+
+
+def namesakes(clips: Sequence[Clip], people: Sequence[str]) -> tuple[str, str] | None:
+    """One of ``people`` (``Clip.group``) and somebody of the same name in another data set, who may be the same person:
+    a table of own clips can hold a published data set under its subjects' names."""
+    theirs = {person(name).partition("/")[2]: name for name in people}
+    ours = {person(clip.group): clip.group for clip in clips if clip.subject is not None}
+    for who, group in sorted(ours.items()):
+        where, _, subject = who.partition("/")
+        if where == OWN and subject in theirs and person(theirs[subject]) != who:
+            return theirs[subject], group
+    return None
 
 
 def spelt_alike(clips: Sequence[Clip]) -> list[tuple[str, ...]]:

@@ -220,7 +220,13 @@ _NEEDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "margin": ("loss", ("arcface",)),
 }
 _POSITIVE = {("Stage", "epochs"), ("Stage", "rate")}
-_NOT_NEGATIVE = {("Stage", "batch"), ("Data", "twins")}
+_NOT_NEGATIVE = {
+    ("Stage", "batch"),
+    ("Data", "twins"),
+    ("Pretrain", "limit"),
+    ("Stage", "patience"),
+    ("Stage", "every"),
+}
 
 
 def load(path: Path) -> Recipe:
@@ -245,6 +251,7 @@ def from_table(table: dict[str, Any], where: str = "recipe") -> Recipe:
     _check_data(recipe.data, where)
     if recipe.pretrain is not None:
         _check_pretrain(recipe.pretrain, f"{where}: pretrain")
+    _check_losses(recipe, where)
     if recipe.model.weights in ("none", "imagenet") and recipe.model.weights_know != "file":
         raise ConfigError(f"{where}: weights_know is about weights from a file: remove it")
     if recipe.none is not None:
@@ -263,6 +270,8 @@ def _check_data(data: Data, where: str) -> None:
         raise ConfigError(f"{where}: weights, listed, complete and twins need samples = 'clip'")
     if len(data.names) == 1 and (data.weights or data.listed or data.twins):
         raise ConfigError(f"{where}: weights, listed and twins have an effect with several data sets only: remove them")
+    if len(set(data.names)) < len(data.names):
+        raise ConfigError(f"{where}: name has a data set twice: name each once")
     if data.listed and data.listed not in data.names:
         raise ConfigError(f"{where}: listed must be one of {', '.join(data.names)}, not {data.listed!r}")
 
@@ -292,6 +301,12 @@ def _check_stages(stages: Sequence[Stage], validation: float, where: str) -> Non
                 raise ConfigError(f"{where}: {key} has no effect unless {other} is {' or '.join(values)}: remove it")
         if bool(stage.every) != (stage.factor != _USUAL.factor):
             raise ConfigError(f"{where}: every and factor have an effect together only: set both, or neither")
+
+
+def _check_losses(recipe: Recipe, where: str) -> None:
+    stages = (*recipe.stage, *(recipe.pretrain.stages if recipe.pretrain else ()))
+    if recipe.model.head != "arcface" and any(stage.loss == "arcface" for stage in stages):
+        raise ConfigError(f"{where}: loss = 'arcface' needs cosines: set model.head to 'arcface' too")
 
 
 def _check_none(none: Still, where: str) -> None:

@@ -45,6 +45,9 @@ SEVEN: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("fer2013", "ferplus", "jaffe", "kdef", "mug"), (*_NO_CONTEMPT, "neutral")),
 }
 
+# Whose people all tables of own clips share: a second table cannot hide somebody whom another one tests.
+OWN: Final = "own"
+
 SCHEMES: Final = ("3", "5", "7", "objective", "emotion")
 
 

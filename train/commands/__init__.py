@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from realtime_mer.errors import DataError
-from train import gather, inputs, models, pretrain, protocols, recipe, still
+from train import checks, gather, inputs, models, pretrain, protocols, recipe, still
 from train.cli_options import add_common, prepare_torch
 from train.evaluate import knows
 from train.inputs import Prepared
@@ -29,8 +29,8 @@ def parser(name: str, about: str) -> argparse.ArgumentParser:
 def read(args: argparse.Namespace) -> tuple[Recipe, Prepared]:
     """Recipe and inputs, without the subjects of ``--leave-out``; what is left out or doubtful is said on stderr."""
     prepare_torch(args)
-    plan = recipe.load(args.recipe)
-    plan = dataclasses.replace(plan, input=gather.usual_input(plan.input, plan.model.name))
+    plan = checks.completed(recipe.load(args.recipe), str(args.recipe))
+    known = knows(plan)
     if args.seed is not None:
         plan = dataclasses.replace(plan, seed=args.seed)
     found = gather.joined(plan.data, args.data)
@@ -40,23 +40,31 @@ def read(args: argparse.Namespace) -> tuple[Recipe, Prepared]:
         keep=models.find(plan.model.name).keep, twins=plan.data.twins,
     )  # fmt: skip
     if plan.none is not None:
-        models.check_none(plan.input.feature, plan.input.size)
         made = still.make(data.clips, plan.none, plan.seed, args.out / "cache", args.quiet)
         data = dataclasses.replace(data, pairs=made, skipped=(*data.skipped, *made.skipped))
     for line in data.skipped:
         print(f"left out: {line}", file=sys.stderr)
-    for names in protocols.spelt_alike(data.clips):
-        print(f"warning: are {' and '.join(names)} the same person? They count as different ones", file=sys.stderr)
+    if same := protocols.namesakes(data.clips, known):
+        print(f"warning: the weights know {same[0]}: {same[1]} must be another person", file=sys.stderr)
+    if plan.pretrain is None:  # else ``start`` says it of all clips together
+        _warn(protocols.spelt_alike(data.clips))
     return without(plan, data, left_out(args)) if left_out(args) else (plan, data)
 
 
 def start(plan: Recipe, data: Prepared, args: argparse.Namespace) -> pretrain.Start | None:
     """The recipe's pre-training, without the subjects of ``--leave-out``."""
     made = pretrain.start(plan, data.labels, args.data, args.out / "cache", args.device, args.quiet)
+    if made is not None:
+        _warn(protocols.spelt_alike((*data.clips, *made.macro.clips)))
     if made is None or not left_out(args):
         return made
     kept = [i for i, group in enumerate(made.macro.samples.groups) if not _is_named(group, left_out(args))]
     return dataclasses.replace(made, macro=made.macro.take(kept))
+
+
+def _warn(alike: Sequence[Sequence[str]]) -> None:
+    for names in alike:
+        print(f"warning: are {' and '.join(names)} the same person? They count as different ones", file=sys.stderr)
 
 
 def left_out(args: argparse.Namespace) -> list[str]:

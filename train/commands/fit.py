@@ -28,6 +28,7 @@ def command(argv: Sequence[str]) -> int:
 
 def model(plan: Recipe, data: Prepared, args: argparse.Namespace) -> Path:
     """Trains and writes the model file; gives its path."""
+    known = evaluate.knows(plan)
     folder, start = args.out / plan.name, commands.start(plan, data, args)
     network = evaluate.fresh(plan, len(data.labels), start.weights() if start else None)
     total = sum(stage.epochs for stage in plan.stage)
@@ -42,7 +43,7 @@ def model(plan: Recipe, data: Prepared, args: argparse.Namespace) -> Path:
             network, data.samples, plan.stage, classes=len(data.labels), seed=plan.seed, validation=plan.validation,
             device=args.device, snapshot=snapshot, watch=watch,
         )  # fmt: skip
-    known = (*evaluate.knows(plan), *(start.people if start else ()))
+    people = (*known, *(start.people if start else ()))
     run = describe.evaluated(plan, data, args.out)
     file: Path = folder / "model.pt"
     options = evaluate.model_options(plan)
@@ -50,7 +51,7 @@ def model(plan: Recipe, data: Prepared, args: argparse.Namespace) -> Path:
         network = WithNone(network, none.gate(data, range(len(data.clips)), plan.none))
         options["none"] = True
     state = {key: tensor.cpu() for key, tensor in network.state_dict().items()}
-    checkpoint.save(file, plan.model.name, options, state, describe.spec(plan, data, run, known))
+    checkpoint.save(file, plan.model.name, options, state, describe.spec(plan, data, run, people))
     snapshot.unlink(missing_ok=True)
     last = curves[-1]
     print(

@@ -24,7 +24,7 @@ from realtime_mer.errors import DataError, MerError, OutputError
 from realtime_mer.sheets import blank, rows
 from train.datasets.reading import Problem, Reading, numbered
 from train.protocols import spelt_alike
-from train.records import Clip
+from train.records import OWN, Clip
 
 COLUMNS: Final = ("path", "subject", "label", "onset", "apex", "offset", "unit", "fps", "aus")
 KEYS: Final = ("onset", "apex", "offset")
@@ -145,7 +145,7 @@ def _clip(table: Path, row: Row) -> tuple[Clip, list[str]]:
     if apex <= onset:
         raise DataError(f"onset and apex are the same frame at {fps:.0f} frames/s")
     name = f"{row.name}@{span.onset:.3f}"
-    clip = Clip(table.stem, row.subject, name, tuple(frames), onset, apex, offset, fps, row.aus, row.label)
+    clip = Clip(table.stem, row.subject, name, tuple(frames), onset, apex, offset, fps, row.aus, row.label, cohort=OWN)
     return clip, notes
 
 

