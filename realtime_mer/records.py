@@ -251,6 +251,11 @@ class Event:
         return self.movement.offset is not None
 
     @property
+    def one_sided(self) -> str:
+        """ "left side" or "right side" where one side of the face moved alone; empty otherwise."""
+        return f"{self.side} side" if self.side in ("left", "right") else ""
+
+    @property
     def key(self) -> tuple[int, int]:
         """(track, movement id): the same for the provisional and the final report."""
         return self.track, self.movement.id

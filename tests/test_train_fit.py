@@ -351,9 +351,9 @@ def test_a_fold_starts_from_weights_that_do_not_know_its_test_people(tmp_path, m
     seen: list[set[str]] = []
     train = pretrain.Start._trained
 
-    def kept(self: pretrain.Start, samples: Samples, file: Path) -> dict[str, torch.Tensor]:
-        seen.append(set(samples.groups))
-        return train(self, samples, file)
+    def kept(self: pretrain.Start, positions: list[int], file: Path) -> dict[str, torch.Tensor]:
+        seen.append({data.samples.groups[i] for i in positions})
+        return train(self, positions, file)
 
     monkeypatch.setattr(pretrain.Start, "_trained", kept)
     folds = protocols.loso(data.clips)

@@ -100,7 +100,7 @@ def _own(table: Path) -> Reading:
     """A table of own clips, read once in a run: videos are decoded for it. What is wrong with it goes to stderr."""
     reading = own.read_table(table)
     for problem in reading.problems:
-        print(f"{problem.where}: {problem.what}{' (left out)' if problem.skipped else ''}", file=sys.stderr)
+        print(problem, file=sys.stderr)
     if not reading.clips:
         raise DataError(f"no row of {table} can be used: `python -m train check {table}` says why")
     return reading

@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from train.recipe import Input, Recipe
 from train.samples import Samples
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Start:
     """Where every network of a run starts: ``recipe.pretrain.stages`` on the macro samples.
 
@@ -44,9 +45,9 @@ class Start:
 
     def weights(self, without: Collection[str] = ()) -> dict[str, Tensor]:
         """Weights made without some people (``Clip.group``). Raises DataError when nobody is left to learn from."""
-        samples = self._samples(without)
-        file = self.cache / f"pretrained-{self._name(samples)}.pt"
-        state = checkpoint.read(file)["state"] if file.exists() else self._trained(samples, file)
+        kept = self._kept(without)
+        file = self.cache / f"pretrained-{self._name(kept)}.pt"
+        state = checkpoint.read(file)["state"] if file.exists() else self._trained(kept, file)
         if tuple(self.macro.labels) == self.labels:
             return state
         head = head_keys(state)
@@ -60,34 +61,40 @@ class Start:
     @property
     def identity(self) -> str:
         """Differs between starts whose plans or samples differ."""
-        return self._name(self._samples(()))
+        return self._name(self._kept(()))
 
-    def _samples(self, without: Collection[str]) -> Samples:
+    def _kept(self, without: Collection[str]) -> list[int]:
+        """Positions of the samples that show nobody of ``without``."""
         groups, gone = self.macro.samples.groups, {person(group) for group in without}
         kept = [i for i, group in enumerate(groups) if person(group) not in gone]
         if not kept:
             raise DataError(f"pre-training on {self._data} shows only people who are tested: use another data set")
-        samples = self.macro.samples if len(kept) == len(groups) else self.macro.samples.take(kept)
-        assert self.recipe.pretrain is not None
-        return limited(samples, self.recipe.pretrain.limit, self.recipe.seed)
+        return kept
 
     @property
     def _data(self) -> str:
         assert self.recipe.pretrain is not None
         return self.recipe.pretrain.data.name
 
-    def _name(self, samples: Samples) -> str:
+    @cached_property
+    def _content(self) -> str:
+        """Of plan and samples: every fold asks, and hashing the pictures of a large data set takes long."""
         assert self.recipe.pretrain is not None
+        samples = self.macro.samples
         identity = [
             dataclasses.asdict(self.recipe.model), self.recipe.input.feature, dataclasses.asdict(self.recipe.pretrain),
             self.recipe.seed, list(self.macro.labels), hashlib.sha256(samples.x.tobytes()).hexdigest(),
             samples.y.tolist(), list(samples.groups), weights.identity(self.recipe.model.weights),
         ]  # fmt: skip
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:20]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
-    def _trained(self, samples: Samples, file: Path) -> dict[str, Tensor]:
+    def _name(self, kept: Sequence[int]) -> str:
+        return hashlib.sha256(json.dumps([self._content, list(kept)]).encode()).hexdigest()[:20]
+
+    def _trained(self, kept: Sequence[int], file: Path) -> dict[str, Tensor]:
         plan = self.recipe.pretrain
         assert plan is not None
+        samples = limited(self.macro.samples.take(kept), plan.limit, self.recipe.seed)
         # Two networks of one recipe differ in input size only where size is part of the network; these have none.
         size = dataclasses.replace(self.recipe.input, size=samples.x.shape[2])
         model = evaluate.fresh(dataclasses.replace(self.recipe, input=size), len(self.macro.labels))

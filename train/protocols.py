@@ -228,6 +228,11 @@ def spelt_alike(clips: Sequence[Clip]) -> list[tuple[str, ...]]:
     return [tuple(sorted(names)) for _, names in sorted(found.items()) if len(names) > 1]
 
 
+def doubts(clips: Sequence[Clip]) -> list[str]:
+    """A question for each pair of names in ``spelt_alike``."""
+    return [f"are {' and '.join(names)} the same person? They count as different ones" for names in spelt_alike(clips)]
+
+
 def _plain(subject: str) -> str:
     """The name without case, marks, leading zeros and the words for "subject"."""
     name = re.sub(r"[^a-z0-9]", "", subject.lower())

@@ -100,7 +100,7 @@ def detail(analysis: Analysis, key: str | None) -> str:
         for cue in event.cues
     )
     duration = "offset not seen" if movement.duration is None else f"{1000 * movement.duration:.0f} ms"
-    sided = f", {event.side} side" if event.side in ("left", "right") else ""
+    sided = f", {event.one_sided}" if event.one_sided else ""
     facts = (
         f"onset {movement.onset:.3f} s, apex {movement.apex:.3f} s, {duration}, {movement.strength:.2f} px{sided}; "
         f"{event.fps:.1f} frames/s, largest gap {1000 * event.gap:.1f} ms, {event.lost} frames lost"

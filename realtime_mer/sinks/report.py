@@ -234,11 +234,12 @@ def _event(event: Event, signals: Signals, picture: Image | bytes | None) -> str
     image = "" if picture is None else f"<img alt='face at onset, apex and offset' src='{_data_uri(picture)}'>"
     duration = "offset not seen" if movement.duration is None else f"{1000 * movement.duration:.0f} ms"
     lost = f", {event.lost} frames lost" if event.lost else ""
+    sided = f", {event.one_sided}" if event.one_sided else ""
     return (
         f"<article class='event' id='event-{event.track}-{movement.id}'><div><h3>{escape(_label(event))}</h3>"
         f"<p>face {event.track}, {movement.onset:.3f} s, {duration}<br>"
         f"apex {movement.apex:.3f} s (frame {event.apex_frame}), "
-        f"{movement.strength:.2f} px{_sided(event)}<br>"
+        f"{movement.strength:.2f} px{sided}<br>"
         f"<small>{event.fps:.1f} frames/s, largest gap {1000 * event.gap:.1f} ms{lost}</small></p>"
         f"</div><div>{bars}</div><ul>{cues}</ul>{_close_up(event, signals)}{image}</article>"
     )
@@ -287,10 +288,6 @@ def _thinned(points: NDArray[np.float64], most: int) -> NDArray[np.float64]:
 
 def _milliseconds(seconds: float | None) -> str:
     return "" if seconds is None else f"{1000 * seconds:.0f}"
-
-
-def _sided(event: Event) -> str:
-    return f", {event.side} side" if event.side in ("left", "right") else ""
 
 
 def _label(event: Event) -> str:

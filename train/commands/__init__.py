@@ -14,6 +14,7 @@ from train.cli_options import add_common, prepare_torch
 from train.evaluate import knows
 from train.inputs import Prepared
 from train.recipe import Recipe
+from train.records import Clip
 
 
 def parser(name: str, about: str) -> argparse.ArgumentParser:
@@ -47,7 +48,7 @@ def read(args: argparse.Namespace) -> tuple[Recipe, Prepared]:
     if same := protocols.namesakes(data.clips, known):
         print(f"warning: the weights know {same[0]}: {same[1]} must be another person", file=sys.stderr)
     if plan.pretrain is None:  # else ``start`` says it of all clips together
-        _warn(protocols.spelt_alike(data.clips))
+        _warn(data.clips)
     return without(plan, data, left_out(args)) if left_out(args) else (plan, data)
 
 
@@ -55,16 +56,16 @@ def start(plan: Recipe, data: Prepared, args: argparse.Namespace) -> pretrain.St
     """The recipe's pre-training, without the subjects of ``--leave-out``."""
     made = pretrain.start(plan, data.labels, args.data, args.out / "cache", args.device, args.quiet)
     if made is not None:
-        _warn(protocols.spelt_alike((*data.clips, *made.macro.clips)))
+        _warn((*data.clips, *made.macro.clips))
     if made is None or not left_out(args):
         return made
     kept = [i for i, group in enumerate(made.macro.samples.groups) if not _is_named(group, left_out(args))]
     return dataclasses.replace(made, macro=made.macro.take(kept))
 
 
-def _warn(alike: Sequence[Sequence[str]]) -> None:
-    for names in alike:
-        print(f"warning: are {' and '.join(names)} the same person? They count as different ones", file=sys.stderr)
+def _warn(clips: Sequence[Clip]) -> None:
+    for doubt in protocols.doubts(clips):
+        print(f"warning: {doubt}", file=sys.stderr)
 
 
 def left_out(args: argparse.Namespace) -> list[str]:

@@ -21,7 +21,7 @@ def command(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     reading = own.read_table(args.table)
     for problem in reading.problems:
-        print(f"{problem.where}: {problem.what}{' (left out)' if problem.skipped else ''}")
+        print(problem)
     people = {clip.group for clip in reading.clips if clip.subject is not None}
     counts = ", ".join(f"{label} {count}" for label, count in sorted(class_counts(reading.clips, "emotion").items()))
     print(f"{len(reading.clips)} clips of {len(people)} people: {counts or 'none'}; {reading.skipped} rows left out")

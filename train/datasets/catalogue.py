@@ -30,7 +30,7 @@ from train.datasets.reading import Problem, Reading
 from train.datasets.sheets import Annotation, read_sheet
 from train.datasets.smic import CODING as SMIC_CODING
 from train.datasets.smic import read_smic
-from train.protocols import spelt_alike
+from train.protocols import doubts
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +214,7 @@ def read(name: str, root: Path | str, sheet: Path | str | Sequence[Path] | None 
     if not reading.clips:
         first = f" (first problem: {reading.problems[0].where}: {reading.problems[0].what})" if reading.problems else ""
         raise DataError(f"no usable clip of {name} below {root}; expected {entry.layout}{first}")
-    alike = tuple(
-        Problem(name, f"are {' and '.join(names)} the same person? They count as different ones", False)
-        for names in spelt_alike(reading.clips)
-    )
+    alike = tuple(Problem(name, doubt, False) for doubt in doubts(reading.clips))
     return Reading(reading.clips, (*reading.problems, *alike))
 
 

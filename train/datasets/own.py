@@ -10,8 +10,8 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -19,11 +19,12 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from realtime_mer.config import ClassifyConfig, Config
+from realtime_mer.config import load
 from realtime_mer.errors import DataError, MerError, OutputError
+from realtime_mer.records import Frame
 from realtime_mer.sheets import blank, rows
 from train.datasets.reading import Problem, Reading, numbered
-from train.protocols import spelt_alike
+from train.protocols import doubts
 from train.records import OWN, Clip
 
 COLUMNS: Final = ("path", "subject", "label", "onset", "apex", "offset", "unit", "fps", "aus")
@@ -37,9 +38,8 @@ UNEVEN: Final = 0.25  # share by which intervals between frames may differ from 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row as it stands, and where (for messages). fps: 0 where it is not given; keys: as written, or none."""
+    """One row as it stands. fps: 0 where it is not given; keys: as written, or none."""
 
-    where: str
     path: Path
     name: str
     subject: str | None
@@ -71,7 +71,7 @@ def read_table(table: Path) -> Reading:
     for number, cells in rows(table, {column: (column,) for column in COLUMNS}, OPTIONAL):
         where = f"{table.name} row {number}"
         try:
-            row = _row(table, where, cells)
+            row = _row(table, cells)
             clip, notes = _clip(table, row)
         except MerError as error:
             problems.append(Problem(where, str(error), True))
@@ -85,7 +85,7 @@ def read_table(table: Path) -> Reading:
     return Reading(tuple(clips), (*problems, *_doubtful(table.name, clips)))
 
 
-def _row(table: Path, where: str, cells: Mapping[str, Any]) -> Row:
+def _row(table: Path, cells: Mapping[str, Any]) -> Row:
     """Raises DataError that says what is wrong with the row."""
     text = {key: "" if blank(value) else str(value).strip() for key, value in cells.items()}
     if not text["path"]:
@@ -103,7 +103,7 @@ def _row(table: Path, where: str, cells: Mapping[str, Any]) -> Row:
     if path.is_dir() and fps <= 0:
         raise DataError("a folder of images needs fps")
     aus = tuple(part for part in re.split(r"[\s,;+]+", text.get("aus", "")) if part)
-    return Row(where, path, text["path"], text["subject"] or None, text["label"], keys, unit, fps, aus)
+    return Row(path, text["path"], text["subject"] or None, text["label"], keys, unit, fps, aus)
 
 
 def _keys(text: Mapping[str, str]) -> tuple[float, float, float] | None:
@@ -152,59 +152,47 @@ def _clip(table: Path, row: Row) -> tuple[Clip, list[str]]:
 def _span(table: Path, row: Row) -> Span:
     """The key frames in seconds, as given or as proposed. Raises DataError when nothing moves."""
     if row.keys is None:
-        return _kept(table, row, "proposed.json", lambda: _proposed(row))
+        onset, apex, offset = _kept(_folder(table, row) / "proposed.json", lambda: _proposed(row))
+        return Span(onset, apex, offset, proposed=True)
     if row.unit == "s":
         return Span(*row.keys)
     if row.path.is_dir():
         onset, apex, offset = (key / row.fps for key in row.keys)
         return Span(onset, apex, offset)
-    times = _kept(table, row, "times.json", lambda: _times(row))
+    times = _kept(_folder(table, row) / "times.json", lambda: [frame.time for frame in _frames(row)])
     if row.keys[2] > len(times) - 1:
         raise DataError(f"offset {row.keys[2]:g} is not among the {len(times)} frames of {row.name} (the first is 0)")
     onset, apex, offset = (times[int(key)] for key in row.keys)
     return Span(onset, apex, offset)
 
 
-def _proposed(row: Row) -> Span:
-    """The strongest movement that the spotter confirms, or else the strongest one that it rejects."""
+def _proposed(row: Row) -> list[float]:
+    """Onset, apex and offset of the strongest movement that the spotter confirms, or else that it rejects."""
     from realtime_mer.build import NO_MODEL, build
     from realtime_mer.records import Status
     from realtime_mer.run import watch
     from realtime_mer.sources import open_source
 
-    config = replace(Config(), classify=replace(ClassifyConfig(), model=NO_MODEL))
+    config = load(None, [f"classify.model={NO_MODEL}"])
     with open_source(row.path, rate=row.fps or None) as source, build(config) as pipeline:
         events = [event for seen in watch(source, pipeline) for event in seen.events if event.final]
     if not events:
         raise DataError("no key frames, and the spotter finds no movement to propose: give onset, apex and offset")
     best = max(events, key=lambda event: (event.status is Status.CONFIRMED, event.movement.strength)).movement
-    return Span(best.onset, best.apex, best.end, proposed=True)
+    return [best.onset, best.apex, best.end]
 
 
-def _times(row: Row) -> list[float]:
+def _frames(row: Row) -> Iterator[Frame]:
     from realtime_mer.sources import open_source
 
     with open_source(row.path, rate=row.fps or None) as source:
-        return [frame.time for frame in source]
+        yield from source
 
 
 def _unpacked(table: Path, row: Row, span: Span) -> tuple[list[Path], float, float]:
     """Images of the frames of a video around its span, the time of the first, s, and frames/s."""
-    from realtime_mer.sources import open_source
-
     folder = _folder(table, row) / f"{span.onset:.3f}-{span.offset:.3f}"
-    listing = folder / "times.json"
-    if not listing.exists():
-        times: list[float] = []
-        folder.mkdir(parents=True, exist_ok=True)
-        with open_source(row.path, rate=row.fps or None) as source:
-            for frame in source:
-                if span.onset - BEFORE <= frame.time <= span.offset + AFTER:
-                    if not cv2.imwrite(str(folder / f"{len(times):06d}.png"), frame.gray):
-                        raise OutputError(f"cannot write to {folder}: check the folder and the space left")
-                    times.append(frame.time)
-        listing.write_text(json.dumps(times), encoding="utf-8")
-    times = json.loads(listing.read_text(encoding="utf-8"))
+    times = _kept(folder / "times.json", lambda: _unpack(row, span, folder))
     if len(times) < 3:
         raise DataError(f"{row.name} has {len(times)} frames from onset to offset")
     intervals = [late - early for early, late in pairwise(times)]
@@ -215,6 +203,19 @@ def _unpacked(table: Path, row: Row, span: Span) -> tuple[list[Path], float, flo
     return frames, times[0], (len(times) - 1) / (times[-1] - times[0])
 
 
+def _unpack(row: Row, span: Span, folder: Path) -> list[float]:
+    """Writes the images; gives their times. What comes behind the clip is not decoded."""
+    times: list[float] = []
+    for frame in _frames(row):
+        if frame.time > span.offset + AFTER:
+            break
+        if frame.time >= span.onset - BEFORE:
+            if not cv2.imwrite(str(folder / f"{len(times):06d}.png"), frame.gray):
+                raise OutputError(f"cannot write to {folder}: check the folder and the space left")
+            times.append(frame.time)
+    return times
+
+
 def _folder(table: Path, row: Row) -> Path:
     """Where what is made from a recording is kept; another one when the recording changes."""
     state = row.path.stat()
@@ -222,25 +223,18 @@ def _folder(table: Path, row: Row) -> Path:
     return table.with_name(f"{table.stem}-frames") / hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def _kept(table: Path, row: Row, name: str, make: Any) -> Any:
-    """What ``make`` gives, kept in the recording's folder."""
-    file = _folder(table, row) / name
+def _kept(file: Path, make: Callable[[], list[float]]) -> list[float]:
+    """The numbers in ``file``, or those that ``make`` gives and the file then keeps; its folder is there before."""
     if not file.exists():
-        made = make()
         file.parent.mkdir(parents=True, exist_ok=True)
-        plain = asdict(made) if isinstance(made, Span) else made
-        file.write_text(json.dumps(plain), encoding="utf-8")
-        return made
-    plain = json.loads(file.read_text(encoding="utf-8"))
-    return Span(**plain) if isinstance(plain, dict) else plain
+        file.write_text(json.dumps(make()), encoding="utf-8")
+    numbers: list[float] = json.loads(file.read_text(encoding="utf-8"))
+    return numbers
 
 
 def _doubtful(name: str, clips: Sequence[Clip]) -> list[Problem]:
     """What is wrong with the rows taken together."""
-    found = [
-        Problem(name, f"are {' and '.join(names)} the same person? They count as different ones", False)
-        for names in spelt_alike(clips)
-    ]
+    found = [Problem(name, doubt, False) for doubt in doubts(clips)]
     if nobody := sum(clip.subject is None for clip in clips):
         found.append(Problem(name, f"{nobody} rows have no subject: nobody can be held out by person", False))
     people: dict[str, set[str]] = defaultdict(set)

@@ -29,6 +29,9 @@ class Problem:
     what: str
     skipped: bool
 
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}{' (left out)' if self.skipped else ''}"
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
