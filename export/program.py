@@ -20,18 +20,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from realtime_mer.errors import ModelError, OutputError, first_line
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognise.spec import PROBABILITIES, ModelSpec
 from train.models.attention import HataNet
+from train.models.coding import WithHeads
 from train.models.none import WithNone
 
 INPUT: Final = "input"  # float32 (N, *spec.input_shape)
-OUTPUT: Final = "probabilities"  # float32 (N, classes), rows sum to 1
+OUTPUT: Final = PROBABILITIES  # float32 (N, classes), rows sum to 1
 ATTENTION: Final = "attention"  # float32 (N, 1, h, w), 0 to 1: the map of an Attention Branch
 LARGEST_BATCH: Final = 4096  # far above any use; an upper bound lets torch.export reason about sizes
 TOLERANCE: Final = 1e-4  # largest difference of a probability, FP32 against torch, on the CPU
 PARITY_BATCHES: Final = (1, 8)
 
-Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # samples (N, *input_shape) to probabilities (N, classes)
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # samples (N, *input_shape) to answers (N, spec.width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +57,28 @@ class Probabilities(nn.Module):
 
     @property
     def outputs(self) -> tuple[str, ...]:
+        """Names, in the order of ``forward``'s answers; the map of an Attention Branch is no answer, and comes last."""
+        heads = tuple(self.module.heads) if isinstance(self.module, WithHeads) else ()
         with_map = isinstance(self.module, HataNet) and self.module.branch is not None
-        return (OUTPUT, ATTENTION) if with_map else (OUTPUT,)
+        return (OUTPUT, *heads, ATTENTION) if with_map else (OUTPUT, *heads)
 
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        if isinstance(self.module, WithNone):
-            # the gate comes first, so that what quantises the network leaves it as it is
-            none = torch.sigmoid(self.module.gate(x).float())[:, None]
-            some = torch.softmax(self.module.network(x).float() / self.temperature, dim=1)
-            return torch.cat([(1 - none) * some, none], dim=1)
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        if isinstance(self.module, WithHeads):
+            # heads and gate come first, so that what quantises the network leaves them as they are
+            coded = tuple(head(x).float() for head in self.module.heads.values())
+            return self._classes(self.module.network, x), *coded
         if isinstance(self.module, HataNet):
             logits, _, attention = self.module.branches(x)
-        else:
-            logits, attention = self.module(x), None
-        probabilities = torch.softmax(logits.float() / self.temperature, dim=1)
-        return probabilities if attention is None else (probabilities, attention)
+            probabilities = torch.softmax(logits.float() / self.temperature, dim=1)
+            return probabilities if attention is None else (probabilities, attention)
+        return self._classes(self.module, x)
+
+    def _classes(self, module: nn.Module, x: Tensor) -> Tensor:
+        if not isinstance(module, WithNone):
+            return torch.softmax(module(x).float() / self.temperature, dim=1)
+        none = torch.sigmoid(module.gate(x).float())[:, None]
+        some = torch.softmax(module.network(x).float() / self.temperature, dim=1)
+        return torch.cat([(1 - none) * some, none], dim=1)
 
 
 def batch_axis(largest: int = LARGEST_BATCH) -> tuple[dict[int, torch.export.Dim]]:
@@ -105,9 +113,10 @@ def check_parity(whole: nn.Module, run: Run, spec: ModelSpec, kind: str) -> floa
         x = noise.standard_normal((batch, *spec.input_shape), dtype=np.float32)
         with torch.no_grad():
             answer = whole(torch.from_numpy(x))
-        expected = (answer[0] if isinstance(answer, tuple) else answer).numpy()
-        if expected.shape != (batch, len(spec.labels)):
-            raise ModelError(f"{spec.id}: {len(spec.labels)} labels, but the network gives {expected.shape[1:]} values")
+        parts = answer[: len(spec.outputs)] if isinstance(answer, tuple) else (answer,)
+        expected = torch.cat(parts, dim=1).numpy()
+        if expected.shape != (batch, spec.width):
+            raise ModelError(f"{spec.id}: {spec.width} labels, but the network gives {expected.shape[1:]} values")
         worst = max(worst, float(np.max(np.abs(run(x) - expected))))
     if not worst <= TOLERANCE:  # also refuses NaN
         raise ModelError(

@@ -12,12 +12,13 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import onnx
 import onnxruntime
 import torch
 from torch import nn
 
-from export.program import INPUT, OUTPUT, Probabilities, Report, batch_axis, check_parity, trace, write_file
+from export.program import INPUT, Probabilities, Report, batch_axis, check_parity, trace, write_file
 from realtime_mer.errors import ModelError, first_line
 from realtime_mer.recognise.spec import KEY, ModelSpec
 
@@ -33,7 +34,8 @@ def export(module: nn.Module, spec: ModelSpec, path: Path) -> Report:
     whole = Probabilities(module, spec.temperature).eval()
     model = to_proto(whole, spec)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    difference = check_parity(whole, lambda x: session.run([OUTPUT], {INPUT: x})[0], spec, "ONNX")
+    outputs = list(spec.outputs)
+    difference = check_parity(whole, lambda x: np.concatenate(session.run(outputs, {INPUT: x}), axis=1), spec, "ONNX")
     return Report(path, difference, write(model, path))
 
 

@@ -14,9 +14,9 @@ from realtime_mer.config import Config
 from realtime_mer.motion.flow import recogniser_input
 from realtime_mer.motion.ring import KeyFrames, Ring
 from realtime_mer.observe import Observer, Stage, observed
-from realtime_mer.recognise import Recogniser, predict
+from realtime_mer.recognise import Answer, Recogniser, answer
 from realtime_mer.recognise.worker import BatchWorker
-from realtime_mer.records import Event, Floats, Kind, Movement, Prediction, Status
+from realtime_mer.records import Event, Floats, Kind, Movement, Status
 from realtime_mer.spotting.cues import cues, side
 
 
@@ -27,7 +27,7 @@ class _Known:
     id: int
     onset: float
     apex: float
-    prediction: Prediction
+    answer: Answer
     motion: Floats
 
 
@@ -63,7 +63,7 @@ class Reporter:
                 if event.final:
                     self._closed[track] = movement.id
             elif (known := self._answer(track, movement)) is not None:
-                events.append(replace(event, prediction=known.prediction, motion=known.motion))
+                events.append(_answered(event, known.answer, known.motion))
             else:
                 self._worker.submit(event, ring.key_frames(movement.onset, movement.apex))
         return events
@@ -73,14 +73,14 @@ class Reporter:
         if self._worker is None or self._recogniser is None:
             return []
         events = []
-        for event, motion, probabilities in self._worker.drain() if wait else self._worker.ready():
-            prediction = predict(probabilities, self._recogniser.spec)
+        for event, motion, row in self._worker.drain() if wait else self._worker.ready():
+            found = answer(row, self._recogniser.spec)
             movement = event.movement
             if event.status is Status.PROVISIONAL:
                 if movement.id <= self._closed.get(event.track, 0):
                     continue  # computed too late: its final report is out
-                self._known[event.track] = _Known(movement.id, movement.onset, movement.apex, prediction, motion)
-            events.append(replace(event, prediction=prediction, motion=motion, reported=now))
+                self._known[event.track] = _Known(movement.id, movement.onset, movement.apex, found, motion)
+            events.append(_answered(replace(event, reported=now), found, motion))
         return events
 
     def close(self) -> None:
@@ -116,3 +116,9 @@ class Reporter:
             provider=provider,
             reported=now,
         )
+
+
+def _answered(event: Event, found: Answer, motion: Floats) -> Event:
+    return replace(
+        event, prediction=found.prediction, objective=found.objective, action_units=found.action_units, motion=motion
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,6 +210,9 @@ class Prediction:
         return self.label is None
 
 
+LIKELY: Final = 0.5  # an action unit below it is more likely absent
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One movement of one face, as reported.
@@ -220,6 +223,9 @@ class Event:
     lost:     frames known lost inside the movement.
     side:     "left" or "right" (the subject's own) where one side of the face moved far more than the other, "both"
               otherwise; empty where nothing is known of what moved.
+    objective: class I to V by the action units that moved (Davison et al. 2018); None where the model does not give it,
+              and where nothing moves.
+    action_units: calibrated probability of each unit that the model knows, e.g. {"AU4": 0.81}; they do not add up to 1.
     model:    id of the recogniser, empty when none was asked. provider: what really computed it.
     reported: source time of the frame at which this was reported, so ``reported - movement.apex`` is the look-ahead.
     motion:   what the recogniser saw, float32 (3, S, S); None where none was asked or the event was read from a file.
@@ -239,6 +245,8 @@ class Event:
     provider: str
     reported: float
     side: str = ""
+    objective: Prediction | None = None
+    action_units: dict[str, float] | None = None
     motion: Floats | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -254,6 +262,18 @@ class Event:
     def one_sided(self) -> str:
         """ "left side" or "right side" where one side of the face moved alone; empty otherwise."""
         return f"{self.side} side" if self.side in ("left", "right") else ""
+
+    @property
+    def coded(self) -> str:
+        """Objective class and the action units that are more likely there than not, the most likely first, e.g.
+        "objective class II 74 %, AU4 81 %"; empty where neither is known."""
+        told = []
+        if self.objective is not None and self.objective.label is not None:
+            share = self.objective.probabilities[self.objective.label]
+            told.append(f"objective class {self.objective.label} {100 * share:.0f} %")
+        units = sorted((self.action_units or {}).items(), key=lambda item: -item[1])
+        told += [f"{unit} {100 * share:.0f} %" for unit, share in units if share >= LIKELY]
+        return ", ".join(told)
 
     @property
     def key(self) -> tuple[int, int]:

@@ -15,7 +15,18 @@ from realtime_mer.records import Face
 EMOTIONS = ("disgust", "happiness", "surprise")
 PLACES = ((80, 75), (130, 150), (110, 60))  # x, y px: what each class moves up
 FRAMES, APEX = 9, 6
-HEAD = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"]
+UNITS = ("4", "L12", "1+2")
+OBJECTIVE = ("III", "I", "II")
+HEAD = [
+    "Subject",
+    "Filename",
+    "OnsetFrame",
+    "ApexFrame",
+    "OffsetFrame",
+    "Action Units",
+    "Estimated Emotion",
+    "Objective Classes",
+]
 
 
 class Known:
@@ -49,11 +60,11 @@ def tree(data: Path, subjects: int = 3, each: int = 3) -> None:
         for k in range(each):
             name, label = f"EP{k:02d}", k % 3
             _frames(data / "CASME2" / "Cropped" / f"sub{s:02d}" / name, label, random)
-            sheet.active.append([f"{s:02d}", name, 1, APEX, FRAMES, "4", EMOTIONS[label]])
+            sheet.active.append([f"{s:02d}", name, 1, APEX, FRAMES, UNITS[label], EMOTIONS[label], OBJECTIVE[label]])
             listed.append(("casme2", f"sub{s:02d}", name, label))
             listed.append(("smic", f"s{s:02d}", f"s{s:02d}_{('ne', 'po', 'sur')[label]}_{k:02d}", label))
     _frames(data / "CASME2" / "Cropped" / "sub01" / "EP90", 0, random)
-    sheet.active.append(["01", "EP90", 1, "/", FRAMES, "4", EMOTIONS[0]])
+    sheet.active.append(["01", "EP90", 1, "/", FRAMES, "4", EMOTIONS[0], OBJECTIVE[0]])
     listed += [("casme2", "sub01", "EP90", 0), ("casme2", "sub01", "EP91", 0)]
     sheet.save(data / "CASME2" / "CASME2-coding-20990101.xlsx")
     with (data / "megc2019" / "combined_3_class2_for_optical_flow.csv").open("w", newline="") as file:

@@ -2,16 +2,19 @@
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_mer.errors import ModelError
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognise import answer
+from realtime_mer.recognise.spec import Head, ModelSpec, check_answer
 
 LABELS = ("negative", "positive", "surprise")
+OBJECTIVE = {"name": "objective", "labels": ["I", "II"]}
 SPEC = ModelSpec(
     "flow", "2", LABELS, "flow-uvs/1", (3, 28, 28), 1.3, 0.5, scores={"UF1": {"value": 0.8, "low": 0.7, "high": 0.9}}
 )
@@ -19,6 +22,34 @@ SPEC = ModelSpec(
 
 def test_it_comes_back() -> None:
     assert ModelSpec.from_json(SPEC.to_json()) == SPEC
+    coded = replace(SPEC, heads=(Head("objective", ("I", "II")), Head("action_units", ("AU4",), each=True)))
+    assert ModelSpec.from_json(coded.to_json()) == coded
+    assert coded.outputs == ("probabilities", "objective", "action_units")
+    assert coded.width == 3 + 2 + 1
+
+
+def test_each_output_of_a_file_is_checked_by_its_own_rule() -> None:
+    coded = replace(SPEC, heads=(Head("objective", ("I", "II")), Head("action_units", ("AU4", "AU12"), each=True)))
+    good = np.array([[0.2, 0.3, 0.5, 0.4, 0.6, 0.9, 0.8]], np.float32)
+    check_answer(good, 1, coded, "a.onnx")
+    for column, value in ((0, 0.5), (3, 0.9), (5, 1.5), (6, -0.1), (6, np.nan)):
+        bad = good.copy()
+        bad[0, column] = value
+        with pytest.raises(ModelError, match="not probabilities"):
+            check_answer(bad, 1, coded, "a.onnx")
+    with pytest.raises(ModelError, match="answers"):
+        check_answer(good[:, :3], 1, coded, "a.onnx")
+
+
+def test_no_motion_has_no_objective_class_and_no_action_units() -> None:
+    heads = (Head("objective", ("I", "II"), abstain_below=0.7), Head("action_units", ("AU4", "AU12"), each=True))
+    coded = replace(SPEC, labels=("negative", "positive", "none"), none="none", heads=heads)
+    moving = answer(np.array([0.8, 0.1, 0.1, 0.4, 0.6, 0.9, 0.2], np.float32), coded)
+    assert moving.prediction.label == "negative"
+    assert (moving.objective.label, moving.objective.probabilities["II"]) == (None, pytest.approx(0.6))
+    assert moving.action_units == {"AU4": pytest.approx(0.9), "AU12": pytest.approx(0.2)}
+    still = answer(np.array([0.1, 0.1, 0.8, 0.4, 0.6, 0.9, 0.2], np.float32), coded)
+    assert (still.prediction.label, still.objective, still.action_units) == (None, None, None)
 
 
 def test_a_spec_of_before_there_was_none_still_opens() -> None:
@@ -62,6 +93,12 @@ def test_a_field_of_a_later_version_is_left_out() -> None:
         ({"scores": {"UF1": {}}}, "score 'UF1' must have a value"),
         ({"scores": {"UF1": {"value": 0.8, "low": 0.7}}}, "score 'UF1' must have a value, and low and high together"),
         ({"scores": {"UF1": {"value": 10**400}}}, "number out of range"),
+        ({"heads": [{"name": "age", "labels": ["a"]}]}, "a head is called objective or action_units"),
+        ({"heads": [OBJECTIVE, OBJECTIVE]}, "each at most once"),
+        ({"heads": [{**OBJECTIVE, "each": True}]}, "the head objective cannot have each = True"),
+        ({"heads": [{**OBJECTIVE, "labels": ["I", "I"]}]}, "labels of the head objective must be different names"),
+        ({"heads": [{**OBJECTIVE, "abstain_below": 2}]}, "abstain_below of the head objective"),
+        ({"heads": [{**OBJECTIVE, "scores": {"UF1": {}}}]}, "score 'UF1' must have a value"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -13,10 +13,11 @@ from made_default import Known, tree
 from export.__main__ import main as export
 from realtime_mer import recognise
 from realtime_mer.errors import ConfigError
-from train import checkpoint, gather, models, motion, none, recipe, runs
+from train import checkpoint, gather, heads, models, motion, none, recipe, runs
 from train.cli import main
 from train.commands import default
 from train.models.flow_default import CELLS, SCALE, cell_means, describe, mirrored
+from train.recipe import Head
 
 PLAN = recipe.load(default.RECIPE)
 
@@ -31,7 +32,10 @@ def made(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("default")
     tree(out / "data")
     text = default.RECIPE.read_text(encoding="utf-8")
-    for long, short in (("epochs = 150", "epochs = 80"), ("inner = 10", "inner = 2"), ("outer = 8", "outer = 2")):
+    short_for = {"epochs = 150": "epochs = 80", "inner = 10": "inner = 2", "outer = 8": "outer = 2"} | {
+        "least = 9": "least = 3"
+    }
+    for long, short in short_for.items():
         assert long in text
         text = text.replace(long, short)
     (out / "default.toml").write_text(text, encoding="utf-8")
@@ -64,16 +68,49 @@ def test_the_file_opens_in_the_runtime_and_says_how_it_was_measured(made) -> Non
     x = np.random.default_rng(0).normal(0, 0.5, (5, 3, 128, 128)).astype(np.float32)
     with torch.no_grad():
         some = torch.softmax(network(torch.from_numpy(x)) / spec.temperature, 1)
-        none = torch.sigmoid(network.gate(torch.from_numpy(x)))[:, None]
-        wanted = torch.cat([(1 - none) * some, none], 1).numpy()
+        none = torch.sigmoid(network.network.gate(torch.from_numpy(x)))[:, None]
+        heads = [head(torch.from_numpy(x)) for head in network.heads.values()]
+        wanted = torch.cat([(1 - none) * some, none, *heads], 1).numpy()
     assert spec.labels == ("negative", "positive", "surprise", "none")
     assert spec.none == "none"
     assert np.allclose(opened.classify(x), wanted, atol=1e-5)
-    rest, strong = (recognise.predict(opened.classify(x[:1] * size)[0], spec) for size in (0.001, 1))
-    assert rest.label is None
-    assert rest.probabilities["none"] > 0.9 > 0.1 > strong.probabilities["none"]
+    rest, strong = (recognise.answer(opened.classify(x[:1] * size)[0], spec) for size in (0.001, 1))
+    assert rest.prediction.label is None
+    assert rest.prediction.probabilities["none"] > 0.9 > 0.1 > strong.prediction.probabilities["none"]
+    assert (rest.objective, rest.action_units) == (None, None)  # what did not happen has no action units
+    assert strong.objective is not None
+    assert sum(strong.objective.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert set(strong.action_units) == {"AU1", "AU2", "AU4", "AU12"}
     assert run.calibrated is not None
     assert run.calibrated.answered.any()
+
+
+def test_the_heads_tell_objective_classes_and_action_units_of_people_they_did_not_know(made) -> None:
+    spec = recognise.load(made / "runs" / "flow-default" / "model.onnx", device="cpu").spec
+    objective, units = spec.heads
+    assert (objective.name, objective.labels) == ("objective", ("I", "II", "III"))
+    assert objective.scores["UF1"]["value"] > 0.9  # each class moves a place of its own
+    assert units.each
+    assert units.scores["AP"]["value"] > 0.9 > 0.5 > units.scores["AP of chance"]["value"]
+    assert units.training_data == "9 clips of 3 subjects of casme2"
+    tested = {one.name: one for one in heads.measured(made / "runs" / "flow-default-loso")}
+    rows = {row.unit: row for row in heads.units(tested["action_units"])}
+    assert (rows["AU4"].clips, rows["AU12"].clips) == (3, 3)
+    assert rows["AU4"].brier < rows["AU4"].base
+    _, without = checkpoint.load(made / "runs" / "flow-default-without-sub02-smic-s01" / "model.pt")
+    assert without.heads[1].training_data == "6 clips of 2 subjects of casme2"
+    assert not without.heads[1].scores
+
+
+def test_a_head_answers_also_where_nobody_or_everybody_shows_a_thing(made) -> None:
+    how = Head("action_units", "casme2", least=1)
+    taught = heads.prepare(how, PLAN.input, made / "data", made / "runs" / "cache", quiet=True)
+    one_class = [i for i, clip in enumerate(taught.clips) if clip.units == {4}]
+    with torch.no_grad():
+        answer = heads.fit(taught, one_class)(torch.from_numpy(taught.x))
+    there = dict(zip(taught.labels, answer.T, strict=True))
+    assert there["AU4"].min() > 0.99
+    assert there["AU12"].max() < 0.01
 
 
 def test_still_pairs_of_people_who_are_not_known_are_not_answered_and_movements_are(made) -> None:

@@ -98,5 +98,5 @@ def test_a_none_table_that_makes_no_sense_is_refused(table, says) -> None:
 
 def test_it_needs_motion_in_px() -> None:
     assert recipe.from_table({**PLAIN, "none": {}}).none == Still()
-    with pytest.raises(ConfigError, match="an answer none needs the feature"):
+    with pytest.raises(ConfigError, match=r"\[none\] needs the feature"):
         create("efficient-me", 3, none=True)

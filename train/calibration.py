@@ -125,17 +125,17 @@ def fit_temperature(truth: ArrayLike, logits: ArrayLike) -> float:
 
 def decide(
     y: NDArray[np.int64], logits: NDArray[np.floating[Any]], main: NDArray[np.bool_], answered: float,
-    none: NDArray[np.float64] | None = None,
+    none: NDArray[np.float64] | None = None, least: float = SUREST,
 ) -> Decision:  # fmt: skip
     """From answers of networks that were not trained on these samples. answered: share that shall be answered.
-    none: probability (N,) that nothing moves, where the answer can be that."""
+    none: probability (N,) that nothing moves, where the answer can be that. least: the threshold is never lower."""
     first, second = (
         float(np.clip(fit_temperature(y[kind], logits[kind]), *_BELIEVED)) if kind.any() else 1.0
         for kind in (main, ~main)
     )
     some = np.ones(int(main.sum())) if none is None else 1 - none[main]
     confidence = some * Decision(first, second, SUREST).probabilities(logits, main)[main].max(axis=1)
-    return Decision(first, second, max(SUREST, float(np.quantile(confidence, 1 - answered))))
+    return Decision(first, second, max(least, float(np.quantile(confidence, 1 - answered))))
 
 
 def is_answered(

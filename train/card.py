@@ -126,7 +126,7 @@ def _rows(run: Run) -> Iterator[tuple[str, ...]]:
         for name in shown:
             yield _row(run, name, run.logits, names == name, "public maps" if mixed else "")
     for moved, logits in run.moved.items():
-        yield _row(run, f"{_kind(run)}, other key frames", logits, run.main, moved)
+        yield _row(run, _kind(run), logits, run.main, moved)
 
 
 def _control(run: Run, kind: str) -> Iterator[tuple[str, ...]]:

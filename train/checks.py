@@ -31,6 +31,8 @@ def completed(plan: Recipe, where: str) -> Recipe:
 def _check_network(plan: Recipe) -> None:
     how = plan.input
     if how.feature != models.FLOW:
+        if plan.capture is not None:
+            raise ConfigError(f"[capture] has no effect unless feature is {models.FLOW}: remove it")
         for key in ("onset_moves_s", "apex_moves_s", "tested_moves_s"):
             if getattr(how, key):
                 raise ConfigError(f"{key} has no effect unless feature is {models.FLOW}: remove it")
@@ -41,5 +43,6 @@ def _check_network(plan: Recipe) -> None:
     options = model_options(dataclasses.replace(plan, model=dataclasses.replace(plan.model, weights="none")))
     with torch.device("meta"):  # nothing is computed or kept
         models.create(plan.model.name, 2, **options)
-    if plan.none is not None:
-        models.check_none(how.feature, how.size)
+    for key, there in (("none", plan.none is not None), ("head", bool(plan.head))):
+        if there:
+            models.check_motion(key, how.feature, how.size)

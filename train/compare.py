@@ -208,7 +208,7 @@ def both(rows: Sequence[Row], pairs: Sequence[tuple[str, str]] = PAIRS) -> Itera
 
 def fitting(data: Prepared, plan: Recipe) -> Prepared:
     """The samples as the recipe's network takes them: at its size, or what it keeps of motion on the aligned face."""
-    keep, x = models.find(plan.model.name).keep, data.samples.x
+    keep, x = models.kept(plan.model.name, plan.model.unit_motion), data.samples.x
     if keep is None:
         return resized(data, plan.input.size)
     on_face = np.stack([maps.placed(sample) for sample in x]) if x.shape[2] == MAP else x

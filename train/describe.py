@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_mer.recognise.spec import ModelSpec
-from train import metrics, models, none, runs
-from train.calibration import SUREST, Decision, calibration, decide
+from realtime_mer.recognise.spec import Head, ModelSpec
+from train import heads, metrics, models, none, runs
+from train.calibration import SUREST, Decision, calibration, decide, perfect_ece
 from train.inputs import Prepared
 from train.models import weights
 from train.models.none import LABEL
@@ -38,10 +38,20 @@ def evaluated(plan: Recipe, data: Prepared, out: Path) -> Run | None:
     return None
 
 
-def spec(plan: Recipe, data: Prepared, run: Run | None, people: Iterable[str]) -> ModelSpec:
+def of_head(plan: Recipe, run: Run | None, taught: heads.Taught, out: Path) -> heads.Tested | None:
+    """How the head of the same recipe did on the same clips in the evaluation ``run``; None when it was not tested."""
+    if run is None:
+        return None
+    found = heads.measured(out / f"{plan.name}-{run.protocol}")
+    who = sorted(taught.groups)
+    return next((one for one in found if one.name == taught.plan.name and sorted(one.groups) == who), None)
+
+
+def spec(plan: Recipe, data: Prepared, run: Run | None, people: Iterable[str], coded: Sequence[Head] = ()) -> ModelSpec:
     """Of the network that is fitted on ``data``. run: an evaluation of the same recipe, None when there is none.
 
-    people: whom the network knows besides (``Clip.group``), from pre-training or from the weights that it started with.
+    people: whom the model knows besides (``Clip.group``), from pre-training, by the weights that it started with, or by
+    its heads. coded: what the heads say of themselves.
     """
     keys = [clip.key for clip in data.clips]
     shape = models.input_shape(plan.model.name, plan.input.size)
@@ -57,6 +67,7 @@ def spec(plan: Recipe, data: Prepared, run: Run | None, people: Iterable[str]) -
         licence=plan.licence,
         protocol="not measured, not calibrated" if run is None else protocol(run),
         scores={} if run is None else scores(run),
+        heads=tuple(coded),
         commit=commit(),
         created=datetime.now(UTC).date().isoformat(),
     )  # fmt: skip
@@ -65,7 +76,8 @@ def spec(plan: Recipe, data: Prepared, run: Run | None, people: Iterable[str]) -
 def model_decision(plan: Recipe, run: Run) -> Decision:
     """Temperature and threshold of the model that is fitted on everybody, from the pooled answers of the run."""
     assert plan.calibrate is not None
-    return decide(run.truth, run.logits, run.main, plan.calibrate.answered, run.none)
+    how = plan.calibrate
+    return decide(run.truth, run.logits, run.main, how.answered, run.none, how.least)
 
 
 def trained_on(labels: Sequence[str], keys: Sequence[str], groups: Sequence[str], y: NDArray[np.int64]) -> str:
@@ -102,6 +114,7 @@ def scores(run: Run) -> Scores:
     if run.calibrated is not None:
         p = run.answers[run.main]
         kept["ECE"] = {"value": calibration(run.truth[run.main], p).ece}
+        kept["ECE of a perfect model"] = {"value": float(perfect_ece(p).mean())}
         kept["coverage"] = {"value": float(run.calibrated.answered[run.main].mean())}
     still = [row for row in none.rows(run) if row.still]
     if still:

@@ -156,6 +156,7 @@ def model_options(recipe: Recipe) -> dict[str, Any]:
         "head": m.head,
         "stem": m.stem,
         "attention": m.attention,
+        "unit_motion": m.unit_motion,
         "dropout": None if m.dropout < 0 else m.dropout,
     }
 
@@ -223,12 +224,11 @@ def _nothing(recipe: Recipe, data: Prepared, fold: Fold, model: nn.Module, devic
         return {}
     gate = none.gate(data, fold.train, recipe.none)
     where = data.pairs.of(fold.test)
-    cells = data.pairs.cells[where]
     return {
         "none": none.of_samples(gate, data, fold.test).tolist(),
         "pairs": where.tolist(),
-        "pair logits": fit.predict(model, cells, device).tolist() if len(where) else [],
-        "pair none": none.probability(gate, cells).tolist(),
+        "pair logits": fit.predict(model, data.pairs.x[where], device).tolist() if len(where) else [],
+        "pair none": none.probability(gate, data.pairs.cells[where]).tolist(),
     }
 
 

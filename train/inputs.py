@@ -103,10 +103,11 @@ def prepare(
 
 
 def build(
-    clips: Sequence[Clip], how: Input, cache: Path | None, quiet: bool = False
+    clips: Sequence[Clip], how: Input, cache: Path | None, quiet: bool = False, keep: models.Keep | None = None
 ) -> tuple[NDArray[Any], list[int], list[str]]:
-    """Inputs (N, 3, S, S), positions of the clips that gave one, and why the others did not."""
-    x, kept, skipped = _views(clips, how, cache, quiet)
+    """Inputs (N, 3, S, S) or what ``keep`` keeps of them, positions of the clips that gave one, and why the others did
+    not."""
+    x, kept, skipped = _views(clips, how, cache, quiet, keep)
     return x[:, 0], kept, skipped
 
 
@@ -245,8 +246,7 @@ def _moved_by(onset: float, apex: float) -> str:
 
 def _key(clips: Sequence[Clip], how: Input, keep: models.Keep | None) -> str:
     """Changes with the settings and with the first and last file of any clip."""
-    kept = None if keep is None else f"{keep.__module__}.{keep.__qualname__}"
-    digest = hashlib.sha256(json.dumps([VERSION, asdict(how), kept], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([VERSION, asdict(how), models.name_of(keep)], sort_keys=True).encode())
     for clip in clips:
         ends = {clip.frames[0], clip.frames[-1]}
         stamps = sorted(

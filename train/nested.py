@@ -55,7 +55,7 @@ def nested(
                 if nothing is not None:
                     still[ours] = nothing(known[~ours].tolist(), known[ours].tolist())
                 bar.update()
-            decision = decide(y[known], found, main[known], how.answered, still)
+            decision = decide(y[known], found, main[known], how.answered, still, how.least)
             probabilities[held] = decision.probabilities(logits[held], main[held])
             answered[held] = is_answered(probabilities[held], none[held], decision.abstain_below)
             decided[held] = decision.temperature, decision.abstain_below

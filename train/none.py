@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from realtime_mer.errors import DataError
 from train.calibration import is_answered
@@ -40,7 +41,8 @@ def gate(data: Prepared, clips: Sequence[int], how: Still) -> Gate:
     middle, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     # the whole weight is the number of recordings, so that a ridge means the same for every share of them
     weight *= len(np.unique(who)) / 2
-    found = LogisticRegression(C=1 / how.ridge, max_iter=1000).fit((x - middle) / spread, still, weight)
+    with threadpool_limits(1):  # so small that more threads only wait for each other
+        found = LogisticRegression(C=1 / how.ridge, max_iter=1000).fit((x - middle) / spread, still, weight)
     made = Gate()
     made.weight = torch.tensor(found.coef_[0] / spread, dtype=torch.float32)
     made.bias = torch.tensor(found.intercept_[0] - (found.coef_[0] / spread) @ middle, dtype=torch.float32)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from realtime_mer.errors import ConfigError
+from realtime_mer.recognise.spec import HEADS
 
 T = TypeVar("T")
 
@@ -74,7 +75,8 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """As ``train.models.create``.
+    """As ``train.models.create``. unit_motion: the network sees means over 2 x 2 px
+    of motion, scaled to one length.
 
     weights_know: whom weights from a file were trained on. "file": the people that the model file names; "nobody": the
     file names none, and you vouch that none of the tested people is among them.
@@ -86,6 +88,7 @@ class Model:
     head: str = "linear"
     stem: str = "2d"
     attention: bool = False
+    unit_motion: bool = False
     dropout: float = -1.0  # negative: as published
 
 
@@ -131,12 +134,14 @@ class Calibrate:
 
     inner: parts of the training subjects; with few, the inner networks know so much less that they are less sure than
     the one that is tested. outer: groups of tested subjects that share a temperature and a threshold in which none of
-    them had a part. answered: share of clips like those of the training that shall be answered.
+    them had a part. answered: share of clips like those of the training that shall be answered. least: no answer has a
+    lower probability, whatever the share: below one half it is more likely wrong than right, among two classes or ten.
     """
 
     inner: int = 10
     outer: int = 8
     answered: float = 0.85
+    least: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +157,39 @@ class Still:
     rates_fps: tuple[float, ...] = (0.0, 30.0)
     crfs: tuple[int, ...] = (0, 23)
     drifts_px_s: tuple[float, ...] = (0.0, 5.0)
+    ridge: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Further views in training: the same recordings as other cameras and codecs would have them (``train.capture``).
+
+    views: of each recording, 0: only test in the conditions; for each, one value of every list is drawn by the seed.
+    rates_fps: frames/s, 0: the recording's own. crfs: of H.264, 0: raw. jpegs: quality of JPEG where there is no H.264,
+    0: raw. faces_px: width of the face, 0: as recorded, and never larger. rolls_deg: of the head. lights: factors of
+    the brightness.
+    """
+
+    views: int = 8
+    rates_fps: tuple[float, ...] = (0.0, 30.0, 60.0, 120.0)
+    crfs: tuple[int, ...] = (0, 23, 28)
+    jpegs: tuple[int, ...] = (0, 50, 80)
+    faces_px: tuple[float, ...] = (0.0, 90.0, 140.0)
+    rolls_deg: tuple[float, ...] = (0.0, -12.0, 12.0)
+    lights: tuple[float, ...] = (1.0, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A further answer, learned from all coded clips of a data set (``train.heads``).
+
+    name: "objective" (classes I to V) or "action_units". data: a data set whose clips are coded. least: clips in which
+    an action unit must be coded. ridge: penalty on the weights of the regression, one sample's loss being the unit.
+    """
+
+    name: str
+    data: str
+    least: int = 10
     ridge: float = 0.1
 
 
@@ -184,6 +222,8 @@ class Recipe:
     seed: int = 0
     calibrate: Calibrate | None = None
     none: Still | None = None
+    capture: Capture | None = None
+    head: tuple[Head, ...] = ()
     validation: float = 0.0
     version: str = "1"
     licence: str = ""
@@ -203,6 +243,7 @@ LONGEST_GAP: Final = 1.0  # s between two moments of rest: the ring forgets what
 _CHOICES = {
     ("Data", "samples"): ("clip", "frames", "key-frames"),
     ("Model", "weights_know"): ("file", "nobody"),
+    ("Head", "name"): HEADS,
     ("Input", "crop"): ("none", "face", "eyes", "regions"),
     ("Input", "apex"): ("annotated", "middle", "annotated-or-middle", "spotted"),
     ("Stage", "optimizer"): ("sgd", "adam", "adamw"),
@@ -219,7 +260,7 @@ _NEEDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "class_weights": ("loss", ("ce", "focal")),
     "margin": ("loss", ("arcface",)),
 }
-_POSITIVE = {("Stage", "epochs"), ("Stage", "rate")}
+_POSITIVE = {("Stage", "epochs"), ("Stage", "rate"), ("Head", "least"), ("Head", "ridge")}
 _NOT_NEGATIVE = {
     ("Stage", "batch"),
     ("Data", "twins"),
@@ -256,10 +297,16 @@ def from_table(table: dict[str, Any], where: str = "recipe") -> Recipe:
         raise ConfigError(f"{where}: weights_know is about weights from a file: remove it")
     if recipe.none is not None:
         _check_none(recipe.none, where)
+    if len({head.name for head in recipe.head}) < len(recipe.head):
+        raise ConfigError(f"{where}: head: name each answer once")
+    if recipe.capture is not None:
+        _check_capture(recipe.capture, where)
     if any(len(pair) != 2 for pair in recipe.input.tested_moves_s):
         raise ConfigError(f"{where}: tested_moves_s is a list of pairs [onset, apex] in seconds")
-    if (c := recipe.calibrate) and not (c.inner > 1 and c.outer > 1 and 0 < c.answered <= 1):
-        raise ConfigError(f"{where}: calibrate needs inner and outer above 1, and answered above 0 and at most 1")
+    if (c := recipe.calibrate) and not (c.inner > 1 and c.outer > 1 and 0 < c.answered <= 1 and 0 <= c.least < 1):
+        raise ConfigError(
+            f"{where}: calibrate needs inner and outer above 1, answered above 0 and at most 1, least from 0 to below 1"
+        )
     return recipe
 
 
@@ -317,6 +364,17 @@ def _check_none(none: Still, where: str) -> None:
             raise ConfigError(f"{where}: none: {name} is a list of numbers {least}, not {list(values)}")
     if none.ridge <= 0:
         raise ConfigError(f"{where}: none: ridge must be above 0, not {none.ridge}")
+
+
+def _check_capture(capture: Capture, where: str) -> None:
+    ranges = {"rates_fps": (0, 1000), "crfs": (0, 51), "jpegs": (0, 100), "faces_px": (0, 4000), "rolls_deg": (-30, 30),
+              "lights": (0.05, 4)}  # fmt: skip
+    for name, (low, high) in ranges.items():
+        values = getattr(capture, name)
+        if not values or not low <= min(values) <= max(values) <= high:
+            raise ConfigError(f"{where}: capture: {name} is a list of numbers from {low} to {high}, not {list(values)}")
+    if capture.views < 0:
+        raise ConfigError(f"{where}: capture: views must not be negative, not {capture.views}")
 
 
 def _frozen_share(text: str, where: str) -> None:

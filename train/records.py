@@ -6,6 +6,7 @@ Here are the record and the translation of a sheet's emotion word into the class
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ SEVEN: Final[dict[str, tuple[str, ...]]] = {
 OWN: Final = "own"
 
 SCHEMES: Final = ("3", "5", "7", "objective", "emotion")
+
+_NUMBER: Final = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,17 @@ class Clip:
     def key(self) -> str:
         """Data set, subject and clip in one string, for reports and caches."""
         return f"{self.dataset}/{self.subject or '-'}/{self.clip}"
+
+    @property
+    def units(self) -> frozenset[int]:
+        """Numbers of the action units, whatever their side and strength: "R12" and "12B" are 12."""
+        return frozenset(int(found[0]) for unit in self.action_units if (found := _NUMBER.search(unit)))
+
+    @property
+    def stamp(self) -> tuple[int, int] | None:
+        """Size and time of the first file, None when there is none: caches are kept by it."""
+        first = self.frames[0]
+        return (found.st_size, found.st_mtime_ns) if first.exists() and (found := first.stat()) else None
 
     def label(self, scheme: str) -> str | None:
         """The class under a scheme of ``SCHEMES``; None when the scheme leaves this clip out.

@@ -132,7 +132,7 @@ def _gpu(
 
     def engine(precision: str) -> Answer:
         path = tensorrt.from_onnx(plain, work / f"m.{precision}.engine", precision, calibration)
-        return engines.load(path, spec.input_shape)[1]
+        return engines.load(path, spec)[1]
 
     def checked(start: Callable[[], Answer]) -> Answer:
         if not device.gpu():

@@ -60,15 +60,19 @@ def card(spec: ModelSpec, provider: str = "") -> str:
         ("classes", ", ".join(spec.labels)),
         ("looks at", f"{spec.feature}, {' x '.join(map(str, spec.input_shape))}"),
         ("abstains below", f"{100 * spec.abstain_below:.0f} %"),
+        *(((head.name.replace("_", " ")), ", ".join(head.labels)) for head in spec.heads),
         ("trained on", spec.training_data),
         ("judged by", spec.protocol),
         ("licence", spec.licence),
         ("made", " ".join(filter(None, (spec.created, spec.commit)))),
     ]
     lines = ["| | |", "|---|---|"] + [f"| **{name}** | {_cell(value) or 'not stated'} |" for name, value in rows]
-    if spec.scores:
+    scores = dict(spec.scores)
+    for head in spec.heads:
+        scores |= {f"{head.name.replace('_', ' ')}: {name}": score for name, score in head.scores.items()}
+    if scores:
         lines += ["", "| score | value | 95 % interval |", "|---|---|---|"]
-        for name, score in spec.scores.items():
+        for name, score in scores.items():
             interval = f"{score['low']:.3f} to {score['high']:.3f}" if {"low", "high"} <= score.keys() else "-"
             lines.append(f"| {_cell(name)} | {score.get('value', float('nan')):.3f} | {interval} |")
     return "\n".join(lines)
@@ -77,10 +81,10 @@ def card(spec: ModelSpec, provider: str = "") -> str:
 def text(model: str) -> str:
     """The whole page for the recogniser called ``model``."""
     from realtime_mer.recognise import find
-    from realtime_mer.recognise.onnx import read_file
+    from realtime_mer.recognise.opening import read_spec
 
     try:
-        shown = card(read_file(find(model))[1])
+        shown = card(read_spec(find(model)))
     except MerError as error:
         shown = f"No recogniser is in use: {error}"
     return f"{WHAT}\n## The model\n\n{shown}\n{USE}"

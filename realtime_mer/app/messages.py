@@ -37,6 +37,7 @@ def event(found: Event, run: int, pictures: dict[str, str]) -> dict[str, Any]:
     """One event. ``run`` counts the restarts of the pipeline, which begins its numbers anew each time."""
     return {
         **to_json(found),
+        "coded": found.coded,
         "key": f"{run}-{found.track}-{found.movement.id}",
         "face": found.track,
         "pictures": pictures,

@@ -105,6 +105,7 @@ def detail(analysis: Analysis, key: str | None) -> str:
         f"onset {movement.onset:.3f} s, apex {movement.apex:.3f} s, {duration}, {movement.strength:.2f} px{sided}; "
         f"{event.fps:.1f} frames/s, largest gap {1000 * event.gap:.1f} ms, {event.lost} frames lost"
     )
+    coded = f"<p class='mer-coded'>{escape(event.coded)}</p>" if event.coded else ""
     clip = analysis.url(clip_name(event))
     moving = (
         f"<video class='mer-video' src='{clip}' controls loop muted autoplay "
@@ -116,7 +117,7 @@ def detail(analysis: Analysis, key: str | None) -> str:
     reason = f"<p class='mer-reason'>{escape(movement.reason)}</p>" if movement.reason else ""
     return (
         f"<article class='mer-card {kind} mer-detail'><header><h4>{escape(described(event))}</h4>"
-        f"<span class='mer-when'>face {event.track}</span></header>{reason}<small>{escape(facts)}</small>"
+        f"<span class='mer-when'>face {event.track}</span></header>{reason}{coded}<small>{escape(facts)}</small>"
         f"<div class='mer-strip'>{figures}</div><div class='mer-bars'>{bars}</div>"
         f"<ul class='mer-cues'>{cues}</ul>{moving}</article>"
     )

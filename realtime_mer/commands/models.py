@@ -16,7 +16,9 @@ def add(commands: Commands) -> None:
     """Declares the command."""
     parser = commands.add_parser("models", help="recognisers and what they say of themselves: classes, data, scores")
     parser.add_argument(
-        "model", nargs="*", help="names, or paths of model files (.onnx); default: the shipped and the cached ones"
+        "model",
+        nargs="*",
+        help="names, or paths of model files (.onnx, .pt2, .engine); default: the shipped and the cached ones",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(run=run)
@@ -50,6 +52,7 @@ def _text(listed: Listed) -> str:
         f"  id         {spec.id}, made {spec.created} from {spec.commit or 'an unknown commit'}",
         f"  classes    {', '.join(spec.labels)}; abstains below {spec.abstain_below:.2f}"
         + (f" and on {spec.none}" if spec.none else ""),
+        f"  calibrated {f'temperature {spec.temperature:.3f}' if spec.temperature != 1 else ''}",
         f"  input      {spec.feature}, {' x '.join(map(str, spec.input_shape))}",
         f"  data       {spec.training_data}",
         f"  licence    {spec.licence}",
@@ -57,8 +60,19 @@ def _text(listed: Listed) -> str:
         f"  protocol   {spec.protocol}",
     ]
     lines = [line for line in lines if line.split()[1:]]  # what the model does not say is left out
-    for name, score in spec.scores.items():
-        interval = f" ({score['low']:.3f} to {score['high']:.3f})" if "low" in score else ""
-        value = score["value"]
-        lines.append(f"  {name:10} {f'{value:.0f}' if value > 1 else f'{value:.3f}'}{interval}")  # counts, and scores
+    lines += [_score(name, score) for name, score in spec.scores.items()]
+    for head in spec.heads:
+        below = "" if head.each else f"; abstains below {head.abstain_below:.2f}"
+        lines += [
+            f"  {head.name}",
+            f"    answers    {', '.join(head.labels)}{below}",
+            f"    data       {head.training_data}",
+        ]
+        lines += [f"  {_score(name, score)}" for name, score in head.scores.items()]
     return "\n".join(lines)
+
+
+def _score(name: str, score: dict[str, float]) -> str:
+    interval = f" ({score['low']:.3f} to {score['high']:.3f})" if "low" in score else ""
+    value = score["value"]
+    return f"  {name:10} {f'{value:.0f}' if value > 1 else f'{value:.3f}'}{interval}"  # counts, and scores

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -17,12 +18,24 @@ import numpy as np
 from realtime_mer.assets import cache_dir
 from realtime_mer.errors import ModelError
 from realtime_mer.recognise.device import DEVICES, ENGINE, ONNX, PROGRAM
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognise.spec import OBJECTIVE, ModelSpec
 from realtime_mer.recognise.trial import SHIPPED
 from realtime_mer.records import Floats, Prediction
 from realtime_mer.typed import shown
 
-__all__ = ["DEFAULT", "DEVICES", "Listed", "ModelSpec", "Recogniser", "catalogue", "find", "load", "predict"]
+__all__ = [
+    "DEFAULT",
+    "DEVICES",
+    "Answer",
+    "Listed",
+    "ModelSpec",
+    "Recogniser",
+    "answer",
+    "catalogue",
+    "find",
+    "load",
+    "predict",
+]
 
 DEFAULT: Final = "default"
 LONGEST_PATH: Final = 500  # characters of a path that are repeated in a message
@@ -44,7 +57,8 @@ class Recogniser(Protocol):
     def why(self) -> str: ...
 
     def classify(self, batch: Floats) -> Floats:
-        """Calibrated probabilities, float32 (N, classes), of motion float32 (N, *spec.input_shape)."""
+        """Calibrated probabilities, float32 (N, spec.width), of motion float32 (N, *spec.input_shape): those of the
+        labels, then those of each of ``spec.heads``."""
         ...
 
 
@@ -85,12 +99,12 @@ def catalogue() -> list[Listed]:
 
 def described(path: Path) -> Listed:
     """What one model file says of itself. Raises ModelError when it cannot be read at all."""
-    from realtime_mer.recognise.onnx import read_file
+    from realtime_mer.recognise.opening import read_spec
 
     origin = {SHIPPED: "shipped", _cached(): "cached"}.get(path.parent, "file")
     spec, problem = None, ""
     try:
-        spec = read_file(path)[1]
+        spec = read_spec(path)
     except ModelError as error:
         problem = str(error)
     return Listed(path, origin, hashlib.sha256(path.read_bytes()).hexdigest(), spec, problem)
@@ -117,11 +131,42 @@ def find(name: str | Path) -> Path:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model says of one movement. objective, action_units: None where it has no such head, and where nothing
+    moves: what did not happen has no objective class and no action units."""
+
+    prediction: Prediction
+    objective: Prediction | None = None
+    action_units: dict[str, float] | None = None
+
+
+def answer(row: Floats, spec: ModelSpec) -> Answer:
+    """The answers for one sample. row: probabilities, float32 (spec.width,)."""
+    made = Answer(predict(row[: len(spec.labels)], spec))
+    if spec.none and spec.labels[int(np.argmax(row[: len(spec.labels)]))] == spec.none:
+        return made
+    begin = len(spec.labels)
+    for head in spec.heads:
+        part, begin = row[begin : begin + len(head.labels)], begin + len(head.labels)
+        if head.name == OBJECTIVE:
+            made = replace(made, objective=_prediction(part, head.labels, head.abstain_below))
+        else:
+            made = replace(made, action_units=_named(part, head.labels))
+    return made
+
+
 def predict(probabilities: Floats, spec: ModelSpec) -> Prediction:
     """The answer for one sample: probabilities float32 (classes,). Abstains when the largest is below
     ``spec.abstain_below``, or is that of ``spec.none``."""
+    return _prediction(probabilities, spec.labels, spec.abstain_below, spec.none)
+
+
+def _prediction(probabilities: Floats, labels: Sequence[str], below: float, none: str = "") -> Prediction:
     best = int(np.argmax(probabilities))
-    answered = probabilities[best] >= spec.abstain_below and spec.labels[best] != spec.none
-    label = spec.labels[best] if answered else None
-    named = {name: float(p) for name, p in zip(spec.labels, probabilities, strict=True)}
-    return Prediction(label, named)
+    answered = probabilities[best] >= below and labels[best] != none
+    return Prediction(labels[best] if answered else None, _named(probabilities, labels))
+
+
+def _named(probabilities: Floats, labels: Sequence[str]) -> dict[str, float]:
+    return {name: float(p) for name, p in zip(labels, probabilities, strict=True)}

@@ -18,7 +18,6 @@ from realtime_mer.records import Floats
 # A recogniser of this size takes well under a millisecond; more threads would only disturb the rest of the pipeline.
 THREADS: Final = 1
 _ERRORS_ONLY: Final = 3  # ONNX Runtime's severity: its warnings speak to developers of models
-OUTPUT: Final = "probabilities"  # name of the output; a file may have others, e.g. an attention map
 
 
 class OnnxRecogniser:
@@ -45,9 +44,9 @@ class OnnxRecogniser:
         return self._provider
 
     def classify(self, batch: Floats) -> Floats:
-        """Calibrated probabilities, float32 (N, classes), of motion float32 (N, *spec.input_shape)."""
-        (answer,) = self._session.run([OUTPUT], {self._input: np.ascontiguousarray(batch, np.float32)})
-        probabilities: Floats = np.asarray(answer, np.float32)
+        """Calibrated probabilities, float32 (N, spec.width), of motion float32 (N, *spec.input_shape)."""
+        answers = self._session.run(list(self._spec.outputs), {self._input: np.ascontiguousarray(batch, np.float32)})
+        probabilities: Floats = np.concatenate(answers, axis=1, dtype=np.float32)
         return probabilities
 
     def _try(self, path: Path) -> None:

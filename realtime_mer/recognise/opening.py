@@ -12,7 +12,7 @@ from pathlib import Path
 from realtime_mer.assets import cache_dir
 from realtime_mer.errors import DeviceError, MerError, ModelError, first_line
 from realtime_mer.recognise import pt2, tensorrt
-from realtime_mer.recognise.device import ENGINE, ONNXRUNTIME, TORCH, Choice, Run, candidates
+from realtime_mer.recognise.device import ENGINE, ONNXRUNTIME, PROGRAM, TORCH, Choice, Run, candidates
 from realtime_mer.recognise.onnx import OnnxRecogniser, read_file
 from realtime_mer.recognise.spec import ModelSpec, check_answer, probe
 from realtime_mer.records import Floats
@@ -33,7 +33,7 @@ class Opened:
     run: Run
 
     def classify(self, batch: Floats) -> Floats:
-        """Calibrated probabilities, float32 (N, classes), of samples float32 (N, *spec.input_shape).
+        """Calibrated probabilities, float32 (N, spec.width), of samples float32 (N, *spec.input_shape).
 
         Raises ModelError when the model fails or answers something else.
         """
@@ -70,6 +70,13 @@ def open_model(path: Path, device: str) -> Opened:
     raise AssertionError("candidates are never empty")
 
 
+def read_spec(path: Path) -> ModelSpec:
+    """What a model file of any kind says of itself; a program or an engine is not opened for it. Raises ModelError."""
+    if path.suffix == PROGRAM:
+        return pt2.read_spec(path)
+    return tensorrt.read_spec(path) if path.suffix == ENGINE else read_file(path)[1]
+
+
 def _on(path: Path, choice: Choice) -> Opened:
     if choice.backend == ONNXRUNTIME:
         model = OnnxRecogniser(path, choice.device)
@@ -79,10 +86,10 @@ def _on(path: Path, choice: Choice) -> Opened:
         provider, run = pt2.load(path, spec, choice.device)
     elif path.suffix == ENGINE:
         spec = tensorrt.read_spec(path)
-        provider, run = tensorrt.load(path, spec.input_shape)
+        provider, run = tensorrt.load(path, spec)
     else:
         content, spec = read_file(path)
         precision = "int8" if spec.name.endswith("-int8") else "fp32"
         engine = tensorrt.cached(content, spec, precision, cache_dir() / "engines")
-        provider, run = tensorrt.load(engine, spec.input_shape)
+        provider, run = tensorrt.load(engine, spec)
     return Opened(spec, provider, choice.why, run)

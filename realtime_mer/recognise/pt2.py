@@ -65,10 +65,10 @@ def load(path: Path, spec: ModelSpec, device: str) -> tuple[str, Run]:
         raise DeviceError(f"{path.name} needs torch ({error}): pip install torch, or give the .onnx file") from None
     if device == "cuda" and not torch.cuda.is_available():
         raise DeviceError("torch sees no CUDA device: use --device cpu, or see docs/gpu.md")
-    forward = _forward(path, device)
+    forward = _forward(path, device, len(spec.outputs))
     run = CudaGraphs(forward, spec.input_shape) if device == "cuda" else _on_cpu(forward)
     for batch in WARM_BATCHES if device == "cuda" else (1,):
-        expected = (batch, len(spec.labels))
+        expected = (batch, spec.width)
         try:
             shape = run(np.zeros((batch, *spec.input_shape), np.float32)).shape
         except Exception as error:  # torch's own, of many kinds
@@ -84,8 +84,11 @@ def load(path: Path, spec: ModelSpec, device: str) -> tuple[str, Run]:
     return f"torch {torch.__version__} CUDA graph, {torch.cuda.get_device_name()}", run
 
 
-def _forward(path: Path, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The program of a file as a function on ``device``, from float32 (N, *input_shape) to float32 (N, classes)."""
+def _forward(path: Path, device: str, outputs: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The program of a file as a function on ``device``, from float32 (N, *input_shape) to float32 (N, width).
+
+    outputs: how many of its answers count, from the first; the map of an Attention Branch comes after them.
+    """
     import torch
     from torch.export.passes import move_to_device_pass
 
@@ -105,7 +108,9 @@ def _forward(path: Path, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
         exact = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
         with torch.inference_mode(), exact:
             answer = module(x)
-        return answer[0] if isinstance(answer, tuple) else answer  # the map of an Attention Branch comes second
+        if not isinstance(answer, tuple):
+            return answer
+        return answer[0] if outputs == 1 else torch.cat(answer[:outputs], dim=1)
 
     return forward
 

@@ -15,9 +15,32 @@ from realtime_mer.typed import LARGEST, convert, from_json, shown
 
 KEY: Final = "realtime_mer.model_spec"
 FORMAT: Final = 1  # raised when a field changes its meaning
+PROBABILITIES: Final = "probabilities"  # name of a file's first output: those of the labels
+# The further answers that this version knows, and the names of their outputs.
+OBJECTIVE: Final = "objective"
+ACTION_UNITS: Final = "action_units"
+HEADS: Final = (OBJECTIVE, ACTION_UNITS)
 TOLERANCE: Final = 1e-3  # how far probabilities in half precision may be from adding up to 1
 PROBES: Final = 2  # samples that a model is tried on: a file whose batch is fixed at one is found
 LARGEST_SIDE: Final = 4096  # px of an input; the face is aligned to 128
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A further answer of the same file, in an output of its own: it is learned from other clips than the labels.
+
+    name: OBJECTIVE or ACTION_UNITS, and of the output. labels: in the order of the output's columns.
+    each: whether each label has a probability of its own, as action units have; else they add up to 1.
+    abstain_below: of a head that is not ``each``: no answer when its largest probability is lower.
+    training_data, scores: as those of the model.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    each: bool = False
+    abstain_below: float = 0.0
+    training_data: str = ""
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +58,7 @@ class ModelSpec:
     training_data, licence, protocol: for people, one line each.
     people: whom it was trained on, data set and subject, e.g. "casme2/sub01": their recordings prove nothing about it.
     scores:      e.g. {"UF1": {"value": .8, "low": .72, "high": .86}, "ECE": {"value": .03}}.
+    heads:       further answers beside the labels; empty where the file has none.
     commit:      of the code that trained it. created: ISO date.
 
     Raises ModelError when the values cannot be those of a model: a label that is there twice, a threshold outside 0 to
@@ -54,6 +78,7 @@ class ModelSpec:
     licence: str = ""
     protocol: str = ""
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    heads: tuple[Head, ...] = ()
     commit: str = ""
     created: str = ""
     format: int = FORMAT
@@ -66,6 +91,16 @@ class ModelSpec:
     def id(self) -> str:
         """Name and version, as stored in every event."""
         return f"{self.name}/{self.version}"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the file's outputs that a recogniser gives, side by side in one row a sample."""
+        return (PROBABILITIES, *(head.name for head in self.heads))
+
+    @property
+    def width(self) -> int:
+        """Numbers in a row: those of the labels, then those of each head."""
+        return len(self.labels) + sum(len(head.labels) for head in self.heads)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -96,18 +131,32 @@ def probe(spec: ModelSpec) -> Floats:
 
 def check_answer(answer: Floats, count: int, spec: ModelSpec, name: str) -> None:
     """Raises ModelError when an answer for ``count`` samples is not what the spec promises: probabilities."""
-    expected = (count, len(spec.labels))
+    expected = (count, spec.width)
     if answer.shape != expected:
         raise ModelError(f"{name} answers {answer.shape} where its spec says {expected}: export it again")
-    # written so that not-a-number is refused too
-    if not ((answer >= 0).all() and (abs(answer.sum(axis=1) - 1) <= TOLERANCE).all()):
-        given = ", ".join(f"{value:.3g}" for value in answer[int(_far(answer).argmax())][:5])
+    far, begin = _far(answer[:, : len(spec.labels)]), len(spec.labels)
+    for head in spec.heads:
+        part = answer[:, begin : begin + len(head.labels)]
+        far = np.maximum(far, _outside(part) if head.each else _far(part))
+        begin += len(head.labels)
+    if (far > TOLERANCE).any():
+        given = ", ".join(f"{value:.3g}" for value in answer[int(far.argmax())][:5])
         raise ModelError(f"{name} answers {given}, which are not probabilities: export it again")
 
 
 def _far(answer: Floats) -> Floats:
-    """How far each row is from probabilities."""
-    far = np.maximum(abs(answer.sum(axis=1) - 1), -answer.min(axis=1))
+    """How far each row is from probabilities that add up to 1."""
+    return np.maximum(_finite(abs(answer.sum(axis=1) - 1)), _outside(answer))
+
+
+def _outside(answer: Floats) -> Floats:
+    """How far each row is from numbers between 0 and 1."""
+    below, above = answer.min(axis=1), answer.max(axis=1) - 1
+    # nothing below 0 is tolerated
+    return _finite(np.where(below < 0, np.inf, np.maximum(above, 0)))
+
+
+def _finite(far: Floats) -> Floats:
     return np.where(np.isfinite(far), far, np.inf)
 
 
@@ -127,7 +176,18 @@ def _wrong(spec: ModelSpec) -> str:
         return f"temperature must be a number above 0, not {spec.temperature}"
     if not 0 <= spec.abstain_below <= 1:
         return f"abstain_below must lie between 0 and 1, not {spec.abstain_below}"
-    for name, score in spec.scores.items():
+    for head in spec.heads:
+        if head.name not in HEADS or [other.name for other in spec.heads].count(head.name) > 1:
+            return f"a head is called {OBJECTIVE} or {ACTION_UNITS}, each at most once, not {shown(head.name)}"
+        if head.each != (head.name == ACTION_UNITS):
+            return f"the head {head.name} cannot have each = {head.each}"
+        if not head.labels or not all(head.labels) or len(set(head.labels)) < len(head.labels):
+            return f"labels of the head {head.name} must be different names, not {shown(list(head.labels))}"
+        if not all(text.isprintable() for text in (*head.labels, *head.scores, head.training_data)):
+            return f"the head {head.name} has texts that are not one line"
+        if not 0 <= head.abstain_below <= 1:
+            return f"abstain_below of the head {head.name} must lie between 0 and 1, not {head.abstain_below}"
+    for name, score in [*spec.scores.items(), *(pair for head in spec.heads for pair in head.scores.items())]:
         if "value" not in score or ("low" in score) != ("high" in score) or not all(map(math.isfinite, score.values())):
             return f"score {shown(name)} must have a value, and low and high together or not at all"
     return ""

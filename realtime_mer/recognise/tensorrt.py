@@ -105,7 +105,7 @@ def read_spec(path: Path) -> ModelSpec:
         ) from None
 
 
-def load(path: Path, shape: tuple[int, ...]) -> tuple[str, Run]:
+def load(path: Path, spec: ModelSpec) -> tuple[str, Run]:
     """What really computes an engine file, and the function that does. Raises DeviceError or ModelError."""
     trt = import_tensorrt()
     try:
@@ -117,24 +117,25 @@ def load(path: Path, shape: tuple[int, ...]) -> tuple[str, Run]:
     engine = trt.Runtime(trt.Logger(trt.Logger.ERROR)).deserialize_cuda_engine(path.read_bytes())
     if engine is None:
         raise ModelError(f"{path} was built for another GPU or TensorRT version: build it anew")
-    run = Engine(trt, torch, engine, shape)
-    run(np.zeros((1, *shape), np.float32))
+    run = Engine(trt, torch, engine, spec)
+    run(np.zeros((1, *spec.input_shape), np.float32))
     return f"tensorrt {trt.__version__}, {torch.cuda.get_device_name()}", run
 
 
 class Engine:
     """An engine with fixed device buffers. May be called from several threads; one batch runs at a time."""
 
-    def __init__(self, trt: Any, torch: Any, engine: Any, shape: tuple[int, ...]) -> None:
+    def __init__(self, trt: Any, torch: Any, engine: Any, spec: ModelSpec) -> None:
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         inputs = [n for n in names if engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT]
         outputs = [n for n in names if n not in inputs]
         self.torch, self.engine = torch, engine  # the context needs the engine alive
         self.context, self.stream, self.lock = engine.create_execution_context(), torch.cuda.Stream(), threading.Lock()
-        self.input, self.shape = inputs[0], shape
+        self.input, self.shape = inputs[0], spec.input_shape
         # torch-tensorrt names outputs by position; the probabilities come first in both ways of building.
-        self.output = "probabilities" if "probabilities" in outputs else outputs[0]
-        self.context.set_input_shape(self.input, (LARGEST_BATCH, *shape))
+        named = set(spec.outputs) <= set(outputs)
+        self.outputs = spec.outputs if named else tuple(outputs[: len(spec.outputs)])
+        self.context.set_input_shape(self.input, (LARGEST_BATCH, *self.shape))
         self.buffers = {
             name: torch.empty(tuple(self.context.get_tensor_shape(name)), dtype=torch.float32, device="cuda")
             for name in names
@@ -154,5 +155,5 @@ class Engine:
             self.context.set_input_shape(self.input, (size, *self.shape))
             if not self.context.execute_async_v3(self.stream.cuda_stream):
                 raise DeviceError("TensorRT could not run the engine: see its log above")
-            result: Floats = self.buffers[self.output][:size].cpu().numpy()
-        return result
+            answers = [self.buffers[name][:size].cpu().numpy() for name in self.outputs]
+        return answers[0] if len(answers) == 1 else np.concatenate(answers, axis=1)

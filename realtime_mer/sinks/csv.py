@@ -18,7 +18,8 @@ from realtime_mer.sinks.lines import LineFile, one_line, write_whole
 EVENT_COLUMNS: Final = (
     "track", "id", "status", "kind", "reason", "held", "onset", "apex", "offset", "duration",
     "onset_frame", "apex_frame", "offset_frame", "strength", "label", "abstained", "probability", "probabilities",
-    "cues", "side", "fps", "gap", "lost", "model", "provider", "reported",
+    "cues", "side", "objective", "objective_probabilities", "action_units",
+    "fps", "gap", "lost", "model", "provider", "reported",
 )  # fmt: skip
 _FACE_COLUMNS: Final = (
     "level", "threshold", "least", "head", "eyes", "yaw", "pitch", "roll", "score", "x0", "y0", "x1", "y1",
@@ -103,6 +104,7 @@ def event_cells(event: Event) -> list[object]:
     movement, prediction = event.movement, event.prediction
     cues = "; ".join(f"{c.region} {c.dx:+.1f} {c.dy:+.1f} {'/'.join(c.action_units)}".rstrip() for c in event.cues)
     probabilities = prediction.probabilities if prediction else {}
+    objective = event.objective.probabilities if event.objective else {}
     return [
         event.track, movement.id, movement.status.value, movement.kind.value, movement.reason,
         str(movement.held).lower(),
@@ -111,10 +113,15 @@ def event_cells(event: Event) -> list[object]:
         event.onset_frame, event.apex_frame, event.offset_frame, f"{movement.strength:.3f}",
         prediction.label if prediction else "", str(prediction.abstained).lower() if prediction else "",
         f"{max(probabilities.values()):.4f}" if probabilities else "",
-        "; ".join(f"{label} {p:.4f}" for label, p in probabilities.items()),
-        cues, event.side, f"{event.fps:.2f}", f"{event.gap:.6f}", event.lost, event.model, event.provider,
-        f"{event.reported:.6f}",
+        _listed(probabilities),
+        cues, event.side, (event.objective.label or "") if event.objective else "", _listed(objective),
+        _listed(event.action_units or {}), f"{event.fps:.2f}", f"{event.gap:.6f}", event.lost,
+        event.model, event.provider, f"{event.reported:.6f}",
     ]  # fmt: skip
+
+
+def _listed(probabilities: dict[str, float]) -> str:
+    return "; ".join(f"{label} {p:.4f}" for label, p in probabilities.items())
 
 
 def _face_cells(signal: FaceSignal) -> str:

@@ -11,6 +11,8 @@ import msgspec
 from realtime_mer.records import Cue, Event, Kind, Movement, Prediction, Status
 from realtime_mer.typed import Count, Fraction, Measure, convert, shown
 
+Probabilities = Annotated[dict[str, Fraction], msgspec.Meta(min_length=1)]
+
 
 def to_json(event: Event) -> dict[str, Any]:
     """The flat JSON object of one event, without its arrays; not-a-number becomes null.
@@ -35,7 +37,10 @@ def to_json(event: Event) -> dict[str, Any]:
         "strength": _number(movement.strength),
         "label": prediction.label if prediction else None,
         "abstained": prediction.abstained if prediction else None,
-        "probabilities": {k: _number(p) for k, p in prediction.probabilities.items()} if prediction else None,
+        "probabilities": _numbers(prediction.probabilities) if prediction else None,
+        "objective": event.objective.label if event.objective else None,
+        "objective_probabilities": _numbers(event.objective.probabilities) if event.objective else None,
+        "action_units": None if event.action_units is None else _numbers(event.action_units),
         "cues": [
             {"region": c.region, "dx": _number(c.dx), "dy": _number(c.dy), "action_units": list(c.action_units)}
             for c in event.cues
@@ -65,6 +70,8 @@ def from_json(values: dict[str, Any]) -> Event:
         apex_frame=line.apex_frame,
         offset_frame=line.offset_frame,
         prediction=_prediction(line),
+        objective=_objective(line),
+        action_units=line.action_units,
         cues=tuple(Cue(c.region, _float(c.dx), _float(c.dy), c.action_units) for c in line.cues),
         side=line.side,
         fps=_float(line.fps),
@@ -79,11 +86,17 @@ def from_json(values: dict[str, Any]) -> Event:
 def _prediction(line: _Line) -> Prediction | None:
     if line.abstained is not (None if line.probabilities is None else line.label is None):
         raise ValueError(f"abstained is {line.abstained}, which does not fit label and probabilities")
-    if line.label is not None and line.label not in (line.probabilities or {}):
-        raise ValueError(f"label {shown(line.label)} is not among the probabilities")
-    if line.probabilities is None:
-        return None
-    return Prediction(line.label, line.probabilities)
+    return _answer("label", line.label, line.probabilities)
+
+
+def _objective(line: _Line) -> Prediction | None:
+    return _answer("objective", line.objective, line.objective_probabilities)
+
+
+def _answer(name: str, label: str | None, probabilities: dict[str, float] | None) -> Prediction | None:
+    if label is not None and label not in (probabilities or {}):
+        raise ValueError(f"{name} {shown(label)} is not among the probabilities")
+    return None if probabilities is None else Prediction(label, probabilities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +125,7 @@ class _Line:
     strength: Measure | None
     label: str | None
     abstained: bool | None
-    probabilities: Annotated[dict[str, Fraction], msgspec.Meta(min_length=1)] | None
+    probabilities: Probabilities | None
     cues: tuple[_CueLine, ...]
     fps: Measure | None
     gap: Measure | None
@@ -120,8 +133,15 @@ class _Line:
     model: str
     provider: str
     reported: Measure | None
-    held: bool = False  # logs of earlier versions do not say, nor of the side
+    held: bool = False  # logs of earlier versions say nothing of what follows
     side: Literal["left", "right", "both", ""] = ""
+    objective: str | None = None
+    objective_probabilities: Probabilities | None = None
+    action_units: Probabilities | None = None
+
+
+def _numbers(values: dict[str, float]) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in values.items()}
 
 
 def _number(value: float) -> float | None:

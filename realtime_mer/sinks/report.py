@@ -235,11 +235,12 @@ def _event(event: Event, signals: Signals, picture: Image | bytes | None) -> str
     duration = "offset not seen" if movement.duration is None else f"{1000 * movement.duration:.0f} ms"
     lost = f", {event.lost} frames lost" if event.lost else ""
     sided = f", {event.one_sided}" if event.one_sided else ""
+    coded = f"{escape(event.coded)}<br>" if event.coded else ""
     return (
         f"<article class='event' id='event-{event.track}-{movement.id}'><div><h3>{escape(_label(event))}</h3>"
         f"<p>face {event.track}, {movement.onset:.3f} s, {duration}<br>"
         f"apex {movement.apex:.3f} s (frame {event.apex_frame}), "
-        f"{movement.strength:.2f} px{sided}<br>"
+        f"{movement.strength:.2f} px{sided}<br>{coded}"
         f"<small>{event.fps:.1f} frames/s, largest gap {1000 * event.gap:.1f} ms{lost}</small></p>"
         f"</div><div>{bars}</div><ul>{cues}</ul>{_close_up(event, signals)}{image}</article>"
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from realtime_mer.errors import DataError
-from train import checks, gather, inputs, models, pretrain, protocols, recipe, still
+from train import capture, checks, gather, heads, inputs, models, pretrain, protocols, recipe, still
 from train.cli_options import add_common, prepare_torch
 from train.evaluate import knows
 from train.inputs import Prepared
@@ -36,12 +36,14 @@ def read(args: argparse.Namespace) -> tuple[Recipe, Prepared]:
         plan = dataclasses.replace(plan, seed=args.seed)
     found = gather.joined(plan.data, args.data)
     labels = gather.class_list(found.clips, plan.data)
+    keep = models.kept(plan.model.name, plan.model.unit_motion)
     data = inputs.prepare(
-        found, labels, plan.data.scheme, plan.input, args.out / "cache", args.quiet,
-        keep=models.find(plan.model.name).keep, twins=plan.data.twins,
-    )  # fmt: skip
+        found, labels, plan.data.scheme, plan.input, args.out / "cache", args.quiet, keep=keep, twins=plan.data.twins
+    )
+    if plan.capture is not None:
+        data = capture.added(data, plan.capture, plan.input, plan.seed, args.out / "cache", args.quiet, keep)
     if plan.none is not None:
-        made = still.make(data.clips, plan.none, plan.seed, args.out / "cache", args.quiet)
+        made = still.make(data.clips, plan.none, plan.seed, args.out / "cache", args.quiet, keep)
         data = dataclasses.replace(data, pairs=made, skipped=(*data.skipped, *made.skipped))
     for line in data.skipped:
         print(f"left out: {line}", file=sys.stderr)
@@ -50,6 +52,16 @@ def read(args: argparse.Namespace) -> tuple[Recipe, Prepared]:
     if plan.pretrain is None:  # else ``start`` says it of all clips together
         _warn(data.clips)
     return without(plan, data, left_out(args)) if left_out(args) else (plan, data)
+
+
+def taught(plan: Recipe, args: argparse.Namespace) -> list[heads.Taught]:
+    """What the recipe's heads learn from, without the subjects of ``--leave-out``."""
+    found = []
+    for head in plan.head:
+        made = heads.prepare(head, plan.input, args.data, args.out / "cache", args.quiet)
+        kept = [i for i, group in enumerate(made.groups) if not _is_named(group, left_out(args))]
+        found.append(made.take(kept))
+    return found
 
 
 def start(plan: Recipe, data: Prepared, args: argparse.Namespace) -> pretrain.Start | None:

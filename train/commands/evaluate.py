@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from realtime_mer.errors import ConfigError, DataError
-from train import calibration, commands, describe, evaluate, metrics
+from train import calibration, commands, describe, evaluate, heads, metrics
 from train.inputs import Prepared
 from train.recipe import Recipe
 from train.runs import Run
@@ -79,6 +79,8 @@ def measure(plan: Recipe, data: Prepared, args: argparse.Namespace, asked: Asked
     scored = asked.protocol in describe.MEASURED and not asked.control
     if not scored:
         data = replace(data, pairs=None)  # a control is about the classes
+    else:
+        heads.measure(commands.taught(plan, args), args.out / asked.folder(plan), asked.groups, plan.fingerprint())
     return evaluate.evaluate(
         plan, data, folds, args.out / asked.folder(plan), protocol=asked.protocol, clean=rule.clean, once=rule.once,
         start=commands.start(plan, data, args), device=args.device, quiet=args.quiet,
@@ -112,8 +114,10 @@ def recordings_only(data: Prepared, plan: Recipe) -> Prepared:
     if not data.own.any():
         raise DataError("--without-maps: there is nothing but single pictures in this recipe's data")
     found = data.take(np.flatnonzero(data.own).tolist())
-    views = found.samples.views
-    own = None if views is None else views[:, : len(plan.input.views)]
+    own = found.samples.views
+    if own is not None and plan.data.twins:
+        first, captured = len(plan.input.views), plan.capture.views if plan.capture else 0
+        own = np.concatenate([own[:, :first], own[:, own.shape[1] - captured :]], axis=1)
     return replace(found, samples=replace(found.samples, views=own))
 
 

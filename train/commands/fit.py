@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from train import checkpoint, commands, describe, evaluate, fit, models, none
+from train import checkpoint, commands, describe, evaluate, fit, heads, models, none
 from train.inputs import Prepared
+from train.models.coding import WithHeads
 from train.models.none import WithNone
 from train.recipe import Recipe
 
@@ -50,8 +51,16 @@ def model(plan: Recipe, data: Prepared, args: argparse.Namespace) -> Path:
     if plan.none is not None:
         network = WithNone(network, none.gate(data, range(len(data.clips)), plan.none))
         options["none"] = True
+    taught = commands.taught(plan, args)
+    if taught:
+        options["heads"] = [(one.plan.name, len(one.labels), one.each) for one in taught]
+        network = WithHeads(network, options["heads"])
+        for one in taught:
+            network.heads[one.plan.name] = heads.fit(one, range(len(one.clips)))
+        people = (*people, *(group for one in taught for group in one.groups))
+    coded = [heads.spec(one, describe.of_head(plan, run, one, args.out)) for one in taught]
     state = {key: tensor.cpu() for key, tensor in network.state_dict().items()}
-    checkpoint.save(file, plan.model.name, options, state, describe.spec(plan, data, run, people))
+    checkpoint.save(file, plan.model.name, options, state, describe.spec(plan, data, run, people, coded))
     snapshot.unlink(missing_ok=True)
     last = curves[-1]
     print(

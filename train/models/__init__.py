@@ -7,7 +7,7 @@ scaling of the input is inside the network, so that it travels with the weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from torch import nn
 from realtime_mer.errors import ConfigError
 from realtime_mer.face.regions import SIZE
 from train.models import attention, backbones, efficient_me, flow, flow_default, resnet, scaling
+from train.models.coding import WithHeads
 from train.models.none import WithNone
 from train.models.weights import load
 
@@ -99,19 +100,23 @@ def create(
     attention: bool = False,
     dropout: float | None = None,
     none: bool = False,
+    heads: Sequence[tuple[str, int, bool]] = (),
+    unit_motion: bool = False,
 ) -> nn.Module:
     """Makes a network.
 
     name:      a key of MODELS. classes: number of outputs.
     feature:   input feature id; empty means the network's usual one. It decides the scaling at the network's entry.
     size:      side of the input in px; 0 means the usual one.
-    weights:   "none" (random), "imagenet", the path of a model of ``train fit``, or of a state dict of the
-               ImageNet network.
+    weights:   "none" (random), "imagenet", "default" (the shipped recogniser), the path of a model of ``train fit``, or
+               of a state dict of the ImageNet network.
     head:      "linear" or "arcface" (cosines times a scale, for ``losses.arcface``; Deng et al. 2019).
     stem:      "2d" or "3d" (hata-resnet only: three frames convolved in time without padding).
     attention: with an Attention Branch (hata-resnet only).
     dropout:   before the last layer; None means as published.
     none:      with a gate that tells whether anything moves (``none.WithNone``); ``classes`` does not count it.
+    heads:     further answers: name, number of classes, whether each stands for itself (``coding.WithHeads``).
+    unit_motion: the network sees means over 2 x 2 px of motion, scaled to one length (``scaling.unit``).
     Raises ConfigError for an unknown name or option, ModelError when weights that were asked for cannot be had.
     """
     entry = find(name)
@@ -126,21 +131,38 @@ def create(
         raise ConfigError(f"unknown head {head!r}: choose linear or arcface")
     if stem not in ("2d", "3d") or (name != "hata-resnet" and (stem != "2d" or attention)):
         raise ConfigError("stem is 2d or 3d; the 3d stem and the attention branch belong to the model hata-resnet")
+    if unit_motion and (feature, size) != (FLOW, SIZE):
+        raise ConfigError(f"unit_motion needs the feature {FLOW!r} at {SIZE} px, not {feature!r} at {size} px")
+    if unit_motion and entry.keep is not None:
+        raise ConfigError(f"the model {name!r} scales its input itself: remove unit_motion")
     if stem == "3d" and feature != FRAMES:
         raise ConfigError(f"the 3d stem needs three frames: feature = {FRAMES!r}")
-    settings = backbones.Settings(size, head, stem, attention, dropout, scaling.for_feature(feature))
+    settings = backbones.Settings(size, head, stem, attention, dropout, scaling.for_feature(feature, unit_motion))
     model = entry.build(classes, settings)
     if weights != "none":
         load(model, name, weights)
-    if none:
-        check_none(feature, size)
-    return WithNone(model) if none else model
+    for key, wanted in (("none", none), ("head", bool(heads))):
+        if wanted:
+            check_motion(key, feature, size)
+    model = WithNone(model) if none else model
+    return WithHeads(model, heads) if heads else model
 
 
-def check_none(feature: str, size: int) -> None:
-    """Raises ConfigError when an input is not motion in px, from which a gate could tell whether anything moves."""
+def check_motion(what: str, feature: str, size: int) -> None:
+    """Raises ConfigError when an input is not motion in px of the whole face, from which a gate or a head could tell
+    anything. what: the recipe's key that asks for one."""
     if (feature, size) != (FLOW, SIZE):
-        raise ConfigError(f"an answer none needs the feature {FLOW!r} at {SIZE} px, not {feature!r} at {size} px")
+        raise ConfigError(f"[{what}] needs the feature {FLOW!r} at {SIZE} px, not {feature!r} at {size} px")
+
+
+def kept(name: str, unit_motion: bool) -> Keep | None:
+    """What the network keeps of samples, done once when inputs are made; None: all of it."""
+    return scaling.halves if unit_motion else find(name).keep
+
+
+def name_of(keep: Keep | None) -> str | None:
+    """Tells apart in a cache what networks keep of samples."""
+    return None if keep is None else f"{keep.__module__}.{keep.__qualname__}"
 
 
 def find(name: str) -> Entry:

@@ -79,6 +79,8 @@ def cell_means(motion: NDArray[Any]) -> NDArray[np.float32]:
 def cells(x: Tensor) -> Tensor:
     if x.shape[2] == CELLS:
         return x
+    if x.shape[2] < SIZE:  # ``scaling.halves``
+        x = F.interpolate(x, size=(SIZE, SIZE), mode="nearest")
     return F.avg_pool2d(x[:, :2, ROWS[0] : ROWS[1], COLUMNS[0] : COLUMNS[1]], CELL)
 
 

@@ -1,4 +1,6 @@
-"""Weights to start from: ImageNet's or those of a file. Says clearly when they cannot be had; never silently random.
+"""Weights to start from: ImageNet's, those of the shipped default, or those of a file.
+
+Says clearly when they cannot be had; never silently random.
 
 A file is a model of ``train fit``, which says whom it was trained on, or a state dict of the ImageNet network.
 ImageNet's own weights are looked for in this order: a file of torchvision's own name in the folder
@@ -21,6 +23,8 @@ from realtime_mer.errors import ModelError
 from realtime_mer.recognise.spec import ModelSpec
 
 FOLDER: Final = "REALTIME_MER_WEIGHTS"
+DEFAULT: Final = "default"  # the shipped recogniser: its ONNX file has constants where training needs weights
+SHIPPED: Final = Path(__file__).parents[1] / "shipped" / "default.pt"
 
 # Our name -> the torchvision weights entry whose file holds its ImageNet weights.
 TORCHVISION: Final = {
@@ -50,9 +54,9 @@ WHEELS: Final = {
 def load(model: nn.Module, name: str, weights: str) -> None:
     """Fills ``model`` with weights, in place; the last layer only where the classes of a model file are as many.
 
-    weights: "imagenet", or the path of a file. Raises ModelError when there is none, or when it does not fit.
+    weights: "imagenet", "default", or the path of a file. Raises ModelError when there is none, or it does not fit.
     """
-    state: dict[str, Any] = _read(Path(weights)) if weights != "imagenet" else _find(name)
+    state: dict[str, Any] = _read(_file(weights)) if weights != "imagenet" else _find(name)
     if "spec" in state:
         _continue(model, state["state"], weights)
     else:
@@ -66,7 +70,7 @@ def people(weights: str) -> tuple[str, ...] | None:
     """
     if weights in ("none", "imagenet"):
         return ()
-    content = _read(Path(weights))
+    content = _read(_file(weights))
     named = ModelSpec.from_json(content["spec"], weights).people if "spec" in content else ()
     return named or None
 
@@ -76,9 +80,13 @@ def identity(weights: str) -> str:
     if weights in ("none", "imagenet"):
         return ""
     try:
-        return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+        return hashlib.sha256(_file(weights).read_bytes()).hexdigest()
     except OSError:
         raise ModelError(f"weights file {weights} does not exist or cannot be read") from None
+
+
+def _file(weights: str) -> Path:
+    return SHIPPED if weights == DEFAULT else Path(weights)
 
 
 def available(name: str) -> bool:
@@ -142,9 +150,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _continue(model: nn.Module, state: dict[str, Tensor], path: str) -> None:
-    """Fills ``model`` from a model of ``train fit``; a gate for "none" (``models.none.WithNone``) is left out."""
+    """Fills ``model`` from a model of ``train fit``; its heads and its gate for "none" are left out."""
     own = model.state_dict()
-    given = {key.removeprefix("network."): tensor for key, tensor in state.items() if not key.startswith("gate.")}
+    given = {key: tensor for key, tensor in state.items() if not key.startswith("heads.")}
+    given = {key.removeprefix("network."): tensor for key, tensor in given.items()}  # of ``coding.WithHeads``
+    given = {key.removeprefix("network."): tensor for key, tensor in given.items() if not key.startswith("gate.")}
     fitting = {key: tensor for key, tensor in given.items() if key in own and own[key].shape == tensor.shape}
     if len(fitting) < max(len(own) // 2, 1):
         raise ModelError(f"{path} is another network: give a model of the same recipe's network and input size")

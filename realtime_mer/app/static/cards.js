@@ -52,6 +52,7 @@ export class Cards {
       make("header", {}, title, make("span", { class: "mer-when" }, `${when} · ${how}`)));
     card.style.setProperty("--mark", eventColour(event));
     if (event.reason) card.append(make("p", { class: "mer-reason" }, event.reason));
+    if (event.coded && event.status !== "rejected") card.append(make("p", { class: "mer-coded" }, event.coded));
     card.append(this.pictures(event), this.bars(event), this.cues(event));
     if (event.status === "confirmed") {
       const facts = `${event.fps} frames/s, largest gap ${milliseconds(event.gap)}` + (event.lost ? `, ${event.lost} frames lost` : "");
