@@ -76,6 +76,8 @@ def event(
         fps=99.5,
         gap=0.0125,
         lost=0,
+        objective=None if reason else Prediction("I", {"I": 0.8, "II": 0.2}),
+        action_units=None if reason else {"AU4": 0.1, "AU12": 0.81},
         model="flow-default/1",
         provider="CPUExecutionProvider",
         reported=onset + (0.17 if provisional else 0.35),

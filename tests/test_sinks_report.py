@@ -12,7 +12,7 @@ import pytest
 from made_observations import INFO, event, play
 
 from realtime_mer.errors import OutputError, SourceError
-from realtime_mer.records import Kind, SourceStats
+from realtime_mer.records import Kind, Prediction, SourceStats
 from realtime_mer.sinks.csv import SignalsCsv
 from realtime_mer.sinks.jsonl import JsonLines, header
 from realtime_mer.sinks.report import write_report
@@ -85,6 +85,16 @@ def test_the_report_says_everything_and_loads_nothing(tmp_path: Path) -> None:
     assert sum(tag == "script" for tag, _ in page.tags) == 1
     assert sum(tag == "img" for tag, _ in page.tags) == 1
     assert sum(attributes.get("class") in ("micro", "rejected") for tag, attributes in page.tags if tag == "g") == 3
+
+
+def test_the_report_shows_the_objective_class_and_the_likely_action_units(tmp_path: Path) -> None:
+    plain = event()
+    assert plain.coded == "objective class I 80 %, AU12 81 %"
+    assert dataclasses.replace(plain, objective=None, action_units=None).coded == ""
+    assert dataclasses.replace(plain, objective=Prediction(None, {"I": 0.4}), action_units={"AU4": 0.4}).coded == ""
+    log, signals = inputs(tmp_path)
+    write_report(log, signals, tmp_path / "a.html")
+    assert "objective class I 80 %, AU12 81 %" in Page((tmp_path / "a.html").read_text(encoding="utf-8")).text
 
 
 def test_the_timeline_keeps_the_peak_of_a_long_recording(tmp_path: Path) -> None:

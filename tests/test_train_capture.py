@@ -1,4 +1,4 @@
-"""The same clip as another camera would have recorded it: it is the same movement, and only what is asked for changes."""
+"""The same clip as another camera would have recorded it: the same movement, changed as asked."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "report": "train.report",
     "card": "train.card",
     "compare": "train.compare",
+    "choose": "train.commands.choose",
     "default": "train.commands.default",
 }
 
@@ -36,6 +37,7 @@ USAGE: Final = """usage: python -m train COMMAND ...
   evaluate RECIPE.toml           train and test fold by fold: --protocol loso|megc2019|...; resumes
   report RUN                     a page (HTML) about a run or a reproduction
   compare [RECIPE.toml ...]      networks, linear models and recipes on the same clips, in one table
+  choose RECIPE.toml             choose among variations inside the training people, and test that way of choosing
   card RUN                       a model card (Markdown) about an evaluation and its controls
   default                        score, train and describe the shipped recogniser
 

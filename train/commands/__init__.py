@@ -29,8 +29,13 @@ def parser(name: str, about: str) -> argparse.ArgumentParser:
 
 def read(args: argparse.Namespace) -> tuple[Recipe, Prepared]:
     """Recipe and inputs, without the subjects of ``--leave-out``; what is left out or doubtful is said on stderr."""
+    return prepared(recipe.load(args.recipe), args)
+
+
+def prepared(plan: Recipe, args: argparse.Namespace) -> tuple[Recipe, Prepared]:
+    """As ``read``, of a recipe that was read already."""
     prepare_torch(args)
-    plan = checks.completed(recipe.load(args.recipe), str(args.recipe))
+    plan = checks.completed(plan, str(args.recipe))
     known = knows(plan)
     if args.seed is not None:
         plan = dataclasses.replace(plan, seed=args.seed)

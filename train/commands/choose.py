@@ -1,0 +1,194 @@
+"""``python -m train choose``: what a design is worth that was chosen on the same clips.
+
+Designs are a recipe and variations of it. The people are put into outer parts; for each part the design is chosen by the
+people of all the others, in an inner split, and only then tested on the part. The pooled score is that of the whole way
+of choosing: nobody who is tested had a say. Beside it stands the recipe itself, tested on the same parts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import tomllib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from realtime_mer.errors import ConfigError
+from train import commands, evaluate, fit, metrics
+from train.inputs import Prepared
+from train.nested import parts
+from train.recipe import Recipe, from_table
+from train.runs import store
+
+CLEAN: Final = "own recording"  # the samples as they are, beside the conditions of ``Prepared.moved``
+
+
+def command(argv: Sequence[str]) -> int:
+    """Runs the command. Returns 0."""
+    parser = commands.parser("choose", "Choose among variations of a recipe inside the training people, and test that.")
+    parser.add_argument(
+        "--vary", action="append", default=[], metavar="KEY=A,B,...", required=True,
+        help="e.g. stage.weight_decay=1,3,10; several: every combination",
+    )  # fmt: skip
+    parser.add_argument(
+        "--also", action="append", default=[], metavar="CONDITION",
+        help='choose by the mean UF1 of the clips as they are and of a tested condition, e.g. "H.264 crf 23, 30 fps"',
+    )  # fmt: skip
+    parser.add_argument("--outer", type=int, default=8, metavar="N", help="parts of people that are tested (8)")
+    parser.add_argument("--inner", type=int, default=5, metavar="N", help="parts of the others, to choose by (5)")
+    args = parser.parse_args(argv)
+    designs = varied(args.recipe, args.vary)
+    made = [commands.prepared(design, args) for design in designs]
+    if unknown := [name for name in args.also if name not in made[0][1].moved]:
+        raise ConfigError(
+            f"--also: {unknown[0]!r} is no tested condition: {', '.join(made[0][1].moved) or 'there is none'}"
+        )
+    folder = args.out / f"{made[0][0].name}-choose"
+    found = chosen(made, (CLEAN, *args.also), args.outer, args.inner, folder, args.device, args.quiet)
+    print(render(found, [name for name, _ in _labelled(args.vary)]))
+    return 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """picked: which design each outer part chose. tested: by condition, logits (N, K) of the chosen designs and of the
+    first one, on people whom neither choice nor training knew; of recordings only, where there are any. truth, groups:
+    of the rows."""
+
+    designs: tuple[Recipe, ...]
+    picked: tuple[int, ...]
+    tested: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    truth: NDArray[np.int64]
+    groups: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+def varied(file: Path, vary: Sequence[str]) -> list[Recipe]:
+    """The recipe itself and then every combination of the variations that differs from it. Raises ConfigError."""
+    from train import recipe
+
+    plain = recipe.load(file)
+    table = tomllib.loads(file.read_text(encoding="utf-8"))
+    keys, values = zip(*_labelled(vary), strict=True)
+    found = {plain.fingerprint(): plain}
+    for combination in itertools.product(*values):
+        changed = json.loads(json.dumps(table))
+        for key, value in zip(keys, combination, strict=True):
+            _set(changed, key, value)
+        design = from_table(changed, f"{file} with {', '.join(map(str, combination))}")
+        found.setdefault(design.fingerprint(), design)
+    return list(found.values())
+
+
+def chosen(
+    made: Sequence[tuple[Recipe, Prepared]], by: Sequence[str], outer: int, inner: int, folder: Path, device: str,
+    quiet: bool,
+) -> Found:  # fmt: skip
+    """Chooses and tests; finished trainings are kept in ``folder``."""
+    data = made[0][1]
+    own, groups = data.own, list(data.samples.groups)
+    which = parts(groups, outer, made[0][0].seed)
+    tested = {
+        name: (np.zeros((len(groups), len(data.labels))), np.zeros((len(groups), len(data.labels)))) for name in by
+    }
+    picked = []
+    numbers = sorted(set(which.tolist()))
+    with tqdm(total=len(numbers) * (len(made) * inner + 2), desc="choose", unit="training", disable=quiet) as bar:
+        for k in numbers:
+            known, held = np.flatnonzero(which != k), np.flatnonzero(which == k)
+            within = parts([groups[i] for i in known], inner, made[0][0].seed)
+            scores = []
+            for plan, prepared in made:
+                answers = {name: np.zeros((len(known), len(data.labels))) for name in by}
+                for j in sorted(set(within.tolist())):
+                    ours = within == j
+                    part = _trained(plan, prepared, known[~ours], known[ours], by, folder, device)
+                    for name in by:
+                        answers[name][ours] = part[name]
+                    bar.update()
+                mine = own[known] if own.any() else np.ones(len(known), np.bool_)
+                truth = data.samples.y[known][mine]
+                scores.append(np.mean([metrics.score(truth, answers[name][mine], data.labels).uf1 for name in by]))
+            best = int(np.argmax(scores))
+            picked.append(best)
+            for design, into in ((best, 0), (0, 1)):
+                plan, prepared = made[design]
+                part = _trained(plan, prepared, known, held, by, folder, device)
+                for name in by:
+                    tested[name][into][held] = part[name]
+                bar.update()
+    main = own if own.any() else np.ones(len(groups), np.bool_)
+    return Found(
+        tuple(plan for plan, _ in made), tuple(picked), {name: (a[main], b[main]) for name, (a, b) in tested.items()},
+        data.samples.y[main], tuple(np.asarray(groups)[main].tolist()), data.labels,
+    )  # fmt: skip
+
+
+def render(found: Found, keys: Sequence[str]) -> str:
+    """Which designs were chosen how often, and their scores beside those of the recipe itself."""
+    lines = []
+    for design, count in Counter(found.picked).most_common():
+        told = ", ".join(f"{key} = {_get(found.designs[design], key)}" for key in keys)
+        lines.append(f"chosen {count} times: {told}" + (" (the recipe itself)" if design == 0 else ""))
+    for name, (first, plain) in found.tested.items():
+        own = metrics.bootstrap(found.truth, first, found.groups, found.labels)["UF1"]
+        itself = metrics.bootstrap(found.truth, plain, found.groups, found.labels)["UF1"]
+        against = metrics.compare(found.truth, plain, first, found.groups, found.labels)["UF1"]
+        lines.append(f"{name}: UF1 {own} chosen inside; {itself} the recipe itself; difference {against}")
+    return "\n".join(lines)
+
+
+def _trained(
+    plan: Recipe, data: Prepared, known: NDArray[np.int64], asked: NDArray[np.int64], by: Sequence[str], folder: Path,
+    device: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Logits by condition of a network that was trained on some for others; kept by content."""
+    identity = json.dumps([plan.fingerprint(), known.tolist(), asked.tolist(), [clip.key for clip in data.clips]])
+    file = folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:20]}.json"
+    if not file.exists():
+        model = evaluate.fresh(plan, len(data.labels))
+        fit.fit(
+            model, data.samples.take(known), plan.stage, classes=len(data.labels), seed=plan.seed,
+            validation=plan.validation, device=device,
+        )  # fmt: skip
+        inputs = {CLEAN: data.samples.x, **data.moved}
+        store(file, {name: fit.predict(model, inputs[name][asked], device).tolist() for name in by})
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def _labelled(vary: Sequence[str]) -> list[tuple[str, list[Any]]]:
+    found = []
+    for text in vary:
+        key, equals, values = text.partition("=")
+        try:
+            if not equals:
+                raise ValueError
+            found.append((key, tomllib.loads(f"values = [{values}]")["values"]))
+        except ValueError:
+            raise ConfigError(f"--vary {text}: give a key and its values, e.g. stage.rate=0.003,0.01") from None
+    return found
+
+
+def _set(table: dict[str, Any], key: str, value: Any) -> None:
+    """Puts a value into nested tables; of a list of tables (``stage``), into each."""
+    first, dot, rest = key.partition(".")
+    if not dot:
+        table[first] = value
+        return
+    for part in table[first] if isinstance(table.get(first), list) else [table.setdefault(first, {})]:
+        _set(part, rest, value)
+
+
+def _get(found: Any, key: str) -> Any:
+    for name in key.split("."):
+        found = getattr(found[0] if isinstance(found, tuple) else found, name)
+    return found
