@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime_mer.errors import OutputError
-from train import describe, metrics, none, recipe, runs
+from train import describe, heads, metrics, none, recipe, runs
 from train.calibration import BINS, SUREST, calibration, coverage_risk, perfect_ece
+from train.heads import Tested
 from train.metrics import Interval
 from train.recipe import Recipe
 from train.runs import Run
@@ -40,7 +41,7 @@ def command(argv: Sequence[str]) -> int:
 
 def write(folder: Path, out: Path) -> Path:
     """Writes the card of the run in ``folder``. Raises OutputError."""
-    text = render(runs.load(folder), controls(folder))
+    text = render(runs.load(folder), controls(folder), heads.measured(folder))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")
@@ -57,8 +58,8 @@ def controls(folder: Path) -> list[Run]:
     return [run for run in found if run.about.get("fingerprint") == main.about["fingerprint"]]
 
 
-def render(run: Run, beside: Sequence[Run] = ()) -> str:
-    """The card as Markdown. beside: controls, each of which adds rows to the score table."""
+def render(run: Run, beside: Sequence[Run] = (), coded: Sequence[Tested] = ()) -> str:
+    """The card as Markdown. beside: controls, each of which adds rows to the score table. coded: the heads."""
     plan = recipe.from_table(_without_none(run.about["recipe"]))
     counts = run.truth[run.main], run.logits[run.main].astype(float)
     parts = [
@@ -77,6 +78,7 @@ def render(run: Run, beside: Sequence[Run] = ()) -> str:
         "## Calibration and abstention",
         "No temperature was fitted." if run.calibrated is None else _calibration(run, plan),
         *_nothing(run),
+        *_coded(coded),
         "## Limits",
         plan.limits,
         "## How to make it again",
@@ -200,6 +202,40 @@ def _nothing(run: Run) -> list[str]:
     return ["## Where nothing moves", _wrapped(told), "\n".join(lines)]
 
 
+def _coded(coded: Sequence[Tested]) -> list[str]:
+    """Objective class and action units, each beside what needs no picture."""
+    parts = []
+    for head in coded:
+        if head.each:
+            parts += [_UNITS, _units(head)]
+        else:
+            found = metrics.bootstrap(head.truth, head.probabilities, head.groups, head.labels)
+            told = _OBJECTIVE.format(clips=len(head.truth), people=len(set(head.groups)), uf1=_cell(found["UF1"]))
+            parts += [
+                _wrapped(told),
+                _fenced(metrics.render(metrics.score(head.truth, head.probabilities, head.labels))),
+            ]
+    return ["## Objective class and action units", *parts] if parts else []
+
+
+def _units(head: Tested) -> str:
+    lines = [
+        f"| unit | of {len(head.truth)} clips | average precision | of chance | F1 at 0.5 | always | Brier | of chance |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    rows = heads.units(head)
+    lines += [
+        f"| {r.unit} | {r.clips} | {r.precision:.2f} ({r.low:.2f}-{r.high:.2f}) | {r.share:.2f} | {r.f1:.2f} "
+        f"| {r.always:.2f} | {r.brier:.3f} | {r.base:.3f} |"
+        for r in rows
+    ]
+    mean = np.mean([[r.precision, r.share, r.f1, r.always, r.brier, r.base] for r in rows], axis=0)
+    p, share, f1, always, brier, base = mean.tolist()
+    return "\n".join(
+        [*lines, f"| mean | | {p:.2f} | {share:.2f} | {f1:.2f} | {always:.2f} | {brier:.3f} | {base:.3f} |"]
+    )
+
+
 def _perfect(probabilities: NDArray[np.float64], bins: int) -> str:
     draws = perfect_ece(probabilities, bins)
     return f"{draws.mean():.3f} ({np.quantile(draws, 0.95):.3f})"
@@ -274,6 +310,17 @@ its resting face with its own noise, followed as the runtime follows a face, raw
 and drifting. Movements are the same clips from onset to apex, recorded in the same ways. Networks, gates, temperatures
 and thresholds did not know the person. {share:.1%} of all still pairs were answered; for {lost:.1%} of the clips of own
 motion "none" has a probability above one half.
+"""
+
+_OBJECTIVE = """
+Heads, tested by leaving one person out: a regression on what the network's first step keeps of a motion. Objective
+class, {clips} clips of {people} people: UF1 {uf1}.
+"""
+
+_UNITS = """
+Action units, each with a probability of its own. In brackets 95 % intervals by resampling people (500 times). Average
+precision of chance is the share of clips that show the unit; "always" is the F1 of always calling it there; Brier is
+the mean squared error of the probability, that of chance with the share for every clip.
 """
 
 _AGAIN = """
