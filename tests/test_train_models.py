@@ -211,3 +211,22 @@ def test_a_model_file_of_another_shape_is_refused(tmp_path) -> None:
     checkpoint.save(file, "resnet10", {}, {"x": torch.zeros(1)}, SPEC)
     with pytest.raises(ModelError, match="does not fit"):
         checkpoint.load(file)
+
+
+@pytest.mark.parametrize("name", ["mobilenet-v3-small", "efficient-me", "efficient-me-lite"])
+def test_halved_motion_of_one_length_does_not_depend_on_how_far_the_skin_moved(name: str) -> None:
+    model = create(name, 3, feature="flow-uvs/1", size=128, unit_motion=True).eval()
+    whole = torch.randn(2, 3, 128, 128)
+    kept = models.kept(name, True)
+    assert kept is not None
+    half = torch.from_numpy(kept(whole.numpy()))
+    assert half.shape == (2, 3, 64, 64)
+    with torch.no_grad():
+        answer = model(whole)
+        assert torch.allclose(model(half), answer, atol=1e-4)  # what is kept in training is what the file averages
+        assert torch.allclose(model(5 * whole), answer, atol=1e-3)
+    assert models.kept(name, False) is None
+    with pytest.raises(ConfigError, match="unit_motion needs the feature"):
+        create(name, 3, unit_motion=True)
+    with pytest.raises(ConfigError, match="scales its input itself"):
+        create("flow-default", 3, unit_motion=True)

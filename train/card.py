@@ -220,7 +220,7 @@ def _coded(coded: Sequence[Tested]) -> list[str]:
 
 def _units(head: Tested) -> str:
     lines = [
-        f"| unit | of {len(head.truth)} clips | average precision | of chance | F1 at 0.5 | always | Brier | of chance |",
+        f"| unit | of {len(head.truth)} clips | average precision | of chance | F1 | always | Brier | of chance |",
         "|---|---|---|---|---|---|---|---|",
     ]
     rows = heads.units(head)

@@ -1,8 +1,8 @@
 """``python -m train choose``: what a design is worth that was chosen on the same clips.
 
 Designs are a recipe and variations of it. The people are put into outer parts; for each part the design is chosen by
-the people of all the others, in an inner split, and only then tested on the part. The pooled score is that of the whole way
-of choosing: nobody who is tested had a say. Beside it stands the recipe itself, tested on the same parts.
+the people of all the others, in an inner split, and only then tested on the part. The pooled score is that of the whole
+way of choosing: nobody who is tested had a say. Beside it stands the recipe itself, tested on the same parts.
 """
 
 from __future__ import annotations
