@@ -37,19 +37,21 @@ class Comparison:
 def compare(first: Path, second: Path, data: Data, device: str = "cpu") -> Comparison:
     """Runs both on all samples. Raises ModelError when they are not of one model (labels, feature or input differ)."""
     one, other = (_open(path, device) for path in (first, second))
-    for what in ("labels", "feature", "input_shape"):
+    for what in ("labels", "outputs", "feature", "input_shape"):
         if getattr(one.spec, what) != getattr(other.spec, what):
             raise ModelError(f"{first.name} and {second.name} are not one model: their {what} differ")
     a, b = (answers(opened, data.x) for opened in (one, other))
+    labels = one.spec.labels
+    first_labels, second_labels = (answer[:, : len(labels)] for answer in (a, b))  # what the heads say comes after
     uf1 = None
     if data.y is not None:
-        uf1 = (score(data.y, a, one.spec.labels)["UF1"], score(data.y, b, one.spec.labels)["UF1"])
-    agreement = float(np.mean(a.argmax(axis=1) == b.argmax(axis=1)))
+        uf1 = (score(data.y, first_labels, labels)["UF1"], score(data.y, second_labels, labels)["UF1"])
+    agreement = float(np.mean(first_labels.argmax(axis=1) == second_labels.argmax(axis=1)))
     return Comparison(len(data.x), float(np.max(np.abs(a - b))), agreement, uf1)
 
 
 def answers(opened: Opened, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The probabilities of all samples, float32 (N, classes)."""
+    """The answers to all samples, float32 (N, spec.width)."""
     batch = tensorrt.LARGEST_BATCH
     return np.concatenate([opened.classify(x[i : i + batch]) for i in range(0, len(x), batch)])
 

@@ -41,10 +41,10 @@ def test_it_says_what_it_is(recogniser):
 def test_probabilities_are_probabilities_and_repeat(recogniser):
     batch = motion(9)
     answer = recogniser.classify(batch)
-    assert answer.shape == (9, 4)
+    assert answer.shape == (9, recogniser.spec.width)
     assert answer.dtype == np.float32
     assert (answer >= 0).all()
-    assert np.allclose(answer.sum(axis=1), 1, atol=1e-5)
+    assert np.allclose(answer[:, :4].sum(axis=1), 1, atol=1e-5)
     assert np.array_equal(answer, recogniser.classify(batch))
 
 
@@ -52,8 +52,8 @@ def test_the_strength_of_a_movement_does_not_change_the_answer_until_it_is_nothi
     smile = one_place(83, 86, 0.5, -1.0) + one_place(45, 86, -0.5, -1.0)
     one, three, nothing = (recogniser.classify(size * smile)[0] for size in (1, 3, 0.01))
     assert np.allclose(one, three, atol=0.02)
-    assert recognise.predict(one, recogniser.spec).label == "positive"
-    assert recognise.predict(nothing, recogniser.spec).label is None
+    assert recognise.predict(one[:4], recogniser.spec).label == "positive"
+    assert recognise.predict(nothing[:4], recogniser.spec).label is None
     assert nothing[3] > 0.9
     some = nothing[:3] / nothing[:3].sum()
     assert np.allclose(some, one[:3] / one[:3].sum(), atol=0.02)
@@ -61,7 +61,7 @@ def test_the_strength_of_a_movement_does_not_change_the_answer_until_it_is_nothi
 
 def test_noise_of_little_strength_is_none(recogniser):
     found = recogniser.classify(0.02 * motion(50, seed=1))
-    assert (found.argmax(axis=1) == 3).all()
+    assert (found[:, :4].argmax(axis=1) == 3).all()
 
 
 def test_a_mirrored_face_gets_the_same_answer(recogniser):
@@ -79,13 +79,13 @@ def test_plain_movements_are_told_apart(recogniser):
         "negative": one_place(54, 38, 0.5, 1.0) + one_place(74, 38, -0.5, 1.0),
     }
     found = recogniser.classify(np.concatenate(list(movements.values())))
-    assert [recogniser.spec.labels[i] for i in found.argmax(axis=1)] == list(movements)
+    assert [recogniser.spec.labels[i] for i in found[:, :4].argmax(axis=1)] == list(movements)
 
 
 def test_no_motion_is_no_confident_answer(recogniser):
     rest = recogniser.classify(np.zeros((1, 3, SIZE, SIZE), np.float32))[0]
     assert np.isfinite(rest).all()
-    assert recognise.predict(rest, recogniser.spec).abstained
+    assert recognise.predict(rest[:4], recogniser.spec).abstained
 
 
 def test_predict_abstains_below_the_threshold(recogniser):
@@ -100,3 +100,35 @@ def test_predict_abstains_below_the_threshold(recogniser):
     assert prediction.abstained
     assert list(prediction.probabilities) == list(spec.labels)
     assert sum(prediction.probabilities.values()) == pytest.approx(1)
+
+
+NAMES = ("default", "efficient-me", "efficient-me-lite", "mobilenet-v3-small")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_shipped_model_says_whom_it_knows_how_good_it_is_and_answers(name):
+    opened = recognise.load(name, device="cpu")
+    spec = opened.spec
+    assert spec.feature in FEATURES
+    assert (spec.labels[-1], spec.none) == ("none", "none")
+    assert "casme2/sub01" in spec.people
+    assert "research only" in spec.licence
+    assert "temperature and threshold nested" in spec.protocol
+    assert spec.temperature != 1
+    low, value, high = (spec.scores["UF1"][key] for key in ("low", "value", "high"))
+    assert 1 / 3 < low <= value <= high < 1
+    assert spec.scores["ECE of a perfect model"]["value"] > 0
+    assert [head.name for head in spec.heads] == ["objective", "action_units"]
+    assert spec.heads[1].labels == tuple(f"AU{n}" for n in (1, 2, 4, 6, 7, 9, 10, 12, 14, 15, 17))
+    row = opened.classify(one_place(83, 86, 0.6, -1.0) + one_place(45, 86, -0.6, -1.0))[0]  # lip corners up and out
+    found = recognise.answer(row, spec)
+    assert max(found.action_units, key=found.action_units.get) == "AU12"
+    assert found.objective.label == "I"
+    nothing = recognise.answer(opened.classify(0.01 * motion(1))[0], spec)
+    assert (nothing.prediction.label, nothing.objective, nothing.action_units) == (None, None, None)
+
+
+def test_all_models_together_stay_small_enough_for_the_package():
+    sizes = {item.path.stem: item.path.stat().st_size for item in recognise.catalogue() if item.origin == "shipped"}
+    assert set(sizes) == set(NAMES)
+    assert sum(sizes.values()) < 14e6  # bytes; the wheel stays under 15 MB

@@ -96,7 +96,7 @@ def test_fit_writes_a_model_file_that_opens(tree) -> None:
         (("size = 28", "size = 28\napex_moves_s = [0.1]"), 2, "apex_moves_s has no effect unless feature is"),
         (("size = 28", 'size = 28\ncrop = "face"'), 2, "crop has no effect on the feature maps-uvs/1: remove it"),
         (("size = 28", 'size = 28\napex = "middle"'), 2, "apex has no effect on the feature maps-uvs/1: remove it"),
-        (("rate = 0.01", "rate = 0.01\n[none]"), 2, "an answer none needs the feature"),
+        (("rate = 0.01", "rate = 0.01\n[none]"), 2, "[none] needs the feature"),
         (('name = "ststnet"', 'name = "ststnet"\nattention = true'), 2, "belong to the model hata-resnet"),
         (("rate = 0.01", 'rate = 0.01\nloss = "arcface"'), 2, "set model.head to 'arcface' too"),
         (("rate = 0.01", "rate = 0.01\ngamma = 1.0"), 2, "gamma has no effect unless loss is focal"),

@@ -230,3 +230,18 @@ def test_halved_motion_of_one_length_does_not_depend_on_how_far_the_skin_moved(n
         create(name, 3, unit_motion=True)
     with pytest.raises(ConfigError, match="scales its input itself"):
         create("flow-default", 3, unit_motion=True)
+
+
+def test_the_shipped_default_can_be_trained_on_and_names_its_people() -> None:
+    torch.manual_seed(0)
+    fresh = create("flow-default", 3)
+    tuned = create("flow-default", 3, weights="default")
+    assert not torch.equal(fresh.first.weight, tuned.first.weight)
+    network, spec = checkpoint.load(weights.SHIPPED)
+    assert torch.equal(tuned.first.weight, network.network.network.first.weight)  # heads and gate are left out
+    assert weights.people("default") == spec.people
+    assert "casme2/sub01" in spec.people
+    other = create("flow-default", 5, weights="default")  # of other classes: all but the last layer
+    assert torch.equal(other.first.weight, tuned.first.weight)
+    with pytest.raises(ModelError, match="another network"):
+        create("ststnet", 3, weights="default")

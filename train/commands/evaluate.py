@@ -115,7 +115,7 @@ def recordings_only(data: Prepared, plan: Recipe) -> Prepared:
         raise DataError("--without-maps: there is nothing but single pictures in this recipe's data")
     found = data.take(np.flatnonzero(data.own).tolist())
     own = found.samples.views
-    if own is not None and plan.data.twins:
+    if own is not None:  # own views, those of the twins, those of other cameras
         first, captured = len(plan.input.views), plan.capture.views if plan.capture else 0
         own = np.concatenate([own[:, :first], own[:, own.shape[1] - captured :]], axis=1)
     return replace(found, samples=replace(found.samples, views=own))
