@@ -136,13 +136,22 @@ class _Samples(quantization.CalibrationDataReader):  # type: ignore[misc]  # the
 
 
 def _float_nodes(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes that stay float: up to the last of the first convolutions, and after the last of all."""
+    """Names of the nodes that stay float: up to the last of the first convolutions, after the last of all, and all that
+    no convolution feeds, as the gate and the heads."""
     nodes = model.graph.node
     convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
     if not convolutions:
         raise ModelError("the file has no convolution: there is nothing to gain by quantising it")
     start = convolutions[max(1, min(FLOAT_START, int(FLOAT_SHARE * len(convolutions)))) - 1]
-    return [node.name for i, node in enumerate(nodes) if i <= start or (i > convolutions[-1] and node.op_type in ENDS)]
+    fed: set[str] = set()  # tensors that depend on a convolution
+    kept = []
+    for i, node in enumerate(nodes):  # in an order in which every node comes after what it needs
+        convolved = node.op_type == "Conv" or not fed.isdisjoint(node.input)
+        if convolved:
+            fed.update(node.output)
+        if not convolved or i <= start or (i > convolutions[-1] and node.op_type in ENDS):
+            kept.append(node.name)
+    return kept
 
 
 @contextmanager

@@ -5,6 +5,7 @@ Random weights and made-up samples throughout.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,8 @@ from export import __main__ as command
 from export import data, int8, tensorrt, to_onnx, verify
 from export.data import Data
 from realtime_mer.errors import ConfigError, DataError, DeviceError, ModelError
+from realtime_mer.recognise.onnx import OnnxRecogniser
+from realtime_mer.recognise.spec import Head
 from train import checkpoint
 
 SIZE = 48
@@ -190,3 +193,19 @@ def test_the_command_line_from_checkpoint_to_comparison(tmp_path: Path, capsys: 
     assert "labels agree" in printed
     assert command.main(["onnx", str(tmp_path / "missing.pt")]) == ModelError.exit_code
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_gate_and_heads_stay_as_they_are(tmp_path: Path) -> None:
+    heads = (("objective", 5, False), ("action_units", 4, True))
+    module = network("efficient-me-lite", 128, "flow-uvs/1", unit_motion=True, none=True, heads=heads)
+    for head in module.heads.values():
+        head.weight.normal_()
+    module.network.gate.weight.normal_()
+    coded = (Head("objective", ("I", "II", "III", "IV", "V")), Head("action_units", ("1", "2", "3", "4"), each=True))
+    spec = replace(spec_of("efficient-me-lite", 128), labels=(*LABELS, "none"), none="none", heads=coded)
+    to_onnx.export(module, spec, tmp_path / "plain.onnx")
+    x = noise(16, 128)
+    int8.quantise(tmp_path / "plain.onnx", tmp_path / "int8.onnx", Data(x, None))
+    plain, quantised = (OnnxRecogniser(tmp_path / f"{name}.onnx", tried=True).classify(x) for name in ("plain", "int8"))
+    assert np.array_equal(plain[:, 3:], quantised[:, 3:])
+    assert not np.array_equal(plain[:, :3], quantised[:, :3])

@@ -120,10 +120,13 @@ def test_every_shipped_model_says_whom_it_knows_how_good_it_is_and_answers(name)
     assert spec.scores["ECE of a perfect model"]["value"] > 0
     assert [head.name for head in spec.heads] == ["objective", "action_units"]
     assert spec.heads[1].labels == tuple(f"AU{n}" for n in (1, 2, 4, 6, 7, 9, 10, 12, 14, 15, 17))
-    row = opened.classify(one_place(83, 86, 0.6, -1.0) + one_place(45, 86, -0.6, -1.0))[0]  # lip corners up and out
-    found = recognise.answer(row, spec)
-    assert max(found.action_units, key=found.action_units.get) == "AU12"
-    assert found.objective.label == "I"
+    smile = one_place(83, 86, 0.6, -1.0) + one_place(45, 86, -0.6, -1.0)
+    brows_up = sum(one_place(x, 36, 0, -1.5) for x in (42, 54, 74, 86))
+    brows_down = one_place(54, 38, 0.5, 1.0) + one_place(74, 38, -0.5, 1.0)
+    found = [recognise.answer(row, spec) for row in opened.classify(np.concatenate([smile, brows_up, brows_down]))]
+    assert [one.objective.label for one in found] == ["I", "II", "III"]
+    assert min(found[1].action_units["AU1"], found[1].action_units["AU2"]) > 0.5 > found[1].action_units["AU4"]
+    assert found[2].action_units["AU4"] > 0.5 > found[2].action_units["AU1"]
     nothing = recognise.answer(opened.classify(0.01 * motion(1))[0], spec)
     assert (nothing.prediction.label, nothing.objective, nothing.action_units) == (None, None, None)
 
