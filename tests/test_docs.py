@@ -48,6 +48,7 @@ RUN_BY = {
     "python -m train check": ("tests/test_train_own.py", 'main(["check"'),
     "python -m train fit": ("tests/test_train_cli.py", 'call(tree, "fit"'),
     "python -m train evaluate": ("tests/test_train_cli.py", 'call(tree, "evaluate"'),
+    "python -m train choose": ("tests/test_train_choose.py", 'main(["choose"'),
     "python -m train report": ("tests/test_train_cli.py", 'main(["report"'),
     "python -m train reproduce": ("tests/test_train_reproduce.py", '["reproduce", "selection"'),
     "python -m train compare": ("tests/test_train_compare.py", 'main(["compare"'),
