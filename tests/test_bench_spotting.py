@@ -10,7 +10,7 @@ import pytest
 from realtime_mer.bench import score_file, spotting_tables
 from realtime_mer.bench.intervals import Counts, difference, interval, poisson_bounds
 from realtime_mer.bench.others import score_others
-from realtime_mer.bench.spotting import Case, Found, Row, StreamResult, in_classes, in_half, unit_motion, worst_tails
+from realtime_mer.bench.spotting import Case, Found, Row, StreamResult, halved, in_classes, in_half, worst_tails
 from realtime_mer.config import load
 from realtime_mer.errors import ConfigError, DataError, SourceError
 from realtime_mer.spotting.scores import Movement
@@ -129,11 +129,11 @@ def test_the_worst_tail_is_the_result():
 
 def test_halves_share_nobody_and_leave_nobody_out():
     cases = [Case(f"video {n}", lambda: (), subject=f"sub{n % 7:02d}") for n in range(20)]
-    a, b = ({case.unit for case in unit_motion(cases, half)} for half in "AB")
+    a, b = ({case.unit for case in halved(cases, half)} for half in "AB")
     assert a == {"sub00", "sub02", "sub04", "sub06"}
     assert a | b == {case.unit for case in cases}
     assert not a & b
-    assert unit_motion(cases, "") == cases
+    assert halved(cases, "") == cases
     assert in_half(["b", "a"], "B") == {"b"}
     with pytest.raises(ConfigError, match="A or B"):
         in_half([], "C")
