@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_default import Known, tree
 
-from realtime_mer.errors import ConfigError
+from realtime_mer.errors import ConfigError, DataError
 from train import motion, recipe
 from train.cli import main
 from train.commands import choose
@@ -99,3 +99,8 @@ def test_what_cannot_be_varied_is_one_clear_line(lab, capsys, words, says) -> No
     assert call(lab, *words) == ConfigError.exit_code
     told = capsys.readouterr().err
     assert says in told
+
+
+def test_weights_that_know_somebody_are_refused(lab, capsys) -> None:
+    assert call(lab, "--vary", 'model.weights="default"') == DataError.exit_code
+    assert "casme2/sub01" in capsys.readouterr().err

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from realtime_mer.errors import ConfigError
-from train import commands, evaluate, fit, metrics
+from train import commands, evaluate, fit, metrics, protocols
 from train.inputs import Prepared
 from train.nested import parts
+from train.protocols import Fold
 from train.recipe import Recipe, from_table
 from train.runs import store
 
@@ -92,44 +93,62 @@ def chosen(
     made: Sequence[tuple[Recipe, Prepared]], by: Sequence[str], outer: int, inner: int, folder: Path, device: str,
     quiet: bool,
 ) -> Found:  # fmt: skip
-    """Chooses and tests; finished trainings are kept in ``folder``."""
-    data = made[0][1]
-    own, groups = data.own, list(data.samples.groups)
-    which = parts(groups, outer, made[0][0].seed)
-    tested = {
-        name: (np.zeros((len(groups), len(data.labels))), np.zeros((len(groups), len(data.labels)))) for name in by
-    }
+    """Chooses and tests; finished trainings are kept in ``folder``.
+
+    Raises ConfigError when the designs are not about the same clips, DataError when weights know who is tested.
+    """
+    plain, data = made[0]
+    folds = _folds(made, outer)
+    main = data.own if data.own.any() else np.ones(len(data.clips), np.bool_)
+    first = {name: np.zeros((len(data.clips), len(data.labels))) for name in by}
+    itself = {name: logits.copy() for name, logits in first.items()}
     picked = []
-    numbers = sorted(set(which.tolist()))
-    with tqdm(total=len(numbers) * (len(made) * inner + 2), desc="choose", unit="training", disable=quiet) as bar:
-        for k in numbers:
-            known, held = np.flatnonzero(which != k), np.flatnonzero(which == k)
-            within = parts([groups[i] for i in known], inner, made[0][0].seed)
+    with tqdm(total=len(folds) * (len(made) * inner + 2), desc="choose", unit="training", disable=quiet) as bar:
+        for fold in folds:
+            known, held = np.array(fold.train), np.array(fold.test)
+            within = parts([data.samples.groups[i] for i in known], inner, plain.seed)
             scores = []
             for plan, prepared in made:
                 answers = {name: np.zeros((len(known), len(data.labels))) for name in by}
                 for j in sorted(set(within.tolist())):
                     ours = within == j
-                    part = _trained(plan, prepared, known[~ours], known[ours], by, folder, device)
-                    for name in by:
-                        answers[name][ours] = part[name]
+                    _answer(answers, ours, _trained(plan, prepared, known[~ours], known[ours], by, folder, device))
                     bar.update()
-                mine = own[known] if own.any() else np.ones(len(known), np.bool_)
-                truth = data.samples.y[known][mine]
+                truth, mine = data.samples.y[known][main[known]], main[known]
                 scores.append(np.mean([metrics.score(truth, answers[name][mine], data.labels).uf1 for name in by]))
-            best = int(np.argmax(scores))
-            picked.append(best)
-            for design, into in ((best, 0), (0, 1)):
-                plan, prepared = made[design]
-                part = _trained(plan, prepared, known, held, by, folder, device)
-                for name in by:
-                    tested[name][into][held] = part[name]
+            picked.append(int(np.argmax(scores)))
+            for design, into in ((picked[-1], first), (0, itself)):
+                _answer(into, held, _trained(*made[design], known, held, by, folder, device))
                 bar.update()
-    main = own if own.any() else np.ones(len(groups), np.bool_)
     return Found(
-        tuple(plan for plan, _ in made), tuple(picked), {name: (a[main], b[main]) for name, (a, b) in tested.items()},
-        data.samples.y[main], tuple(np.asarray(groups)[main].tolist()), data.labels,
+        tuple(plan for plan, _ in made), tuple(picked), {name: (first[name][main], itself[name][main]) for name in by},
+        data.samples.y[main], tuple(np.asarray(data.samples.groups)[main].tolist()), data.labels,
     )  # fmt: skip
+
+
+def _folds(made: Sequence[tuple[Recipe, Prepared]], outer: int) -> list[Fold]:
+    """The outer parts, checked by the guard that every training has."""
+    plain, data = made[0]
+    keys = [clip.key for clip in data.clips]
+    if any([clip.key for clip in other.clips] != keys or other.labels != data.labels for _, other in made):
+        raise ConfigError("--vary: every design must be about the same clips and classes")
+    if any(plan.pretrain is not None for plan, _ in made):
+        raise ConfigError("choose takes no recipe with [pretrain]")
+    which = parts(data.samples.groups, outer, plain.seed)
+    folds = [
+        Fold(f"part {k + 1}", tuple(np.flatnonzero(which != k).tolist()), tuple(np.flatnonzero(which == k).tolist()))
+        for k in sorted(set(which.tolist()))
+    ]
+    protocols.check(folds, data.clips)
+    for plan, _ in made:
+        protocols.check_weights(folds, data.clips, evaluate.knows(plan))
+    return folds
+
+
+def _answer(into: dict[str, NDArray[np.float64]], where: NDArray[Any], part: dict[str, Any]) -> None:
+    for name, logits in into.items():
+        if len(part[name]):
+            logits[where] = part[name]
 
 
 def render(found: Found, keys: Sequence[str]) -> str:
