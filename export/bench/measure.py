@@ -26,7 +26,7 @@ from export import int8, pt2, tensorrt, to_onnx
 from export.bench import folds, tables
 from export.bench.folds import Answer, Trained
 from export.data import Data
-from export.program import INPUT, OUTPUT, Probabilities
+from export.program import ATTENTION, INPUT, Probabilities
 from realtime_mer import recognise as runtime
 from realtime_mer.errors import DeviceError, ModelError
 from realtime_mer.recognise import device
@@ -213,12 +213,19 @@ def _eager(module: torch.nn.Module) -> Answer:
 
 
 def plain_session(model: str | bytes, threads: int) -> Answer:
-    """Plain ONNX Runtime on a file or its content, as its documentation shows it."""
+    """Plain ONNX Runtime on a file or its content, as its documentation shows it; all answers side by side, but for the
+    map of an Attention Branch."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda x: session.run([OUTPUT], {INPUT: x})[0]
+    outputs = [output.name for output in session.get_outputs() if output.name != ATTENTION]
+
+    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        answers = session.run(outputs, {INPUT: x})
+        return answers[0] if len(answers) == 1 else np.concatenate(answers, axis=1)
+
+    return run
 
 
 def _noise(size: int) -> NDArray[np.float32]:
