@@ -170,7 +170,9 @@ def test_the_catalogue_goes_on_behind_a_bad_file(tmp_path: Path, monkeypatch: py
     made.write(tmp_path / "models" / "b.onnx", made.good())
     found = {row.path.name: row.problem for row in recognise.catalogue()}
     assert "was not ready after 6 s" in found.pop("a.onnx")
-    assert found == {"default.onnx": "", "b.onnx": ""}
+    assert found.pop("b.onnx") == ""
+    assert "default.onnx" in found
+    assert not any(found.values())  # the shipped ones
 
 
 def test_the_command_line_says_it_in_one_line(tmp_path: Path) -> None:
