@@ -18,7 +18,7 @@ from realtime_mer.sinks.draw import face_crop, motion_picture, thumbnails
 from realtime_mer.sinks.place import make_folder, replace_file
 from realtime_mer.sinks.video import VideoFile
 
-LONGEST: Final = 1.0  # s from the onset of a micro-expression (half a second at most) to its final report
+LONGEST: Final = 2.0  # s from the onset of a micro-expression to its final report, which may wait for a busy recogniser
 BUDGET: Final = 512 * 2**20  # bytes of pictures kept; with larger or faster ones the pre-roll is shorter
 JPEG_QUALITY: Final = 88  # of the stills: no blocks to be seen, 10 to 20 kB a strip
 
