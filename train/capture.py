@@ -6,8 +6,6 @@ the seed, and followed as the runtime follows a face. The conditions that are te
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from tqdm import tqdm
 from realtime_mer.motion.flow import recogniser_input
 from realtime_mer.motion.ring import NEAR
 from train import models
+from train.cache import key, save
 from train.datasets.reading import load_image
 from train.inputs import Prepared
 from train.motion import Faces
@@ -78,7 +77,7 @@ def make(data: Prepared, how: Capture, motion: Input, seed: int, cache: Path | N
         faces = Faces()
         try:
             for i, clip in enumerate(tqdm(data.clips, "recorded otherwise", disable=quiet, leave=False)):
-                if len(clip.frames) < 2 or clip.onset is None or clip.apex is None or clip.fps <= 0:
+                if not clip.timed:
                     continue
                 for k, found in enumerate(_of_clip(clip, how, motion, faces, np.random.default_rng((seed, i)))):
                     missing[i, k] = found is None
@@ -87,10 +86,7 @@ def make(data: Prepared, how: Capture, motion: Input, seed: int, cache: Path | N
         finally:
             faces.close()
         if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            part = file.with_suffix(".part.npz")
-            np.savez(part, every=every, missing=missing)
-            part.replace(file)
+            save(file, every=every, missing=missing)
     tested = {kind: every[:, how.views + k] for k, kind in enumerate(kinds)}
     lost = dict(zip(kinds, missing[:, how.views :].sum(axis=0).tolist(), strict=True))
     return Captured(every[:, : how.views], tested, lost)
@@ -133,7 +129,4 @@ def _key(clips: Sequence[Clip], how: Capture, motion: Input, seed: int, keep: mo
     """Changes with the settings and with the first file of any clip."""
     shape = (motion.feature, motion.size, models.name_of(keep))
     made = [VERSION, asdict(how), [asdict(variant) for variant in TESTED], shape, seed]
-    digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode())
-    for clip in clips:
-        digest.update(repr((clip.key, len(clip.frames), clip.onset, clip.apex, clip.fps, clip.stamp)).encode())
-    return digest.hexdigest()[:24]
+    return key(made, clips)

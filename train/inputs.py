@@ -23,6 +23,7 @@ from realtime_mer.errors import ConfigError, DataError
 from realtime_mer.motion.flow import recogniser_input
 from realtime_mer.records import Image
 from train import crop, maps, models, motion
+from train.cache import save
 from train.datasets.reading import load_image
 from train.gather import Gathered
 from train.motion import Faces
@@ -137,10 +138,7 @@ def _views(
         make.close()
     x = np.stack(found) if found else np.zeros((0, 1, 3, how.size, how.size), np.uint8)
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part.npz")
-        np.savez(part, x=x, kept=np.array(kept, np.int64), skipped=np.array(skipped, np.str_))
-        part.replace(file)
+        save(file, x=x, kept=np.array(kept, np.int64), skipped=np.array(skipped, np.str_))
     return x, kept, skipped
 
 

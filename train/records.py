@@ -105,6 +105,11 @@ class Clip:
         return frozenset(int(found[0]) for unit in self.action_units if (found := _NUMBER.search(unit)))
 
     @property
+    def timed(self) -> bool:
+        """Whether it is a recording whose onset and apex are known, at a known rate."""
+        return len(self.frames) > 1 and None not in (self.onset, self.apex) and self.fps > 0
+
+    @property
     def stamp(self) -> tuple[int, int] | None:
         """Size and time of the first file, None when there is none: caches are kept by it."""
         first = self.frames[0]

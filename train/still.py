@@ -9,8 +9,6 @@ is a real pair: the recording's own frames at its onset.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -25,6 +23,7 @@ from realtime_mer.motion.flow import recogniser_input
 from realtime_mer.motion.ring import NEAR
 from realtime_mer.records import Floats
 from train import models
+from train.cache import key, save
 from train.datasets.reading import load_image
 from train.models.flow_default import CELLS, cell_means
 from train.motion import Faces
@@ -86,7 +85,7 @@ def make(
     faces = Faces()
     try:
         for i, clip in enumerate(tqdm(clips, "still pairs", disable=quiet, leave=False)):
-            if len(clip.frames) < 2 or clip.onset is None or clip.apex is None or clip.fps <= 0:
+            if not clip.timed:
                 continue
             for motion, still, kind in _of_clip(clip, how, faces, np.random.default_rng((seed, i)), skipped):
                 whole = motion[None]
@@ -106,13 +105,10 @@ def make(
         tuple(skipped),
     )
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part.npz")
-        np.savez(
-            part, cells=made.cells, x=made.x, still=made.still, clips=made.clips, kinds=np.array(made.kinds, np.str_),
+        save(
+            file, cells=made.cells, x=made.x, still=made.still, clips=made.clips, kinds=np.array(made.kinds, np.str_),
             skipped=np.array(made.skipped, np.str_),
         )  # fmt: skip
-        part.replace(file)
     return made
 
 
@@ -148,7 +144,4 @@ _FEATURE: Final = ("flow-uvs/1", 128)
 def _key(clips: Sequence[Clip], how: Still, seed: int, keep: models.Keep | None) -> str:
     """Changes with the settings and with the first file of any clip."""
     made = {key: value for key, value in asdict(how).items() if key != "ridge"}  # what is made of them is not here
-    digest = hashlib.sha256(json.dumps([VERSION, made, seed, models.name_of(keep)], sort_keys=True).encode())
-    for clip in clips:
-        digest.update(repr((clip.key, len(clip.frames), clip.onset, clip.apex, clip.fps, clip.stamp)).encode())
-    return digest.hexdigest()[:24]
+    return key([VERSION, made, seed, models.name_of(keep)], clips)
