@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, Self
 
 import numpy as np
 
-from realtime_mer.config import Config
+from realtime_mer.config import Config, SpotConfig
 from realtime_mer.continuity import Break, Broken, Continuity
 from realtime_mer.errors import SourceError
 from realtime_mer.events import Reporter
@@ -29,6 +30,7 @@ from realtime_mer.watched import Place, WatchedFace
 RATE_KNOWN: Final = 0.25  # s of frames before their rate is judged
 LARGEST: Final = 32766  # px, side of a frame: beyond it OpenCV cannot warp, and MediaPipe ends the process
 CUT_SHORT: Final = "the recording ended before the movement did"
+RECALIBRATED: Final = "the resting face was learnt anew"
 
 Places = dict[int, Place]  # track -> where its face was
 
@@ -88,6 +90,16 @@ class Pipeline:
         self._times: deque[float] = deque()  # s, of the last second
         self._new_times: deque[float] = deque()  # s, of those frames that showed something new
         self._last = -math.inf  # s, of the latest frame
+        self._relearn = False  # every face is to be learnt anew at the next frame
+
+    def recalibrate(self, spot: SpotConfig | None = None) -> None:
+        """Learns the resting face anew from the next frame on, with other thresholds when ``spot`` is given.
+
+        Movements under way end. Faces keep their tracks, and their movements go on being numbered.
+        """
+        if spot is not None:
+            self._config = replace(self._config, spot=spot)
+        self._relearn = True
 
     def push(self, frame: Frame) -> Observation:
         """Takes the next frame. No face is an observation without faces.
@@ -97,6 +109,11 @@ class Pipeline:
         self._check(frame)
         broken = self._continuity.push(frame)
         events = self._break(broken, frame) if broken else []
+        if self._relearn:
+            self._relearn = False
+            for track in tuple(self._faces):
+                events += self._drop(track, RECALIBRATED, frame.time)
+            self._lane.hurry()
         self._count(frame)
         events += self._detected(frame)
         signals = []

@@ -134,6 +134,7 @@ class Kind(StrEnum):
     HEAD = "head"  # the head moved
     SPEECH = "speech"  # one of a run of mouth movements
     UNSURE = "unsure"  # the recording does not allow to say
+    DISMISSED = "dismissed"  # a coder says that it is no micro-expression
 
 
 class Status(StrEnum):
@@ -279,6 +280,18 @@ class Event:
     def key(self) -> tuple[int, int]:
         """(track, movement id): the same for the provisional and the final report."""
         return self.track, self.movement.id
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """Something that was noted while recording: a key that was pressed, or a change that the program saw by itself.
+
+    time: s on the source's clock. key: "space", "e", ... or "" where the program noted it. text: what was noted.
+    """
+
+    time: float
+    key: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -86,7 +86,7 @@ def test_header_summary_and_frames(tmp_path: Path, missed: int | None) -> None:
     head = header(INFO, {"spot": {"onset_noise": 2.0}, "classify": {"model": Path("/a")}}, "flow-default/1", "CPU")
     stats = SourceStats(301, 300, 1, missed)
     play(JsonLines(path, head, stats=lambda: stats), first=7.0)
-    back, logged, summary = read_jsonl(path)
+    back, logged, summary, _markers = read_jsonl(path)
     assert back == dataclasses.replace(head, start=7.0)
     assert back.settings == {"spot": {"onset_noise": 2.0}, "classify": {"model": "/a"}}
     assert [e.status for e in logged] == [Status.CONFIRMED, Status.REJECTED]
@@ -139,7 +139,7 @@ def test_an_event_is_readable_as_soon_as_it_is_reported(tmp_path: Path) -> None:
     sink = JsonLines(path, header(INFO, {}))
     for observation in recording(137):
         sink.write(observation, frame(observation.index, observation.time))
-    _, logged, summary = read_jsonl(path)
+    _, logged, summary, _markers = read_jsonl(path)
     assert len(logged) == 1
     assert summary is None
     sink.end(End(observation.time, ()))
@@ -191,14 +191,14 @@ def test_a_run_that_was_cut_short_has_its_events_and_no_summary(tmp_path: Path, 
         if broken:
             raise ZeroDivisionError
     sink.close()
-    head, logged, summary = read_jsonl(path)
+    head, logged, summary, _markers = read_jsonl(path)
     assert (head.start, [e.movement.id for e in logged], summary) == (0.0, [1, 2], None)
 
 
 def test_the_events_of_the_end_are_logged_and_counted_but_are_no_frame(tmp_path: Path) -> None:
     cut = event(9, 1.69, kind=Kind.UNSURE, reason="the recording ended before the movement did")
     more = (event(8, 1.6, track=2, label=None), cut, event(10, 1.8, provisional=True))
-    _, logged, summary = read_jsonl(log(tmp_path / "e", 200, more))
+    _, logged, summary, _markers = read_jsonl(log(tmp_path / "e", 200, more))
     assert logged[1:] == list(more[:2])
     assert [e.key for e in logged] == [(1, 1), (2, 8), (1, 9)]
     frames = [(e.onset_frame, e.apex_frame, e.offset_frame) for e in logged]
@@ -210,7 +210,7 @@ def test_the_events_of_the_end_are_logged_and_counted_but_are_no_frame(tmp_path:
 
 
 def test_no_frames_at_all(tmp_path: Path) -> None:
-    head, logged, summary = read_jsonl(log(tmp_path / "e", 0))
+    head, logged, summary, _markers = read_jsonl(log(tmp_path / "e", 0))
     assert (head.start, logged) == (None, [])
     assert summary is not None
     assert (summary.frames, summary.duration) == (0, 0.0)
@@ -220,7 +220,7 @@ def test_no_frames_at_all(tmp_path: Path) -> None:
 def test_a_cut_off_last_line_is_left_out(tmp_path: Path, cut: int) -> None:
     path = log(tmp_path / "events.jsonl")
     path.write_bytes(path.read_bytes()[:-cut])
-    _, logged, summary = read_jsonl(path)
+    _, logged, summary, _markers = read_jsonl(path)
     assert (len(logged), summary) == (2, None)
 
 
@@ -394,7 +394,7 @@ def test_a_killed_process_leaves_whole_lines(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGKILL)
-    _, logged, summary = read_jsonl(tmp_path / "events.jsonl")
+    _, logged, summary, _markers = read_jsonl(tmp_path / "events.jsonl")
     assert (len(logged), summary) == (2, None)
     assert (tmp_path / "events.jsonl").read_bytes().endswith(b"}\n")
     assert len((tmp_path / "events.csv").read_text().splitlines()) == 3

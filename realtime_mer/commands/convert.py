@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from realtime_mer.commands.options import Commands
 from realtime_mer.errors import ConfigError
+from realtime_mer.review.apply import reviewed
 from realtime_mer.sinks.convert import NAMES, convert
+from realtime_mer.sinks.jsonl import Recording
 
 
 def add(commands: Commands) -> None:
@@ -16,6 +19,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("log", type=Path, metavar="EVENTS.JSONL", help="written by analyze or live")
     parser.add_argument("--to", required=True, metavar="FORMAT", help=f"one or several of {','.join(NAMES)}")
     parser.add_argument("--out", type=Path, metavar="FILE", help="with one format: where to (default: beside the log)")
+    parser.add_argument("--review", metavar="CODER", help="with the corrections of this coder (review-CODER.jsonl)")
     parser.set_defaults(run=run)
 
 
@@ -24,9 +28,18 @@ def run(arguments: argparse.Namespace) -> int:
     names = formats(arguments.to)
     if arguments.out is not None and len(names) != 1:
         raise ConfigError("--out names one file: give one format with --to, or leave --out away")
+    change = corrected(arguments.log, arguments.review)
     for name in names:
-        print(convert(arguments.log, name, arguments.out))
+        print(convert(arguments.log, name, arguments.out, change=change))
     return 0
+
+
+def corrected(log: Path, review: str | None) -> Callable[[Recording], Recording] | None:
+    """What ``--review`` makes of a log; None without it. Raises ConfigError, SourceError."""
+    if review is None:
+        return None
+    recording = reviewed(log, review)
+    return lambda _: recording
 
 
 def formats(text: str) -> list[str]:

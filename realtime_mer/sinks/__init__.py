@@ -17,6 +17,7 @@ LOG: Final = "events.jsonl"
 EVENTS_CSV: Final = "events.csv"
 SIGNALS_CSV: Final = "signals.csv"
 VIDEO: Final = "annotated.mp4"
+RECORDED: Final = "video.mp4"  # what a live run has recorded, as it was captured
 REPORT: Final = "report.html"
 CLIPS: Final = "clips"  # a folder: a video per event
 STILLS: Final = "stills"  # a folder: a strip of pictures per event, for the report

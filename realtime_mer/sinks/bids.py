@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,8 @@ COLUMNS: Final = {
             "head": "head movement",
             "speech": "one of a run of mouth movements",
             "unsure": "the recording does not allow to say",
+            "dismissed": "a coder says that it is no micro-expression",
+            "marker": "noted while recording; the note is the reason",
         },
     },
     "apex": {"Description": "Time of the largest displacement, from the start of the recording", "Units": "s"},
@@ -38,8 +41,11 @@ COLUMNS: Final = {
 
 def write_bids(recording: Recording, out: Path) -> None:
     """``out`` (a .tsv) and the sidecar beside it (.json), of the final events by onset. Raises OutputError."""
-    rows = ["\t".join(COLUMNS)]
-    for event in sorted((e for e in recording.events if e.final), key=lambda e: e.movement.onset):
+    rows = [
+        (m.time, [f"{recording.header.media_time(m.time):.6f}", "0", "marker", *[""] * 5, m.text or m.key])
+        for m in recording.markers
+    ]
+    for event in (e for e in recording.events if e.final):
         movement, prediction = event.movement, event.prediction
         probabilities = prediction.probabilities.values() if prediction else ()
         cells = [
@@ -50,10 +56,12 @@ def write_bids(recording: Recording, out: Path) -> None:
             str(event.track),
             (prediction.label or "") if prediction else "",
             f"{max(probabilities):.4f}" if probabilities else "",
-            f"{movement.strength:.3f}",
+            "" if math.isnan(movement.strength) else f"{movement.strength:.3f}",
             movement.reason,
         ]
-        rows.append("\t".join(" ".join(one_line(cell).split()) or "n/a" for cell in cells))
+        rows.append((movement.onset, cells))
+    table = [list(COLUMNS), *(cells for _, cells in sorted(rows, key=lambda row: row[0]))]
     if not is_special(out):  # the sidecar first: where the table is, both are
         write_whole(out.with_suffix(".json"), json.dumps(COLUMNS, indent=2) + "\n")
-    write_whole(out, "\n".join(rows) + "\n")
+    lines = ["\t".join(" ".join(one_line(cell).split()) or "n/a" for cell in cells) for cells in table]
+    write_whole(out, "\n".join(lines) + "\n")

@@ -39,10 +39,18 @@ def beside(events_jsonl: Path, format: str) -> Path:
     return events_jsonl.with_name(events_jsonl.stem + FORMATS[format][0])
 
 
-def convert(events_jsonl: Path, format: str, out: Path | None = None, *, folder: Path | None = None) -> Path:
+def convert(
+    events_jsonl: Path,
+    format: str,
+    out: Path | None = None,
+    *,
+    folder: Path | None = None,
+    change: Callable[[Recording], Recording] | None = None,
+) -> Path:
     """Writes ``events_jsonl`` in another format and returns the file; by default ``beside`` it.
 
-    folder: where the file will be used, for links to the media; by default where it is written. "openface" reads the
+    folder: where the file will be used, for links to the media; by default where it is written. change: made of the
+    recording before it is written, such as the corrections of a coder. "openface" reads the
     signals.csv beside the log. Raises ConfigError for a name that is not in NAMES, SourceError when the input cannot be
     read, OutputError when the output cannot be written.
     """
@@ -54,7 +62,8 @@ def convert(events_jsonl: Path, format: str, out: Path | None = None, *, folder:
         write_openface(events_jsonl.with_name(SIGNALS_CSV), out)
     else:
         _, write = FORMATS[format]
-        recording = linked(read_jsonl(events_jsonl), events_jsonl, folder or out.parent)
+        read = read_jsonl(events_jsonl)
+        recording = linked(read if change is None else change(read), events_jsonl, folder or out.parent)
         keep_input([out], recording.header.source.uri)
         write(recording, out)
     return out

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from realtime_mer.face.align import similarity, warp
 from realtime_mer.face.regions import REGIONS
 from realtime_mer.records import Event, Face, FaceSignal, Floats, Frame, Gray, Image, Kind, Observation, Status
+from realtime_mer.sinks.text import event_words
 
 Colour = tuple[int, int, int]
 
@@ -172,17 +173,6 @@ def draw_curve(
         0.36 * unit,
         GREY,
     )
-
-
-def event_words(event: Event) -> str:
-    """What is written beside the face: "micro: negative 83 %", "micro: unsure", "movement ...", "blink"."""
-    if event.status is Status.REJECTED:
-        return event.movement.kind.value
-    if event.prediction is None:
-        return "micro-expression" if event.status is Status.CONFIRMED else "movement ..."
-    best = max(event.prediction.probabilities.values(), default=0.0)
-    label = "unsure" if event.prediction.label is None else f"{event.prediction.label} {100 * best:.0f} %"
-    return f"micro: {label}" if event.status is Status.CONFIRMED else f"micro? {label}"
 
 
 def event_colour(event: Event) -> Colour:

@@ -92,6 +92,9 @@ def _tiers(recording: Recording) -> dict[str, list[_Note]]:
         wanted[f"{face} {event.movement.kind}"].append(_Note(start, max(end, start + frame), describe(event)))
         if event.status is Status.CONFIRMED:
             wanted[f"{face} apex"].append(_Note(apex, apex + frame, "apex"))
+    for marker in recording.markers:
+        at = _ms(recording.header.media_time(marker.time))
+        wanted["markers"].append(_Note(at, at + 1, marker.text or marker.key))
     tiers: dict[str, list[_Note]] = {}
     for name in sorted(wanted):
         for number, lane in enumerate(_lanes(sorted(wanted[name])), 1):

@@ -9,19 +9,20 @@ import dataclasses
 import hashlib
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from realtime_mer.config import Config, SpotConfig, merge
 from realtime_mer.errors import ConfigError, SourceError
 from realtime_mer.face.regions import NAMES
-from realtime_mer.records import End, Event, Frame, Observation, SourceInfo, SourceStats, Status
+from realtime_mer.records import End, Event, Frame, Marker, Observation, SourceInfo, SourceStats, Status
 from realtime_mer.sinks import Sink, event_json
 from realtime_mer.sinks.event_json import to_json
 from realtime_mer.sinks.lines import LineFile, Lines
@@ -34,6 +35,20 @@ _CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
+class Anchor:
+    """One moment on two clocks, so that the times of a log can be put beside those of a stimulus.
+
+    time: s on the source's clock. wall: the same moment by the wall clock, ISO 8601, UTC. by: how it was found:
+    "capture": by the machine that captured it; "arrival": when the frame had come in, later than its capture by
+    the time that it travelled; "page": by the browser that captured it.
+    """
+
+    time: Measure
+    wall: str
+    by: Literal["capture", "arrival", "page"]
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """The first line: what was recorded, and with what.
 
@@ -41,6 +56,7 @@ class Header:
     source's clock, seconds; None when there was none. created: wall-clock time of the start, ISO 8601, UTC.
     settings, settings_hash: the whole configuration and the first 16 hex digits of its SHA-256.
     model, provider: id of the recogniser and what computes it; empty when there is none.
+    anchor: of the first frame of a live source; None for recorded ones, and in logs of older versions.
     """
 
     product: str
@@ -52,6 +68,7 @@ class Header:
     provider: str = ""
     regions: tuple[str, ...] = NAMES
     start: Measure | None = None
+    anchor: Anchor | None = None
     format: int = FORMAT
 
     def media_time(self, time: float) -> float:
@@ -95,6 +112,7 @@ class Recording(NamedTuple):
     header: Header
     events: list[Event]
     summary: Summary | None
+    markers: tuple[Marker, ...] = ()
 
 
 def header(info: SourceInfo, settings: Mapping[str, Any], model: str = "", provider: str = "") -> Header:
@@ -108,7 +126,7 @@ def header(info: SourceInfo, settings: Mapping[str, Any], model: str = "", provi
     source = dataclasses.replace(
         info, uri=_CREDENTIALS.sub("", info.uri), details=json.loads(json.dumps(info.details, default=str))
     )
-    return Header(product, source, datetime.now(UTC).isoformat(timespec="milliseconds"), plain, digest, model, provider)
+    return Header(product, source, iso(datetime.now(UTC)), plain, digest, model, provider)
 
 
 class JsonLines(Sink):
@@ -174,6 +192,11 @@ class JsonLines(Sink):
         self._ended = self._ended and kind in (None, GeneratorExit)
         self.close()
 
+    def mark(self, marker: Marker) -> None:
+        """Writes a marker. Before the first frame there is no time line that it could stand on: it is left out."""
+        if self._header is None:
+            self._lines.write(_line({"type": "marker", **dataclasses.asdict(marker)}))
+
     def _events_now(self, events: Iterable[Event]) -> None:
         for event in events:
             if event.final or self._provisional:
@@ -205,6 +228,8 @@ class JsonLines(Sink):
     def _write_header(self, start: float | None) -> None:
         assert self._header is not None
         head = dataclasses.replace(self._header, start=None if start is None else float(start))
+        if start is not None and head.source.live and head.anchor is None:
+            head = dataclasses.replace(head, anchor=_anchor(head.source.clock, float(start)))
         self._lines.write(_line({"type": "header", **dataclasses.asdict(head)}))
         self._header = None
 
@@ -240,6 +265,7 @@ def read_jsonl(path: Path) -> Recording:
     head: Header | None = None
     summary: Summary | None = None
     events: list[Event] = []
+    markers: list[Marker] = []
     for number, line in enumerate(lines, 1):
         try:
             values = convert(from_json(line), dict[str, Any])
@@ -248,6 +274,8 @@ def read_jsonl(path: Path) -> Recording:
                     head = _header(values)
                 case "event":
                     events.append(event_json.from_json(values))
+                case "marker":
+                    markers.append(convert(values, Marker))
                 case "summary":
                     summary = convert(values, Summary)
                 case None:
@@ -260,13 +288,26 @@ def read_jsonl(path: Path) -> Recording:
             break
     if head is None:
         raise SourceError(f"{path} is not an event log: its first line is not a header")
-    return Recording(head, events, summary)
+    return Recording(head, events, summary, tuple(markers))
 
 
 def _header(values: dict[str, Any]) -> Header:
     if values.get("format") != FORMAT:
         raise ValueError(f"format {shown(values.get('format'))}, this version reads {FORMAT}")
     return convert(values, Header)
+
+
+def _anchor(clock: str, start: float) -> Anchor:
+    """What the wall clock showed at ``start``, as far as this machine can say."""
+    now = datetime.now(UTC)
+    if clock == "monotonic":
+        return Anchor(start, iso(now - timedelta(seconds=time.monotonic() - start)), "capture")
+    return Anchor(start, iso(now), "arrival")
+
+
+def iso(moment: datetime) -> str:
+    """A moment as it stands in logs: ISO 8601, to the millisecond."""
+    return moment.isoformat(timespec="milliseconds")
 
 
 def _spot(settings: Mapping[str, Any]) -> SpotConfig:

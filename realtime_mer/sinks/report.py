@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -45,15 +45,22 @@ def write_report(
     signals_csv: Path | None,
     out: Path,
     thumbnails: Mapping[tuple[int, int], Image | bytes] | None = None,
+    *,
+    change: Callable[[Recording], Recording] | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> None:
     """Writes the report.
 
     thumbnails: (track, movement id) -> picture, or the content of a JPEG file; they show faces. By default those that
     ``Stills`` left in the folder "stills" beside the log are used, if there are any; give {} for none.
+    change: made of the recording before it is shown, such as the corrections of a coder. more: title -> HTML of further
+    sections.
 
     Raises SourceError when an input cannot be read, OutputError when the report cannot be written.
     """
     recording = read_jsonl(events_jsonl)
+    if change is not None:
+        recording = change(recording)
     signals = read_signals(signals_csv) if signals_csv else Signals()
     final = [e for e in recording.events if e.final]
     if thumbnails is None:
@@ -65,6 +72,8 @@ def write_report(
         _section("Timeline", _timeline(signals, final)),
         _section("Micro-expressions", _events(micro, signals, thumbnails)),
         _section("Rejected movements", _rejected(rejected)),
+        *([_section("Markers", _markers(recording))] if recording.markers else []),
+        *(_section(title, html) for title, html in (more or {}).items()),
         _section("Recording", _facts(recording, signals)),
         _section("What this cannot tell", "<ul>" + "".join(f"<li>{escape(t)}</li>" for t in LIMITS) + "</ul>"),
     ]
@@ -236,12 +245,16 @@ def _event(event: Event, signals: Signals, picture: Image | bytes | None) -> str
     lost = f", {event.lost} frames lost" if event.lost else ""
     sided = f", {event.one_sided}" if event.one_sided else ""
     coded = f"{escape(event.coded)}<br>" if event.coded else ""
+    measured = f"<br>{coded}<small>{escape(event.model)}</small>"  # of an event that a coder has added
+    if np.isfinite([movement.strength, event.fps, event.gap]).all():
+        measured = (
+            f", {movement.strength:.2f} px{sided}<br>{coded}"
+            f"<small>{event.fps:.1f} frames/s, largest gap {1000 * event.gap:.1f} ms{lost}</small>"
+        )
     return (
         f"<article class='event' id='event-{event.track}-{movement.id}'><div><h3>{escape(_label(event))}</h3>"
         f"<p>face {event.track}, {movement.onset:.3f} s, {duration}<br>"
-        f"apex {movement.apex:.3f} s (frame {event.apex_frame}), "
-        f"{movement.strength:.2f} px{sided}<br>{coded}"
-        f"<small>{event.fps:.1f} frames/s, largest gap {1000 * event.gap:.1f} ms{lost}</small></p>"
+        f"apex {movement.apex:.3f} s (frame {event.apex_frame}){measured}</p>"
         f"</div><div>{bars}</div><ul>{cues}</ul>{_close_up(event, signals)}{image}</article>"
     )
 
@@ -277,6 +290,14 @@ def _rejected(events: list[Event]) -> str:
         f"<details><summary>{escape(summary)}</summary><table><thead><tr><th>onset, s</th><th>ms</th><th>face</th>"
         f"<th>kind</th><th>reason</th></tr></thead><tbody>{rows}</tbody></table></details>"
     )
+
+
+def _markers(recording: Recording) -> str:
+    rows = "".join(
+        f"<tr><td>{recording.header.media_time(m.time):.3f}</td><td>{escape(m.key)}</td><td>{escape(m.text)}</td></tr>"
+        for m in recording.markers
+    )
+    return f"<table><thead><tr><th>s</th><th>key</th><th>note</th></tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _thinned(points: NDArray[np.float64], most: int) -> NDArray[np.float64]:

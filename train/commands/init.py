@@ -29,8 +29,8 @@ def command(argv: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument(
         "--from", dest="source", type=Path, metavar="SOURCE",
-        help="make the rows: of a folder LABEL/SUBJECT/CLIP (videos or folders of images), or of the confirmed events "
-        "in a log (.jsonl) of analyze",
+        help="make the rows: of a folder LABEL/SUBJECT/CLIP (videos or folders of images), of the confirmed events in "
+        "a log (.jsonl), or of the events that a coder has accepted or added (review-CODER.jsonl beside a log)",
     )  # fmt: skip
     parser.add_argument("--fps", type=float, default=0.0, help="frames/s of folders of images")
     args = parser.parse_args(argv)
@@ -90,12 +90,23 @@ def _clips(source: Path) -> list[Path]:
 
 
 def _events(log: Path, folder: Path) -> Iterator[dict[str, str]]:
-    """The confirmed events of a log, with the label that the recogniser gave, to be corrected by hand."""
+    """The confirmed events of a log, with the label that the recogniser gave, to be corrected by hand; of a review what
+    its coder has accepted or added."""
     from realtime_mer.records import Status
+    from realtime_mer.review.apply import coded
+    from realtime_mer.review.decisions import is_review, log_of, read_review
+    from realtime_mer.sinks import RECORDED
     from realtime_mer.sinks.jsonl import read_jsonl
+    from realtime_mer.sinks.media import linked
 
-    recording = read_jsonl(log)
-    video = Path(recording.header.source.uri)
+    review, log = (read_review(log), log_of(log)) if is_review(log) else (None, log)
+    recording = linked(read_jsonl(log), log, log.parent)
+    if review is not None:
+        recording = coded(recording, review)
+    source = recording.header.source
+    video = Path(source.uri) if source.kind == "file" else log.with_name(RECORDED)
+    if not video.is_file():
+        raise DataError(f"{log} is of {source.uri}, and there is no {video}: record the video too, or put it there")
     for event in recording.events:
         if event.status is Status.CONFIRMED:
             moved = event.movement

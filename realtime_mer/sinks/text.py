@@ -1,0 +1,22 @@
+"""How an event reads, wherever it is shown: beside the face, on its card, in lists and reports."""
+
+from __future__ import annotations
+
+from realtime_mer.records import Event, Status
+
+
+def event_words(event: Event) -> str:
+    """A few words: "micro: negative 83 %", "micro: unsure", "movement ...", "blink"."""
+    if event.status is Status.REJECTED:
+        return event.movement.kind.value
+    if event.prediction is None:
+        return "micro-expression" if event.status is Status.CONFIRMED else "movement ..."
+    best = max(event.prediction.probabilities.values(), default=0.0)
+    label = "unsure" if event.prediction.label is None else f"{event.prediction.label} {100 * best:.0f} %"
+    return f"micro: {label}" if event.status is Status.CONFIRMED else f"micro? {label}"
+
+
+def event_line(event: Event) -> str:
+    """As ``event_words``, and why a rejected movement was rejected."""
+    reason = event.movement.reason
+    return f"{event_words(event)}: {reason}" if event.status is Status.REJECTED and reason else event_words(event)
