@@ -41,12 +41,23 @@ def draw_clip(folder: Path) -> tuple[Path, Path]:
 
 @dataclass(frozen=True)
 class Served:
-    """A running app. port: on 127.0.0.1. root: where uploads and results are kept."""
+    """A running app. port: on 127.0.0.1."""
 
     port: int
-    live: Any
-    sessions: Any
-    root: Path
+    app: Any
+
+    @property
+    def live(self) -> Any:
+        return self.app.live
+
+    @property
+    def jobs(self) -> Any:
+        return self.app.jobs
+
+    @property
+    def root(self) -> Path:
+        """Where uploads and results are kept."""
+        return self.app.jobs.root
 
     @property
     def url(self) -> str:
@@ -54,29 +65,29 @@ class Served:
 
 
 @contextmanager
-def served(settings: AppSettings | None = None) -> Iterator[Served]:
-    """The app on a free port, ended and cleared away afterwards."""
+def served(settings: AppSettings | None = None, port: int = 0, **times: float) -> Iterator[Served]:
+    """The app on a free port, or on ``port``; ended and cleared away afterwards. times: see ``create_app``."""
     import uvicorn
 
     from realtime_mer.app.server import create_app, listen, server_config
 
     settings = settings or AppSettings(port=0)
-    listener = listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", port)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # Gradio leaves event loops behind when it builds a page
-        app, live, sessions = create_app(settings)
+        app = create_app(settings, **times)
         gc.collect()
-    server = uvicorn.Server(server_config(app))
+    server = uvicorn.Server(server_config(app.web, settings.root_path))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="app")
     thread.start()
     try:
         until(lambda: server.started, 60)
-        yield Served(listener.getsockname()[1], live, sessions, sessions.root)
+        yield Served(listener.getsockname()[1], app)
     finally:
         server.should_exit = True
         thread.join(20)
         listener.close()
-        sessions.close()
+        app.close()
 
 
 def until(true: Any, seconds: float) -> None:
@@ -89,5 +100,5 @@ def until(true: Any, seconds: float) -> None:
 
 def working_threads() -> list[str]:
     """Names of the threads that a viewer or an analysis starts."""
-    names = ("viewer", "face-detection", "source ", "classif")
+    names = ("viewer", "face-detection", "source ", "classif", "recording")
     return sorted(t.name for t in threading.enumerate() if t.name.startswith(names))

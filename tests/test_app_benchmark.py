@@ -13,7 +13,6 @@ from app_server import until
 
 from realtime_mer.app import benchmark
 from realtime_mer.app.child import GRACE, Child
-from realtime_mer.app.recorded import Sessions
 from realtime_mer.bench.results import Result, machine, series
 from realtime_mer.config import Config, merge
 from realtime_mer.errors import MerError
@@ -25,8 +24,8 @@ SLEEPERS = {
 
 
 @pytest.fixture
-def sessions(tmp_path: Path) -> Iterator[Sessions]:
-    made = Sessions(tmp_path)
+def benches() -> Iterator[benchmark.Benches]:
+    made = benchmark.Benches()
     yield made
     made.close()
 
@@ -75,26 +74,26 @@ def test_a_child_runs_again_after_a_stop_and_never_after_close(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("by", ["the button", "leaving the page"])
-def test_the_benchmark_itself_can_be_stopped_and_leaves_nothing(sessions: Sessions, by: str) -> None:
-    session = sessions.of("viewer")
-    thread, results = beside(lambda: benchmark.measure(30, 60, Config(), session))
-    until(lambda: session.benchmark.busy, 10)
+def test_the_benchmark_itself_can_be_stopped_and_leaves_nothing(benches: benchmark.Benches, by: str) -> None:
+    child = benches.of("viewer")
+    thread, results = beside(lambda: benchmark.measure(30, 60, Config(), child))
+    until(lambda: benches.busy, 10)
     time.sleep(1)  # its imports are under way
-    assert session.benchmark.busy
-    session.benchmark.stop() if by == "the button" else sessions.leave("viewer")
+    assert child.busy
+    child.stop() if by == "the button" else benches.leave("viewer")
     thread.join(10)
     assert results == [None]
-    assert not session.folder.exists() or not list(session.folder.iterdir())
+    assert not benches.busy
 
 
-def test_what_the_command_complains_of_is_told(sessions: Sessions) -> None:
+def test_what_the_command_complains_of_is_told(benches: benchmark.Benches) -> None:
     config = merge(Config(), {"classify": {"model": "nonesuch"}})
     with pytest.raises(MerError, match=r"^no model 'nonesuch'"):
-        benchmark.measure(30, 5, config, sessions.of("viewer"))
+        benchmark.measure(30, 5, config, benches.of("viewer"))
 
 
 def test_the_result_and_the_settings_travel(
-    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    benches: benchmark.Benches, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A command in place of the benchmark, which takes minutes: it says what it was asked for."""
     made = Result("latency", {}, {}, (series("frame", "ms", "made up", [1.0, 2.0]),), machine())
@@ -112,4 +111,4 @@ shutil.copy({str(tmp_path / "made.json")!r}, asked.out)
 """
     monkeypatch.setattr(benchmark, "COMMAND", (sys.executable, "-c", script))
     config = merge(Config(), {"spot": {"onset_noise": 7.5}})
-    assert benchmark.measure(60, 5, config, sessions.of("viewer")) == made
+    assert benchmark.measure(60, 5, config, benches.of("viewer")) == made

@@ -154,7 +154,7 @@ def test_the_head_motion_taken_away_is_what_the_shipped_recogniser_was_trained_w
     flow = np.stack([0.3 + 0.004 * x - 0.002 * y, -0.5 + 0.003 * x + 0.001 * y], axis=-1)
     flow += 0.1 * np.stack([np.sin(0.7 * x + 0.3 * y), np.cos(0.4 * x - 0.9 * y)], axis=-1)
     flow[85:105, 50:75] += (1.5, -0.7)
-    head = features._head(flow.astype(np.float32), features._oval(SIZE))
+    head = features._head(flow.astype(np.float32), features.oval(SIZE))
     assert "flow-uvs/1" in FEATURES
     np.testing.assert_allclose(head[0, 0], (0.290053, -0.494659), atol=2e-6)
     np.testing.assert_allclose(head[0, 127], (0.799719, -0.108204), atol=2e-6)

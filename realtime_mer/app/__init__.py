@@ -6,16 +6,20 @@ viewer        one viewer's live analysis: a source, a pipeline, a thread
 messages      observations and events as small JSON for the page
 pictures      the onset, the apex, the offset and the motion of one event, as JPEG
 live          the WebSocket between the page and a viewer
-recorded      uploaded videos: their analysis and its files, kept for one session
+calibration   half a minute of a resting face: a sensitivity that suits it
+keeping       a live recording: the log at once, pictures and video behind it
+jobs          uploads, analyses and recordings: their owner, their folder, their time to live
+analysis      the analysis of one job
+workbench     what the Recorded page gets of a job, as plain data
+routes        the plain routes of jobs
+guard         which requests are answered at all
 child         a command in a process of its own that can be stopped
-timeline      the plotly figures
-shown         an analysed recording as HTML
-recorded_tab  the tab of the uploaded videos
+timeline      the histograms of the benchmark
 benchmark     the tab of the latency benchmark
 about         the words of the About page
 pages         the Gradio page; server puts all together and serves it
-static/       the live page's own script and the style sheet
+static/       the scripts of the live and the recorded page, and the style sheet
 
-Only ``pages``, the tabs, ``timeline``, ``live`` and ``server`` need the [app] extra. Nothing here measures or decides
-anything.
+Only ``pages``, ``benchmark``, ``timeline``, ``routes``, ``live`` and ``server`` need the [app] extra. Nothing here
+measures or decides anything.
 """

@@ -6,6 +6,7 @@ for them. What is measured, and how, is in ``bench``.
 
 from __future__ import annotations
 
+import base64
 import sys
 from collections.abc import Iterator
 from html import escape
@@ -15,9 +16,8 @@ from typing import Any, Final
 
 import gradio as gr
 
-from realtime_mer.app.recorded import Session, Sessions
+from realtime_mer.app.child import Child
 from realtime_mer.app.settings import AppSettings
-from realtime_mer.app.shown import note
 from realtime_mer.app.timeline import histograms
 from realtime_mer.bench import compare
 from realtime_mer.bench.results import Result, read
@@ -26,6 +26,10 @@ from realtime_mer.errors import MerError, OutputError
 
 RESULT: Final = "latency.json"
 COMMAND: Final = (sys.executable, "-m", "realtime_mer.cli", "bench", "latency")
+# Gradio's uploads are closed: the page reads the file itself and hands its text on.
+READ_STORED: Final = (
+    "async (fps, seconds) => [fps, seconds, (await document.querySelector('#mer-stored').files[0]?.text()) ?? '']"
+)
 EXPLAINED: Final = (
     "Three latencies, never mixed: what each **stage** takes per frame; how late an **observation** is when frames "
     "come at the real rate; how late an **event** is reported after its apex or offset, which contains the look-ahead. "
@@ -33,13 +37,17 @@ EXPLAINED: Final = (
 )
 
 
-def tab(settings: AppSettings, sessions: Sessions) -> None:
+def tab(settings: AppSettings, benches: Benches) -> None:
     """Adds the tab's parts to the page that is being built."""
     gr.Markdown(EXPLAINED)
     with gr.Row():
         fps = gr.Slider(30, 240, 200, step=10, label="Frames per second")
         seconds = gr.Slider(5, 60, 20, step=5, label="Seconds of live measuring")
-        stored = gr.File(label="Compare with a stored result", file_types=[".json"], type="filepath", height=150)
+        gr.HTML(
+            "<label class='mer-stored'>Compare with a stored result (JSON)"
+            "<input type='file' id='mer-stored' accept='.json'></label>"
+        )
+        stored = gr.Textbox(visible="hidden")
     with gr.Row():
         go = gr.Button("Run the latency benchmark", variant="primary", elem_id="mer-bench")
         stop = gr.Button("Stop", elem_id="mer-bench-stop")
@@ -49,14 +57,13 @@ def tab(settings: AppSettings, sessions: Sessions) -> None:
     plot = gr.Plot(show_label=False, visible=False)
     table = gr.HTML(elem_id="mer-bench-table")
 
-    def run(fps: float, seconds: float, stored: str | None, request: gr.Request) -> Iterator[dict[Any, Any]]:
+    def run(fps: float, seconds: float, stored: str, request: gr.Request) -> Iterator[dict[Any, Any]]:
         yield {status: note(f"Measuring: the clip is drawn first, then {seconds:g} s live, then each stage …")}
-        session = sessions.of(str(request.session_hash))
         try:
-            other = read(Path(stored)) if stored else None
-            result = measure(fps, seconds, settings.config, session)
+            other = _stored(stored) if stored else None
+            result = measure(fps, seconds, settings.config, benches.of(str(request.session_hash)))
         except MerError as error:
-            yield {status: note(str(error).replace(stored or "\0", Path(stored or "").name), bad=True)}
+            yield {status: note(str(error), bad=True)}
             return
         if result is None:
             yield {status: note("Stopped.")}
@@ -68,11 +75,11 @@ def tab(settings: AppSettings, sessions: Sessions) -> None:
             state: (result, other),
             which: gr.Dropdown(names, value=first, visible=True),
             plot: gr.Plot(_histogram((result, other), first), visible=True),
-            table: _table(result, other, _keep(result, sessions, session)),
+            table: _table(result, other),
         }
 
     def halt(request: gr.Request) -> None:
-        sessions.of(str(request.session_hash)).benchmark.stop()
+        benches.of(str(request.session_hash)).stop()
 
     go.click(
         run,
@@ -80,23 +87,49 @@ def tab(settings: AppSettings, sessions: Sessions) -> None:
         [status, state, which, plot, table],
         concurrency_limit=1,
         show_progress="hidden",
+        js=READ_STORED,
         api_visibility="private",
     )
     stop.click(halt, None, None, show_progress="hidden", api_visibility="private", queue=False)
     which.input(_histogram, [state, which], plot, show_progress="hidden", api_visibility="private")
 
 
-def measure(fps: float, seconds: float, config: Config, session: Session) -> Result | None:
+class Benches:
+    """The benchmark process of each page, by Gradio's session hash."""
+
+    def __init__(self) -> None:
+        self._children: dict[str, Child] = {}
+
+    def of(self, key: str) -> Child:
+        """The page's process; nothing runs in a new one."""
+        return self._children.setdefault(key, Child())
+
+    @property
+    def busy(self) -> bool:
+        return any(child.busy for child in list(self._children.values()))
+
+    def leave(self, key: str) -> None:
+        """The page is closed: its benchmark ends."""
+        if (child := self._children.pop(key, None)) is not None:
+            child.close()
+
+    def close(self) -> None:
+        """The server ends."""
+        for key in list(self._children):
+            self.leave(key)
+
+
+def measure(fps: float, seconds: float, config: Config, child: Child) -> Result | None:
     """The result of ``realtime-mer bench latency`` with these settings; None when it was stopped.
 
     Raises OutputError with what the command said when it failed.
     """
-    with TemporaryDirectory(dir=session.folder, ignore_cleanup_errors=True) as place:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as place:
         scratch = Path(place)
         (scratch / "settings.toml").write_text(to_toml(config), encoding="utf-8")
         options = {"--fps": f"{fps:g}", "--for": f"{seconds:g}", "--config": scratch / "settings.toml"}
         command = [*COMMAND, *(f"{name}={value}" for name, value in options.items()), f"--out={scratch / RESULT}"]
-        done = session.benchmark.run(command, scratch)
+        done = child.run(command, scratch)
         if done is None:
             return None
         if done.returncode:
@@ -105,11 +138,28 @@ def measure(fps: float, seconds: float, config: Config, session: Session) -> Res
         return read(scratch / RESULT)
 
 
-def _keep(result: Result, sessions: Sessions, session: Session) -> str:
-    """Writes the record into the viewer's session; returns where it can be fetched."""
-    token, folder = sessions.folder(session, "realtime-mer")
-    result.save(folder / RESULT)
-    return f"/results/{token}/{RESULT}"
+def note(*lines: str, bad: bool = False) -> str:
+    """Lines for a status field; what is told is escaped."""
+    text = "".join(f"<p class='{'mer-bad' if bad else ''}'>{escape(line)}</p>" for line in lines)
+    return f"<div class='mer-status' role='status'>{text}</div>"
+
+
+def _stored(text: str) -> Result:
+    """A stored result, from the text that the page has read. Raises MerError."""
+    with TemporaryDirectory() as place:
+        path = Path(place) / "the stored result"
+        path.write_text(text, encoding="utf-8")
+        try:
+            return read(path)
+        except MerError as error:
+            raise type(error)(str(error).replace(str(path), path.name)) from None
+
+
+def _link(result: Result) -> str:
+    """The whole record as an address of its own, to be saved."""
+    with TemporaryDirectory() as place:
+        result.save(path := Path(place) / RESULT)
+        return "data:application/json;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def _histogram(results: tuple[Result, Result | None] | None, name: str) -> Any:
@@ -122,7 +172,7 @@ def _histogram(results: tuple[Result, Result | None] | None, name: str) -> Any:
     return histograms(samples)
 
 
-def _table(result: Result, other: Result | None, url: str) -> str:
+def _table(result: Result, other: Result | None) -> str:
     rows = "".join(
         f"<tr title='{escape(series.what)}'><th>{escape(series.name)}</th><td>{len(series.samples)}</td>"
         + "".join(f"<td>{value:.3f}</td>" for value in series.quantiles())
@@ -137,5 +187,5 @@ def _table(result: Result, other: Result | None, url: str) -> str:
         f"<div class='mer-about'><p>{escape(host['cpu'])}, {host['cores']} cores, load {host['load']:.1f} when it "
         f"began, {escape(result.created)}</p><table><thead><tr><th></th><th>n</th><th>p50</th><th>p95</th><th>p99</th>"
         f"<th>max</th><th></th></tr></thead><tbody>{rows}</tbody></table>{compared}"
-        f"<div class='mer-links'><a href='{url}' download>the whole record, JSON</a></div></div>"
+        f"<div class='mer-links'><a href='{_link(result)}' download='{RESULT}'>the whole record, JSON</a></div></div>"
     )

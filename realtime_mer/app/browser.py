@@ -10,6 +10,7 @@ import queue
 import struct
 import threading
 from functools import partial
+from time import monotonic
 from typing import Final
 
 import cv2
@@ -25,20 +26,25 @@ WAITING: Final = 64  # packets that may wait to be decoded: half a second at 120
 PACKET_BYTES: Final = 4 << 20  # a 1080p JPEG of the best quality has about one
 LONGEST_SIDE: Final = 4096  # px
 FIRST_S: Final = 15.0  # how long the first picture may take: the person is still asked whether the camera may be used
+SILENT_S: Final = 40.0  # how long no picture may come later: the connection may have to be made again
 
 
 class BrowserCamera:
-    """Where the page's packets go in (``push``, any thread) and a live Source comes out (``open``)."""
+    """Where the page's packets go in (``push``, any thread) and a live Source comes out (``open``).
 
-    def __init__(self) -> None:
-        self._packets: queue.Queue[bytes] = queue.Queue(WAITING)
+    buffer_s: how old a picture may become here before it is measured, s; older ones are dropped evenly, and counted.
+    """
+
+    def __init__(self, *, buffer_s: float = 1.0) -> None:
+        self._buffer_s = buffer_s
+        self._packets: queue.Queue[tuple[float, bytes]] = queue.Queue(WAITING)
         self._stop = threading.Event()
         self._counts = Counts()
 
     def push(self, packet: bytes) -> None:
         """Takes a packet. When too many wait, the newest is dropped; the gap in the times tells the source of it."""
         try:
-            self._packets.put_nowait(packet)
+            self._packets.put_nowait((monotonic(), packet))
         except queue.Full:
             self._counts.dropped += 1
 
@@ -61,18 +67,22 @@ class BrowserCamera:
             clock="sender",
             details={"pixel_format": "jpeg", "protocol": "websocket"},
         )
-        return Feed(info, first, shots, self._counts, self._stop)
+        return Feed(info, first, shots, self._counts, self._stop, buffer_s=self._buffer_s)
 
     def _shots(self) -> Shots:
-        waited = 0.0
-        while not self._stop.is_set() and waited < FIRST_S:
+        waited, patience, skipped = 0.0, FIRST_S, False
+        while not self._stop.is_set() and waited < patience:
             try:
-                packet = self._packets.get(timeout=0.1)
+                came, packet = self._packets.get(timeout=0.1)
             except queue.Empty:
                 waited += 0.1
                 continue
-            waited = 0.0
-            if (shot := read(packet)) is None:
+            waited, patience = 0.0, SILENT_S
+            # decoding cannot follow: every second picture, so that those that are left are evenly spaced
+            skipped = not skipped and monotonic() - came > self._buffer_s
+            if skipped:
+                self._counts.dropped += 1
+            elif (shot := read(packet)) is None:
                 self._counts.skip()
             else:
                 yield shot

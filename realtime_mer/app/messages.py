@@ -10,6 +10,7 @@ from realtime_mer.face.align import similarity
 from realtime_mer.face.regions import REGIONS
 from realtime_mer.records import Event, FaceSignal, SourceInfo
 from realtime_mer.sinks.event_json import to_json
+from realtime_mer.sinks.text import event_line, event_words
 
 PLACES: Final = [list(region.points) for region in REGIONS]
 
@@ -33,13 +34,14 @@ def face(signal: FaceSignal) -> dict[str, Any]:
     }
 
 
-def event(found: Event, run: int, pictures: dict[str, str]) -> dict[str, Any]:
-    """One event. ``run`` counts the restarts of the pipeline, which begins its numbers anew each time."""
+def event(found: Event, pictures: dict[str, str]) -> dict[str, Any]:
+    """One event as in the log, with how it reads. pictures: data URIs by name."""
     return {
         **to_json(found),
+        "words": event_words(found),
+        "line": event_line(found),
         "coded": found.coded,
-        "key": f"{run}-{found.track}-{found.movement.id}",
-        "face": found.track,
+        "key": f"{found.track}-{found.movement.id}",
         "pictures": pictures,
     }
 

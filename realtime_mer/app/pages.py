@@ -1,5 +1,5 @@
-"""The Gradio page: four tabs. The parts of three are in ``recorded_tab``, ``benchmark`` and ``about``; the live tab
-draws itself (static/live.js)."""
+"""The Gradio page: four tabs. Live and Recorded draw themselves (static/live.js, static/recorded.js) and speak with
+plain routes of this server; Benchmark and About are Gradio's."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any, Final
 import gradio as gr
 
 from realtime_mer.app import about, benchmark
-from realtime_mer.app.recorded import Sessions
-from realtime_mer.app.recorded_tab import RecordedTab
+from realtime_mer.app.jobs import KINDS, OWNER_BYTES, RESULTS, UPLOAD_BYTES, UPLOADS
 from realtime_mer.app.settings import AppSettings, models
 
 TITLE: Final = "realtime-mer"
@@ -35,9 +34,9 @@ def theme() -> gr.themes.Base:
     )
 
 
-def build_page(settings: AppSettings, sessions: Sessions) -> gr.Blocks:
+def build_page(settings: AppSettings, benches: benchmark.Benches) -> gr.Blocks:
     """The page for one server. Raises ModelError or DeviceError when the models cannot be listed."""
-    with gr.Blocks(title=TITLE, fill_width=True, delete_cache=(3600, 6 * 3600)) as page:
+    with gr.Blocks(title=TITLE, fill_width=True) as page:
         gr.HTML(
             f"<div class='mer-title'><h1>{TITLE}</h1>"
             "<span>micro-expressions: when they begin, peak and end, and which part of the face moved</span></div>"
@@ -45,12 +44,12 @@ def build_page(settings: AppSettings, sessions: Sessions) -> gr.Blocks:
         with gr.Tab("Live", id="live"):
             gr.HTML(f"<mer-live data-settings='{escape(json.dumps(_live_settings(settings)))}'></mer-live>")
         with gr.Tab("Recorded", id="recorded"):
-            RecordedTab(settings, sessions)
+            gr.HTML(f"<mer-recorded data-settings='{escape(json.dumps(_recorded_settings(settings)))}'></mer-recorded>")
         with gr.Tab("Benchmark", id="benchmark"):
-            benchmark.tab(settings, sessions)
+            benchmark.tab(settings, benches)
         with gr.Tab("About", id="about"):
             gr.Markdown(about.text(settings.config.classify.model), elem_classes="mer-about")
-        page.unload(_leaver(sessions))
+        page.unload(_leaver(benches))
     page.queue(max_size=32, default_concurrency_limit=2, api_open=False)
     return page
 
@@ -59,7 +58,7 @@ def _live_settings(settings: AppSettings) -> dict[str, Any]:
     chosen = settings.config.classify.model
     names = models()
     return {
-        "path": "/live",
+        "root": settings.root_path,
         "capture": settings.may_capture,
         "local": settings.loopback,
         "models": names if chosen in names else [chosen, *names],
@@ -68,8 +67,19 @@ def _live_settings(settings: AppSettings) -> dict[str, Any]:
     }
 
 
-def _leaver(sessions: Sessions) -> Any:
+def _recorded_settings(settings: AppSettings) -> dict[str, Any]:
+    return {
+        "root": settings.root_path,
+        "kinds": [*KINDS, *RESULTS],
+        "uploads": UPLOADS,
+        "bytes": UPLOAD_BYTES,
+        "room": OWNER_BYTES,
+        "enter": settings.config.spot.onset_noise,
+    }
+
+
+def _leaver(benches: benchmark.Benches) -> Any:
     def leave(request: gr.Request) -> None:
-        sessions.leave(str(request.session_hash))
+        benches.leave(str(request.session_hash))
 
     return leave

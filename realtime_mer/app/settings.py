@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import stat
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,9 +15,7 @@ from realtime_mer.errors import ConfigError, ModelError, SourceError
 from realtime_mer.typed import convert
 
 VIEWERS: Final = 8  # live analyses at once: each takes about a core at 200 frames/s
-UPLOADS: Final = 8  # videos in one session
-UPLOAD_BYTES: Final = 1 << 30  # of one video
-KINDS: Final = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".mjpeg")
+AWAY_S: Final = 30.0  # how long a live run goes on without its page
 STREAMS: Final = ("rtsp", "rtsps", "http", "https")
 
 
@@ -23,6 +23,9 @@ STREAMS: Final = ("rtsp", "rtsps", "http", "https")
 class AppSettings:
     """host, port: where to listen; port 0 takes a free one. share: also through Gradio's public relay.
 
+    allowed_hosts: names, in lower case, that the server goes by besides ``host``, such as that of a proxy before it.
+    root_path: the path under which a proxy serves the page, such as "/mer"; "" for none.
+    passwords: by name; empty: nobody is asked.
     server_cameras: let viewers use the server's cameras and open stream addresses from it; None: only viewers who sit
     at this machine, which is when the host is a loopback address and nothing is shared.
     """
@@ -32,6 +35,9 @@ class AppSettings:
     port: int = 7860
     share: bool = False
     server_cameras: bool | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    root_path: str = ""
+    passwords: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def loopback(self) -> bool:
@@ -48,6 +54,20 @@ class AppSettings:
     @property
     def may_capture(self) -> bool:
         return self.loopback if self.server_cameras is None else self.server_cameras
+
+
+def read_passwords(path: Path) -> dict[str, str]:
+    """Names and passwords of a file with a line NAME:PASSWORD each, which nobody else may read. Raises ConfigError."""
+    try:
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ConfigError(f"{path} may be read by others: chmod 600 {path}")
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not text'}") from None
+    found = dict(line.split(":", 1) for line in lines if ":" in line)
+    if len(found) != len(lines) or not found or not all(name and password for name, password in found.items()):
+        raise ConfigError(f"{path} must hold a line NAME:PASSWORD for each person")
+    return found
 
 
 def models() -> list[str]:

@@ -1,35 +1,44 @@
 """One viewer's live analysis: a source, a pipeline and the thread between them. Speaks no network protocol.
 
 The thread measures every frame; what is shown is taken out by ``take`` and ``preview`` at the page's own pace, and
-is thinned there, never in front of the pipeline.
+is thinned there, never in front of the pipeline. A viewer outlives the connection of its page, so that it can be taken
+up again; everything that happened is in ``log``, and the latest events with their pictures in ``history``.
 """
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import cv2
 import numpy as np
 
 from realtime_mer.app import messages
+from realtime_mer.app.calibration import Calibration
+from realtime_mer.app.jobs import Job
+from realtime_mer.app.keeping import Keeper, MemoryLines
 from realtime_mer.app.pictures import EventPictures, jpeg
 from realtime_mer.config import Config
-from realtime_mer.errors import MerError
+from realtime_mer.errors import MerError, OutputError
 from realtime_mer.pipeline import Pipeline
-from realtime_mer.records import End, Event, Frame, Observation
-from realtime_mer.run import watch
+from realtime_mer.records import End, Event, Frame, Marker, Observation
+from realtime_mer.run import log_header, watch
 from realtime_mer.sinks import Sink
+from realtime_mer.sinks.jsonl import Anchor, Header, JsonLines, iso
 from realtime_mer.sources import Source
 from realtime_mer.sources.probe import COARSE_FPS
 from realtime_mer.spotting.quality import LIVE_MEMORY_S, Quality, Sensitivity
 
 CURVE: Final = 2000  # curve points that may wait for a slow page: the oldest go first
 DELAYS: Final = 400  # frames over which the delay is told
+HISTORY: Final = 200  # events that a page finds again, with their pictures; all of them are in the log
+LATE_S: Final = 0.15  # a delay above it is not real time
 PREVIEW_WIDTH: Final = 640  # px
 PREVIEW_QUALITY: Final = 70
 JOIN_S: Final = 5.0
@@ -39,37 +48,97 @@ BLUR: Final = 24  # the privacy picture is this many blocks wide: nobody is reco
 class Viewer:
     """Analyses what ``connect`` opens until it ends or ``close`` is called. Start it with ``start``.
 
-    build: makes the pipeline; called in the thread, since it loads models. private: make no pictures of anybody.
+    build: makes the pipeline; called in the thread, since it loads models. owner: the token of its browser.
+    private: make no pictures of anybody. anchor: what the wall clock showed at time 0 of the source; where the page
+    knows it.
     """
 
     def __init__(
-        self, connect: Callable[[], Source], build: Callable[[Config], Pipeline], config: Config, *, private: bool
+        self,
+        connect: Callable[[], Source],
+        build: Callable[[Config], Pipeline],
+        config: Config,
+        *,
+        private: bool,
+        owner: str = "",
+        anchor: Anchor | None = None,
     ) -> None:
-        self._connect, self._build, self._config, self._private = connect, build, config, private
+        self.id, self.owner, self.private = secrets.token_urlsafe(12), owner, private
+        self.keeper = Keeper()
+        self.history: deque[dict[str, Any]] = deque(maxlen=HISTORY)
+        self._connect, self._build, self._config, self._anchor = connect, build, config, anchor
+        self._lines = MemoryLines()
         self._lock = threading.Lock()
         self._messages: list[dict[str, Any]] = []
         self._curve: deque[tuple[float, int, float, float]] = deque(maxlen=CURVE)
         self._delays: deque[float] = deque(maxlen=DELAYS)
         self._latest: tuple[Frame, Observation] | None = None
         self._shown = -1
+        self._zero: float | None = None  # time of the first frame, s
         self._lost = 0
         self._quality = Quality(config.spot, LIVE_MEMORY_S)
-        self._run_number = 0
         self._source: Source | None = None
+        self._pipeline: Pipeline | None = None
+        self._head: Header | None = None
+        self._started: dict[str, Any] | None = None
+        self._journal: JsonLines | None = None
+        self._calibration: Calibration | None = None
         self._stop = threading.Event()
-        self._wish: Config | None = None
         self._thread = threading.Thread(target=self._run, name="viewer", daemon=True)
 
     @property
     def done(self) -> bool:
         return not self._thread.is_alive()
 
+    @property
+    def log(self) -> str:
+        """The log of the run so far, as JSON Lines; without a summary while it goes on."""
+        return self._lines.text
+
     def start(self) -> None:
         self._thread.start()
 
     def recalibrate(self, config: Config | None = None) -> None:
         """Learns the resting face anew, with other thresholds when ``config`` is given. The model stays."""
-        self._wish = config or self._config
+        if config is not None:
+            self._config = config
+        if self._pipeline is not None:
+            self._pipeline.recalibrate(self._config.spot)
+            with self._lock:
+                self._quality = Quality(self._config.spot, LIVE_MEMORY_S)
+                self._calibration = None
+
+    def calibrate(self, seconds: float) -> None:
+        """Watches the resting face for ``seconds``, then chooses a sensitivity at which it causes no event."""
+        with self._lock:
+            self._calibration = Calibration(seconds)
+
+    def record(self, job: Job, *, video: bool) -> None:
+        """Keeps the run in ``job`` from now on. Raises OutputError before the first frame."""
+        source, head = self._source, self._head
+        if source is None or head is None:
+            raise OutputError("the camera has not started yet")
+        self.keeper.begin(job, replace(head, created=iso(datetime.now(UTC))), source.stats, video=video)
+
+    def mark(self, key: str, text: str, time_s: float | None = None) -> Marker | None:
+        """Notes something on the time line: at ``time_s`` on the source's clock, by default now."""
+        latest, source = self._latest, self._source
+        if latest is None or source is None:
+            return None
+        now = time.monotonic() if source.info.clock == "monotonic" else latest[1].time
+        marker = Marker(now if time_s is None else time_s, key, text)
+        self.keeper.mark(marker)
+        with self._lock:
+            if self._journal is not None:
+                self._journal.mark(marker)
+        return marker
+
+    def resume(self) -> list[dict[str, Any]]:
+        """What a page needs that takes the run up: how it began, and the latest events."""
+        with self._lock:
+            began = [] if self._started is None else [{**self._started, "zero": self._zero}]
+            self._messages = [m for m in self._messages if m["type"] != "event"]  # they are in the history
+            return [*began, *self.history]
 
     def take(self) -> list[dict[str, Any]]:
         """The messages since the last call: what happened, then the state now."""
@@ -86,7 +155,7 @@ class Viewer:
     def preview(self) -> bytes | None:
         """The newest picture as JPEG, blurred in privacy mode; None before the first."""
         latest = self._latest
-        return None if latest is None else preview(latest[0], self._private)
+        return None if latest is None else preview(latest[0], self.private)
 
     def stop(self) -> None:
         """Ends the capture; what is still to be reported can be taken until ``done``."""
@@ -97,42 +166,48 @@ class Viewer:
     def close(self) -> None:
         """Ends the capture and frees the pipeline; waits for the thread."""
         self.stop()
-        self._thread.join(JOIN_S)
+        if self._thread.ident is not None:
+            self._thread.join(JOIN_S)
 
     # --- the thread -------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
             with self._build(self._config) as pipeline, self._connect() as source:
-                self._source = source
+                self._source, self._pipeline = source, pipeline
                 recogniser = pipeline.recogniser
                 about = (recogniser.spec.id, recogniser.provider, recogniser.why) if recogniser else ("none", "", "")
-                self._tell(messages.started(source.info, *about))
-                self._watch(pipeline, source)
-                self._tell({"type": "stopped"})
+                self._head = log_header(source.info, pipeline)
+                if self._anchor is not None:
+                    self._head = replace(self._head, anchor=self._anchor)
+                self._started = messages.started(source.info, *about) | {"id": self.id, "private": self.private}
+                self.tell(self._started)
+                self._watch(pipeline, source, self._head)
+                self.tell({"type": "stopped"})
         except MerError as error:
-            self._tell({"type": "error", "text": str(error)})
+            self.tell({"type": "error", "text": str(error)})
         except Exception as error:  # the page must not wait for a thread that is gone
-            self._tell({"type": "error", "text": f"an internal error ended the analysis ({type(error).__name__})"})
+            self.tell({"type": "error", "text": f"an internal error ended the analysis ({type(error).__name__})"})
             raise
         finally:
-            self._source = None
+            self._source = self._pipeline = None
 
-    def _watch(self, pipeline: Pipeline, source: Source) -> None:
+    def _watch(self, pipeline: Pipeline, source: Source, head: Header) -> None:
         pictures = EventPictures()
         page = _Page(self, pictures, source.info.clock == "monotonic")
-        for _ in watch(source, pipeline, [page] if self._private else [pictures, page]):
-            if (wish := self._wish) is not None:
-                self._wish = None
-                pipeline.begin(live=source.info.live, config=replace(pipeline.config, spot=wish.spot))
-                self._run_number += 1
-                with self._lock:
-                    self._quality = Quality(wish.spot, LIVE_MEMORY_S)
+        self._journal = JsonLines(self._lines, head, stats=source.stats)
+        sinks: list[Sink] = [self._journal, self.keeper, page] if self.private else [
+            self._journal, self.keeper, pictures, page,
+        ]  # fmt: skip
+        for _ in watch(source, pipeline, sinks):
+            if self._stop.is_set():
+                source.close()
 
     def publish(self, frame: Frame, observation: Observation, delay: float | None) -> None:
         """Takes over what the page shows next; ``delay`` in s from the capture, None when it is not known."""
         with self._lock:
             self._latest = frame, observation
+            self._zero = observation.time if self._zero is None else self._zero
             self._lost += observation.lost
             self._quality.push(observation, frame.gray)
             if delay is not None:
@@ -140,11 +215,27 @@ class Viewer:
             for signal in observation.faces:
                 if (activity := signal.activity) is not None:
                     self._curve.append((observation.time, signal.face.track, activity.level, activity.threshold))
+            calibration = self._calibration
+        if calibration is not None and calibration.push(observation):
+            self._calibrated(calibration)
+
+    def _calibrated(self, done: Calibration) -> None:
+        with self._lock:
+            self._calibration = None
+        found = done.result()
+        if found.enter is not None:
+            spot = replace(self._config.spot, onset_noise=found.enter)
+            self.recalibrate(replace(self._config, spot=spot))
+        self.tell({"type": "calibrated", "enter": found.enter, "text": found.text})
 
     def tell_event(self, event: Event, pictures: dict[str, str]) -> None:
-        self._tell(messages.event(event, self._run_number, pictures))
+        message = messages.event(event, pictures)
+        with self._lock:
+            if event.final:
+                self.history.append(message)
+            self._messages.append(message)
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def tell(self, message: dict[str, Any]) -> None:
         with self._lock:
             self._messages.append(message)
 
@@ -163,6 +254,10 @@ class Viewer:
                 f"below {COARSE_FPS:g} frames/s the shortest movements rest on two or three frames: "
                 "a faster camera sees more"
             )
+        delay = [round(1000 * float(v), 1) for v in np.percentile(delays, (50, 95))] if delays else None
+        if delay is not None and delay[0] > 1000 * LATE_S:
+            hints.insert(0, f"not real time: what is shown is {delay[0] / 1000:.1f} s old")
+        recording, calibration = self.keeper.job, self._calibration
         return {
             "type": "state",
             "time": seen.time,
@@ -171,12 +266,16 @@ class Viewer:
             "lost": self._lost,
             "dropped": stats.dropped if stats else 0,
             "reconnects": stats.reconnects if stats else 0,
-            "delay": [round(1000 * float(v), 1) for v in np.percentile(delays, (50, 95))] if delays else None,
+            "delay": delay,
             "notes": hints,
             "smallest": {"size": can.size, "why": list(can.reasons)} if can else None,
             "faces": [messages.face(signal) for signal in seen.faces],
             "curve": [[round(t, 4), k, round(level, 2), round(limit, 2)] for t, k, level, limit in curve],
-        }
+            "recording": None if recording is None else {
+                "job": recording.id, "frames": recording.frames, "missing": self.keeper.missing,
+            },
+            "calibrating": None if calibration is None else round(calibration.left_s, 1),
+        }  # fmt: skip
 
 
 class _Page(Sink):

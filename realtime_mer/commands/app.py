@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from realtime_mer.commands.options import Commands, add_settings, settings
 from realtime_mer.errors import ConfigError
@@ -20,6 +21,14 @@ def add(commands: Commands) -> None:
         default=None,
         help="lend this machine's cameras and network to viewers (default: only when nobody else can reach the page)",
     )
+    parser.add_argument(
+        "--allowed-host", action="append", default=[], metavar="NAME",
+        help="a name that the page is reached by, such as that of a proxy; may be given several times",
+    )  # fmt: skip
+    parser.add_argument("--root-path", default="", metavar="PATH", help="the path that a proxy serves the page under")
+    parser.add_argument(
+        "--auth", type=Path, metavar="FILE", help="ask for a password: a file with a line NAME:PASSWORD each"
+    )
     add_settings(parser)
     parser.set_defaults(run=run)
 
@@ -27,9 +36,21 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serves until Ctrl-C."""
     from realtime_mer.app.server import serve
-    from realtime_mer.app.settings import AppSettings
+    from realtime_mer.app.settings import AppSettings, read_passwords
 
     if not 0 <= arguments.port < 65536:
         raise ConfigError("--port takes a number from 0 to 65535")
-    serve(AppSettings(settings(arguments), arguments.host, arguments.port, arguments.share, arguments.server_cameras))
+    root = "/" + arguments.root_path.strip("/") if arguments.root_path.strip("/") else ""
+    serve(
+        AppSettings(
+            settings(arguments),
+            arguments.host,
+            arguments.port,
+            arguments.share,
+            arguments.server_cameras,
+            allowed_hosts=tuple(name.lower() for name in arguments.allowed_host),
+            root_path=root,
+            passwords=read_passwords(arguments.auth) if arguments.auth else {},
+        )
+    )
     return 0

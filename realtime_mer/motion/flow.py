@@ -40,13 +40,19 @@ def flow_uvs(onset: Sequence[Gray], apex: Sequence[Gray]) -> Floats:
     that fits most of the face (``AffineFit``). Raises ValueError when a group is empty or sizes differ.
     """
     first, last = _mean(onset), _mean(apex)
+    flow = skin_flow(first, last)
+    u, v = flow[..., 0], flow[..., 1]
+    return (np.stack([u, v, _strain(u, v)]) * oval(flow.shape[0])).astype(np.float32)
+
+
+def skin_flow(first: Gray, last: Gray) -> Floats:
+    """Motion from one aligned picture to another without that of the head: float32 (S, S, 2) px, not faded out at the
+    border of the face (``oval``). Raises ValueError when the pictures are not square and of one size."""
     if first.shape != last.shape or first.ndim != 2 or first.shape[0] != first.shape[1]:
         raise ValueError(f"onset and apex must be square pictures of one size, not {first.shape} and {last.shape}")
-    flow = _dis().calc(first, last, None)
-    oval = _oval(flow.shape[0])
-    flow -= _head(flow, oval)
-    u, v = flow[..., 0], flow[..., 1]
-    return (np.stack([u, v, _strain(u, v)]) * oval).astype(np.float32)
+    flow: Floats = _dis().calc(first, last, None)
+    flow -= _head(flow, oval(flow.shape[0]))
+    return flow
 
 
 # The feature id stored in every model. A change of what a function computes raises the number after the slash.
@@ -80,7 +86,7 @@ def _dis() -> Any:
 
 
 @lru_cache(maxsize=4)
-def _oval(side: int) -> Floats:
+def oval(side: int) -> Floats:
     """1 inside the face, 0 outside, float32 (side, side)."""
     grid = np.arange(side, dtype=np.float32) * (SIZE / side)
     cx, cy, a, b = OVAL
@@ -90,13 +96,13 @@ def _oval(side: int) -> Floats:
     return mask
 
 
-def _head(flow: Floats, oval: Floats) -> Floats:
-    """The affine part of ``flow`` (S, S, 2) that most of the face agrees on, same shape."""
-    y, x = np.indices(oval.shape, dtype=np.float64)
+def _head(flow: Floats, inside: Floats) -> Floats:
+    """The affine part of ``flow`` (S, S, 2) that most of the face agrees on, same shape. inside: the ``oval``."""
+    y, x = np.indices(inside.shape, dtype=np.float64)
     design = np.stack([x, y, np.ones_like(x)], axis=-1)
-    every = np.zeros_like(oval, dtype=bool)
+    every = np.zeros_like(inside, dtype=bool)
     every[::_STEP, ::_STEP] = True
-    chosen = every & (oval > 0)
+    chosen = every & (inside > 0)
     points = design[chosen][:, :2]
     head = AffineFit(points, np.ones(len(points)), _ROUNDS).fit(flow[chosen]) - np.eye(2, 3)
     head_flow: Floats = (design @ head.T).astype(np.float32)

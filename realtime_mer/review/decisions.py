@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -218,6 +217,10 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def latest(decisions: Sequence[Decision]) -> int:
-    """The highest N of the events "new-N" among ``decisions``, 0 when there is none."""
-    return max((int(step.event[4:]) for step in decisions if step.added), default=0)
+def new_name(path: Path) -> str:
+    """The next "new-N" of a coder's file; numbers of added events that were taken back are not used again."""
+    try:
+        used = [int(n) for n in re.findall(r'"event": "new-(\d{1,6})"', path.read_text(encoding="utf-8"))]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not text'}") from None
+    return f"new-{max(used, default=0) + 1}"

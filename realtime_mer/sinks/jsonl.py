@@ -56,7 +56,7 @@ class Header:
     source's clock, seconds; None when there was none. created: wall-clock time of the start, ISO 8601, UTC.
     settings, settings_hash: the whole configuration and the first 16 hex digits of its SHA-256.
     model, provider: id of the recogniser and what computes it; empty when there is none.
-    anchor: of the first frame of a live source; None for recorded ones, and in logs of older versions.
+    anchor: of a live source; None for recorded ones, and in logs of older versions.
     """
 
     product: str

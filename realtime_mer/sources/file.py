@@ -78,7 +78,7 @@ def _text(path: Path) -> bool:
         return False
 
 
-def _track(path: Path, container: av.container.InputContainer) -> av.VideoStream:
+def video_track(path: Path, container: av.container.InputContainer) -> av.VideoStream:
     """The video of the file. Raises SourceError that says what the file is when it has none."""
     cover = [stream for stream in container.streams.video if stream.disposition & Disposition.attached_pic]
     videos = [stream for stream in container.streams.video if stream not in cover]
@@ -92,7 +92,7 @@ def _track(path: Path, container: av.container.InputContainer) -> av.VideoStream
 
 
 def _open_track(path: Path, container: av.container.InputContainer, rate: float | None) -> Source:
-    stream, counts = _track(path, container), Counts()
+    stream, counts = video_track(path, container), Counts()
     codec = stream.codec_context
     if codec is None:
         raise SourceError(f"{path}: its video codec is not supported; convert the file to H.264")
@@ -134,7 +134,7 @@ def _details(
         "container": container.format.name,
         "codec": codec.name,
         "pixel_format": codec.pix_fmt,
-        "start_s": _start(container),
+        "start_s": starts_at(container),
     }
     given = {} if rate is None else {"rate": f"{rate:g} frames/s as given by the user", "container_rate": announced}
     return file | given
@@ -160,7 +160,7 @@ def _rate(path: Path, stream: av.VideoStream) -> float:
     return 1 / median(steps) if steps else 0.0
 
 
-def _start(container: av.container.InputContainer) -> float:
+def starts_at(container: av.container.InputContainer) -> float:
     """Where the container's clock starts, s: players count from there (transport streams start anywhere)."""
     ticks: int = container.start_time or 0
     return max(0.0, ticks / int(av.time_base))
@@ -171,14 +171,14 @@ def _end(container: av.container.InputContainer, stream: av.VideoStream) -> tupl
     slack = max(float(CUT_FRAMES / stream.average_rate), CUT_LEAST_S) if stream.average_rate else CUT_S
     if stream.duration and stream.average_rate and stream.time_base:
         ticks = stream.duration + (stream.start_time or 0)
-        return float(ticks * stream.time_base) - _start(container), slack
+        return float(ticks * stream.time_base) - starts_at(container), slack
     # Matroska: the time at which each track ends, on the container's own clock
     if told := re.fullmatch(r"(\d+):(\d\d):(\d\d\.?\d*)", stream.metadata.get("DURATION", "").strip("\0 ")):
         hours, minutes, seconds = told.groups()
-        return 3600 * int(hours) + 60 * int(minutes) + float(seconds) - _start(container), max(slack, CUT_LEAST_S)
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds) - starts_at(container), max(slack, CUT_LEAST_S)
     # what the whole file announces may be the end of its audio
     if container.duration and len(container.streams) == 1:
-        return container.duration / av.time_base - _start(container), CUT_S
+        return container.duration / av.time_base - starts_at(container), CUT_S
     return None, CUT_S
 
 
@@ -187,7 +187,7 @@ def _shots(
 ) -> Shots:
     avi = container.format.name == "avi"
     slots = Slots() if avi else None
-    start, base = _start(container), float(stream.time_base or 1)
+    start, base = starts_at(container), float(stream.time_base or 1)
     expected, slack = _end(container, stream)
     aspect = pixel_aspect(stream.sample_aspect_ratio)
     upright, keyframes, ended = Upright(), Keyframes(), 0.0

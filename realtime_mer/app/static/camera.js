@@ -3,9 +3,12 @@
 const WANTED = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 120 } };
 
 export class Camera {
-  // onPacket(buffer, time): a packet as capture.js makes it. onDropped(): a picture was thrown away here.
-  constructor(video, { onPacket, onDropped, onError }) {
+  // epoch: the wall-clock time, s, that packets count from. onPacket(buffer, time): a packet as capture.js makes it.
+  // onDropped(): a picture was thrown away here. onState(word): "ended", "muted" or "unmuted".
+  constructor(video, epoch, { onPacket, onDropped, onError, onState }) {
     this.video = video;
+    this.epoch = epoch;
+    this.onState = onState;
     this.worker = new Worker(new URL("capture.js", import.meta.url));
     this.worker.onmessage = ({ data }) => {
       if (data.packet) onPacket(data.packet, data.time);
@@ -17,6 +20,10 @@ export class Camera {
   async open() {
     if (!navigator.mediaDevices) throw new Error("this page may use a camera on https:// or http://127.0.0.1 only");
     this.stream = await navigator.mediaDevices.getUserMedia({ video: WANTED, audio: false });
+    const [track] = this.stream.getVideoTracks();
+    track.onended = () => this.onState("ended");
+    track.onmute = () => this.onState("muted");
+    track.onunmute = () => this.onState("unmuted");
     this.video.srcObject = this.stream;
     await this.video.play();
   }
@@ -26,7 +33,7 @@ export class Camera {
     const [track] = this.stream.getVideoTracks();
     if ("MediaStreamTrackProcessor" in window) {
       const { readable } = new MediaStreamTrackProcessor({ track, maxBufferSize: 8 });
-      this.worker.postMessage({ readable }, [readable]);
+      this.worker.postMessage({ readable, epoch: this.epoch }, [readable]);
     } else {
       this.watch();
     }
@@ -36,7 +43,7 @@ export class Camera {
     this.video.requestVideoFrameCallback(async (now, seen) => {
       if (!this.stream) return;
       this.watch();
-      const time = (seen.captureTime ?? seen.presentationTime) / 1000;
+      const time = (performance.timeOrigin + (seen.captureTime ?? seen.presentationTime)) / 1000 - this.epoch;
       const picture = await createImageBitmap(this.video);
       if (!this.stream) return picture.close();
       this.worker.postMessage({ picture, time }, [picture]);

@@ -1,6 +1,8 @@
 // Worker: turns video frames into packets (8 bytes capture time in s, little endian; then a JPEG), in order.
-// It is given either a stream of VideoFrames ({readable}) or single pictures with their times ({picture, time}), and
-// ends itself after {stop}: ended from outside, pictures under way would be left unclosed.
+// It is given either a stream of VideoFrames ({readable, epoch}) or single pictures with their times ({picture, time}),
+// and ends itself after {stop}: ended from outside, pictures under way would be left unclosed.
+// Times are s since ``epoch`` (s by the wall clock); the camera's own clock gives the intervals, the first frame's
+// arrival the place.
 
 const QUALITY = 0.92; // JPEG below this makes blocks that flow sees
 const AT_ONCE = 4; // pictures being encoded; more only add delay, so a newer one is dropped and counted
@@ -58,9 +60,12 @@ onmessage = async ({ data }) => {
   if (data.stop) return stop();
   if (data.picture) return take(data.picture, data.time);
   reader = data.readable.getReader();
+  let offset = null; // s from the camera's clock to that of the packets
   for (;;) {
     const { value: frame, done } = await reader.read();
     if (done) return;
-    take(frame, frame.timestamp / 1e6);
+    const time = frame.timestamp / 1e6;
+    offset ??= (performance.timeOrigin + performance.now()) / 1000 - data.epoch - time;
+    take(frame, time + offset);
   }
 };

@@ -1,20 +1,58 @@
-// The list of events: a card each, newest first. All text from the server is set as text, never as HTML.
+// An event as a card, for the live list and for the workbench. All text from the server is set as text, never as HTML.
 
-import { eventColour, eventWords } from "./draw.js";
+import { make, milliseconds } from "./ask.js";
+import { eventColour } from "./draw.js";
 
-const MOST = 100; // cards kept: a page left open for hours must not grow
-
-export function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-const milliseconds = (seconds) => `${Math.round(1000 * seconds)} ms`;
+const MOST = 100; // cards of each status that are shown: a page left open for hours must not grow
 const ARROWS = "→↘↓↙←↖↑↗";
 const arrow = (dx, dy) => ARROWS[((Math.round(Math.atan2(dy, dx) / (Math.PI / 4)) % 8) + 8) % 8];
 
+// zero: the time that the page counts from. pictures: elements to show in place of the event's own.
+export function eventCard(event, zero, pictures = null) {
+  const when = `face ${event.track} · ${(event.onset - zero).toFixed(2)} s`;
+  const how = event.offset === null ? "still moving" : milliseconds(event.offset - event.onset);
+  const card = make("article", {
+    class: `mer-card mer-${event.status}`, "data-key": event.key, "data-kind": event.kind, tabindex: "0",
+    "aria-label": `${event.line}, ${when}, ${how}`,
+  }, make("header", {}, make("h4", {}, event.words), make("span", { class: "mer-when" }, `${when} · ${how}`)));
+  card.style.setProperty("--mark", eventColour(event));
+  if (event.reason) card.append(make("p", { class: "mer-reason" }, event.reason));
+  if (event.coded && event.status !== "rejected") card.append(make("p", { class: "mer-coded" }, event.coded));
+  card.append(pictures ?? strip(event, zero), bars(event), cues(event));
+  if (event.status === "confirmed" && event.fps !== null) {
+    const facts = `${event.fps.toFixed(1)} frames/s, largest gap ${milliseconds(event.gap)}` + (event.lost ? `, ${event.lost} frames lost` : "");
+    card.append(make("small", {}, `${facts}, reported ${milliseconds(event.reported - event.apex)} after the apex`));
+  }
+  return card;
+}
+
+function strip(event, zero) {
+  const figures = ["onset", "apex", "offset", "motion"].filter((name) => event.pictures[name]).map((name) => {
+    const words = name === "motion" ? "motion at the apex" : `${name} ${(event[name] - zero).toFixed(2)} s`;
+    return make("figure", {}, make("img", { src: event.pictures[name], alt: `the face: ${words}` }), make("figcaption", {}, words));
+  });
+  return make("div", { class: "mer-strip" }, ...figures);
+}
+
+function bars(event) {
+  const found = make("div", { class: "mer-bars" });
+  if (event.status === "rejected") return found;
+  for (const [label, share] of Object.entries(event.probabilities ?? {}).sort((a, b) => b[1] - a[1])) {
+    const words = `${Math.round(100 * share)} %`;
+    found.append(make("span", {}, label), make("meter", { min: 0, max: 1, value: share, "aria-label": `${label} ${words}` }), make("b", {}, words));
+  }
+  return found;
+}
+
+function cues(event) {
+  const words = event.cues.map((cue) => {
+    const units = cue.action_units.length ? ` (${cue.action_units.join("/")})` : "";
+    return make("li", {}, `${cue.region} ${arrow(cue.dx, cue.dy)}${units}`);
+  });
+  return event.status === "rejected" || !words.length ? make("span") : make("ul", { class: "mer-cues" }, ...words);
+}
+
+// The live list: newest first. Every event is counted; cards and pictures are kept of the latest of each status.
 export class Cards {
   constructor(list) {
     this.list = list;
@@ -25,69 +63,34 @@ export class Cards {
   clear(started) {
     this.started = started;
     this.events.clear();
-    this.list.replaceChildren();
+    this.list.querySelectorAll(".mer-card").forEach((card) => card.remove());
   }
 
   take(event) {
+    const known = this.events.get(event.key);
+    if (known && known.status !== "provisional") return false; // told again after a reconnection
     this.events.delete(event.key);
     this.events.set(event.key, event);
-    this.list.querySelector(`[data-key="${event.key}"]`)?.remove();
-    this.list.prepend(this.card(event));
-    if (this.events.size > MOST) {
-      const oldest = this.events.keys().next().value;
-      this.events.delete(oldest);
-      this.list.querySelector(`[data-key="${oldest}"]`)?.remove();
+    const old = this.list.querySelector(`[data-key="${event.key}"]`);
+    const card = eventCard(event, this.started);
+    if (old) {
+      const focused = old.contains(document.activeElement);
+      old.replaceWith(card);
+      if (focused) card.focus({ preventScroll: true });
+    } else this.list.prepend(card);
+    const same = this.list.querySelectorAll(`.mer-card.mer-${event.status}`);
+    if (same.length > MOST) {
+      const last = same[same.length - 1];
+      const gone = this.events.get(last.dataset.key);
+      if (gone) gone.pictures = {};
+      last.remove();
     }
+    return true;
   }
 
   count(status) {
-    return [...this.events.values()].filter((event) => event.status === status).length;
-  }
-
-  card(event) {
-    const title = make("h4", {}, eventWords(event));
-    const when = `face ${event.face} · ${(event.onset - this.started).toFixed(2)} s`;
-    const how = event.offset === null ? "still moving" : milliseconds(event.offset - event.onset);
-    const card = make("article", { class: `mer-card mer-${event.status}`, "data-key": event.key, "data-kind": event.kind, tabindex: "0" },
-      make("header", {}, title, make("span", { class: "mer-when" }, `${when} · ${how}`)));
-    card.style.setProperty("--mark", eventColour(event));
-    if (event.reason) card.append(make("p", { class: "mer-reason" }, event.reason));
-    if (event.coded && event.status !== "rejected") card.append(make("p", { class: "mer-coded" }, event.coded));
-    card.append(this.pictures(event), this.bars(event), this.cues(event));
-    if (event.status === "confirmed") {
-      const facts = `${event.fps} frames/s, largest gap ${milliseconds(event.gap)}` + (event.lost ? `, ${event.lost} frames lost` : "");
-      card.append(make("small", {}, `${facts}, reported ${milliseconds(event.reported - event.apex)} after the apex`));
-    }
-    return card;
-  }
-
-  pictures(event) {
-    const strip = make("div", { class: "mer-strip" });
-    for (const name of ["onset", "apex", "offset", "motion"]) {
-      const source = event.pictures[name];
-      if (!source) continue;
-      const words = name === "motion" ? "motion at the apex" : `${name} ${(event[name] - this.started).toFixed(2)} s`;
-      strip.append(make("figure", {}, make("img", { src: source, alt: `the face: ${words}` }), make("figcaption", {}, words)));
-    }
-    return strip;
-  }
-
-  bars(event) {
-    const bars = make("div", { class: "mer-bars" });
-    const ranked = Object.entries(event.probabilities ?? {}).sort((a, b) => b[1] - a[1]);
-    if (event.status === "rejected") return bars;
-    for (const [label, share] of ranked) {
-      const words = `${Math.round(100 * share)} %`;
-      bars.append(make("span", {}, label), make("meter", { min: 0, max: 1, value: share, "aria-label": `${label} ${words}` }), make("b", {}, words));
-    }
-    return bars;
-  }
-
-  cues(event) {
-    const words = event.cues.map((cue) => {
-      const units = cue.action_units.length ? ` (${cue.action_units.join("/")})` : "";
-      return make("li", {}, `${cue.region} ${arrow(cue.dx, cue.dy)}${units}`);
-    });
-    return event.status === "rejected" ? make("span") : make("ul", { class: "mer-cues" }, ...words);
+    let found = 0;
+    for (const event of this.events.values()) found += event.status === status;
+    return found;
   }
 }

@@ -17,14 +17,6 @@ export function eventColour(event) {
   return event.kind === "macro" ? "#cc79a7" : GREY;
 }
 
-export function eventWords(event) {
-  if (event.status === "rejected") return event.kind;
-  if (!event.probabilities) return event.status === "confirmed" ? "micro-expression" : "movement …";
-  const best = Math.max(...Object.values(event.probabilities));
-  const label = event.label ? `${event.label} ${Math.round(100 * best)} %` : "unsure";
-  return event.status === "confirmed" ? `micro: ${label}` : `micro? ${label}`;
-}
-
 // Makes the canvas as large as it is shown, in device pixels; returns its context, scaled to CSS pixels.
 function prepared(canvas) {
   const ratio = window.devicePixelRatio || 1;
@@ -171,6 +163,10 @@ export class Curve {
       pen.fillRect(x(second), height - 16, 1, 4);
     }
     pen.fillText(`last ${WINDOW} s`, 4, height - 3);
+    for (const level of [limit / 2, limit, 1.5 * limit]) {
+      pen.fillRect(0, y(level), 4, 1);
+      pen.fillText(level.toFixed(1), 7, y(level) + 4);
+    }
     pen.globalAlpha = 1;
     for (const [track, points] of this.points) {
       this.line(pen, points, x, y, 2, ink, [5, 4], 1);

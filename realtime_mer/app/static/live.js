@@ -1,12 +1,25 @@
-// The live page: <mer-live data-settings="{...}">. Starts and stops an analysis on the server over one WebSocket and
-// draws what it reports. Nothing is kept beyond this page; "Save events" hands the list to the person.
+// The live page: <mer-live data-settings="{...}">. Starts a run on the server over a WebSocket and draws what it reports.
+// The run outlives a broken connection and a reload of the page; what it found is never thrown away without a question.
 
 import { Camera } from "./camera.js";
-import { Cards, make } from "./cards.js";
-import { Curve, eventWords, overlay } from "./draw.js";
+import { Cards } from "./cards.js";
+import { Curve, overlay } from "./draw.js";
+import { ask, fetched, make, save, typing } from "./ask.js";
+import { Pace } from "./pace.js";
 
 const BACKLOG = 2 ** 21; // bytes waiting to be sent; above, pictures are dropped here and counted
 const LABEL_S = 1.5; // s that an event's name stays beside the face
+const AWAY_S = 30; // s that the server keeps a run whose page is gone
+const LATE_MS = 150; // a delay above it is not real time
+const SILENT_MS = 2000; // without an answer for so long, the page says so
+const CALIBRATE_S = 30;
+const KEYS = { " ": "space", e: "e", E: "e" }; // that put a marker on the time line
+const RUN = "mer-run"; // in the tab's own storage: the run that a reload takes up again
+const REFUSED = {
+  NotAllowedError: "the browser was not allowed to use the camera",
+  NotFoundError: "this computer has no camera that the browser can see",
+  NotReadableError: "the camera is used by another program",
+};
 
 const BODY = `
 <dialog class="mer-consent" aria-labelledby="mer-consent-title">
@@ -14,7 +27,7 @@ const BODY = `
   <p>This page looks for short movements of the face and says which class of emotion they fit. The answer is a guess
   about a movement: no proof of a feeling, and none of a lie or of stress.</p>
   <ul>
-    <li>Pictures are analysed on <b class="mer-where"></b> and forgotten. Nothing is stored unless you save it.</li>
+    <li>Pictures are analysed on <b class="mer-where"></b> and forgotten. Nothing is stored unless you record or save it.</li>
     <li>Everybody in the picture must know of it and agree (EU AI Act, Art. 50(3)).</li>
     <li>Not at work and not in education: inferring emotions there is banned in the EU (Art. 5(1)(f)).</li>
   </ul>
@@ -50,17 +63,27 @@ const BODY = `
       <button class="mer-start mer-primary" type="button">Start</button>
       <button class="mer-stop mer-quiet" type="button" disabled>Stop</button>
       <button class="mer-rest mer-quiet" type="button" disabled title="Learn the resting face anew: look at the camera and relax for a second">Recalibrate</button>
+      <button class="mer-calibrate mer-quiet" type="button" disabled title="Watches the resting face for 30 s and chooses the sensitivity that suits it">Calibrate me for 30 s</button>
     </div>
     <label class="mer-field">Sensitivity <output></output>
       <input class="mer-enter" type="range" min="3" max="20" step="0.5"></label>
     <label class="mer-field">Model <select class="mer-model"></select></label>
     <label><input type="checkbox" class="mer-private"> Privacy mode: blur the picture, keep only events</label>
+    <fieldset class="mer-keeping"><legend>Keep</legend>
+      <div class="mer-row">
+        <button class="mer-record mer-quiet" type="button" disabled aria-pressed="false">Record</button>
+        <button class="mer-save mer-quiet" type="button" disabled>Save events</button>
+      </div>
+      <label><input type="checkbox" class="mer-film" checked> Record the video too</label>
+      <label class="mer-field">Note <input class="mer-note" type="text" maxlength="200" placeholder="Enter puts it on the time line; so do the keys space and E" disabled></label>
+      <p class="mer-marks" aria-live="polite"></p>
+    </fieldset>
   </section>
   <section class="mer-events" aria-label="Events">
-    <div class="mer-events-head"><h3>Events</h3><span class="mer-count" aria-live="polite"></span>
-      <button class="mer-save mer-quiet" type="button" disabled>Save events</button></div>
+    <div class="mer-events-head"><h3>Events</h3><span class="mer-count"></span></div>
+    <p class="mer-said mer-unseen" aria-live="polite"></p>
     <label><input type="checkbox" class="mer-rejected"> Show rejected movements</label>
-    <div class="mer-cards" data-rejected="no"><p class="mer-empty">None yet.</p></div>
+    <div class="mer-cards" data-rejected="no" tabindex="0" aria-label="List of events"><p class="mer-empty">None yet.</p></div>
   </section>
 </div>`;
 
@@ -73,16 +96,30 @@ class MerLive extends HTMLElement {
     this.find = (selector) => this.querySelector(selector);
     this.cards = new Cards(this.find(".mer-cards"));
     this.curve = new Curve();
+    this.pace = new Pace();
     this.agreed = false;
+    this.unsaved = 0; // events that are neither saved nor recorded
+    this.run = null; // {id, epoch, browser}: of the server's run that this page shows
+    this.lamp = make("div", { class: "mer-lamp", role: "status", hidden: "" });
+    document.body.append(this.lamp);
     this.controls();
     this.facts = Object.fromEntries([...this.querySelectorAll("[data-fact]")].map((e) => [e.dataset.fact, e]));
-    this.onHide = () => this.end();
-    window.addEventListener("pagehide", this.onHide);
+    this.listeners = [
+      [window, "beforeunload", (leave) => (this.socket || this.unsaved) && leave.preventDefault()],
+      [window, "pagehide", () => this.camera?.close()],
+      [document, "visibilitychange", () => this.seen()],
+      [document, "keydown", (key) => this.key(key)],
+    ];
+    for (const [target, name, listener] of this.listeners) target.addEventListener(name, listener);
+    this.clock = setInterval(() => this.tick(), 500);
     requestAnimationFrame(() => this.draw());
+    this.takeUp();
   }
 
   disconnectedCallback() {
-    window.removeEventListener("pagehide", this.onHide);
+    for (const [target, name, listener] of this.listeners) target.removeEventListener(name, listener);
+    clearInterval(this.clock);
+    this.lamp.remove();
     this.end();
     this.ready = false;
   }
@@ -90,11 +127,11 @@ class MerLive extends HTMLElement {
   controls() {
     const { settings } = this;
     const enter = this.find(".mer-enter");
+    this.tellEnter = () => (this.find(".mer-field output").textContent = `reacts at ${enter.value} × the resting noise`);
     enter.value = settings.enter;
-    const tell = () => (this.find(".mer-field output").textContent = `reacts at ${enter.value} × the resting noise`);
-    tell();
-    enter.oninput = tell;
-    enter.onchange = () => this.order();
+    this.tellEnter();
+    enter.oninput = this.tellEnter;
+    enter.onchange = () => this.recalibrate();
     for (const name of settings.models) this.find(".mer-model").append(make("option", name === settings.model ? { selected: "" } : {}, name));
     for (const radio of this.querySelectorAll("[name=mer-source]")) {
       radio.onchange = () => (this.find(".mer-address").disabled = this.source() !== "server");
@@ -108,8 +145,15 @@ class MerLive extends HTMLElement {
     this.find(".mer-start").onclick = () => this.begin();
     this.find(".mer-address").onkeydown = (key) => key.key === "Enter" && this.begin();
     this.find(".mer-stop").onclick = () => this.stop();
-    this.find(".mer-rest").onclick = () => this.order();
+    this.find(".mer-rest").onclick = () => this.recalibrate();
+    this.find(".mer-calibrate").onclick = () => this.order({ type: "calibrate", seconds: CALIBRATE_S });
+    this.find(".mer-record").onclick = () => this.record();
     this.find(".mer-save").onclick = () => this.save();
+    this.find(".mer-note").onkeydown = (key) => {
+      if (key.key !== "Enter" || !key.target.value.trim()) return;
+      this.mark("", key.target.value.trim());
+      key.target.value = "";
+    };
     this.find(".mer-private").onchange = (change) => this.classList.toggle("mer-blurred", change.target.checked);
     this.find(".mer-rejected").onchange = (change) => (this.find(".mer-cards").dataset.rejected = change.target.checked ? "yes" : "no");
     const dialog = this.find("dialog");
@@ -124,117 +168,366 @@ class MerLive extends HTMLElement {
     return this.find("[name=mer-source]:checked").value;
   }
 
+  // --- a run begins, breaks off, goes on, ends -------------------------------------------------------------------
+
   async begin() {
-    if (this.socket) return;
+    if (this.socket || this.starting) return;
+    this.starting = true;
+    try {
+      const { missing } = await fetched(this.settings.root, "/live/runs");
+      if (missing) return this.say(missing, true); // told before anybody is asked for consent
+      if (!(await this.mayForget("Start anew"))) return;
+    } catch (error) {
+      return this.say(`the server cannot be reached: ${error.message}`, true);
+    } finally {
+      this.starting = false;
+    }
     if (!this.agreed) {
       this.find("dialog").returnValue = "";
       return this.find("dialog").showModal();
     }
     this.say("");
     this.running(true);
+    this.fresh();
+    this.run = { id: null, epoch: Date.now() / 1000, browser: this.source() === "browser" };
+    try {
+      if (this.run.browser) await this.openCamera();
+      this.connect({
+        type: "start", consent: true, source: this.source(), address: this.find(".mer-address").value, epoch: this.run.epoch,
+        private: this.find(".mer-private").checked, enter: Number(this.find(".mer-enter").value), model: this.find(".mer-model").value,
+      });
+    } catch (error) {
+      this.end();
+      this.say(REFUSED[error.name] ?? error.message ?? String(error), true);
+    }
+  }
+
+  fresh() {
     this.dropped = 0;
-    this.arrived = new Map();
-    this.delays = [];
-    this.size = null;
-    this.state = null;
+    this.size = this.state = null;
     this.labels = new Map();
     this.curve = new Curve();
+    this.pace = new Pace();
     this.cards.clear(0);
+    this.unsaved = 0;
+    this.find(".mer-marks").textContent = "";
     this.tally();
-    try {
-      if (this.source() === "browser") await this.openCamera();
-      this.connect();
-    } catch (error) {
-      const refused = { NotAllowedError: "the browser was not allowed to use the camera", NotFoundError: "this computer has no camera that the browser can see", NotReadableError: "the camera is used by another program" };
-      this.end();
-      this.say(refused[error.name] ?? error.message ?? String(error), true);
-    }
+  }
+
+  // Whether the events shown may go: they are saved, or the person says so.
+  async mayForget(words) {
+    if (!this.unsaved) return true;
+    const answer = await ask("Events are not saved", `${this.unsaved} events of the last run are not saved.`, [
+      ["", "Cancel"], ["forget", `${words} without saving`], ["save", `Save, then ${words.toLowerCase()}`]]);
+    if (answer === "save") await this.save();
+    return Boolean(answer);
   }
 
   async openCamera() {
-    this.camera = new Camera(this.find("video"), {
+    const video = this.find("video");
+    this.camera = new Camera(video, this.run.epoch, {
       onPacket: (packet, time) => this.send(packet, time),
       onDropped: () => (this.dropped += 1),
-      onError: (text) => this.say(text, true),
+      onError: (text) => this.say(`a picture could not be encoded: ${text}`, true),
+      onState: (word) => this.cameraSays(word),
     });
     await this.camera.open();
+    this.size = [video.videoWidth, video.videoHeight];
   }
 
-  connect() {
-    const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}${this.settings.path}`);
+  cameraSays(word) {
+    if (word === "ended") {
+      this.mark("", "the camera ended");
+      this.say("the camera ended: it was unplugged, or another program or the browser took it away. The events are kept.", true);
+      this.told = true;
+      this.stop();
+    } else if (word === "muted") {
+      this.trouble = "the camera sends no pictures: it is muted, by a switch on it or by the browser";
+      this.mark("", "the camera was muted");
+    } else this.trouble = "";
+  }
+
+  connect(first) {
+    const { root } = this.settings;
+    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${root}/live`);
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     socket.onopen = () => {
-      const source = this.source();
-      this.private = this.find(".mer-private").checked;
-      socket.send(JSON.stringify({
-        type: "start", consent: this.agreed, source, address: this.find(".mer-address").value,
-        private: this.private, enter: Number(this.find(".mer-enter").value), model: this.find(".mer-model").value,
-      }));
-      this.camera?.start();
+      socket.send(JSON.stringify(first));
+      if (this.camera && !this.capturing) {
+        this.camera.start();
+        this.capturing = true;
+      }
     };
-    socket.onmessage = ({ data }) => (typeof data === "string" ? this.hear(JSON.parse(data)) : this.show(data));
+    socket.onmessage = ({ data }) => {
+      if (this.socket !== socket) return;
+      if (data instanceof ArrayBuffer) this.show(data);
+      else this.hear(JSON.parse(data));
+    };
     socket.onclose = () => {
       if (this.socket !== socket) return;
-      if (!this.stopping && !this.told) this.say("the connection to the server was lost", true);
-      this.end();
+      if (this.stopping || this.told || !this.run?.id) {
+        if (!this.stopping && !this.told) this.say("the server cannot be reached", true);
+        this.end();
+      } else this.broken();
     };
   }
 
-  send(packet, time) {
-    if (this.socket?.readyState !== WebSocket.OPEN) return;
-    if (this.socket.bufferedAmount > BACKLOG) {
-      this.dropped += 1;
-      return;
+  // The connection broke: the run goes on at the server for a while, and is taken up as soon as it can be.
+  broken() {
+    this.away ??= performance.now();
+    this.pace.forget();
+    const gone = (performance.now() - this.away) / 1000;
+    if (gone > AWAY_S) {
+      this.say("the server has not answered for 30 s: the run has ended. Its events are kept here until the page is closed.", true);
+      this.told = true;
+      return this.end();
     }
-    this.arrived.set(time, performance.now());
-    if (this.arrived.size > 600) this.arrived.delete(this.arrived.keys().next().value);
-    this.socket.send(packet);
+    this.say(`the connection to the server is lost: trying again for ${Math.ceil(AWAY_S - gone)} s`, true);
+    this.again = setTimeout(() => this.connect({ type: "resume", id: this.run.id }), 700);
   }
+
+  // A reloaded page takes its run up again; events of a run that ended meanwhile are shown, and can be saved.
+  async takeUp() {
+    let kept = null;
+    try {
+      kept = JSON.parse(sessionStorage.getItem(RUN) ?? "null");
+      const { missing, runs } = await fetched(this.settings.root, "/live/runs");
+      if (missing) this.say(missing, true);
+      const mine = runs.find((run) => run.id === kept?.id) ?? runs.findLast((run) => !run.running && run.unsaved);
+      if (!mine || this.socket) return;
+      this.fresh();
+      this.run = { id: mine.id, epoch: kept?.epoch ?? 0, browser: mine.browser };
+      this.unsaved = mine.unsaved;
+      if (!mine.running) {
+        for (const event of mine.events) this.takeEvent(event);
+        this.unsaved = mine.unsaved;
+        this.tally();
+        return mine.unsaved ? this.say(`${mine.unsaved} events of a run that has ended are not saved yet.`) : null;
+      }
+      this.find(`[value=${mine.browser ? "browser" : "server"}]`).checked = true;
+      this.find(".mer-private").checked = mine.private;
+      this.classList.toggle("mer-blurred", mine.private);
+      this.agreed = true; // everybody agreed when the run began
+      this.running(true);
+      if (mine.browser) await this.openCamera();
+      this.away = performance.now();
+      this.connect({ type: "resume", id: mine.id });
+    } catch (error) {
+      if (kept) this.say(REFUSED[error.name] ?? error.message, true);
+      this.end();
+    }
+  }
+
+  stop() {
+    this.stopping = true;
+    clearTimeout(this.again);
+    if (this.socket?.readyState === WebSocket.OPEN) this.order({ type: "stop" });
+    else this.end();
+    this.camera?.close();
+    this.camera = null;
+  }
+
+  end() {
+    const socket = this.socket;
+    clearTimeout(this.again);
+    this.socket = null;
+    socket?.close();
+    this.camera?.close();
+    this.camera = null;
+    this.recording = null;
+    this.stopping = this.told = this.capturing = false;
+    this.away = undefined;
+    this.trouble = "";
+    sessionStorage.removeItem(RUN);
+    this.running(false);
+  }
+
+  running(is) {
+    this.classList.toggle("mer-running", is);
+    this.classList.toggle("mer-server", this.source() === "server");
+    for (const name of [".mer-start", ".mer-model", ".mer-sources", ".mer-private"]) this.find(name).disabled = is;
+    for (const name of [".mer-stop", ".mer-rest", ".mer-calibrate", ".mer-record", ".mer-note"]) this.find(name).disabled = !is;
+    this.sign();
+  }
+
+  // --- what goes out -----------------------------------------------------------------------------------------------
+
+  send(packet, time) {
+    const now = performance.now();
+    const open = this.socket?.readyState === WebSocket.OPEN && this.socket.bufferedAmount <= BACKLOG;
+    if (open && this.pace.takes(time, now)) this.socket.send(packet);
+    else if (this.state) this.dropped += 1;
+  }
+
+  order(values) {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(values));
+  }
+
+  recalibrate() {
+    this.order({ type: "recalibrate", enter: Number(this.find(".mer-enter").value) });
+  }
+
+  async record() {
+    if (this.recording) return this.order({ type: "record-stop" });
+    const film = this.find(".mer-film").checked && !this.find(".mer-private").checked;
+    const what = film ? "the video, " : "";
+    const answer = await ask("Record this run?", `From now on ${what}the signals and the events are stored on ${this.find(".mer-where").textContent}, ` +
+      "until you remove them or half an hour after you close the page. Everybody in the picture must have agreed to that.",
+    [["", "Cancel"], ["yes", "Everybody agrees: record"]]);
+    if (answer) this.order({ type: "record", video: film });
+  }
+
+  mark(key, text) {
+    const time = this.run?.browser ? Date.now() / 1000 - this.run.epoch : undefined;
+    this.order({ type: "marker", key, text, time });
+  }
+
+  key(key) {
+    const word = KEYS[key.key];
+    if (!word || !this.socket || key.repeat || typing(key) || !this.offsetParent) return;
+    key.preventDefault();
+    this.mark(word, "");
+  }
+
+  // The log so far, as the server keeps it: report, convert and the Recorded page read it.
+  async save() {
+    if (!this.run?.id) return;
+    save(`${this.settings.root}/live/runs/${this.run.id}/events.jsonl`);
+    this.unsaved = 0;
+    this.tally();
+  }
+
+  // --- what comes in -----------------------------------------------------------------------------------------------
 
   hear(message) {
     if (message.type === "started") {
+      this.run = { ...this.run, id: message.id };
+      sessionStorage.setItem(RUN, JSON.stringify(this.run));
       this.size = message.size;
+      this.cards.started = message.zero ?? this.cards.started;
       this.find(".mer-stage").style.setProperty("--ratio", message.size[0] / message.size[1]);
       this.facts.model.textContent = message.provider ? `${message.model} · ${message.provider}` : "none: events without a class";
       this.facts.model.title = message.why;
+      if (this.away !== undefined) {
+        const gone = (performance.now() - this.away) / 1000;
+        this.notice = { text: `connected again after ${gone.toFixed(1)} s; what was not seen meanwhile counts as lost`, until: performance.now() + 6000 };
+        this.away = undefined;
+        this.say("");
+      }
     } else if (message.type === "state") {
       this.update(message);
     } else if (message.type === "event") {
-      this.labels.set(message.face, { words: eventWords(message), until: message.reported + LABEL_S });
-      this.cards.take(message);
-      this.tally();
+      this.takeEvent(message);
+    } else if (message.type === "recording") {
+      this.recording = message;
+      this.sign();
+    } else if (message.type === "recorded") {
+      this.recorded(message);
+    } else if (message.type === "marker") {
+      this.find(".mer-marks").textContent = `${(message.time - this.cards.started).toFixed(2)} s: ${message.text || message.key}`;
+    } else if (message.type === "calibrated") {
+      if (message.enter !== null) this.find(".mer-enter").value = message.enter;
+      this.tellEnter();
+      this.notice = { text: message.text, until: performance.now() + 15000 };
+    } else if (message.type === "refused") {
+      this.notice = { text: message.text, until: performance.now() + 8000 };
     } else if (message.type === "error") {
       this.told = true;
       this.say(message.text, true);
     }
   }
 
+  takeEvent(event) {
+    if (!this.cards.take(event)) return;
+    this.labels.set(event.track, { words: event.words, until: event.reported + LABEL_S });
+    if (event.status !== "provisional" && !this.recording) this.unsaved += 1;
+    if (event.status === "confirmed") this.find(".mer-said").textContent = `${event.words}, at ${(event.onset - this.cards.started).toFixed(1)} s`;
+    this.tally();
+  }
+
+  recorded(message) {
+    this.recording = null;
+    this.sign();
+    if (message.told) return this.say(`the recording failed: ${message.told}`, true);
+    document.dispatchEvent(new CustomEvent("mer-recorded", { detail: message.job }));
+    this.notice = { text: `${message.name} is recorded: it is on the Recorded page`, until: performance.now() + 15000 };
+  }
+
   update(state) {
-    if (!this.state) this.cards.started = state.time;
+    if (!this.state) this.cards.started = this.cards.started || state.time;
     this.state = state;
+    this.answered = performance.now();
     this.curve.push(state.curve, state.time);
-    const sentAt = this.arrived.get(state.time);
-    if (sentAt) {
-      this.delays.push(performance.now() - sentAt);
-      if (this.delays.length > 300) this.delays.shift();
-    }
-    const sorted = [...this.delays].sort((a, b) => a - b);
-    const at = (share) => Math.round(sorted[Math.floor(share * (sorted.length - 1))]);
-    const delay = state.delay ?? (sorted.length ? [at(0.5), at(0.95)] : null);
+    this.pace.answered(state.time, this.answered);
+    const delay = state.delay ?? this.pace.delay();
+    const late = state.delay === null && delay && delay[0] > LATE_MS;
     this.facts.fps.textContent = `${state.fps.toFixed(1)} /s`;
     this.facts.lost.textContent = `${state.lost} (dropped ${state.dropped + this.dropped})`;
     this.facts.delay.textContent = delay ? `${Math.round(delay[0])} / ${Math.round(delay[1])} ms` : "–";
+    this.facts.delay.parentElement.classList.toggle("mer-warn", Boolean(delay) && delay[0] > LATE_MS);
     this.facts.faces.textContent = state.faces.map((face) => face.note || "measuring").join(", ") || "none in view";
     const { size, why } = state.smallest ?? { size: "–", why: [] };
     this.facts.smallest.textContent = [size, ...why].join("; ");
     this.facts.smallest.title = why.join("; ");
     this.facts.fps.parentElement.classList.toggle("mer-warn", state.notes.length > 0);
-    if (!this.told && state.notes.join("; ") !== this.find(".mer-banner").textContent) this.say(state.notes.join("; "));
+    this.late = late ? `not real time: what is shown is ${(delay[0] / 1000).toFixed(1)} s old` : "";
+    this.pacing = this.pace.every > 1 ? `one of ${this.pace.every} frames is measured: the way to the server, or the server, is too slow for all` : "";
+    if (state.recording) this.recording = { ...this.recording, ...state.recording };
+    this.sign();
+    this.banner(state);
     if (!this.waiting) {
       this.waiting = true;
       requestAnimationFrame(() => this.draw());
     }
+  }
+
+  banner(state) {
+    if (this.told) return;
+    const missing = this.recording?.missing ? `the recorded video lacks ${this.recording.missing} frames` : "";
+    const calibrating = state?.calibrating != null ? `calibrating: look at the camera, relaxed; ${Math.ceil(state.calibrating)} s left` : "";
+    const notice = this.notice && this.notice.until > performance.now() ? this.notice.text : "";
+    const words = [this.trouble, calibrating, notice, this.late, this.pacing, missing, ...(state?.notes ?? [])].filter(Boolean).join("; ");
+    if (words !== this.find(".mer-banner").textContent) this.say(words);
+  }
+
+  // Says what no message of the server can say: that none comes.
+  tick() {
+    if (!this.socket || this.away !== undefined || this.told) return;
+    if (this.state && this.answered && performance.now() - this.answered > SILENT_MS) {
+      const seconds = Math.round((performance.now() - this.answered) / 1000);
+      const why = this.trouble || (document.hidden ? "this tab is hidden" : "no picture comes from the camera, or the server does not answer");
+      this.say(`nothing was measured for ${seconds} s: ${why}`, true);
+    }
+  }
+
+  // The tab was hidden, or is shown again: browsers slow hidden tabs down, and with them the camera.
+  seen() {
+    if (!this.socket) return;
+    if (document.hidden) {
+      this.hidden = performance.now();
+      this.mark("", "the tab was hidden");
+    } else if (this.hidden) {
+      const seconds = (performance.now() - this.hidden) / 1000;
+      this.notice = { text: `the tab was hidden for ${seconds.toFixed(0)} s: the browser slows its camera down then, and frames are lost`, until: performance.now() + 10000 };
+      this.hidden = 0;
+      this.mark("", "the tab is shown again");
+    }
+    this.sign();
+  }
+
+  // The sign that the camera is on, on every tab of the page and in the title of the window.
+  sign() {
+    const on = this.classList.contains("mer-running");
+    const words = this.recording ? "● recording" : "● camera on";
+    this.lamp.hidden = !on;
+    this.lamp.classList.toggle("mer-recording", Boolean(this.recording));
+    if (this.lamp.textContent !== words) this.lamp.textContent = words;
+    this.title ??= document.title;
+    document.title = on ? `${words}${document.hidden ? " (hidden: slowed down)" : ""} · ${this.title}` : this.title;
+    const button = this.find(".mer-record");
+    button.textContent = this.recording ? "Stop recording" : "Record";
+    button.setAttribute("aria-pressed", String(Boolean(this.recording)));
   }
 
   draw() {
@@ -256,36 +549,6 @@ class MerLive extends HTMLElement {
     this.showing = false;
   }
 
-  order() {
-    if (this.socket?.readyState !== WebSocket.OPEN) return;
-    this.socket.send(JSON.stringify({ type: "recalibrate", enter: Number(this.find(".mer-enter").value) }));
-  }
-
-  stop() {
-    this.stopping = true;
-    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ type: "stop" }));
-    else this.end();
-    this.camera?.close();
-    this.camera = null;
-  }
-
-  end() {
-    const socket = this.socket;
-    this.socket = null;
-    socket?.close();
-    this.camera?.close();
-    this.camera = null;
-    this.stopping = this.told = false;
-    this.running(false);
-  }
-
-  running(is) {
-    this.classList.toggle("mer-running", is);
-    this.classList.toggle("mer-server", this.source() === "server");
-    for (const name of [".mer-start", ".mer-model", ".mer-sources", ".mer-private"]) this.find(name).disabled = is;
-    for (const name of [".mer-stop", ".mer-rest"]) this.find(name).disabled = !is;
-  }
-
   say(text, bad = false) {
     const banner = this.find(".mer-banner");
     banner.textContent = text;
@@ -297,14 +560,6 @@ class MerLive extends HTMLElement {
     const [found, rejected] = [this.cards.count("confirmed"), this.cards.count("rejected")];
     this.find(".mer-count").textContent = `${found} micro-expression${found === 1 ? "" : "s"}, ${rejected} rejected`;
     this.find(".mer-save").disabled = !this.cards.events.size;
-  }
-
-  save() {
-    const lines = [...this.cards.events.values()].filter((e) => e.status !== "provisional");
-    const text = lines.map(({ pictures, ...event }) => JSON.stringify(event)).join("\n") + "\n";
-    const link = make("a", { href: URL.createObjectURL(new Blob([text])), download: "events.jsonl" });
-    link.click();
-    URL.revokeObjectURL(link.href);
   }
 }
 

@@ -1,0 +1,57 @@
+"""Half a minute of a resting face, before a live run: how far it stirs by itself, and a sensitivity that bears it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from realtime_mer.records import Observation
+
+LEAST, MOST = 3.0, 20.0  # of the sensitivity, in units of resting noise
+ABOVE: Final = 1.15  # the threshold lies so many times above the highest peak of the resting face
+RARE: Final = 99.5  # percentile of the level that counts as its peak: one blink in half a minute must not decide
+ENOUGH: Final = 0.5  # share of the frames in which a face must have been measured
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """enter: the sensitivity to use, None when too little was seen. text: what was found, in one line."""
+
+    enter: float | None
+    text: str
+
+
+class Calibration:
+    """Collects the levels of ``seconds`` of observations."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._from: float | None = None
+        self._now = 0.0
+        self._levels: list[float] = []
+        self._frames = 0
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are still to be watched."""
+        return self._seconds if self._from is None else max(self._seconds - (self._now - self._from), 0.0)
+
+    def push(self, observation: Observation) -> bool:
+        """Takes an observation; True when the time is over."""
+        self._from = observation.time if self._from is None else self._from
+        self._now = observation.time
+        self._frames += 1
+        self._levels += [signal.activity.level for signal in observation.faces[:1] if signal.activity is not None]
+        return self.left_s <= 0
+
+    def result(self) -> Calibrated:
+        """What sensitivity suits the face that was watched."""
+        if len(self._levels) < ENOUGH * self._frames or not self._levels:
+            return Calibrated(None, "no calibration: the face was measured in less than half of the time")
+        peak = float(np.percentile(self._levels, RARE))
+        enter = round(2 * min(max(ABOVE * peak, LEAST), MOST)) / 2
+        return Calibrated(
+            enter, f"at rest the face reached {peak:.1f} times its noise: reacts at {enter:g} times from now on"
+        )

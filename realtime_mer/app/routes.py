@@ -1,0 +1,277 @@
+"""The plain routes below /jobs: uploads, their state, results, clips, reviews. docs/app.md lists them.
+
+Gradio's own uploads and sessions are not used: they are addressed by content and end with the page, while a job belongs
+to its owner, and outlives a reload. What a request may do at all is decided in ``guard``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import re
+import zipfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from realtime_mer.app import workbench
+from realtime_mer.app.jobs import CODING, UPLOAD, Job, Jobs, Options, State
+from realtime_mer.errors import ConfigError, MerError, OutputError, SourceError
+from realtime_mer.review import decisions
+from realtime_mer.review.decisions import Decision
+from realtime_mer.sinks.place import replace_file
+from realtime_mer.typed import convert, from_json
+
+TEXT_BYTES: Final = 16 << 10  # of a request in JSON
+CODING_BYTES: Final = 16 << 20
+SILENT_S: Final = 30.0  # an upload that falls silent for so long is cut off; the page goes on with it when it can
+ALL: Final = "everything.zip"
+_PUBLIC: Final = (".json", ".jsonl", ".csv", ".tsv", ".eaf", ".vtt", ".html", ".mp4", ".jpg")
+_FILE: Final = re.compile(r"(stills/|clips/)?[A-Za-z0-9][A-Za-z0-9_.-]*")
+_CODING: Final = re.compile(r"[A-Za-z0-9_-]{1,40}\.(eaf|csv|tsv)")
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def routes(jobs: Jobs) -> list[Route]:
+    """The routes of one server's jobs."""
+    desk = _Desk(jobs)
+    table: list[tuple[str, str, Handler]] = [
+        ("GET", "/jobs", desk.list),
+        ("POST", "/jobs", desk.begin),
+        ("PUT", "/jobs/{id}/upload", desk.upload),
+        ("POST", "/jobs/{id}/stop", desk.stop),
+        ("DELETE", "/jobs/{id}", desk.remove),
+        ("GET", "/jobs/{id}", desk.result),
+        ("GET", "/jobs/{id}/files/{name:path}", desk.file),
+        ("GET", f"/jobs/{{id}}/{ALL}", desk.everything),
+        ("GET", "/jobs/{id}/clip", desk.clip),
+        ("GET", "/jobs/{id}/export/{format}", desk.export),
+        ("GET", "/jobs/{id}/reviews/{coder}", desk.review),
+        ("POST", "/jobs/{id}/reviews/{coder}", desk.decide),
+        ("POST", "/jobs/{id}/reviews/{coder}/undo", desk.undo),
+        ("PUT", "/jobs/{id}/codings/{name}", desk.coding),
+        ("GET", "/jobs/{id}/agreement", desk.agreement),
+    ]
+    return [Route(path, _answered(handler), methods=[method]) for method, path, handler in table]
+
+
+def _answered(handler: Handler) -> Handler:
+    """``handler`` with errors told in one line: 404, 409 or 400."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except _MissingError:
+            return PlainTextResponse("there is no such recording here: it was removed, or is somebody else's", 404)
+        except (MerError, ValueError) as error:
+            told = str(error) if isinstance(error, MerError) else f"not understood: {error}"
+            return PlainTextResponse(told, 400)
+        except ClientDisconnect:
+            return Response(status_code=400)
+
+    return answer
+
+
+class _MissingError(Exception):
+    """There is no such job, or file of it, for who asks."""
+
+
+class _Desk:
+    """Answers the requests about one server's jobs."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    async def list(self, request: Request) -> Response:
+        """All jobs of the owner, and how far they are."""
+        owner = _owner(request)
+        self._jobs.seen(owner)
+        own = [workbench.state(job, self._jobs.position(job)) for job in self._jobs.of(owner)]
+        return _json({"jobs": own})
+
+    async def begin(self, request: Request) -> Response:
+        """A new job: its name, the bytes of its upload, and what is asked of the analysis."""
+        asked = convert(await _body_json(request), dict[str, Any])
+        options = convert(asked.get("options", {}), Options)
+        name, size = convert(asked.get("name"), str), convert(asked.get("size"), int)
+        if options.enter is not None and not 3 <= options.enter <= 20:
+            raise ConfigError("the sensitivity must lie between 3 and 20 times the resting noise")
+        return _json(workbench.state(self._jobs.begin(_owner(request), name, size, options), None), 201)
+
+    async def upload(self, request: Request) -> Response:
+        """A piece of the upload, at byte ``at``. 409 with the bytes that are there when it does not follow them."""
+        job = self._job(request)
+        at = convert(int(request.query_params.get("at", "0")), int)
+        have = job.upload.stat().st_size if job.upload.exists() else 0
+        if job.state is not State.UPLOADING or at != have:
+            return _json({"have": have}, 409)
+        with open(job.upload, "ab") as file:
+            stream = request.stream().__aiter__()
+            while True:
+                try:
+                    async with asyncio.timeout(SILENT_S):
+                        piece = await anext(stream)
+                except (StopAsyncIteration, TimeoutError):
+                    break
+                if job.stop.is_set() or have + len(piece) > job.size:
+                    break
+                await asyncio.to_thread(file.write, piece)
+                have += len(piece)
+        self._jobs.seen(job.owner)
+        if have == job.size:
+            self._jobs.uploaded(job)
+        return _json({"have": have})
+
+    async def stop(self, request: Request) -> Response:
+        self._jobs.halt(job := self._job(request))
+        return _json(workbench.state(job, None))
+
+    async def remove(self, request: Request) -> Response:
+        await asyncio.to_thread(self._jobs.remove, self._job(request))
+        return Response(status_code=204)
+
+    async def result(self, request: Request) -> Response:
+        """All that the workbench shows of one analysed recording, as far as the coder may see it."""
+        job, coder = self._done(request), request.query_params.get("coder")
+        return _json(await asyncio.to_thread(workbench.result, job, coder))
+
+    async def file(self, request: Request) -> Response:
+        """One file of a job; videos and reports to be looked at, everything else to be saved."""
+        job, name = self._job(request), request.path_params["name"]
+        path = job.folder / name
+        shown = path.suffix in _PUBLIC or name == job.upload.name
+        if not (_FILE.fullmatch(name) and shown and path.is_file() and not path.is_symlink()):
+            raise _MissingError
+        inline = path.suffix in (".html", ".jpg") or path.suffix in (".mp4", ".webm", ".mov", ".m4v")
+        return _sent(path, f"{Path(job.name).stem}.{Path(name).name}", inline and "save" not in request.query_params)
+
+    async def everything(self, request: Request) -> Response:
+        """The job's folder as a .zip, which the Recorded page opens again. Without the uploaded video: its owner has
+        it."""
+        job = self._done(request)
+        path = job.folder / f".{ALL}"
+        await asyncio.to_thread(_zip, job, path)
+        return _sent(path, f"{Path(job.name).stem}.zip", inline=False)
+
+    async def clip(self, request: Request) -> Response:
+        """A slow-motion video of some seconds, with its movement magnified on request."""
+        job, asked = self._done(request), request.query_params
+        numbers = {name: float(asked[name]) for name in ("start", "end", "slow", "magnify") if name in asked}
+        path = await asyncio.to_thread(workbench.clip, job, asked.get("event", ""), **numbers)
+        return _sent(path, f"{Path(job.name).stem}.{path.name}", inline="save" not in asked)
+
+    async def export(self, request: Request) -> Response:
+        """The log in another format, with a coder's corrections on request."""
+        job, format = self._done(request), request.path_params["format"]
+        path = await asyncio.to_thread(workbench.export, job, format, request.query_params.get("coder"))
+        return _sent(path, f"{Path(job.name).stem}.{path.name}", inline=False)
+
+    async def review(self, request: Request) -> Response:
+        """What a coder has said; begins the review when it is new."""
+        job, coder = self._done(request), request.path_params["coder"]
+        with job.lock:
+            path = decisions.begin(job.log, coder, blind=request.query_params.get("blind") == "yes")
+            return _json(workbench.review(decisions.read_review(path)))
+
+    async def decide(self, request: Request) -> Response:
+        """One more decision of a coder. An event named "new" is a missed one: it gets its number here."""
+        job, coder = self._done(request), request.path_params["coder"]
+        asked = convert(await _body_json(request), dict[str, Any])
+        with job.lock:
+            path = decisions.begin(job.log, coder)
+            if asked.get("event") == "new":
+                asked["event"] = decisions.new_name(path)
+            said = decisions.decide(path, convert(asked, Decision))
+        return _json({**workbench.review(said), "event": asked["event"]})
+
+    async def undo(self, request: Request) -> Response:
+        job, coder = self._done(request), request.path_params["coder"]
+        with job.lock:
+            return _json(workbench.review(decisions.undo(decisions.begin(job.log, coder))))
+
+    async def coding(self, request: Request) -> Response:
+        """A coding of another tool, kept beside the log. Refused when it cannot be read."""
+        job, name = self._done(request), request.path_params["name"]
+        if not _CODING.fullmatch(name):
+            raise ConfigError("the name of a coding has letters, digits, - or _, and ends in .eaf, .csv or .tsv")
+        content = await _body(request, CODING_BYTES)
+        path = job.folder / f"{CODING}{name}"
+        await asyncio.to_thread(replace_file, path, content)
+        try:
+            found = await asyncio.to_thread(workbench.coding, job, path.name)
+        except SourceError as error:
+            path.unlink(missing_ok=True)
+            raise SourceError(str(error).replace(str(path), name)) from None
+        return _json({"name": path.name, "events": len(found.marks)}, 201)
+
+    async def agreement(self, request: Request) -> Response:
+        job, asked = self._done(request), request.query_params
+        return _json(await asyncio.to_thread(workbench.agreement, job, asked.get("a", ""), asked.get("b", "")))
+
+    def _job(self, request: Request) -> Job:
+        owner = _owner(request)
+        job = self._jobs.get(owner, request.path_params["id"])
+        if job is None:
+            raise _MissingError
+        self._jobs.seen(owner)
+        return job
+
+    def _done(self, request: Request) -> Job:
+        job = self._job(request)
+        if job.state is not State.DONE:
+            raise OutputError(f"{job.name} is not analysed: {job.told or job.state}")
+        return job
+
+
+def _owner(request: Request) -> str:
+    return str(request.scope["state"]["owner"])
+
+
+def _json(values: Any, status: int = 200) -> Response:
+    return JSONResponse(values, status, headers={"Cache-Control": "no-store"})
+
+
+def _sent(path: Path, name: str, inline: bool) -> Response:
+    return FileResponse(
+        path,
+        media_type=mimetypes.guess_type(path.name)[0] or "application/octet-stream",
+        filename=name,
+        content_disposition_type="inline" if inline else "attachment",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """The body of a request. Raises ConfigError when it is too long or does not come."""
+    content = b""
+    try:
+        async with asyncio.timeout(SILENT_S):
+            async for piece in request.stream():
+                content += piece
+                if len(content) > most:
+                    raise ConfigError(f"at most {most >> 10} kB are taken here")
+    except TimeoutError:
+        raise ConfigError("the request did not come to its end") from None
+    return content
+
+
+async def _body_json(request: Request) -> Any:
+    return from_json((await _body(request, TEXT_BYTES)).decode())
+
+
+def _zip(job: Job, path: Path) -> None:
+    part = path.with_name(path.name + ".part")
+    kept = [p for p in sorted(job.folder.rglob("*")) if p.is_file() and not p.is_symlink()]
+    folder = re.sub(r"[^\w.-]", "_", Path(job.name).stem) or "recording"
+    with job.lock, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        for each in kept:
+            inside = each.relative_to(job.folder)
+            if not each.name.startswith((".", f"{UPLOAD}.")) and inside.parts[0] != workbench.MADE:
+                stored = zipfile.ZIP_STORED if each.suffix in (".mp4", ".jpg") else zipfile.ZIP_DEFLATED
+                file.write(each, f"{folder}/{inside.as_posix()}", stored)
+    part.replace(path)

@@ -1,0 +1,59 @@
+// How many of the camera's frames are sent: as many as come back measured in time. Drops are even, and counted.
+
+const LATE_MS = 150; // age of the oldest frame that was sent and is not measured yet
+const EASY_MS = 75; // below it, more frames can be sent
+const STUCK_MS = 600; // above it, nothing is sent until an answer comes
+const PATIENCE_MS = 400; // between two changes of the pace: the answers need time to show what the last one did
+const MOST_SKIPPED = 16;
+
+export class Pace {
+  constructor() {
+    this.every = 1; // one of so many frames is sent
+    this.sent = new Map(); // time of a frame -> when it was sent, ms; oldest first
+    this.turn = 0;
+    this.changed = 0;
+    this.delays = []; // ms, of the latest frames that came back
+  }
+
+  // Whether the frame is to be sent now.
+  takes(time, now) {
+    const age = this.age(now);
+    if (now - this.changed > PATIENCE_MS) {
+      const before = this.every;
+      if (age > LATE_MS) this.every = Math.min(2 * this.every, MOST_SKIPPED);
+      else if (age < EASY_MS && this.every > 1) this.every -= 1;
+      if (this.every !== before) this.changed = now;
+    }
+    this.turn += 1;
+    if (this.turn % this.every || age > STUCK_MS) return false;
+    this.sent.set(time, now);
+    return true;
+  }
+
+  // The server has measured all frames up to ``time``.
+  answered(time, now) {
+    for (const [each, at] of this.sent) {
+      if (each > time) break;
+      this.sent.delete(each);
+      this.delays.push(now - at);
+    }
+    if (this.delays.length > 300) this.delays.splice(0, this.delays.length - 300);
+  }
+
+  // ms since the oldest frame was sent that is not measured yet.
+  age(now) {
+    const first = this.sent.values().next();
+    return first.done ? 0 : now - first.value;
+  }
+
+  // Frames of a connection that broke never come back.
+  forget() {
+    this.sent.clear();
+  }
+
+  // Median and 95th percentile of the delay, ms; null while unknown.
+  delay() {
+    const sorted = [...this.delays].sort((a, b) => a - b);
+    return sorted.length ? [0.5, 0.95].map((share) => sorted[Math.floor(share * (sorted.length - 1))]) : null;
+  }
+}

@@ -1,0 +1,241 @@
+"""What the Recorded page gets: the state of jobs, and an analysed recording as plain data. No HTTP here.
+
+Times are s on the recording's own clock, as in the log; ``zero`` is where its media begin on that clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime_mer.app import messages
+from realtime_mer.app.jobs import CODING, Job, State
+from realtime_mer.errors import ConfigError, SourceError
+from realtime_mer.records import Event, Status
+from realtime_mer.review import decisions
+from realtime_mer.review.agreement import Agreement, agree
+from realtime_mer.review.agreement import text as agreement_text
+from realtime_mer.review.apply import apply, event_name
+from realtime_mer.review.codings import MACHINE, Coding, read_coding
+from realtime_mer.review.decisions import Review
+from realtime_mer.review.slow_motion import slow_motion
+from realtime_mer.sinks import EVENTS_CSV, LOG, RECORDED, REPORT, SIGNALS_CSV, STILLS, VIDEO
+from realtime_mer.sinks.clips import clip_name
+from realtime_mer.sinks.convert import NAMES, beside, convert
+from realtime_mer.sinks.jsonl import Recording, read_jsonl
+from realtime_mer.sinks.signals import Signals, read_signals
+
+POINTS: Final = 6000  # of a curve on the page; what is thinned out keeps its peaks
+MADE: Final = "made"  # the folder of what was made for the page: clips and exports
+BEFORE_S: Final = 0.5  # around an event in its clip
+LONGEST_S: Final = 4.0  # of a clip
+DOWNLOADS: Final = (
+    ("events, JSON Lines", LOG),
+    ("events, CSV", EVENTS_CSV),
+    ("signals, CSV", SIGNALS_CSV),
+    ("annotated video", VIDEO),
+    ("recorded video", RECORDED),
+    ("HTML report", REPORT),
+)
+
+
+def state(job: Job, position: int | None) -> dict[str, Any]:
+    """One job in the list. position: how many are before it."""
+    left = job.left_s
+    return {
+        "id": job.id,
+        "name": job.name,
+        "state": job.state.value,
+        "told": job.told,
+        "size": job.size,
+        "share": job.share,
+        "frames": job.frames,
+        "found": job.found,
+        "position": position,
+        "left": None if left is None else round(left, 1),
+    }
+
+
+def result(job: Job, coder: str | None) -> dict[str, Any]:
+    """All that is shown of one recording. coder: who looks at it; a blind one sees nobody's events but their own."""
+    recording, signals = _read(job)
+    head, made = recording.header, recording.summary
+    reviews = {r.coder: r for r in map(decisions.read_review, decisions.reviews_beside(job.log))}
+    blind = coder in reviews and reviews[coder].blind
+    seen = [] if blind else [e for e in recording.events if e.final]
+    notes = [] if made is None else [*made.notes, *(made.source.notes if made.source else ())]
+    player = next((name for name in (VIDEO, RECORDED) if (job.folder / name).is_file()), None)
+    if player is None and job.media is not None:
+        player = job.media.name
+    return {
+        "id": job.id,
+        "name": job.name,
+        "zero": head.start or 0.0 if head.source.live or player == VIDEO else 0.0,
+        "start": head.start or 0.0,
+        "duration": made.duration if made else _last(signals) - (head.start or 0.0),
+        "clock": head.source.clock,
+        "anchor": asdict(head.anchor) if head.anchor else None,
+        "model": head.model,
+        "private": job.options.private,
+        "complete": made is not None,
+        "figures": _figures(recording),
+        "sensitivity": made.sensitivity.text if made and made.sensitivity else "",
+        "warnings": notes if made else ["the run was cut short: this is what was logged", *notes],
+        "events": [_event(job, e) for e in seen],
+        "markers": [asdict(m) for m in recording.markers],
+        "curves": {track: _thinned(c.between(-np.inf, np.inf)) for track, c in sorted(signals.curves.items())},
+        "labels": sorted({label for e in recording.events if e.prediction for label in e.prediction.probabilities}),
+        "step": _step(signals, head.source.rate),
+        "player": player,
+        "clips": job.media is not None,
+        "downloads": [[words, name] for words, name in DOWNLOADS if (job.folder / name).is_file()],
+        "formats": [name for name in NAMES if name != "openface" or (job.folder / SIGNALS_CSV).is_file()],
+        "reviews": [{"coder": r.coder, "blind": r.blind, "decided": len(r.now())} for r in reviews.values()],
+        "codings": [] if blind else [path.name for path in _codings(job)],
+        "review": review(reviews[coder]) if coder in reviews else None,
+    }
+
+
+def review(said: Review) -> dict[str, Any]:
+    """What a coder has said, summed up by event."""
+    now = {name: {k: v for k, v in asdict(step).items() if v is not None} for name, step in said.now().items()}
+    return {"coder": said.coder, "blind": said.blind, "events": now, "steps": len(said.decisions)}
+
+
+def coding(job: Job, name: str) -> Coding:
+    """A coding by its name on the page: "machine", a coder's name, or that of an imported file. Raises SourceError."""
+    if name == MACHINE:
+        return read_coding(job.log)
+    for path in (*decisions.reviews_beside(job.log), *_codings(job)):
+        if name in (path.name, path.stem.removeprefix(decisions.PREFIX)):
+            return read_coding(path)
+    raise SourceError(f"there is no coding {name!r} of {job.name}")
+
+
+def agreement(job: Job, a: str, b: str) -> dict[str, Any]:
+    """How two codings agree. Raises SourceError."""
+    recording, _ = _read(job)
+    duration = recording.summary.duration if recording.summary else 0.0
+    found: Agreement = agree(coding(job, a), coding(job, b), duration=duration)
+    return {**asdict(found), "f1": found.f1, "text": agreement_text(found)}
+
+
+def export(job: Job, format: str, coder: str | None) -> Path:
+    """The log in another format, with a coder's corrections when one is named. Raises MerError."""
+    if format not in NAMES:
+        raise ConfigError(f"there is no format {format!r}: choose from {', '.join(NAMES)}")
+    change: Callable[[Recording], Recording] | None = None
+    plain = beside(job.log, format).name
+    if coder:
+        said = decisions.read_review(job.log.with_name(decisions.review_name(coder)))
+        change = partial(apply, review=said, frames=_read(job)[1].frames)
+    folder = job.folder / MADE
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with job.lock:
+        return convert(job.log, format, folder / (f"{coder}.{plain}" if coder else plain), change=change)
+
+
+def clip(
+    job: Job, event: str = "", *, start: float = 0.0, end: float = 0.0, slow: float = 8.0, magnify: float = 1.0
+) -> Path:
+    """A slow-motion video of an event with half a second around it, or from ``start`` to ``end``, s of the log's clock.
+
+    slow: 1 to 32 times slower. magnify: 1 to 10 times the movement since the onset. Made once, then kept with the job.
+    Raises ConfigError, SourceError.
+    """
+    media = job.media
+    if media is None:
+        raise SourceError(f"there is no video of {job.name} here")
+    recording, _ = _read(job)
+    found = next((e for e in recording.events if e.final and event_name(e) == event), None)
+    if found is not None:
+        start, end = found.movement.onset - BEFORE_S, found.movement.end + BEFORE_S
+    if not (math.isfinite(start) and start < end <= start + LONGEST_S + 1e-9):
+        raise ConfigError(f"a clip lasts {LONGEST_S:g} s at most")
+    if not (1 <= slow <= 32 and 1 <= magnify <= 10):
+        raise ConfigError("a clip is 1 to 32 times slower, and its movement 1 to 10 times as large")
+    head = recording.header
+    zero = head.start or 0.0 if media.name == RECORDED else 0.0
+    regions = tuple(cue.region for cue in found.cues) if found else ()
+    folder = job.folder / MADE
+    folder.mkdir(mode=0o700, exist_ok=True)
+    place = event or f"{start:.3f}-{end:.3f}"
+    out = folder / f"clip-{place}-{slow:g}-{magnify:g}.mp4"
+    with job.lock:
+        if not out.is_file():
+            reference = found.movement.onset if found else start
+            slow_motion(
+                media,
+                out,
+                start - zero,
+                end - zero,
+                slow=slow,
+                magnify=magnify,
+                still=reference - zero,
+                regions=regions,
+            )
+    return out
+
+
+def _event(job: Job, event: Event) -> dict[str, Any]:
+    still = f"{STILLS}/{clip_name(event, '.jpg')}"
+    return {**messages.event(event, {}), "still": still if (job.folder / still).is_file() else None}
+
+
+def _codings(job: Job) -> list[Path]:
+    return sorted(path for path in job.folder.glob(f"{CODING}*") if path.suffix in (".eaf", ".csv", ".tsv"))
+
+
+def _figures(recording: Recording) -> list[list[str]]:
+    made = recording.summary
+    confirmed = sum(e.status is Status.CONFIRMED for e in recording.events)
+    final = sum(e.final for e in recording.events)
+    rows = [[str(confirmed), "micro-expressions"], [str(final - confirmed), "rejected movements"]]
+    if made is not None:
+        rows += [
+            [f"{made.duration:.2f} s", f"{made.frames} frames"],
+            [f"{made.fps:.1f} /s" if made.fps else "–", "frame rate"],
+            [str(made.lost), "frames lost"],
+            [f"{100 * made.measured_frames / made.frames:.0f} %" if made.frames else "–", "of frames measured"],
+        ]
+    return rows
+
+
+def _step(signals: Signals, rate: float) -> float:
+    """s from one frame to the next."""
+    if len(signals.frames) > 1:
+        return float(np.median(np.diff(np.frombuffer(signals.frames, np.float64)))) or 1 / 30
+    return 1 / rate if rate > 0 else 1 / 30
+
+
+def _last(signals: Signals) -> float:
+    return signals.frames[-1] if signals.frames else 0.0
+
+
+def _thinned(points: NDArray[np.float64]) -> list[list[float]]:
+    """At most POINTS rows of time, level, threshold, each with the highest level of those it stands for."""
+    if len(points) > POINTS:
+        starts = np.linspace(0, len(points), POINTS, endpoint=False).astype(int)
+        points = np.column_stack([points[starts, 0], np.maximum.reduceat(points[:, 1], starts), points[starts, 2]])
+    rows: list[list[float]] = points.round(4).tolist()
+    return rows
+
+
+def _read(job: Job) -> tuple[Recording, Signals]:
+    """The log and the signals of a finished job: neither changes any more."""
+    if job.state is not State.DONE:
+        raise SourceError(f"{job.name} is not analysed yet")
+    return _cached(str(job.folder), job.log.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _cached(folder: str, _: int) -> tuple[Recording, Signals]:
+    log, signals = Path(folder, LOG), Path(folder, SIGNALS_CSV)
+    return read_jsonl(log), read_signals(signals) if signals.is_file() else Signals()

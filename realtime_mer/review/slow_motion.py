@@ -1,0 +1,118 @@
+"""Slow motion of a short stretch of video, with the movement of the face magnified on request.
+
+Magnification is Lagrangian (Liu et al. 2005): the motion of the skin since a still moment, without that of the head, is
+measured by the recogniser's own flow, multiplied, and the picture is warped by what was added. So it shows what was
+measured, on the regions that were said to move, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from realtime_mer.errors import SourceError
+from realtime_mer.face.align import apply, similarity, warp
+from realtime_mer.face.detect import FaceDetector
+from realtime_mer.face.regions import REGIONS, SIZE
+from realtime_mer.motion.flow import oval, skin_flow
+from realtime_mer.records import Face, Floats, Frame, Image
+from realtime_mer.sinks.video import VideoFile
+from realtime_mer.sources.window import read_window
+
+WIDTH: Final = 640  # px: wider pictures are made smaller
+REACH: Final = 14.0  # px of the aligned face: standard deviation of the spot around a region that is magnified
+SMOOTH: Final = 2.0  # px: Gaussian on the flow, whose noise would be magnified too
+
+
+def slow_motion(
+    media: Path,
+    out: Path,
+    start: float,
+    end: float,
+    *,
+    slow: float = 8.0,
+    magnify: float = 1.0,
+    still: float | None = None,
+    regions: Sequence[str] = (),
+) -> None:
+    """Writes the frames of ``media`` from ``start`` to ``end``, s, ``slow`` times slower.
+
+    magnify: how many times as large the movement since ``still`` is shown (s; by default ``start``); 1 leaves the
+    picture as it is. regions: names of those that are magnified; by default the whole face. The video begins at
+    ``start``, and frames keep their own times. Raises SourceError when nothing can be read, or no face is found to
+    magnify; OutputError.
+    """
+    frames = list(read_window(media, start, end))
+    if not frames:
+        raise SourceError(f"{media.name} shows nothing from {start:.2f} to {end:.2f} s")
+    larger = None if magnify <= 1 else _Magnifier(_nearest(frames, start if still is None else still), magnify, regions)
+    rate = (len(frames) - 1) / (frames[-1].time - frames[0].time) if len(frames) > 1 else 30.0
+    part = out.with_name(f"part-{out.name}")
+    file = VideoFile(part, rate / slow, crf=18)
+    try:
+        for frame in frames:
+            image = frame.image if larger is None else larger(frame)
+            if frame is frames[0] and frame.time > start:
+                file.write(_fitting(image), 0.0)  # so that the video begins at ``start``, not at its first frame
+            file.write(_fitting(image), (frame.time - start) * slow)
+        file.write(_fitting(image), (frames[-1].time - start + 1 / rate) * slow)  # the last one is seen, too
+    finally:
+        file.close()
+    part.replace(out)
+
+
+class _Magnifier:
+    """Moves what has moved since ``still`` further."""
+
+    def __init__(self, still: Frame, factor: float, regions: Sequence[str]) -> None:
+        with FaceDetector(max_faces=1) as detector:
+            faces = detector.detect(still)
+        if not faces:
+            raise SourceError("no face is found at the onset: the movement cannot be magnified")
+        self._more = factor - 1
+        self._transform = similarity(faces[0].points)
+        self._still = warp(still.gray, self._transform)
+        self._weight = _weight(faces[0], regions, self._transform)
+        self._to_picture = np.linalg.inv(self._transform[:, :2]).astype(np.float32)
+
+    def __call__(self, frame: Frame) -> Image:
+        flow = skin_flow(self._still, warp(frame.gray, self._transform))
+        flow = cv2.GaussianBlur(flow, (0, 0), SMOOTH) * self._weight[..., None] * self._more
+        height, width = frame.gray.shape
+        shift = cv2.warpAffine(
+            flow @ self._to_picture.T, self._transform, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        )
+        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        moved = cv2.remap(
+            frame.image, x - shift[..., 0], y - shift[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        return np.asarray(moved, np.uint8)
+
+
+def _weight(face: Face, regions: Sequence[str], transform: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Floats:
+    """Where the movement is magnified, float32 (SIZE, SIZE), 0 to 1: around the regions, inside the face."""
+    places = [face.points[list(region.points)].mean(axis=0) for region in REGIONS if region.name in regions]
+    if not places:
+        return oval(SIZE)
+    grid = np.arange(SIZE, dtype=np.float64)
+    spots = [
+        np.exp(-((grid[None, :] - x) ** 2 + (grid[:, None] - y) ** 2) / (2 * REACH**2))
+        for x, y in apply(transform, np.asarray(places))
+    ]
+    return (np.max(spots, axis=0) * oval(SIZE)).astype(np.float32)
+
+
+def _nearest(frames: Sequence[Frame], time: float) -> Frame:
+    return min(frames, key=lambda frame: abs(frame.time - time))
+
+
+def _fitting(image: Image) -> Image:
+    height, width = image.shape[:2]
+    if width <= WIDTH:
+        return image
+    size = (WIDTH, round(height * WIDTH / width))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,56 @@
+"""Some seconds out of the middle of a recorded video, without reading all that comes before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import av
+import av.error
+
+from realtime_mer.errors import SourceError
+from realtime_mer.records import Frame
+from realtime_mer.sources.file import open_file, starts_at, video_track
+from realtime_mer.sources.picture import Upright, pixel_aspect, to_shot
+
+SLACK_S: Final = 1e-6  # of rounding between the times of a log and those of a container
+
+
+def read_window(path: Path, start: float, end: float) -> Iterator[Frame]:
+    """The frames from ``start`` to ``end``, s, at the times that ``open_file`` gives them.
+
+    Their indices count from 0. AVI, whose frames have no times of their own, is read from its beginning. Raises
+    SourceError when the video cannot be read.
+    """
+    if path.suffix.lower() == ".avi":
+        with open_file(path) as source:
+            for frame in source:
+                if frame.time > end + SLACK_S:
+                    return
+                if frame.time >= start - SLACK_S:
+                    yield frame
+        return
+    try:
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
+            yield from _frames(path, container, start, end)
+    except (av.error.FFmpegError, OSError):
+        raise SourceError(f"{path} is not a readable video") from None
+
+
+def _frames(path: Path, container: av.container.InputContainer, start: float, end: float) -> Iterator[Frame]:
+    stream = video_track(path, container)
+    zero, base = starts_at(container), float(stream.time_base or 1)
+    aspect, upright, index, last = pixel_aspect(stream.sample_aspect_ratio), Upright(), 0, -1.0
+    container.seek(max(0, int((start + zero) / base)), stream=stream)  # the key frame before
+    for decoded in container.decode(stream):
+        if decoded.pts is None:
+            continue
+        time = decoded.pts * base - zero
+        if time > end + SLACK_S:
+            return
+        if time < start - SLACK_S or time <= last:
+            continue
+        shot = to_shot(decoded, time, upright(decoded), aspect, 0.0, False)
+        yield Frame(index, time, shot.gray, shot.to_bgr)
+        index, last = index + 1, time
