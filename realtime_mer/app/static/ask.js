@@ -41,7 +41,7 @@ export const post = (root, path, values = {}) =>
 
 // Whether a key was meant for a part of the page that takes keys itself.
 export const typing = (key) =>
-  key.ctrlKey || key.metaKey || key.altKey || key.target.closest("input,select,textarea,button,a,summary,dialog,[role=tab]") !== null;
+  key.ctrlKey || key.metaKey || key.altKey || key.target.closest("input,select,textarea,dialog") !== null;
 
 export function save(url, name = "") {
   const link = make("a", { href: url, download: name });

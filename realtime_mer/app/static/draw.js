@@ -163,9 +163,10 @@ export class Curve {
       pen.fillRect(x(second), height - 16, 1, 4);
     }
     pen.fillText(`last ${WINDOW} s`, 4, height - 3);
-    for (const level of [limit / 2, limit, 1.5 * limit]) {
+    const step = [1, 2, 5, 10, 20, 50, 100, 200, 500].find((size) => top / size <= 4) ?? 1000;
+    for (let level = step; level < top; level += step) {
       pen.fillRect(0, y(level), 4, 1);
-      pen.fillText(level.toFixed(1), 7, y(level) + 4);
+      pen.fillText(String(level), 7, y(level) + 4);
     }
     pen.globalAlpha = 1;
     for (const [track, points] of this.points) {

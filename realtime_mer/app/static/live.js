@@ -38,7 +38,7 @@ const BODY = `
 </dialog>
 <div class="mer-grid">
   <section class="mer-main" aria-label="Picture and motion curve">
-    <div class="mer-stage">
+    <div class="mer-stage" tabindex="-1">
       <video muted playsinline></video><canvas class="mer-preview"></canvas><canvas class="mer-overlay"></canvas>
       <p class="mer-hint">Choose a source and press Start.</p>
     </div>
@@ -75,7 +75,7 @@ const BODY = `
         <button class="mer-save mer-quiet" type="button" disabled>Save events</button>
       </div>
       <label><input type="checkbox" class="mer-film" checked> Record the video too</label>
-      <label class="mer-field">Note <input class="mer-note" type="text" maxlength="200" placeholder="Enter puts it on the time line; so do the keys space and E" disabled></label>
+      <label class="mer-field">Note <input class="mer-note" type="text" maxlength="200" placeholder="Enter marks the time line, as do space and E" disabled></label>
       <p class="mer-marks" aria-live="polite"></p>
     </fieldset>
   </section>
@@ -376,6 +376,7 @@ class MerLive extends HTMLElement {
       "until you remove them or half an hour after you close the page. Everybody in the picture must have agreed to that.",
     [["", "Cancel"], ["yes", "Everybody agrees: record"]]);
     if (answer) this.order({ type: "record", video: film });
+    this.find(".mer-stage").focus({ preventScroll: true }); // keys put markers from now on, and press no button
   }
 
   mark(key, text) {
@@ -385,7 +386,8 @@ class MerLive extends HTMLElement {
 
   key(key) {
     const word = KEYS[key.key];
-    if (!word || !this.socket || key.repeat || typing(key) || !this.offsetParent) return;
+    const pressed = word === "space" && key.target.closest("button,a,summary,[role=tab]"); // it belongs to the button
+    if (!word || !this.socket || key.repeat || pressed || typing(key) || !this.offsetParent) return;
     key.preventDefault();
     this.mark(word, "");
   }

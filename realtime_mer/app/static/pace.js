@@ -3,7 +3,7 @@
 const LATE_MS = 150; // age of the oldest frame that was sent and is not measured yet
 const EASY_MS = 75; // below it, more frames can be sent
 const STUCK_MS = 600; // above it, nothing is sent until an answer comes
-const PATIENCE_MS = 400; // between two changes of the pace: the answers need time to show what the last one did
+const PATIENCE_MS = 400; // it must be late, or easy, for so long before the pace is changed: a hiccup costs no frames
 const MOST_SKIPPED = 16;
 
 export class Pace {
@@ -11,18 +11,19 @@ export class Pace {
     this.every = 1; // one of so many frames is sent
     this.sent = new Map(); // time of a frame -> when it was sent, ms; oldest first
     this.turn = 0;
-    this.changed = 0;
+    this.steady = 0; // since when it has been neither late nor easy, or the pace was changed, ms
+    this.was = "";
     this.delays = []; // ms, of the latest frames that came back
   }
 
   // Whether the frame is to be sent now.
   takes(time, now) {
     const age = this.age(now);
-    if (now - this.changed > PATIENCE_MS) {
-      const before = this.every;
-      if (age > LATE_MS) this.every = Math.min(2 * this.every, MOST_SKIPPED);
-      else if (age < EASY_MS && this.every > 1) this.every -= 1;
-      if (this.every !== before) this.changed = now;
+    const is = age > LATE_MS ? "late" : age < EASY_MS ? "easy" : "";
+    if (is !== this.was) [this.was, this.steady] = [is, now];
+    if (is && now - this.steady > PATIENCE_MS) {
+      this.every = is === "late" ? Math.min(2 * this.every, MOST_SKIPPED) : Math.max(this.every - 1, 1);
+      this.steady = now;
     }
     this.turn += 1;
     if (this.turn % this.every || age > STUCK_MS) return false;

@@ -96,6 +96,8 @@ export class Timeline {
     const axis = this.plot._fullLayout?.xaxis;
     if (!axis || this.now === null) return;
     const { _offset: left, _length: width } = axis;
+    const { t: top, h: height } = this.plot._fullLayout._size;
+    Object.assign(this.head.style, { top: `${top}px`, height: `${height}px` });
     const x = axis.l2p(this.now - this.result.start);
     this.head.hidden = x < 0 || x > width;
     this.head.style.transform = `translateX(${left + x}px)`;

@@ -463,8 +463,7 @@ export class Workbench {
   // --- keys --------------------------------------------------------------------------------------------------------
 
   key(key) {
-    if (!this.id || !this.element.offsetParent || key.ctrlKey || key.metaKey || key.altKey) return;
-    if (key.target.closest("input,select,textarea,dialog,[role=tab],summary,.mer-cards") || (typing(key) && key.key.length > 1 && key.key !== "ArrowLeft" && key.key !== "ArrowRight")) return;
+    if (!this.id || !this.element.offsetParent || typing(key) || key.target.closest("[role=tab]")) return;
     const acts = {
       n: () => this.next(1), p: () => this.next(-1), k: () => this.play(), ArrowLeft: () => this.step(-1), ArrowRight: () => this.step(1),
       a: () => this.decide({ verdict: "accepted" }), x: () => this.decide({ verdict: "rejected" }), z: () => this.undo(), v: () => this.said && this.add(),
