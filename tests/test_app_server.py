@@ -21,11 +21,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from realtime_mer.app.browser import HEAD, jpeg_size, read
-from realtime_mer.app.recorded import analyse
 from realtime_mer.app.server import create_app
 from realtime_mer.app.settings import AppSettings, address, viewer_config
 from realtime_mer.bench.sender import MjpegSender
-from realtime_mer.config import Config
 from realtime_mer.errors import ConfigError, ModelError, OutputError, SourceError
 
 LOCAL = AppSettings()
@@ -34,7 +32,7 @@ START = {"type": "start", "source": "browser", "consent": True, "model": "none"}
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[Served]:
-    with served() as running:
+    with served(away_s=0.5) as running:
         yield running
 
 
@@ -124,9 +122,11 @@ def test_a_viewer_chooses_models_by_name_and_thresholds_within_bounds() -> None:
         "/gradio_api/file=http://127.0.0.1:1/x",
         "/gradio_api/proxy=http://127.0.0.1:1/x",
         "/file=/etc/passwd",
-        "/results/x/events.jsonl",
-        "/results/../../etc/passwd",
-        "/results/x/..%2f..%2fetc%2fpasswd",
+        "/gradio_api/upload",
+        "/jobs/x/files/events.jsonl",
+        "/jobs/../../etc/passwd",
+        "/jobs/x/files/..%2f..%2fetc%2fpasswd",
+        "/live/runs/x/events.jsonl",
         "/mer-static/../settings.py",
         "/mer-static/%2e%2e/settings.py",
     ],
@@ -136,16 +136,6 @@ def test_no_file_of_the_server_can_be_read(app: Served, path: str) -> None:
     assert status in (403, 404, 405), (path, status)
     assert b"root:" not in body
     assert b"realtime" not in body
-
-
-def test_an_analysis_takes_uploads_only(app: Served, tmp_path: Path) -> None:
-    session = app.sessions.of("tester")
-    (tmp_path / "own.mp4").write_bytes(b"x")
-    for path in (tmp_path / "own.mp4", Path("/etc/passwd"), app.root / "uploads" / ".." / ".." / "own.mp4"):
-        with pytest.raises(SourceError, match="not an upload"):
-            next(analyse(app.sessions, session, path, Config(), private=True, video=False))
-    app.sessions.leave("tester")
-    assert not session.folder.exists()
 
 
 def test_other_names_for_this_machine_are_refused(app: Served) -> None:

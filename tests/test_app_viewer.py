@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,6 +18,8 @@ from realtime_mer.app.pictures import EventPictures
 from realtime_mer.app.viewer import Viewer
 from realtime_mer.pipeline import Pipeline
 from realtime_mer.records import Image, Kind
+from realtime_mer.sinks.event_json import to_json
+from realtime_mer.sinks.jsonl import read_jsonl
 from realtime_mer.spotting.detector import MovementDetector
 
 CUT = 405  # frames: the second movement of the recording is under way at the last one
@@ -30,18 +33,29 @@ def picture(uri: str) -> Image:
 
 def told(recording: Any, *, private: bool = False, recalibrated: bool = False) -> list[dict[str, Any]]:
     """All messages of a run over the first frames of the recording."""
-    frames = recording.frames[:CUT]
-    viewer = Viewer(
-        lambda: ArraySource([f.gray for f in frames], [f.time for f in frames]),
-        lambda config: Pipeline(recording.detect, MovementDetector, None, config),
-        Config(),
-        private=private,
-    )
-    if recalibrated:
-        viewer.recalibrate()  # is done after the first frame
+    viewer = watching(recording, private=private, recalibrated=recalibrated)
     viewer.start()
     until(lambda: viewer.done, 120)
     return viewer.take()
+
+
+def watching(recording: Any, *, private: bool = False, recalibrated: bool = False) -> Viewer:
+    """A viewer of the first frames of the recording. recalibrated: asks for it once the run is under way."""
+    frames = recording.frames[:CUT]
+
+    def detect(frame: Any) -> Any:
+        if recalibrated and frame.time > 0.3 and not asked:
+            asked.append(viewer.recalibrate())
+        return recording.detect(frame)
+
+    asked: list[None] = []
+    viewer = Viewer(
+        lambda: ArraySource([f.gray for f in frames], [f.time for f in frames]),
+        lambda config: Pipeline(detect, MovementDetector, None, config),
+        Config(),
+        private=private,
+    )
+    return viewer
 
 
 def test_events_are_told_in_order_and_those_of_the_end_before_the_stop(recording: Any) -> None:
@@ -68,12 +82,25 @@ def test_in_privacy_mode_events_come_without_pictures(recording: Any) -> None:
     assert all(m["pictures"] == {} for m in events)
 
 
-def test_after_a_recalibration_the_keys_are_new_and_the_movements_the_same(recording: Any) -> None:
+def test_a_recalibration_changes_no_number_and_loses_no_movement(recording: Any) -> None:
     before, after = ([m for m in told(recording, recalibrated=r) if m["type"] == "event"] for r in (False, True))
-    assert {m["key"].partition("-")[0] for m in before} == {"0"}
-    assert {m["key"].partition("-")[0] for m in after} == {"1"}
-    assert [m["status"] for m in after] == [m["status"] for m in before]
-    assert [m["apex"] for m in after] == pytest.approx([m["apex"] for m in before], abs=0.02)
+    assert {m["track"] for m in after} == {1}
+    found = [[m["apex"] for m in ms if m["status"] == "confirmed"] for ms in (before, after)]
+    assert found[1] == pytest.approx(found[0], abs=0.02)
+
+
+def test_the_log_of_a_run_is_kept_and_can_be_read_at_any_time(recording: Any, tmp_path: Path) -> None:
+    viewer = watching(recording)
+    assert viewer.log == ""
+    viewer.start()
+    until(lambda: viewer.done, 120)
+    (path := tmp_path / "events.jsonl").write_text(viewer.log)
+    log = read_jsonl(path)
+    shown = [m for m in viewer.take() if m["type"] == "event" and m["status"] != "provisional"]
+    assert [to_json(e) for e in log.events] == [{k: m[k] for k in to_json(log.events[0])} for m in shown]
+    assert log.summary is not None
+    assert log.summary.frames == CUT
+    assert [m["key"] for m in viewer.history] == [m["key"] for m in shown]
 
 
 def test_pictures_are_made_of_final_events_only_and_of_those_of_the_end_too() -> None:

@@ -153,6 +153,35 @@ def test_reset_and_replay_are_the_same(recording, result):
     assert as_data(again) == as_data(result)
 
 
+def test_after_a_recalibration_faces_keep_their_numbers_and_movements_are_numbered_on(recording, result):
+    first, second = [e for e in finals(result) if e.movement.kind is Kind.MICRO][:2]
+    between = (first.movement.offset + second.movement.onset) / 2
+    spot = replace(Config().spot, onset_noise=7.5)
+    with Pipeline(recording.detect, MovementDetector) as pipeline:
+        seen = []
+        for frame in recording.frames:
+            if frame.time >= between and pipeline.config.spot.onset_noise != 7.5:
+                pipeline.recalibrate(spot)
+            seen.append(pipeline.push(frame))
+    events = [e for o in seen for e in o.events if e.final]
+    assert {signal.face.track for o in seen for signal in o.faces} == {1}
+    assert len({e.key for e in events}) == len(events)
+    found = [e.movement.apex for e in events if e.movement.kind is Kind.MICRO]
+    assert found[:2] == pytest.approx([first.movement.apex, second.movement.apex], abs=0.02)
+
+
+def test_a_movement_under_way_ends_with_a_recalibration(recording, result):
+    first = next(e for e in finals(result) if e.movement.kind is Kind.MICRO)
+    with Pipeline(recording.detect, MovementDetector) as pipeline:
+        seen = []
+        for frame in recording.frames:
+            if abs(frame.time - first.movement.apex) < 0.004:
+                pipeline.recalibrate()
+            seen.append(pipeline.push(frame))
+    reasons = [e.movement.reason for o in seen for e in o.events if e.final]
+    assert "the resting face was learnt anew" in reasons
+
+
 def test_time_shift(recording, result):
     there = watch(
         [replace(f, time=f.time + 3600.0) for f in recording.frames],

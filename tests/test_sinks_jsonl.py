@@ -12,7 +12,9 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -21,7 +23,19 @@ from hypothesis import strategies as st
 from made_observations import INFO, event, frame, play, recording
 
 from realtime_mer.errors import OutputError, SourceError
-from realtime_mer.records import Cue, End, Event, Frame, Kind, Movement, Observation, Prediction, SourceStats, Status
+from realtime_mer.records import (
+    Cue,
+    End,
+    Event,
+    Frame,
+    Kind,
+    Marker,
+    Movement,
+    Observation,
+    Prediction,
+    SourceStats,
+    Status,
+)
 from realtime_mer.sinks import Sink
 from realtime_mer.sinks.event_json import from_json, to_json
 from realtime_mer.sinks.jsonl import JsonLines, header, read_jsonl
@@ -320,6 +334,41 @@ def test_a_field_of_a_later_version_is_left_out(tmp_path: Path) -> None:
     before = read_jsonl(path)
     path.write_text(path.read_text().replace('{"type": ', '{"later": {"x": [1]}, "type": '))
     assert read_jsonl(path) == before
+
+
+def test_markers_stand_on_the_time_line_and_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    sink = JsonLines(path, header(INFO, {}))
+    sink.mark(Marker(0.5, "e"))  # before the first frame there is no time line
+    for seen in recording(30):
+        sink.write(seen, frame(seen.index, seen.time))
+        if seen.index == 10:
+            sink.mark(Marker(seen.time, "space", "stimulus \u2028 3"))
+    sink.close()
+    markers = read_jsonl(path).markers
+    assert [(m.key, m.text) for m in markers] == [("space", "stimulus \u2028 3")]
+    assert read_jsonl(path).events is not None
+
+
+@pytest.mark.parametrize(("clock", "by", "later"), [("monotonic", "capture", -2.0), ("sender", "arrival", 0.0)])
+def test_a_live_log_says_what_the_wall_clock_showed(tmp_path: Path, clock: str, by: str, later: float) -> None:
+    path = tmp_path / "events.jsonl"
+    live = dataclasses.replace(INFO, kind="camera", live=True, clock=clock)
+    sink = JsonLines(path, header(live, {}))
+    time_s = monotonic() - 2.0  # captured two seconds ago
+    before = datetime.now(UTC)
+    sink.write(dataclasses.replace(next(recording(1)), time=time_s), frame(0, time_s))
+    sink.close()
+    anchor = read_jsonl(path).header.anchor
+    assert anchor is not None
+    assert (anchor.time, anchor.by) == (time_s, by)
+    apart = (datetime.fromisoformat(anchor.wall) - before).total_seconds()
+    assert later - 0.01 < apart < later + 2.0
+
+
+def test_a_recorded_log_has_no_wall_clock(tmp_path: Path) -> None:
+    play(JsonLines(tmp_path / "e", header(INFO, {})))
+    assert read_jsonl(tmp_path / "e").header.anchor is None
 
 
 def test_a_file_name_that_is_not_text_comes_back(tmp_path: Path) -> None:

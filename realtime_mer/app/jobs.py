@@ -300,7 +300,9 @@ def unpack(archive: Path, folder: Path) -> None:
         with zipfile.ZipFile(archive) as file:
             members = {}
             for member in file.infolist():
-                name = re.sub(r"^[^/]*/(?=[^/]*$|stills/|clips/)", "", member.filename)  # without a folder around all
+                name = re.sub(
+                    r"^[^/.][^/]*/(?=[^/]*$|stills/|clips/)", "", member.filename
+                )  # without a folder around all
                 if _NAMES.fullmatch(name):
                     members[name] = member
             if LOG not in members:
