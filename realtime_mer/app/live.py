@@ -199,16 +199,17 @@ class Live:
                 if run.camera is not None:
                     run.camera.push(packet)
                 continue
-            order = _read(str(message.get("text") or ""))
-            if order.get("type") == "stop":
-                if run.camera is not None:
-                    run.camera.stop()
-                await asyncio.to_thread(run.viewer.stop)
-                return True
             try:
+                order = _read(str(message.get("text") or ""))
+                if order.get("type") == "stop":
+                    if run.camera is not None:
+                        run.camera.stop()
+                    await asyncio.to_thread(run.viewer.stop)
+                    return True
                 await self._obey(run.viewer, order)
-            except MerError as error:  # the run goes on
-                run.viewer.tell({"type": "refused", "text": str(error)})
+            except (MerError, ValueError) as error:  # the run goes on
+                text = str(error) if isinstance(error, MerError) else "the page sent something that is not understood"
+                run.viewer.tell({"type": "refused", "text": text})
 
     async def _obey(self, viewer: Viewer, order: dict[str, Any]) -> None:
         match order.get("type"):

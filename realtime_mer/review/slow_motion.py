@@ -19,13 +19,16 @@ from realtime_mer.face.align import apply, similarity, warp
 from realtime_mer.face.detect import FaceDetector
 from realtime_mer.face.regions import REGIONS, SIZE
 from realtime_mer.motion.flow import oval, skin_flow
-from realtime_mer.records import Face, Floats, Frame, Image
+from realtime_mer.records import Face, Floats, Frame, Gray, Image
 from realtime_mer.sinks.video import VideoFile
 from realtime_mer.sources.window import read_window
 
 WIDTH: Final = 640  # px: wider pictures are made smaller
 REACH: Final = 14.0  # px of the aligned face: standard deviation of the spot around a region that is magnified
-SMOOTH: Final = 2.0  # px: Gaussian on the flow, whose noise would be magnified too
+SMOOTH: Final = 1.2  # px: Gaussian on the flow, whose noise would be magnified too
+TRIALS: Final = 4  # of the gain
+MOST_GAIN: Final = 3.0  # times the factor: where flow shows less than a third of a movement, it is noise
+ROUNDS: Final = 6  # of following a magnified movement back to where it came from
 
 
 def slow_motion(
@@ -49,7 +52,11 @@ def slow_motion(
     frames = list(read_window(media, start, end))
     if not frames:
         raise SourceError(f"{media.name} shows nothing from {start:.2f} to {end:.2f} s")
-    larger = None if magnify <= 1 else _Magnifier(_nearest(frames, start if still is None else still), magnify, regions)
+    larger = (
+        None
+        if magnify <= 1
+        else _Magnifier(frames, _nearest(frames, start if still is None else still), magnify, regions)
+    )
     rate = (len(frames) - 1) / (frames[-1].time - frames[0].time) if len(frames) > 1 else 30.0
     part = out.with_name(f"part-{out.name}")
     file = VideoFile(part, rate / slow, crf=18)
@@ -66,22 +73,29 @@ def slow_motion(
 
 
 class _Magnifier:
-    """Moves what has moved since ``still`` further."""
+    """Moves what has moved since ``still`` further.
 
-    def __init__(self, still: Frame, factor: float, regions: Sequence[str]) -> None:
+    Flow shows the movement of a small spot weaker than it is (``motion.flow``), and so would its multiple. So the gain
+    is found in a loop: where the movement is largest, the magnified picture is measured again, until it shows the
+    factor that was asked for.
+    """
+
+    def __init__(self, frames: Sequence[Frame], still: Frame, factor: float, regions: Sequence[str]) -> None:
         with FaceDetector(max_faces=1) as detector:
             faces = detector.detect(still)
         if not faces:
             raise SourceError("no face is found at the onset: the movement cannot be magnified")
-        self._more = factor - 1
         self._transform = similarity(faces[0].points)
-        self._still = warp(still.gray, self._transform)
+        self._still = self._aligned(still)
         self._weight = _weight(faces[0], regions, self._transform)
+        self._x, self._y = np.meshgrid(np.arange(SIZE, dtype=np.float32), np.arange(SIZE, dtype=np.float32))
         self._to_picture = np.linalg.inv(self._transform[:, :2]).astype(np.float32)
+        pictures = [self._aligned(frame) for frame in frames]
+        flows = [self._flow(picture) for picture in pictures]
+        self._gain = self._found(*max(zip(flows, pictures, strict=True), key=lambda pair: _peak(pair[0])), factor)
 
     def __call__(self, frame: Frame) -> Image:
-        flow = skin_flow(self._still, warp(frame.gray, self._transform))
-        flow = cv2.GaussianBlur(flow, (0, 0), SMOOTH) * self._weight[..., None] * self._more
+        flow = self._added(self._flow(self._aligned(frame)), self._gain)
         height, width = frame.gray.shape
         shift = cv2.warpAffine(
             flow @ self._to_picture.T, self._transform, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -91,6 +105,37 @@ class _Magnifier:
             frame.image, x - shift[..., 0], y - shift[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
         return np.asarray(moved, np.uint8)
+
+    def _aligned(self, frame: Frame) -> Gray:
+        return warp(frame.gray, self._transform)
+
+    def _flow(self, picture: Gray) -> Floats:
+        """What has moved in the regions since ``still``, float32 (SIZE, SIZE, 2) px."""
+        flow: Floats = cv2.GaussianBlur(skin_flow(self._still, picture), (0, 0), SMOOTH) * self._weight[..., None]
+        return flow
+
+    def _added(self, flow: Floats, gain: float) -> Floats:
+        """Where each place of the magnified picture comes from: ``flow`` times ``gain``, followed backwards."""
+        added = flow = flow * gain
+        for _ in range(ROUNDS):
+            flow = cv2.remap(added, self._x - flow[..., 0], self._y - flow[..., 1], cv2.INTER_LINEAR)
+        return flow
+
+    def _found(self, flow: Floats, picture: Gray, factor: float) -> float:
+        """The gain at which the measured peak of the movement is ``factor`` times as large as it was."""
+        gain, plain = factor - 1, _peak(flow)
+        for _ in range(TRIALS):
+            shift = self._added(flow, gain)
+            seen = cv2.remap(picture, self._x - shift[..., 0], self._y - shift[..., 1], cv2.INTER_LINEAR)
+            more = _peak(self._flow(np.asarray(seen, np.uint8))) - plain
+            if more <= 0:
+                return gain  # nothing moves that could be measured
+            gain = float(np.clip(gain * (factor - 1) * plain / more, 0.5 * (factor - 1), MOST_GAIN * (factor - 1)))
+        return gain
+
+
+def _peak(flow: Floats) -> float:
+    return float(np.hypot(flow[..., 0], flow[..., 1]).max())
 
 
 def _weight(face: Face, regions: Sequence[str], transform: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Floats:

@@ -14,6 +14,7 @@ from realtime_mer.records import Frame
 from realtime_mer.sources.file import open_file, starts_at, video_track
 from realtime_mer.sources.picture import Upright, pixel_aspect, to_shot
 
+BACK_S: Final = (0.0, 1.0, 5.0, 30.0, float("inf"))  # before the wanted time, s
 SLACK_S: Final = 1e-6  # of rounding between the times of a log and those of a container
 
 
@@ -42,8 +43,7 @@ def _frames(path: Path, container: av.container.InputContainer, start: float, en
     stream = video_track(path, container)
     zero, base = starts_at(container), float(stream.time_base or 1)
     aspect, upright, index, last = pixel_aspect(stream.sample_aspect_ratio), Upright(), 0, -1.0
-    container.seek(max(0, int((start + zero) / base)), stream=stream)  # the key frame before
-    for decoded in container.decode(stream):
+    for decoded in _from(container, stream, start + zero, base):
         if decoded.pts is None:
             continue
         time = decoded.pts * base - zero
@@ -54,3 +54,21 @@ def _frames(path: Path, container: av.container.InputContainer, start: float, en
         shot = to_shot(decoded, time, upright(decoded), aspect, 0.0, False)
         yield Frame(index, time, shot.gray, shot.to_bgr)
         index, last = index + 1, time
+
+
+def _from(
+    container: av.container.InputContainer, stream: av.VideoStream, time: float, base: float
+) -> Iterator[av.VideoFrame]:
+    """The decoded frames from a key frame at or before ``time`` on, s of the container.
+
+    Containers without an index (transport streams) are searched by guess, and may land behind the key frame: then
+    farther back, at last at the beginning.
+    """
+    for margin in BACK_S:
+        container.seek(int(max(0.0, time - margin) / base), stream=stream)
+        frames = container.decode(stream)
+        first = next(frames, None)
+        if first is not None and ((first.pts is not None and first.pts * base <= time) or margin >= time):
+            yield first
+            yield from frames
+            return
