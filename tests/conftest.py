@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import cv2
 import hypothesis
@@ -91,3 +93,41 @@ def recording() -> Recording:
 def detector() -> Iterator[FaceDetector]:
     with FaceDetector() as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def shown_clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The clip of the app's tests, as what Chromium's fake camera plays and as an MP4."""
+    from app_server import draw_clip
+
+    return draw_clip(tmp_path_factory.mktemp("clip"))
+
+
+@pytest.fixture(scope="module")
+def chromium(shown_clip: tuple[Path, Path]) -> Iterator[Any]:
+    from app_pages import started_chromium
+
+    with started_chromium(shown_clip[0]) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def shown_app() -> Iterator[Any]:
+    from app_server import served
+
+    with served(away_s=8.0) as running:
+        yield running
+
+
+@pytest.fixture
+def page(chromium: Any, shown_app: Any) -> Iterator[Any]:
+    """A page of a viewer of its own. It must ask nobody but the server, and log no error."""
+    from app_pages import check_trouble, opened
+
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    page = opened(context, shown_app)
+    yield page
+    context.close()
+    for viewer in shown_app.live.viewers:  # it would wait for its page
+        viewer.close()
+    check_trouble(page)

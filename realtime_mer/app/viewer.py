@@ -264,6 +264,7 @@ class Viewer:
             "frames": seen.index + 1,
             "fps": round(seen.fps, 2),
             "lost": self._lost,
+            "countable": stats is None or stats.missed is not None,
             "dropped": stats.dropped if stats else 0,
             "reconnects": stats.reconnects if stats else 0,
             "delay": delay,

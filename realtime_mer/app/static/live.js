@@ -12,6 +12,7 @@ const LABEL_S = 1.5; // s that an event's name stays beside the face
 const AWAY_S = 30; // s that the server keeps a run whose page is gone
 const LATE_MS = 150; // a delay above it is not real time
 const SILENT_MS = 2000; // without an answer for so long, the page says so
+const DEAD_MS = 6000; // pictures that went out so long ago without an answer: the connection is dead
 const CALIBRATE_S = 30;
 const KEYS = { " ": "space", e: "e", E: "e" }; // that put a marker on the time line
 const RUN = "mer-run"; // in the tab's own storage: the run that a reload takes up again
@@ -273,6 +274,13 @@ class MerLive extends HTMLElement {
     };
   }
 
+  // The connection is open, and nothing comes through it: it is given up for a new one.
+  lost() {
+    this.socket.onclose = null;
+    this.socket.close();
+    this.broken();
+  }
+
   // The connection broke: the run goes on at the server for a while, and is taken up as soon as it can be.
   broken() {
     this.away ??= performance.now();
@@ -413,7 +421,7 @@ class MerLive extends HTMLElement {
       this.facts.model.title = message.why;
       if (this.away !== undefined) {
         const gone = (performance.now() - this.away) / 1000;
-        this.notice = { text: `connected again after ${gone.toFixed(1)} s; what was not seen meanwhile counts as lost`, until: performance.now() + 6000 };
+        this.notice = { text: `connected again after ${gone.toFixed(1)} s; what the camera showed meanwhile was not measured`, until: performance.now() + 6000 };
         this.away = undefined;
         this.say("");
       }
@@ -465,7 +473,8 @@ class MerLive extends HTMLElement {
     const delay = state.delay ?? this.pace.delay();
     const late = state.delay === null && delay && delay[0] > LATE_MS;
     this.facts.fps.textContent = `${state.fps.toFixed(1)} /s`;
-    this.facts.lost.textContent = `${state.lost} (dropped ${state.dropped + this.dropped})`;
+    const lost = state.countable ? state.lost : "no regular beat: not countable";
+    this.facts.lost.textContent = `${lost} (dropped ${state.dropped + this.dropped})`;
     this.facts.delay.textContent = delay ? `${Math.round(delay[0])} / ${Math.round(delay[1])} ms` : "–";
     this.facts.delay.parentElement.classList.toggle("mer-warn", Boolean(delay) && delay[0] > LATE_MS);
     this.facts.faces.textContent = state.faces.map((face) => face.note || "measuring").join(", ") || "none in view";
@@ -496,6 +505,7 @@ class MerLive extends HTMLElement {
   // Says what no message of the server can say: that none comes.
   tick() {
     if (!this.socket || this.away !== undefined || this.told) return;
+    if (this.state && this.run.browser && this.pace.age(performance.now()) > DEAD_MS) return this.lost();
     if (this.state && this.answered && performance.now() - this.answered > SILENT_MS) {
       const seconds = Math.round((performance.now() - this.answered) / 1000);
       const why = this.trouble || (document.hidden ? "this tab is hidden" : "no picture comes from the camera, or the server does not answer");
