@@ -182,7 +182,7 @@ def test_a_second_coder_is_blind_and_then_compared(page: Any, shown_clip: tuple[
     page.press(".mer-who", "Enter")
     page.wait_for_function(f"{BENCH}.said?.coder === 'ben'")
     assert page.locator(".mer-list button").count() == 0  # neither the machine's events nor anna's
-    assert page.is_disabled(".mer-agree")
+    assert page.is_disabled(".mer-match")
     page.wait_for_function(f"{BENCH}.video.readyState >= 2")
     page.evaluate(f"{BENCH}.seek(2.64)")
     page.keyboard.press("v")
@@ -193,14 +193,14 @@ def test_a_second_coder_is_blind_and_then_compared(page: Any, shown_clip: tuple[
     page.click(".mer-compare summary")
     page.select_option(".mer-a", "anna")
     page.select_option(".mer-b", "ben")
-    page.click(".mer-agree")
+    page.click(".mer-match")
     page.wait_for_selector(".mer-agreement", state="visible")
     assert "A = anna: 2 events    B = ben: 1 events" in page.inner_text(".mer-agreement")
     # a coding that was made with another tool
     (tmp_path / "carla.csv").write_text("onset,apex,offset,label\n2.5,2.64,2.84,surprise\n5.0,5.16,5.4,positive\n")
     page.set_input_files(".mer-import", str(tmp_path / "carla.csv"))
     page.wait_for_function("document.querySelector('.mer-b').value === 'coding-carla.csv'")
-    page.click(".mer-agree")
+    page.click(".mer-match")
     page.wait_for_function("document.querySelector('.mer-agreement').textContent.includes('F1 1.00')")
 
 

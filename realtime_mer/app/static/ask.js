@@ -14,7 +14,7 @@ export function ask(title, text, answers) {
   const buttons = answers.map(([value, words], i) =>
     make("button", { value, class: i === answers.length - 1 ? "mer-primary" : "mer-quiet" }, words));
   const dialog = make("dialog", { class: "mer-ask", "aria-labelledby": "mer-ask-title" },
-    make("h3", { id: "mer-ask-title" }, title), make("p", {}, text),
+    make("h2", { id: "mer-ask-title" }, title), make("p", {}, text),
     make("form", { method: "dialog" }, make("menu", {}, ...buttons)));
   document.body.append(dialog);
   dialog.showModal();

@@ -14,7 +14,7 @@ export function eventCard(event, zero, pictures = null) {
   const card = make("article", {
     class: `mer-card mer-${event.status}`, "data-key": event.key, "data-kind": event.kind, tabindex: "0",
     "aria-label": `${event.line}, ${when}, ${how}`,
-  }, make("header", {}, make("h4", {}, event.words), make("span", { class: "mer-when" }, `${when} · ${how}`)));
+  }, make("header", {}, make("h3", {}, event.words), make("span", { class: "mer-when" }, `${when} · ${how}`)));
   card.style.setProperty("--mark", eventColour(event));
   if (event.reason) card.append(make("p", { class: "mer-reason" }, event.reason));
   if (event.coded && event.status !== "rejected") card.append(make("p", { class: "mer-coded" }, event.coded));

@@ -13,6 +13,7 @@ const AWAY_S = 30; // s that the server keeps a run whose page is gone
 const LATE_MS = 150; // a delay above it is not real time
 const SILENT_MS = 2000; // without an answer for so long, the page says so
 const DEAD_MS = 6000; // pictures that went out so long ago without an answer: the connection is dead
+const TITLE = "realtime-mer"; // of the window
 const CALIBRATE_S = 30;
 const KEYS = { " ": "space", e: "e", E: "e" }; // that put a marker on the time line
 const RUN = "mer-run"; // in the tab's own storage: the run that a reload takes up again
@@ -24,7 +25,7 @@ const REFUSED = {
 
 const BODY = `
 <dialog class="mer-consent" aria-labelledby="mer-consent-title">
-  <h3 id="mer-consent-title">Before the camera starts</h3>
+  <h2 id="mer-consent-title">Before the camera starts</h2>
   <p>This page looks for short movements of the face and says which class of emotion they fit. The answer is a guess
   about a movement: no proof of a feeling, and none of a lie or of stress.</p>
   <ul>
@@ -81,7 +82,7 @@ const BODY = `
     </fieldset>
   </section>
   <section class="mer-events" aria-label="Events">
-    <div class="mer-events-head"><h3>Events</h3><span class="mer-count"></span></div>
+    <div class="mer-events-head"><h2>Events</h2><span class="mer-count"></span></div>
     <p class="mer-said mer-unseen" aria-live="polite"></p>
     <label><input type="checkbox" class="mer-rejected"> Show rejected movements</label>
     <div class="mer-cards" data-rejected="no" tabindex="0" aria-label="List of events"><p class="mer-empty">None yet.</p></div>
@@ -535,8 +536,7 @@ class MerLive extends HTMLElement {
     this.lamp.hidden = !on;
     this.lamp.classList.toggle("mer-recording", Boolean(this.recording));
     if (this.lamp.textContent !== words) this.lamp.textContent = words;
-    this.title ??= document.title;
-    document.title = on ? `${words}${document.hidden ? " (hidden: slowed down)" : ""} · ${this.title}` : this.title;
+    document.title = on ? `${words}${document.hidden ? " (hidden: slowed down)" : ""} · ${TITLE}` : TITLE;
     const button = this.find(".mer-record");
     button.textContent = this.recording ? "Stop recording" : "Record";
     button.setAttribute("aria-pressed", String(Boolean(this.recording)));

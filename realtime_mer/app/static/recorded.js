@@ -22,7 +22,7 @@ const BODY = `
       <input class="mer-level" type="range" min="3" max="20" step="0.5"></label>
     <button class="mer-analyse mer-primary" type="button" disabled>Analyse</button>
     <div class="mer-status" role="status"></div>
-    <h3>Recordings</h3>
+    <h2>Recordings</h2>
     <p class="mer-empty mer-none">None yet. They stay here for half an hour after this page is closed.</p>
     <ul class="mer-jobs"></ul>
   </section>

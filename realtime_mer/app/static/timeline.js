@@ -27,12 +27,20 @@ export class Timeline {
     element.replaceChildren(this.plot, this.head);
     this.shown = [];
     this.now = null;
-    new ResizeObserver(() => this.drawn && window.Plotly.Plots.resize(this.plot)).observe(element);
+    this.observer = new ResizeObserver(() => this.drawn && element.offsetParent && window.Plotly.Plots.resize(this.plot));
+    this.observer.observe(element);
+  }
+
+  close() {
+    this.observer.disconnect();
+    if (this.drawn) window.Plotly.purge(this.plot);
+    this.drawn = false;
   }
 
   async fill(result) {
     this.result = result;
-    const { Plotly } = { Plotly: await plotly() };
+    const Plotly = await plotly();
+    if (!this.element.isConnected) return;
     const ink = getComputedStyle(this.element).color;
     const lines = Object.entries(result.curves).flatMap(([track, rows]) => {
       const colour = FACES[(Number(track) - 1) % FACES.length];

@@ -15,7 +15,7 @@ const KEYS = `
   <dt>V</dt><dd>add a missed event here</dd><dt>C</dt><dd>comment</dd><dt>Z</dt><dd>undo</dd></dl>`;
 
 const BODY = `
-<header class="mer-work-head"><h3 class="mer-name" tabindex="-1"></h3>
+<header class="mer-work-head"><h2 class="mer-name" tabindex="-1"></h2>
   <div class="mer-row mer-take"><label>Export <select class="mer-format" aria-label="format of the export"></select></label>
   <label><input type="checkbox" class="mer-corrected"> corrected</label>
   <button type="button" class="mer-export mer-quiet">Export</button></div></header>
@@ -66,7 +66,7 @@ const BODY = `
   <p>Codings of other tools can be put beside the review: ELAN (.eaf), BORIS and other tables (.csv, .tsv).</p>
   <div class="mer-row"><label>Import a coding <input type="file" class="mer-import" accept=".eaf,.csv,.tsv"></label>
   <label>A <select class="mer-a"></select></label><label>B <select class="mer-b"></select></label>
-  <button type="button" class="mer-agree mer-quiet">Compare</button></div>
+  <button type="button" class="mer-match mer-quiet">Compare</button></div>
   <pre class="mer-agreement" tabindex="0" aria-label="agreement" hidden></pre>
 </details>
 <nav class="mer-links" aria-label="downloads"></nav>`;
@@ -97,11 +97,14 @@ export class Workbench {
 
   close() {
     this.id = null;
+    this.video?.pause();
+    this.timeline?.close();
     this.element.hidden = true;
     this.element.replaceChildren();
   }
 
   build(id) {
+    this.timeline?.close();
     this.id = id;
     this.chosen = null;
     this.window = null; // {start, slow, of}: the stretch that is played in slow motion; null: the whole recording
@@ -123,7 +126,7 @@ export class Workbench {
     on(".mer-onset", () => this.move("onset"));
     on(".mer-apex", () => this.move("apex"));
     on(".mer-offset", () => this.move("offset"));
-    on(".mer-agree", () => this.compare());
+    on(".mer-match", () => this.compare());
     this.find(".mer-coder").onsubmit = (submitted) => {
       submitted.preventDefault();
       this.begin();
@@ -315,12 +318,14 @@ export class Workbench {
   }
 
   follow() {
+    if (!this.id) return;
     this.find(".mer-play").textContent = this.video.paused ? "Play" : "Pause";
     this.tell();
     if (!this.video.paused) requestAnimationFrame(() => this.follow());
   }
 
   tell() {
+    if (!this.id) return;
     const now = this.now();
     this.find(".mer-now").textContent = `${(now - this.result.start).toFixed(3)} s`;
     this.timeline.playhead(now);
@@ -338,7 +343,7 @@ export class Workbench {
       select.replaceChildren(...shown.map((name) => make("option", {}, name)));
       select.value = shown.includes(before) ? before : (shown[at] ?? shown[0] ?? "");
     }
-    this.find(".mer-agree").disabled = shown.length < 2;
+    this.find(".mer-match").disabled = shown.length < 2;
   }
 
   async begin() {
