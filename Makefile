@@ -38,7 +38,7 @@ test-gpu: $(VENV)/.dev
 # What the tests use of Debian or Ubuntu: a browser, an RTSP server and strace. Without them those tests are skipped.
 system:
 	apt-get update -qq
-	apt-get install -y --no-install-recommends libgl1 libglib2.0-0 libegl1 libgles2 chromium strace python3-gi \
+	apt-get install -y --no-install-recommends libgl1 libglib2.0-0 libegl1 libgles2 chromium caddy strace python3-gi \
 		gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
 		gstreamer1.0-plugins-ugly
 
