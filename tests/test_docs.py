@@ -36,6 +36,7 @@ RUN_BY = {
     "realtime-mer probe": ("tests/test_cli_commands.py", 'main(["probe"'),
     "realtime-mer convert": ("tests/test_cli_commands.py", 'main(["convert"'),
     "realtime-mer report": ("tests/test_cli_commands.py", 'main(["report"'),
+    "realtime-mer agree": ("tests/test_review.py", 'main(["agree"'),
     "realtime-mer models": ("tests/test_cli_commands.py", 'main(["models"'),
     "realtime-mer config": ("tests/test_cli_commands.py", 'main(["config"'),
     "realtime-mer doctor": ("tests/test_cli_commands.py", 'main(["doctor"'),

@@ -44,8 +44,9 @@ This is no legal advice.
 
 ## Privacy
 
-- Pictures are analysed in memory and forgotten. **Nothing is stored unless you save it.**
-- Uploaded videos and what is made from them are removed when you close the page.
+- Live pictures are analysed in memory and forgotten. **Nothing is stored unless you record or save it.**
+- Uploads, recordings and what is made from them belong to your browser. They are removed when you remove them, half an
+  hour after you have closed the page, and when the server ends.
 - Privacy mode blurs the picture, makes no pictures of faces, and keeps only the events.
 - The program contacts no other machine, except a stream that you open and, when started with `--share`, Gradio's relay.
   There is no telemetry: that of the libraries it uses, such as ONNX Runtime and Gradio, is switched off before they
