@@ -8,8 +8,11 @@ BIN    := $(VENV)/bin
 demo: $(VENV)/.demo
 	$(BIN)/realtime-mer demo
 
+# Tests that compute run beside each other, each with one thread; those that watch the clock have the machine alone.
+WORKERS ?= auto
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not realtime"
+	$(BIN)/python -m pytest -q -m realtime
 
 # Formatting, lint, types, and the direction of imports.
 check: $(VENV)/.dev

@@ -22,6 +22,21 @@ from realtime_mer.synth.render import DrawnFace
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
+# Modules whose tests watch the clock: cameras and streams at their rate, browsers, processes that are killed in time.
+REALTIME = (
+    "test_app_", "test_bench_command", "test_bench_runs", "test_bench_speed", "test_cli_ends", "test_cli_keeping",
+    "test_cli_kills", "test_cli_live", "test_demos", "test_face_lane", "test_privacy", "test_recognise_worker",
+    "test_sources_camera", "test_sources_open", "test_sources_senders", "test_sources_streams",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of these modules."""
+    for item in items:
+        if item.path.name.startswith(REALTIME):
+            item.add_marker(pytest.mark.realtime)
+
+
 SCALE = 0.5  # of the portrait: 320x240 px is drawn four times as fast
 
 

@@ -20,8 +20,10 @@ import pytest
 from app_server import APEXES, Served, draw_clip, served, until
 
 from realtime_mer.app import jobs as jobs_module
-from realtime_mer.app.jobs import FOLDER, Job, Jobs, Options, State, unpack
-from realtime_mer.errors import SourceError
+from realtime_mer.app.folders import FOLDER, unpack
+from realtime_mer.app.job import Job, Options, State
+from realtime_mer.app.jobs import Jobs
+from realtime_mer.errors import OutputError, SourceError
 from realtime_mer.sinks.jsonl import read_jsonl
 from realtime_mer.sinks.lock import Lock
 
@@ -128,6 +130,7 @@ def test_names_are_names_not_paths(make: Callable[..., Jobs]) -> None:
         assert job.name == "x.mp4"
         assert job.upload.parent == job.folder
         assert job.folder.parent == jobs.root
+        assert job.folder.name.startswith("x-")
     assert jobs.begin(ANNA, "a\nb\x00.mp4", 3, Options()).name == "a b .mp4"
 
 
@@ -215,6 +218,38 @@ def zipped(members: dict[str, bytes]) -> bytes:
         for name, content in members.items():
             file.writestr(name, content)
     return buffer.getvalue()
+
+
+def test_what_is_kept_is_found_again_and_what_was_not_done_is_not(make: Callable[..., Jobs], tmp_path: Path) -> None:
+    def work(job: Job) -> None:
+        job.log.write_text("{}\n")
+        job.frames, job.found = 70, 3
+
+    folder = tmp_path / "lab"
+    first = make(work, keep=folder, linger_s=0.1)
+    job = uploaded(first, ANNA, "subject 7.mp4")
+    until(lambda: job.state is State.DONE, 5)
+    (job.folder / "review-anna.jsonl").write_text("{}\n")
+    cut = first.begin(ANNA, "cut.mp4", 10, Options())
+    cut.upload.write_bytes(b"ab")
+    with pytest.raises(OutputError, match="is in use by"):
+        make(work, keep=folder)
+    (folder / "notes-of-mine").mkdir()  # not of this program
+    first.close()
+    (killed := folder / "killed-abcdefgh").mkdir()
+    (killed / "upload.mp4").write_bytes(b"x")
+
+    second = make(work, keep=folder)
+    assert [(j.id, j.name, j.state, j.frames, j.found) for j in second] == [
+        (job.id, "subject 7.mp4", State.DONE, 70, 3)
+    ]
+    assert second.get(ANNA, job.id) is not None
+    assert second.get(BEN, job.id) is None
+    assert (job.folder / "review-anna.jsonl").is_file()
+    assert not cut.folder.exists()
+    assert not killed.exists()
+    assert (folder / "notes-of-mine").is_dir()
+    assert job.folder.name.startswith("subject_7-")
 
 
 # --- over HTTP -------------------------------------------------------------------------------------------------------
@@ -366,7 +401,7 @@ def test_a_clip_is_slow_and_begins_where_it_says(analysed: tuple[Viewer, str], t
         assert viewer.ask("GET", f"/jobs/{job}/clip?{asked}")[0] == 400, asked
 
 
-@pytest.mark.parametrize("format", ["csv", "elan", "webvtt", "bids", "boris", "megc", "openface"])
+@pytest.mark.parametrize("format", ["csv", "elan", "webvtt", "bids", "boris", "megc", "openface", "report"])
 def test_every_format_can_be_exported(analysed: tuple[Viewer, str], format: str) -> None:
     viewer, job = analysed
     status, content = viewer.ask("GET", f"/jobs/{job}/export/{format}")
@@ -384,6 +419,8 @@ def test_a_blind_coder_sees_nobody_elses_events(analysed: tuple[Viewer, str]) ->
         "POST", f"/jobs/{job}/reviews/ben", {"event": "new", "onset": 2.5, "offset": 2.8, "verdict": "accepted"}
     )
     assert told["event"] == "new-1"
+    report = viewer.ask("GET", f"/jobs/{job}/export/report?coder=ben")[1].decode()
+    assert "Agreement of machine and ben" in report
     found = viewer.json("GET", f"/jobs/{job}/agreement?a=machine&b=ben")
     assert (found["in_a"], found["in_b"], found["pairs"]) == (2, 1, 1)
     assert viewer.json("POST", f"/jobs/{job}/reviews/ben/undo")["events"] == {}
@@ -406,7 +443,7 @@ def test_in_privacy_mode_no_picture_stays(app: Served, clip: Path) -> None:
     viewer.ask("GET", "/")
     job = viewer.upload("clip.mp4", clip.read_bytes(), private=True)
     assert viewer.done(job)["state"] == "done"
-    folder = app.jobs.root / job
+    folder = next(j.folder for j in app.jobs if j.id == job)
     assert not [p for p in folder.rglob("*") if p.suffix in (".mp4", ".jpg")]
     assert viewer.json("GET", f"/jobs/{job}")["player"] is None
     viewer.json("DELETE", f"/jobs/{job}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import threading
@@ -21,8 +22,9 @@ from test_app_jobs import Viewer as Client
 from websockets.sync.client import ClientConnection, connect
 
 from realtime_mer import cli
+from realtime_mer.app import workbench
 from realtime_mer.app.calibration import Calibration
-from realtime_mer.app.jobs import Job, Options, State
+from realtime_mer.app.job import Job, Options, State
 from realtime_mer.app.keeping import Behind, Keeper
 from realtime_mer.errors import OutputError
 from realtime_mer.records import End, Frame, Marker, Observation
@@ -183,6 +185,21 @@ def test_a_recording_is_a_log_as_any_other(page: Page, tmp_path: Path, capsys: p
     assert page.client.ask("GET", f"/jobs/{job}/clip?start={start}&end={start + 1}")[0] == 200
 
 
+def test_without_its_video_a_recording_has_a_clip_of_each_event(tmp_path: Path) -> None:
+    job, keeper = made_job(tmp_path / "job"), Keeper()
+    live = dataclasses.replace(INFO, kind="camera", live=True)
+    keeper.begin(job, header(live, {}), lambda: None, video=False)
+    for seen in recording(300):
+        keeper.write(seen, frame(seen.index, seen.time))
+    keeper.finish()
+    event = next(e for e in read_jsonl(job.log).events if e.status == "confirmed")
+    assert [p.name for p in (job.folder / "clips").iterdir()] == ["event-1-1.mp4"]
+    assert not (job.folder / "video.mp4").exists()
+    with open_source(workbench.clip(job, "1-1", slow=4)) as source:
+        lasts = max(f.time for f in source)
+    assert lasts == pytest.approx(4 * (event.movement.duration + 1.0), abs=0.2)
+
+
 def test_in_privacy_mode_a_recording_has_no_pictures(page: Page) -> None:
     page.start(private=True)
     page.order(type="record", video=True)
@@ -191,7 +208,7 @@ def test_in_privacy_mode_a_recording_has_no_pictures(page: Page) -> None:
     time.sleep(1.5)
     page.order(type="stop")  # ends the recording too
     until(lambda: page.last("stopped"), 20)
-    folder = page.app.jobs.root / job
+    folder = next(j.folder for j in page.app.jobs if j.id == job)
     until(lambda: page.client.done(job)["state"] == "done", 20)
     assert read_jsonl(folder / "events.jsonl").summary is not None
     assert not [p for p in folder.rglob("*") if p.suffix in (".mp4", ".jpg")]

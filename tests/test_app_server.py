@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 from app_server import Served, served, until, working_threads
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from realtime_mer.app.browser import HEAD, jpeg_size, read
@@ -25,6 +25,7 @@ from realtime_mer.app.server import create_app
 from realtime_mer.app.settings import AppSettings, address, viewer_config
 from realtime_mer.bench.sender import MjpegSender
 from realtime_mer.errors import ConfigError, ModelError, OutputError, SourceError
+from realtime_mer.pipeline import Pipeline
 
 LOCAL = AppSettings()
 START = {"type": "start", "source": "browser", "consent": True, "model": "none"}
@@ -268,6 +269,52 @@ def test_a_viewer_who_vanishes_leaves_no_thread(app: Served, stream: str) -> Non
         assert working_threads()
         line.socket.shutdown(2)  # without a word, as when the computer is switched off
         until(lambda: not app.live.viewers and not working_threads(), 20)
+
+
+def test_a_server_that_is_too_slow_drops_evenly_and_says_how_late_it_is(
+    app: Served, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push = Pipeline.push
+
+    def slow(self: Pipeline, frame: Any) -> Any:
+        time.sleep(0.06)
+        return push(self, frame)
+
+    monkeypatch.setattr(Pipeline, "push", slow)
+    with socket(app) as line:
+        line.send(json.dumps({**START, "source": "server", "address": stream}))
+        began, state, times = time.monotonic(), {}, []
+        while time.monotonic() - began < 6.0:
+            data = line.recv(timeout=20)
+            if isinstance(data, str) and json.loads(data)["type"] == "state":
+                state = json.loads(data)
+                times.append(state["time"])
+        assert state["dropped"] > 100
+        assert state["delay"][1] < 450  # ms: what waits is 150 ms old at most, and the frame itself takes 60
+        assert (state["delay"][0] > 150) == any(note.startswith("not real time") for note in state["notes"])
+        steps = np.diff([t for t in times[len(times) // 2 :] if t])
+        steps = steps[steps > 0]
+        assert np.percentile(steps, 90) < 3 * np.median(steps)
+
+
+def test_a_connection_that_says_nothing_is_closed(app: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime_mer.app.live.FIRST_S", 0.3)
+    with socket(app) as line, pytest.raises(ConnectionClosed):
+        line.recv(timeout=10)
+
+
+def test_an_upload_that_falls_silent_is_cut_off_and_can_go_on(app: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime_mer.app.routes.SILENT_S", 0.3)
+    connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=20)
+    connection.request("POST", "/jobs", json.dumps({"name": "a.mp4", "size": 10}))
+    answer = connection.getresponse()
+    job, cookie = json.loads(answer.read())["id"], answer.headers["Set-Cookie"].partition(";")[0]
+    connection.putrequest("PUT", f"/jobs/{job}/upload?at=0")
+    connection.putheader("Cookie", cookie)
+    connection.putheader("Content-Length", "10")
+    connection.endheaders(b"abc")  # and no more
+    assert json.loads(connection.getresponse().read()) == {"have": 3}
+    connection.close()
 
 
 def test_no_more_viewers_than_the_server_can_serve(app: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,29 +154,32 @@ def test_reset_and_replay_are_the_same(recording, result):
 
 
 def test_after_a_recalibration_faces_keep_their_numbers_and_movements_are_numbered_on(recording, result):
-    first, second = [e for e in finals(result) if e.movement.kind is Kind.MICRO][:2]
-    between = (first.movement.offset + second.movement.onset) / 2
+    micro = [e.movement for e in finals(result) if e.movement.kind is Kind.MICRO]
     spot = replace(Config().spot, onset_noise=7.5)
     with Pipeline(recording.detect, MovementDetector) as pipeline:
         seen = []
         for frame in recording.frames:
-            if frame.time >= between and pipeline.config.spot.onset_noise != 7.5:
+            if frame.time >= micro[0].offset + 0.1 and pipeline.config.spot.onset_noise != 7.5:
                 pipeline.recalibrate(spot)
             seen.append(pipeline.push(frame))
     events = [e for o in seen for e in o.events if e.final]
     assert {signal.face.track for o in seen for signal in o.faces} == {1}
     assert len({e.key for e in events}) == len(events)
     found = [e.movement.apex for e in events if e.movement.kind is Kind.MICRO]
-    assert found[:2] == pytest.approx([first.movement.apex, second.movement.apex], abs=0.02)
+    # the face has to rest for a second first
+    expected = [m.apex for m in micro if m is micro[0] or m.onset > micro[0].offset + 1.5]
+    assert len(expected) >= 2
+    assert [a for a in found if min(abs(a - e) for e in expected) < 0.02] == pytest.approx(expected, abs=0.02)
 
 
 def test_a_movement_under_way_ends_with_a_recalibration(recording, result):
     first = next(e for e in finals(result) if e.movement.kind is Kind.MICRO)
+    asked = []
     with Pipeline(recording.detect, MovementDetector) as pipeline:
         seen = []
         for frame in recording.frames:
-            if abs(frame.time - first.movement.apex) < 0.004:
-                pipeline.recalibrate()
+            if not asked and frame.time > first.movement.apex + 0.02:
+                asked.append(pipeline.recalibrate())
             seen.append(pipeline.push(frame))
     reasons = [e.movement.reason for o in seen for e in o.events if e.final]
     assert "the resting face was learnt anew" in reasons

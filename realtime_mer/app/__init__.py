@@ -8,7 +8,9 @@ pictures      the onset, the apex, the offset and the motion of one event, as JP
 live          the WebSocket between the page and a viewer
 calibration   half a minute of a resting face: a sensitivity that suits it
 keeping       a live recording: the log at once, pictures and video behind it
-jobs          uploads, analyses and recordings: their owner, their folder, their time to live
+job           one job: an upload with its analysis, or a recording
+jobs          all jobs: their owners, their queue, their time to live
+folders       the folders of jobs on the disk
 analysis      the analysis of one job
 workbench     what the Recorded page gets of a job, as plain data
 routes        the plain routes of jobs

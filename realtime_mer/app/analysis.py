@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from realtime_mer.app.jobs import Job, unpack
+from realtime_mer.app.folders import unpack
+from realtime_mer.app.job import Job
 from realtime_mer.build import build
 from realtime_mer.config import Config
 from realtime_mer.errors import OutputError, SourceError

@@ -2,13 +2,14 @@
 
 Refused are names that this server does not go by (DNS rebinding), requests that another site's script makes (by Origin
 and Sec-Fetch-Site), Gradio's ways to files and to other machines, and, where passwords are set, who has none. Each
-browser gets a token in a cookie here, by which its jobs are known.
+browser gets a token in a cookie here, by whose hash its jobs are known.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import ipaddress
 import json
 import logging
@@ -73,7 +74,7 @@ class Guard:
         if self._settings.passwords and not await self._known(headers, token, owner):
             await _refuse(scope, send, 401, "name and password, please", (b"www-authenticate", b"Basic charset=UTF-8"))
             return
-        scope.setdefault("state", {})["owner"] = owner
+        scope.setdefault("state", {})["owner"] = hashlib.sha256(owner.encode()).hexdigest()
         if scope["type"] == "http" and scope["method"] == "POST" and not self._path(scope).startswith(_OWN):
             body = await _body(receive)
             if body is None or _names_a_file(body):

@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Final
 
 from realtime_mer.app import analysis
-from realtime_mer.app.jobs import Job, State
+from realtime_mer.app.folders import note
+from realtime_mer.app.job import Job, State
 from realtime_mer.errors import MerError
 from realtime_mer.records import End, Event, Frame, Marker, Observation, SourceStats
-from realtime_mer.sinks import LOG, RECORDED, SIGNALS_CSV, STILLS, Sink
-from realtime_mer.sinks.clips import Stills
+from realtime_mer.sinks import CLIPS, LOG, RECORDED, SIGNALS_CSV, STILLS, Sink
+from realtime_mer.sinks.clips import EventClips, Stills
 from realtime_mer.sinks.csv import SignalsCsv
 from realtime_mer.sinks.jsonl import Header, JsonLines
 from realtime_mer.sinks.video import VideoFile
 
+CLIP_S: Final = 0.5  # before the onset and after the offset in the clip of an event
 WAITING_BYTES: Final = 256 << 20  # of frames that may wait for the thread that writes pictures
 JOIN_S: Final = 60.0  # how long that thread may take to write what still waits
 
@@ -84,6 +86,7 @@ class Keeper(Sink):
         try:
             kept.finish(End(self._last, ()))
             analysis.finish(job)
+            note(job)
             job.state = State.DONE
         except MerError as error:
             job.state, job.told = State.FAILED, str(error)
@@ -122,9 +125,13 @@ class _Kept:
         self._job = job
         self._log = JsonLines(job.folder / LOG, head, stats=stats)
         self._signals = SignalsCsv(job.folder / SIGNALS_CSV)
-        pictures: list[Sink] = [] if job.options.private else [Stills(folder=job.folder / STILLS, rejected=True)]
-        if video and not job.options.private:
-            pictures.append(_Video(job.folder / RECORDED, head.source.rate))
+        pictures: list[Sink] = []
+        if not job.options.private:
+            pictures.append(Stills(folder=job.folder / STILLS, rejected=True))
+            if video:
+                pictures.append(_Video(job.folder / RECORDED, head.source.rate))
+            else:
+                pictures.append(EventClips(job.folder / CLIPS, head.source.rate, before=CLIP_S, after=CLIP_S))
         self._behind = Behind(pictures)
 
     @property

@@ -10,7 +10,8 @@ from typing import Any, Final
 import gradio as gr
 
 from realtime_mer.app import about, benchmark
-from realtime_mer.app.jobs import KINDS, OWNER_BYTES, RESULTS, UPLOAD_BYTES, UPLOADS
+from realtime_mer.app.job import KINDS, RESULTS
+from realtime_mer.app.jobs import OWNER_BYTES, UPLOAD_BYTES, UPLOADS
 from realtime_mer.app.settings import AppSettings, models
 
 TITLE: Final = "realtime-mer"

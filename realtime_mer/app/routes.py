@@ -19,7 +19,8 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from realtime_mer.app import workbench
-from realtime_mer.app.jobs import CODING, UPLOAD, Job, Jobs, Options, State
+from realtime_mer.app.job import CODING, UPLOAD, Job, Options, State
+from realtime_mer.app.jobs import Jobs
 from realtime_mer.errors import ConfigError, MerError, OutputError, SourceError
 from realtime_mer.review import decisions
 from realtime_mer.review.decisions import Decision

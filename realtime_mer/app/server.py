@@ -72,8 +72,9 @@ def create_app(settings: AppSettings, *, away_s: float = AWAY_S, linger_s: float
         lambda job: analysis.analyse(job, lambda job: viewer_config({"enter": job.options.enter}, settings)),
         workers=workers,
         linger_s=linger_s,
+        keep=settings.keep,
     )
-    os.environ["GRADIO_TEMP_DIR"] = str(jobs.root / "gradio")  # it has no other way to be told
+    os.environ["GRADIO_TEMP_DIR"] = str(jobs.root / ".gradio")  # it has no other way to be told
     live, benches, names = Live(settings, jobs, away_s=away_s), benchmark.Benches(), set[str]()
     try:
         web = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -115,6 +116,8 @@ def serve(settings: AppSettings, *, tell: Callable[[str], None] = print) -> None
         port = listener.getsockname()[1]
         name = f"[{settings.host}]" if ":" in settings.host else settings.host
         tell(f"realtime-mer is at http://{name}:{port}{settings.root_path}  (stop with Ctrl+C)")
+        if settings.keep is None:
+            tell("Recordings and reviews are removed when the server ends: --keep DIR keeps them.")
         if not settings.loopback:
             who = "who knows a password" if settings.passwords else "who reaches this address"
             tell(f"Anybody {who} can use it. Who is filmed must be told (EU AI Act, Art. 50(3)).")

@@ -26,6 +26,7 @@ class AppSettings:
     allowed_hosts: names, in lower case, that the server goes by besides ``host``, such as that of a proxy before it.
     root_path: the path under which a proxy serves the page, such as "/mer"; "" for none.
     passwords: by name; empty: nobody is asked.
+    keep: a folder where recordings, results and reviews stay; None: they are removed when the server ends.
     server_cameras: let viewers use the server's cameras and open stream addresses from it; None: only viewers who sit
     at this machine, which is when the host is a loopback address and nothing is shared.
     """
@@ -38,6 +39,7 @@ class AppSettings:
     allowed_hosts: tuple[str, ...] = ()
     root_path: str = ""
     passwords: dict[str, str] = field(default_factory=dict, repr=False)
+    keep: Path | None = None
 
     @property
     def loopback(self) -> bool:

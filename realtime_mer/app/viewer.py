@@ -21,7 +21,7 @@ import numpy as np
 
 from realtime_mer.app import messages
 from realtime_mer.app.calibration import Calibration
-from realtime_mer.app.jobs import Job
+from realtime_mer.app.job import Job
 from realtime_mer.app.keeping import Keeper, MemoryLines
 from realtime_mer.app.pictures import EventPictures, jpeg
 from realtime_mer.config import Config

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache, partial
+from html import escape
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime_mer.app import messages
-from realtime_mer.app.jobs import CODING, Job, State
+from realtime_mer.app.job import CODING, Job, State
+from realtime_mer.app.keeping import CLIP_S
 from realtime_mer.errors import ConfigError, SourceError
 from realtime_mer.records import Event, Status
 from realtime_mer.review import decisions
@@ -26,12 +28,14 @@ from realtime_mer.review.apply import apply, event_name
 from realtime_mer.review.codings import MACHINE, Coding, read_coding
 from realtime_mer.review.decisions import Review
 from realtime_mer.review.slow_motion import slow_motion
-from realtime_mer.sinks import EVENTS_CSV, LOG, RECORDED, REPORT, SIGNALS_CSV, STILLS, VIDEO
+from realtime_mer.sinks import CLIPS, EVENTS_CSV, LOG, RECORDED, REPORT, SIGNALS_CSV, STILLS, VIDEO
 from realtime_mer.sinks.clips import clip_name
 from realtime_mer.sinks.convert import NAMES, beside, convert
 from realtime_mer.sinks.jsonl import Recording, read_jsonl
+from realtime_mer.sinks.report import write_report
 from realtime_mer.sinks.signals import Signals, read_signals
 
+REPORT_FORMAT: Final = "report"  # what the page exports besides the formats of ``convert``
 POINTS: Final = 6000  # of a curve on the page; what is thinned out keeps its peaks
 MADE: Final = "made"  # the folder of what was made for the page: clips and exports
 BEFORE_S: Final = 0.5  # around an event in its clip
@@ -94,9 +98,12 @@ def result(job: Job, coder: str | None) -> dict[str, Any]:
         "labels": sorted({label for e in recording.events if e.prediction for label in e.prediction.probabilities}),
         "step": _step(signals, head.source.rate),
         "player": player,
-        "clips": job.media is not None,
+        "clips": job.media is not None or (head.source.live and (job.folder / CLIPS).is_dir()),
         "downloads": [[words, name] for words, name in DOWNLOADS if (job.folder / name).is_file()],
-        "formats": [name for name in NAMES if name != "openface" or (job.folder / SIGNALS_CSV).is_file()],
+        "formats": [
+            *(name for name in NAMES if name != "openface" or (job.folder / SIGNALS_CSV).is_file()),
+            REPORT_FORMAT,
+        ],
         "reviews": [{"coder": r.coder, "blind": r.blind, "decided": len(r.now())} for r in reviews.values()],
         "codings": [] if blind else [path.name for path in _codings(job)],
         "review": review(reviews[coder]) if coder in reviews else None,
@@ -128,18 +135,42 @@ def agreement(job: Job, a: str, b: str) -> dict[str, Any]:
 
 
 def export(job: Job, format: str, coder: str | None) -> Path:
-    """The log in another format, with a coder's corrections when one is named. Raises MerError."""
-    if format not in NAMES:
-        raise ConfigError(f"there is no format {format!r}: choose from {', '.join(NAMES)}")
+    """The log in another format, with a coder's corrections when one is named. Raises MerError.
+
+    "report" has the agreement of the coder with the machine, and with everybody else who has coded the recording.
+    """
+    if format not in (*NAMES, REPORT_FORMAT):
+        raise ConfigError(f"there is no format {format!r}: choose from {', '.join((*NAMES, REPORT_FORMAT))}")
     change: Callable[[Recording], Recording] | None = None
-    plain = beside(job.log, format).name
+    plain = REPORT if format == REPORT_FORMAT else beside(job.log, format).name
     if coder:
         said = decisions.read_review(job.log.with_name(decisions.review_name(coder)))
         change = partial(apply, review=said, frames=_read(job)[1].frames)
     folder = job.folder / MADE
     folder.mkdir(mode=0o700, exist_ok=True)
+    out = folder / (f"{coder}.{plain}" if coder else plain)
     with job.lock:
-        return convert(job.log, format, folder / (f"{coder}.{plain}" if coder else plain), change=change)
+        if format == REPORT_FORMAT:
+            _report(job, out, coder, change)
+            return out
+        return convert(job.log, format, out, change=change)
+
+
+def _report(job: Job, out: Path, coder: str | None, change: Callable[[Recording], Recording] | None) -> None:
+    others = [MACHINE, *(p.stem.removeprefix(decisions.PREFIX) for p in decisions.reviews_beside(job.log))]
+    others += [path.name for path in _codings(job)]
+    compared = [agreement(job, other, coder) for other in others if other != coder] if coder else []
+    signals = job.folder / SIGNALS_CSV
+    write_report(
+        job.log,
+        signals if signals.is_file() else None,
+        out,
+        {} if job.options.private else None,
+        change=change,
+        more={
+            f"Agreement of {found['a']} and {found['b']}": f"<pre>{escape(found['text'])}</pre>" for found in compared
+        },
+    )
 
 
 def clip(
@@ -150,19 +181,15 @@ def clip(
     slow: 1 to 32 times slower. magnify: 1 to 10 times the movement since the onset. Made once, then kept with the job.
     Raises ConfigError, SourceError.
     """
-    media = job.media
-    if media is None:
-        raise SourceError(f"there is no video of {job.name} here")
     recording, _ = _read(job)
     found = next((e for e in recording.events if e.final and event_name(e) == event), None)
+    media, zero = _media(job, recording, found)
     if found is not None:
         start, end = found.movement.onset - BEFORE_S, found.movement.end + BEFORE_S
     if not (math.isfinite(start) and start < end <= start + LONGEST_S + 1e-9):
         raise ConfigError(f"a clip lasts {LONGEST_S:g} s at most")
     if not (1 <= slow <= 32 and 1 <= magnify <= 10):
         raise ConfigError("a clip is 1 to 32 times slower, and its movement 1 to 10 times as large")
-    head = recording.header
-    zero = head.start or 0.0 if media.name == RECORDED else 0.0
     regions = tuple(cue.region for cue in found.cues) if found else ()
     folder = job.folder / MADE
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -182,6 +209,18 @@ def clip(
                 regions=regions,
             )
     return out
+
+
+def _media(job: Job, recording: Recording, event: Event | None) -> tuple[Path, float]:
+    """The video to cut from, and the time on the log's clock at which it begins: all of it, or the clip that a live
+    recording without its video has kept of the event. Raises SourceError."""
+    if (media := job.media) is not None:
+        return media, recording.header.start or 0.0 if media.name == RECORDED else 0.0
+    if event is not None and recording.header.source.live:
+        kept = job.folder / CLIPS / clip_name(event)
+        if kept.is_file():
+            return kept, event.movement.onset - CLIP_S
+    raise SourceError(f"there is no video of {job.name} here")
 
 
 def _event(job: Job, event: Event) -> dict[str, Any]:

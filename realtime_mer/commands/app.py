@@ -27,6 +27,9 @@ def add(commands: Commands) -> None:
     )  # fmt: skip
     parser.add_argument("--root-path", default="", metavar="PATH", help="the path that a proxy serves the page under")
     parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="where recordings and reviews stay (default: removed at the end)"
+    )
+    parser.add_argument(
         "--auth", type=Path, metavar="FILE", help="ask for a password: a file with a line NAME:PASSWORD each"
     )
     add_settings(parser)
@@ -50,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.server_cameras,
             allowed_hosts=tuple(name.lower() for name in arguments.allowed_host),
             root_path=root,
+            keep=arguments.keep,
             passwords=read_passwords(arguments.auth) if arguments.auth else {},
         )
     )

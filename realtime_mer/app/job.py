@@ -1,0 +1,94 @@
+"""One job: an upload with its analysis, or a live recording. What happens to jobs is in ``jobs``."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from realtime_mer.sinks import LOG, RECORDED
+
+KINDS: Final = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".mjpeg")
+RESULTS: Final = (".jsonl", ".zip")  # a log, or a folder of results as "everything" hands it out
+UPLOAD: Final = "upload"  # the uploaded file in the folder of its job, with its own suffix
+CODING: Final = "coding-"  # how the names of imported codings begin
+
+
+class State(StrEnum):
+    """Where a job is on its way."""
+
+    UPLOADING = "uploading"
+    QUEUED = "queued"
+    RUNNING = "running"
+    RECORDING = "recording"
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more happens to the job."""
+        return self in (State.DONE, State.FAILED, State.STOPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a viewer may ask of an analysis. enter: the sensitivity, None: the server's. private: make no pictures.
+
+    video: make the annotated one.
+    """
+
+    enter: float | None = None
+    private: bool = False
+    video: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One recording of one owner. size: bytes of the upload, as announced. told: what went wrong.
+
+    share: of the analysis that is done, None while unknown. rate: frames/s analysed. began: monotonic time of the start
+    of the analysis.
+    """
+
+    id: str
+    owner: str
+    name: str
+    folder: Path
+    size: int
+    options: Options
+    state: State = State.UPLOADING
+    told: str = ""
+    share: float | None = None
+    frames: int = 0
+    found: int = 0
+    began: float = 0.0
+    stop: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)  # of its reviews and clips
+
+    @property
+    def upload(self) -> Path:
+        """Where the uploaded file is."""
+        return self.folder / f"{UPLOAD}{Path(self.name).suffix.lower()}"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / LOG
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds of analysis left, as it has gone so far; None while that cannot be said."""
+        if self.state is not State.RUNNING or not self.share:
+            return None
+        return (time.monotonic() - self.began) * (1 / self.share - 1)
+
+    @property
+    def media(self) -> Path | None:
+        """The video as it was captured; None where there is none (any more)."""
+        return next(
+            (path for path in (self.folder / RECORDED, self.upload) if path.is_file() and path.suffix.lower() in KINDS),
+            None,
+        )
