@@ -343,6 +343,37 @@ def test_the_results_are_those_of_the_command_line(analysed: tuple[Viewer, str],
     assert result["events"][0]["words"].startswith("micro: ")
 
 
+def test_a_report_can_do_nothing_on_this_server(app: Served, analysed: tuple[Viewer, str]) -> None:
+    viewer, job = analysed
+    connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=30)
+    connection.request("GET", f"/jobs/{job}/files/report.html", headers={"Cookie": viewer.cookie})
+    answer = connection.getresponse()
+    assert b"<article" in answer.read()
+    policies = answer.headers.get_all("Content-Security-Policy")
+    connection.close()
+    assert "sandbox allow-scripts allow-popups" in policies
+    evil = zipped({"events.jsonl": viewer.ask("GET", f"/jobs/{job}/files/events.jsonl")[1], "report.html": b"<script>"})
+    other = viewer.upload("evil.zip", evil)
+    viewer.done(other)
+    assert viewer.ask("GET", f"/jobs/{other}/files/report.html")[1] != b"<script>"
+    viewer.json("DELETE", f"/jobs/{other}")
+
+
+def test_two_pieces_at_once_do_not_mix(app: Served) -> None:
+    viewer = Viewer(app)
+    viewer.ask("GET", "/")
+    job = viewer.json("POST", "/jobs", {"name": "a.mp4", "size": 8_000_000})["id"]
+    pieces = [bytes([n]) * 4_000_000 for n in (1, 2)]
+    threads = [threading.Thread(target=viewer.ask, args=("PUT", f"/jobs/{job}/upload?at=0", p)) for p in pieces]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    content = next(j for j in app.jobs if j.id == job).upload.read_bytes()
+    assert content in pieces or content == pieces[0][: len(content)] or content == pieces[1][: len(content)]
+    viewer.json("DELETE", f"/jobs/{job}")
+
+
 def test_files_that_are_not_results_are_not_handed_out(analysed: tuple[Viewer, str]) -> None:
     viewer, job = analysed
     for name in (".lock", "..", "../" * 6 + "etc/passwd", "%2e%2e/%2e%2e/x", "upload.txt", "stills", ""):

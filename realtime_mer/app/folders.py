@@ -25,10 +25,10 @@ NOTE: Final = ".job.json"  # in the folder of a job that is done: what it is, an
 FOLDER: Final = "realtime-mer-app-"  # how the server's folder in the temporary folder begins
 UNPACKED_BYTES: Final = 4 << 30  # of a .zip
 _NAMES: Final = re.compile(
-    rf"({re.escape(LOG)}|{re.escape(SIGNALS_CSV)}|{re.escape(EVENTS_CSV)}|{re.escape(REPORT)}|{re.escape(VIDEO)}"
+    rf"({re.escape(LOG)}|{re.escape(SIGNALS_CSV)}|{re.escape(VIDEO)}"
     rf"|{re.escape(RECORDED)}|{PREFIX}[A-Za-z0-9_-]+\.jsonl|{CODING}[A-Za-z0-9_-]+\.(eaf|csv|tsv)"
     rf"|{STILLS}/event-\d+-\d+\.jpg|{CLIPS}/event-\d+-\d+\.mp4)"
-)  # what is taken out of a folder of results
+)  # what is taken out of a folder of results; the rest is made anew
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from realtime_mer.sinks.lock import Lock
 from realtime_mer.sinks.place import make_folder
 
 UPLOADS: Final = 8  # jobs of one owner that are not finished
+JOBS: Final = 256  # of all owners
 UPLOAD_BYTES: Final = 1 << 30  # of one video
 OWNER_BYTES: Final = 8 << 30  # of all that one owner has here
 RESERVE_BYTES: Final = 1 << 30  # of the disk that stay free
@@ -100,6 +101,8 @@ class Jobs:
             raise SourceError(f"{name}: {'it is empty' if size <= 0 else 'at most 1 GB can be uploaded'}")
         with self._changed:
             own = self.of(owner)
+            if len(self._jobs) >= JOBS:
+                raise SourceError(f"{name}: this server is full: try again later")
             if sum(not job.state.over for job in own) >= UPLOADS:
                 raise SourceError(f"{name}: {UPLOADS} recordings at a time are enough: wait until one is done")
             self._make_room(owner, size)

@@ -30,6 +30,7 @@ from realtime_mer.typed import convert, from_json
 TEXT_BYTES: Final = 16 << 10  # of a request in JSON
 CODING_BYTES: Final = 16 << 20
 SILENT_S: Final = 30.0  # an upload that falls silent for so long is cut off; the page goes on with it when it can
+SANDBOX: Final = "sandbox allow-scripts allow-popups"
 ALL: Final = "everything.zip"
 _PUBLIC: Final = (".json", ".jsonl", ".csv", ".tsv", ".eaf", ".vtt", ".html", ".mp4", ".jpg")
 _FILE: Final = re.compile(r"(stills/|clips/)?[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -107,22 +108,15 @@ class _Desk:
     async def upload(self, request: Request) -> Response:
         """A piece of the upload, at byte ``at``. 409 with the bytes that are there when it does not follow them."""
         job = self._job(request)
-        at = convert(int(request.query_params.get("at", "0")), int)
-        have = job.upload.stat().st_size if job.upload.exists() else 0
-        if job.state is not State.UPLOADING or at != have:
-            return _json({"have": have}, 409)
-        with open(job.upload, "ab") as file:
-            stream = request.stream().__aiter__()
-            while True:
-                try:
-                    async with asyncio.timeout(SILENT_S):
-                        piece = await anext(stream)
-                except (StopAsyncIteration, TimeoutError):
-                    break
-                if job.stop.is_set() or have + len(piece) > job.size:
-                    break
-                await asyncio.to_thread(file.write, piece)
-                have += len(piece)
+        at = int(request.query_params.get("at", "0"))
+        if not job.lock.acquire(blocking=False):  # another piece is under way
+            return _json({"have": _size(job.upload)}, 409)
+        try:
+            if job.state is not State.UPLOADING or at != _size(job.upload):
+                return _json({"have": _size(job.upload)}, 409)
+            have = await _append(request, job)
+        finally:
+            job.lock.release()
         self._jobs.seen(job.owner)
         if have == job.size:
             self._jobs.uploaded(job)
@@ -238,13 +232,36 @@ def _json(values: Any, status: int = 200) -> Response:
 
 
 def _sent(path: Path, name: str, inline: bool) -> Response:
+    # a report is a page of its own, and none of this server's: its script reaches nothing here
+    sandbox = {"Content-Security-Policy": SANDBOX} if path.suffix == ".html" else {}
     return FileResponse(
         path,
         media_type=mimetypes.guess_type(path.name)[0] or "application/octet-stream",
         filename=name,
         content_disposition_type="inline" if inline else "attachment",
-        headers={"Cache-Control": "no-store"},
+        headers={"Cache-Control": "no-store", **sandbox},
     )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+async def _append(request: Request, job: Job) -> int:
+    """Adds the body of a request to a job's upload, as far as it comes; the bytes that are there then."""
+    have, stream = _size(job.upload), request.stream().__aiter__()
+    with open(job.upload, "ab") as file:
+        while not job.stop.is_set():
+            try:
+                async with asyncio.timeout(SILENT_S):
+                    piece = await anext(stream)
+            except (StopAsyncIteration, TimeoutError):
+                break
+            if have + len(piece) > job.size:
+                break
+            await asyncio.to_thread(file.write, piece)
+            have += len(piece)
+    return have
 
 
 async def _body(request: Request, most: int) -> bytes:
