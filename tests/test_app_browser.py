@@ -351,3 +351,18 @@ def test_every_event_is_kept_however_many_are_hidden(page: Any) -> None:
     assert page.locator(".mer-card.mer-rejected").count() == 100
     assert len(page.evaluate(EVENTS)) == 140
     page.evaluate(f"{LIVE}.unsaved = 0")
+
+
+def test_a_second_window_that_takes_the_run_up_is_told_of_to_the_first(page: Any, shown_app: Served) -> None:
+    start_camera(page)
+    measuring(page)
+    kept = page.evaluate("sessionStorage.getItem('mer-run')")
+    other = page.context.new_page()
+    other.add_init_script(f"sessionStorage.setItem('mer-run', {kept!r})")  # as when a tab is duplicated
+    other.goto(shown_app.url)
+    measuring(other)
+    says(page, "shown in another window")
+    page.wait_for_timeout(1500)
+    assert len(shown_app.live.viewers) == 1
+    before = frames(other)
+    other.wait_for_function(f"{LIVE}.state.frames > {before}")  # and the first does not take it back

@@ -11,8 +11,10 @@ import asyncio
 import json
 import math
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -36,6 +38,7 @@ PREVIEW_EVERY: Final = 2  # news: 15 pictures a second of a camera of the server
 TEXT_BYTES: Final = 4096  # of a message from the page
 FIRST_S: Final = 15.0  # in which a new connection must say what it wants
 SEND_S: Final = 20.0  # in which a page must take a message
+TAKEN_OVER: Final = 4000  # how a connection is closed whose run another page of the owner has taken up
 KEPT_S: Final = 30 * 60.0  # how long the log of a run that ended can still be saved
 CALIBRATE_S: Final = (5.0, 120.0)
 NOTE: Final = 200  # characters of a marker
@@ -131,7 +134,8 @@ class Live:
         try:
             asked = _read(await _text(socket))
             run = await self._take_up(socket, asked)
-            pump = asyncio.create_task(_pump(socket, run.viewer, previews=run.camera is None))
+            seen = partial(self._jobs.seen, run.viewer.owner)
+            pump = asyncio.create_task(_pump(socket, run.viewer, seen, previews=run.camera is None))
             stopped = await self._listen(socket, run)
         except (MerError, ValueError) as error:
             text = str(error) if isinstance(error, MerError) else "the page sent something that is not understood"
@@ -165,7 +169,7 @@ class Live:
             before, run.socket = run.socket, socket
             if before is not None:
                 with suppress(RuntimeError, WebSocketDisconnect):
-                    await before.close()
+                    await before.close(code=TAKEN_OVER)
             for message in run.viewer.resume():
                 await socket.send_text(json.dumps(message))
             return run
@@ -279,8 +283,9 @@ async def _text(socket: WebSocket) -> str:
     return str(message.get("text") or "")
 
 
-async def _pump(socket: WebSocket, viewer: Viewer, *, previews: bool) -> None:
-    """Sends the viewer's news until its thread has ended and all is told; then closes the connection."""
+async def _pump(socket: WebSocket, viewer: Viewer, seen: Callable[[], None], *, previews: bool) -> None:
+    """Sends the viewer's news until its thread has ended and all is told; then closes the connection. seen: called all
+    the while, since the page is there."""
     turn = 0
     with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
         while True:
@@ -291,6 +296,7 @@ async def _pump(socket: WebSocket, viewer: Viewer, *, previews: bool) -> None:
                 await socket.close()
                 return
             turn += 1
+            seen()
             if previews and turn % PREVIEW_EVERY == 0 and (picture := await asyncio.to_thread(viewer.preview)):
                 await asyncio.wait_for(socket.send_bytes(picture), SEND_S)
             await asyncio.sleep(MESSAGES_S)

@@ -12,6 +12,8 @@ const LABEL_S = 1.5; // s that an event's name stays beside the face
 const AWAY_S = 30; // s that the server keeps a run whose page is gone
 const LATE_MS = 150; // a delay above it is not real time
 const SILENT_MS = 2000; // without an answer for so long, the page says so
+const TAKEN_OVER = 4000; // how the server closes a connection whose run another window has taken up
+const PRESENT_MS = 60000; // how often a page without a run tells the server that it is there
 const DEAD_MS = 6000; // pictures that went out so long ago without an answer: the connection is dead
 const TITLE = "realtime-mer"; // of the window
 const CALIBRATE_S = 30;
@@ -266,8 +268,13 @@ class MerLive extends HTMLElement {
       if (data instanceof ArrayBuffer) this.show(data);
       else this.hear(JSON.parse(data));
     };
-    socket.onclose = () => {
+    socket.onclose = ({ code }) => {
       if (this.socket !== socket) return;
+      if (code === TAKEN_OVER) {
+        this.say("this run is shown in another window now");
+        this.unsaved = 0;
+        this.told = true;
+      }
       if (this.stopping || this.told || !this.run?.id) {
         if (!this.stopping && !this.told) this.say("the server cannot be reached", true);
         this.end();
@@ -505,6 +512,10 @@ class MerLive extends HTMLElement {
 
   // Says what no message of the server can say: that none comes.
   tick() {
+    if (!this.socket && performance.now() - (this.present ?? 0) > PRESENT_MS) {
+      this.present = performance.now();
+      fetched(this.settings.root, "/live/runs").catch(() => {}); // the owner's recordings live on
+    }
     if (!this.socket || this.away !== undefined || this.told) return;
     if (this.state && this.run.browser && this.pace.age(performance.now()) > DEAD_MS) return this.lost();
     if (this.state && this.answered && performance.now() - this.answered > SILENT_MS) {

@@ -186,7 +186,8 @@ export class Workbench {
     const status = { accepted: "confirmed", rejected: "rejected" }[step.verdict] ?? event.status;
     const changed = { ...event, ...Object.fromEntries(["onset", "apex", "offset"].filter((name) => name in step).map((name) => [name, step[name]])) };
     const label = "label" in step ? step.label || "no label" : null;
-    return { ...changed, status, verdict: step.verdict, words: label ? `micro: ${label}` : event.words, comment: step.comment ?? "", label: label ?? event.label };
+    const kept = status === "confirmed" && event.status === "rejected" ? `micro-expression (found as ${event.kind})` : event.words;
+    return { ...changed, status, verdict: step.verdict, words: label ? `micro: ${label}` : kept, comment: step.comment ?? "", label: label ?? event.label };
   }
 
   added(step) {
