@@ -60,7 +60,6 @@ def test_the_live_page_reports_the_pulses_that_the_camera_shows(page: Any, shown
     # On a busy machine Chromium plays the clip slower than it should, never faster; a pulse may be lost then.
     stretched = [(second["apex"] - first["apex"]) / (apart + lap * LAP) for lap in (0, 1)]
     assert any(0.95 < stretch < 1.3 for stretch in stretched), (phases, stretched)
-    print([(e["key"], e["onset"], e["apex"], e["reported"], list(e["pictures"])) for e in found])
     assert {"onset", "apex", "offset", "motion"} <= set(first["pictures"])
     assert page.is_visible(".mer-card .mer-strip img")
     assert re.search(r"(objective class [IV]+|AU\d+) \d+ %", page.inner_text(".mer-events"))

@@ -17,7 +17,7 @@ from realtime_mer import ArraySource, Config
 from realtime_mer.app.pictures import EventPictures
 from realtime_mer.app.viewer import Viewer
 from realtime_mer.pipeline import Pipeline
-from realtime_mer.records import Image, Kind
+from realtime_mer.records import Event, Image, Kind, Observation
 from realtime_mer.sinks.event_json import to_json
 from realtime_mer.sinks.jsonl import read_jsonl
 from realtime_mer.spotting.detector import MovementDetector
@@ -101,6 +101,29 @@ def test_the_log_of_a_run_is_kept_and_can_be_read_at_any_time(recording: Any, tm
     assert log.summary is not None
     assert log.summary.frames == CUT
     assert [m["key"] for m in viewer.history] == [m["key"] for m in shown]
+
+
+def test_the_final_report_has_the_pictures_also_when_the_provisional_one_comes_with_it(recording: Any) -> None:
+    """A busy recogniser answers late: both reports of a movement are in one observation."""
+
+    def together(observation: Observation, events: list[Event]) -> Observation:
+        """Holds provisional reports back until the final one comes."""
+        events += observation.events
+        ready = any(e.final for e in events)
+        told, events[:] = (tuple(events), []) if ready else ((), list(events))
+        return dataclasses.replace(observation, events=told)
+
+    held: list[Event] = []
+    push = Pipeline.push
+    viewer = watching(recording)
+    pipeline_push = lambda self, frame: together(push(self, frame), held)  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pipeline, "push", pipeline_push)
+        viewer.start()
+        until(lambda: viewer.done, 120)
+    confirmed = [m for m in viewer.take() if m["type"] == "event" and m["status"] == "confirmed"]
+    assert confirmed
+    assert all(set(m["pictures"]) == {"onset", "apex", "offset"} for m in confirmed)
 
 
 def test_pictures_are_made_of_final_events_only_and_of_those_of_the_end_too() -> None:

@@ -296,8 +296,8 @@ class _Page(Sink):
         """The viewer ends by itself."""
 
     def _tell(self, events: Iterable[Event]) -> None:
-        for event in events:
-            self._viewer.tell_event(event, self._pictures.made.pop(event.key, {}))
+        for event in events:  # the provisional and the final report of a movement may come together, and share a key
+            self._viewer.tell_event(event, self._pictures.made.pop(event.key, {}) if event.final else {})
 
 
 def preview(frame: Frame, private: bool) -> bytes:
