@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from realtime_mer.app.folders import unpack
@@ -18,7 +19,7 @@ from realtime_mer.sinks import EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, STILLS, VID
 from realtime_mer.sinks.clips import Stills
 from realtime_mer.sinks.convert import convert
 from realtime_mer.sinks.csv import SignalsCsv
-from realtime_mer.sinks.jsonl import JsonLines, read_jsonl
+from realtime_mer.sinks.jsonl import JsonLines, Recording, read_jsonl
 from realtime_mer.sinks.report import write_report
 from realtime_mer.sinks.video import AnnotatedVideo
 from realtime_mer.sources import open_source
@@ -58,9 +59,25 @@ def analyse(job: Job, configure: Callable[[Job], Config]) -> None:
 def finish(job: Job) -> None:
     """What is derived from a complete log: the table of events and the report. Raises MerError."""
     convert(job.log, "csv", job.folder / EVENTS_CSV)
+    report(job, job.folder / REPORT)
+
+
+def report(
+    job: Job,
+    out: Path,
+    *,
+    change: Callable[[Recording], Recording] | None = None,
+    more: Mapping[str, str] | None = None,
+) -> None:
+    """The report of a job, without pictures in privacy mode. change, more: see ``write_report``. Raises MerError."""
     signals = job.folder / SIGNALS_CSV
     write_report(
-        job.log, signals if signals.is_file() else None, job.folder / REPORT, {} if job.options.private else None
+        job.log,
+        signals if signals.is_file() else None,
+        out,
+        {} if job.options.private else None,
+        change=change,
+        more=more,
     )
 
 

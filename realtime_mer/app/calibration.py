@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
+from realtime_mer.app.settings import SENSITIVITY
 from realtime_mer.records import Observation
 
-LEAST, MOST = 3.0, 20.0  # of the sensitivity, in units of resting noise
 ABOVE: Final = 1.15  # the threshold lies so many times above the highest peak of the resting face
 RARE: Final = 99.5  # percentile of the level that counts as its peak: one blink in half a minute must not decide
 ENOUGH: Final = 0.5  # share of the frames in which a face must have been measured
@@ -51,7 +51,8 @@ class Calibration:
         if len(self._levels) < ENOUGH * self._frames or not self._levels:
             return Calibrated(None, "no calibration: the face was measured in less than half of the time")
         peak = float(np.percentile(self._levels, RARE))
-        enter = round(2 * min(max(ABOVE * peak, LEAST), MOST)) / 2
+        least, most = SENSITIVITY
+        enter = round(2 * min(max(ABOVE * peak, least), most)) / 2
         return Calibrated(
             enter, f"at rest the face reached {peak:.1f} times its noise: reacts at {enter:g} times from now on"
         )

@@ -171,6 +171,11 @@ def owner_of(cookies: str) -> str | None:
     return found.value if found is not None and _TOKEN.fullmatch(found.value) else None
 
 
+def owner_in(scope: Scope) -> str:
+    """The owner whom a request or a socket comes from, as this guard has noted it."""
+    return str(scope["state"]["owner"])
+
+
 async def _refuse(scope: Scope, send: Send, status: int, why: str, *headers: tuple[bytes, bytes]) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})

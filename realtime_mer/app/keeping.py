@@ -17,7 +17,7 @@ from realtime_mer.app import analysis
 from realtime_mer.app.folders import note
 from realtime_mer.app.job import Job, State
 from realtime_mer.errors import MerError
-from realtime_mer.records import End, Event, Frame, Marker, Observation, SourceStats
+from realtime_mer.records import End, Event, Frame, Marker, Observation, SourceStats, Status
 from realtime_mer.sinks import CLIPS, LOG, RECORDED, SIGNALS_CSV, STILLS, Sink
 from realtime_mer.sinks.clips import EventClips, Stills
 from realtime_mer.sinks.csv import SignalsCsv
@@ -143,7 +143,7 @@ class _Kept:
         self._signals.write(observation, frame)
         self._behind.write(observation, frame)
         self._job.frames += 1
-        self._job.found += sum(event.status == "confirmed" for event in observation.events)
+        self._job.found += sum(event.status is Status.CONFIRMED for event in observation.events)
 
     def mark(self, marker: Marker) -> None:
         self._log.mark(marker)
@@ -151,7 +151,7 @@ class _Kept:
     def last_events(self, end: End) -> None:
         self._log.end(end)
         self._behind.end(end)
-        self._job.found += sum(event.status == "confirmed" for event in end.events)
+        self._job.found += sum(event.status is Status.CONFIRMED for event in end.events)
 
     def finish(self, end: End) -> None:
         """Closes all; the log last, since its summary says that the recording is complete."""

@@ -23,6 +23,7 @@ from starlette.routing import Route
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from realtime_mer.app.browser import BrowserCamera
+from realtime_mer.app.guard import owner_in
 from realtime_mer.app.jobs import Jobs
 from realtime_mer.app.settings import AWAY_S, VIEWERS, AppSettings, address, viewer_config
 from realtime_mer.app.viewer import LATE_S, Viewer
@@ -78,12 +79,11 @@ class Live:
         return [
             Route("/live/runs", self.list, methods=["GET"]),
             Route("/live/runs/{id}/events.jsonl", self.log, methods=["GET"]),
-            Route("/live/runs/{id}", self.forget, methods=["DELETE"]),
         ]
 
     async def list(self, request: Request) -> Response:
         """Whether a run could start now, and the owner's runs that can be taken up or saved."""
-        owner = str(request.scope["state"]["owner"])
+        owner = owner_in(request.scope)
         self._jobs.seen(owner)
         self._tidy()
         try:
@@ -95,7 +95,6 @@ class Live:
             {
                 "id": run.viewer.id,
                 "running": not run.viewer.done,
-                "attached": run.socket is not None,
                 "browser": run.camera is not None,
                 "private": run.viewer.private,
                 "unsaved": len(run.viewer.history) if len(run.viewer.log) > run.saved else 0,
@@ -108,7 +107,7 @@ class Live:
 
     async def log(self, request: Request) -> Response:
         """The log of a run so far: what ``realtime-mer report`` and ``convert`` read."""
-        run = self._own(str(request.scope["state"]["owner"]), request.path_params["id"])
+        run = self._own(owner_in(request.scope), request.path_params["id"])
         if run is None or not run.viewer.log:
             return PlainTextResponse("there is no such run here any more", 404)
         text = run.viewer.log
@@ -116,14 +115,6 @@ class Live:
         name = f"live-{datetime.now():%Y-%m-%dT%H-%M-%S}.events.jsonl"
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
         return Response(text, media_type="application/x-ndjson", headers=headers)
-
-    async def forget(self, request: Request) -> Response:
-        """The owner needs the run no more."""
-        run = self._own(str(request.scope["state"]["owner"]), request.path_params["id"])
-        if run is not None:
-            await asyncio.to_thread(run.end)
-            self._runs.pop(run.viewer.id, None)
-        return Response(status_code=204)
 
     async def serve(self, socket: WebSocket) -> None:
         """One connection, from its opening to its end. The run goes on for a while when it breaks."""
@@ -154,14 +145,14 @@ class Live:
                 run.socket, run.left = None, time.monotonic()
                 run.leaving = asyncio.create_task(self._leave(run))
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """The server ends."""
         for run in list(self._runs.values()):
-            await asyncio.to_thread(run.end)
+            run.end()
 
     async def _take_up(self, socket: WebSocket, asked: dict[str, Any]) -> Run:
         """The run that a page asks for: a new one, or its own of before."""
-        owner = str(socket.scope["state"]["owner"])
+        owner = owner_in(socket.scope)
         if asked.get("type") == "resume":
             run = self._own(owner, str(asked.get("id")))
             if run is None or run.viewer.done:

@@ -19,8 +19,10 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from realtime_mer.app import workbench
+from realtime_mer.app.guard import owner_in
 from realtime_mer.app.job import CODING, UPLOAD, Job, Options, State
 from realtime_mer.app.jobs import Jobs
+from realtime_mer.app.settings import sensitivity
 from realtime_mer.errors import ConfigError, MerError, OutputError, SourceError
 from realtime_mer.review import decisions
 from realtime_mer.review.decisions import Decision
@@ -33,6 +35,7 @@ SILENT_S: Final = 30.0  # an upload that falls silent for so long is cut off; th
 SANDBOX: Final = "sandbox allow-scripts allow-popups"
 ALL: Final = "everything.zip"
 _PUBLIC: Final = (".json", ".jsonl", ".csv", ".tsv", ".eaf", ".vtt", ".html", ".mp4", ".jpg")
+_SHOWN: Final = (".html", ".jpg", ".mp4", ".webm", ".mov", ".m4v")  # in the browser, unless they are to be saved
 _FILE: Final = re.compile(r"(stills/|clips/)?[A-Za-z0-9][A-Za-z0-9_.-]*")
 _CODING: Final = re.compile(r"[A-Za-z0-9_-]{1,40}\.(eaf|csv|tsv)")
 
@@ -91,7 +94,7 @@ class _Desk:
 
     async def list(self, request: Request) -> Response:
         """All jobs of the owner, and how far they are."""
-        owner = _owner(request)
+        owner = owner_in(request.scope)
         self._jobs.seen(owner)
         own = [workbench.state(job, self._jobs.position(job)) for job in self._jobs.of(owner)]
         return _json({"jobs": own})
@@ -101,9 +104,9 @@ class _Desk:
         asked = convert(await _body_json(request), dict[str, Any])
         options = convert(asked.get("options", {}), Options)
         name, size = convert(asked.get("name"), str), convert(asked.get("size"), int)
-        if options.enter is not None and not 3 <= options.enter <= 20:
-            raise ConfigError("the sensitivity must lie between 3 and 20 times the resting noise")
-        return _json(workbench.state(self._jobs.begin(_owner(request), name, size, options), None), 201)
+        if options.enter is not None:
+            sensitivity(options.enter)
+        return _json(workbench.state(self._jobs.begin(owner_in(request.scope), name, size, options), None), 201)
 
     async def upload(self, request: Request) -> Response:
         """A piece of the upload, at byte ``at``. 409 with the bytes that are there when it does not follow them."""
@@ -142,8 +145,8 @@ class _Desk:
         shown = path.suffix in _PUBLIC or name == job.upload.name
         if not (_FILE.fullmatch(name) and shown and path.is_file() and not path.is_symlink()):
             raise _MissingError
-        inline = path.suffix in (".html", ".jpg") or path.suffix in (".mp4", ".webm", ".mov", ".m4v")
-        return _sent(path, f"{Path(job.name).stem}.{Path(name).name}", inline and "save" not in request.query_params)
+        inline = path.suffix in _SHOWN and "save" not in request.query_params
+        return _sent(path, f"{Path(job.name).stem}.{Path(name).name}", inline)
 
     async def everything(self, request: Request) -> Response:
         """The job's folder as a .zip, which the Recorded page opens again. Without the uploaded video: its owner has
@@ -209,7 +212,7 @@ class _Desk:
         return _json(await asyncio.to_thread(workbench.agreement, job, asked.get("a", ""), asked.get("b", "")))
 
     def _job(self, request: Request) -> Job:
-        owner = _owner(request)
+        owner = owner_in(request.scope)
         job = self._jobs.get(owner, request.path_params["id"])
         if job is None:
             raise _MissingError
@@ -221,10 +224,6 @@ class _Desk:
         if job.state is not State.DONE:
             raise OutputError(f"{job.name} is not analysed: {job.told or job.state}")
         return job
-
-
-def _owner(request: Request) -> str:
-    return str(request.scope["state"]["owner"])
 
 
 def _json(values: Any, status: int = 200) -> Response:

@@ -42,8 +42,7 @@ class App:
     def close(self) -> None:
         """Ends what is under way; nothing stays on the disk."""
         self.benches.close()
-        for viewer in self.live.viewers:
-            viewer.close()
+        self.live.close()
         self.jobs.close()
 
 

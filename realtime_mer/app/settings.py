@@ -15,6 +15,7 @@ from realtime_mer.errors import ConfigError, ModelError, SourceError
 from realtime_mer.typed import convert
 
 VIEWERS: Final = 8  # live analyses at once: each takes about a core at 200 frames/s
+SENSITIVITY: Final = (3.0, 20.0)  # that a viewer may choose, in units of resting noise
 AWAY_S: Final = 30.0  # how long a live run goes on without its page
 STREAMS: Final = ("rtsp", "rtsps", "http", "https")
 
@@ -99,6 +100,18 @@ def address(text: object, settings: AppSettings) -> str:
     raise SourceError("give a camera number such as 0, or an address that begins with rtsp:// or http://")
 
 
+def sensitivity(enter: object) -> float:
+    """What a viewer asks of ``spot.onset_noise``. Raises ConfigError when it is no number, or out of range."""
+    try:
+        value = convert(enter, float)
+    except ValueError:
+        raise ConfigError("the sensitivity must be a number") from None
+    least, most = SENSITIVITY
+    if not least <= value <= most:
+        raise ConfigError(f"the sensitivity must lie between {least:g} and {most:g} times the resting noise")
+    return value
+
+
 def viewer_config(wishes: dict[str, Any], settings: AppSettings) -> Config:
     """The server's settings with a viewer's sensitivity ("enter") and "model" put in. Raises ConfigError, ModelError.
 
@@ -107,13 +120,7 @@ def viewer_config(wishes: dict[str, Any], settings: AppSettings) -> Config:
     config = settings.config
     enter, model = wishes.get("enter"), wishes.get("model")
     if enter is not None:
-        try:
-            value = convert(enter, float)
-        except ValueError:
-            raise ConfigError("the sensitivity must be a number") from None
-        if not 3 <= value <= 20:
-            raise ConfigError("the sensitivity must lie between 3 and 20 times the resting noise")
-        config = replace(config, spot=replace(config.spot, onset_noise=value))
+        config = replace(config, spot=replace(config.spot, onset_noise=sensitivity(enter)))
     if model is not None and model != config.classify.model:
         if model not in models():
             raise ModelError("there is no such model here: choose one from the list")

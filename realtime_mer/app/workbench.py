@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from realtime_mer.app import messages
+from realtime_mer.app import analysis, messages
 from realtime_mer.app.job import CODING, Job, State
 from realtime_mer.app.keeping import CLIP_S
 from realtime_mer.errors import ConfigError, SourceError
@@ -32,8 +31,7 @@ from realtime_mer.sinks import CLIPS, EVENTS_CSV, LOG, RECORDED, REPORT, SIGNALS
 from realtime_mer.sinks.clips import clip_name
 from realtime_mer.sinks.convert import NAMES, beside, convert
 from realtime_mer.sinks.jsonl import Recording, read_jsonl
-from realtime_mer.sinks.report import write_report
-from realtime_mer.sinks.signals import Signals, read_signals
+from realtime_mer.sinks.signals import Curve, Signals, read_signals, thinned
 
 REPORT_FORMAT: Final = "report"  # what the page exports besides the formats of ``convert``
 POINTS: Final = 6000  # of a curve on the page; what is thinned out keeps its peaks
@@ -94,7 +92,7 @@ def result(job: Job, coder: str | None) -> dict[str, Any]:
         "warnings": notes if made else ["the run was cut short: this is what was logged", *notes],
         "events": [_event(job, e) for e in seen],
         "markers": [asdict(m) for m in recording.markers],
-        "curves": {track: _thinned(c.between(-np.inf, np.inf)) for track, c in sorted(signals.curves.items())},
+        "curves": {track: _rows(curve) for track, curve in sorted(signals.curves.items())},
         "labels": sorted({label for e in recording.events if e.prediction for label in e.prediction.probabilities}),
         "step": _step(signals, head.source.rate),
         "player": player,
@@ -160,17 +158,8 @@ def _report(job: Job, out: Path, coder: str | None, change: Callable[[Recording]
     others = [MACHINE, *(p.stem.removeprefix(decisions.PREFIX) for p in decisions.reviews_beside(job.log))]
     others += [path.name for path in _codings(job)]
     compared = [agreement(job, other, coder) for other in others if other != coder] if coder else []
-    signals = job.folder / SIGNALS_CSV
-    write_report(
-        job.log,
-        signals if signals.is_file() else None,
-        out,
-        {} if job.options.private else None,
-        change=change,
-        more={
-            f"Agreement of {found['a']} and {found['b']}": f"<pre>{escape(found['text'])}</pre>" for found in compared
-        },
-    )
+    sections = {f"Agreement of {f['a']} and {f['b']}": f"<pre>{escape(f['text'])}</pre>" for f in compared}
+    analysis.report(job, out, change=change, more=sections)
 
 
 def clip(
@@ -258,12 +247,9 @@ def _last(signals: Signals) -> float:
     return signals.frames[-1] if signals.frames else 0.0
 
 
-def _thinned(points: NDArray[np.float64]) -> list[list[float]]:
-    """At most POINTS rows of time, level, threshold, each with the highest level of those it stands for."""
-    if len(points) > POINTS:
-        starts = np.linspace(0, len(points), POINTS, endpoint=False).astype(int)
-        points = np.column_stack([points[starts, 0], np.maximum.reduceat(points[:, 1], starts), points[starts, 2]])
-    rows: list[list[float]] = points.round(4).tolist()
+def _rows(curve: Curve) -> list[list[float]]:
+    """At most POINTS rows of time, level, threshold."""
+    rows: list[list[float]] = thinned(curve.between(-np.inf, np.inf), POINTS).round(4).tolist()
     return rows
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 from realtime_mer.errors import ConfigError, SourceError
 from realtime_mer.sinks import LOG
+from realtime_mer.sinks.jsonl import iso
 from realtime_mer.sinks.place import cannot_write, new_file
 from realtime_mer.typed import Count, Measure, convert, from_json
 
@@ -152,10 +153,7 @@ def read_review(path: Path) -> Review:
 
 def _read(path: Path) -> tuple[_Head, list[tuple[int, Decision]]]:
     """The first line, and the decisions that hold with their numbers: the first decision line is number 1."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not text'}") from None
+    lines = _text(path).split("\n")[:-1]
     head: _Head | None = None
     standing: list[tuple[int, Decision]] = []
     total = 0
@@ -214,13 +212,17 @@ def _line(values: dict[str, Any]) -> bytes:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return iso(datetime.now(UTC))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not text'}") from None
 
 
 def new_name(path: Path) -> str:
     """The next "new-N" of a coder's file; numbers of added events that were taken back are not used again."""
-    try:
-        used = [int(n) for n in re.findall(r'"event": "new-(\d{1,6})"', path.read_text(encoding="utf-8"))]
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not text'}") from None
+    used = [int(n) for n in re.findall(r'"event": "new-(\d{1,6})"', _text(path))]
     return f"new-{max(used, default=0) + 1}"

@@ -21,7 +21,7 @@ from realtime_mer.sinks import STILLS
 from realtime_mer.sinks.clips import read_stills, to_jpeg
 from realtime_mer.sinks.jsonl import Recording, read_jsonl
 from realtime_mer.sinks.lines import write_whole
-from realtime_mer.sinks.signals import Signals, read_signals
+from realtime_mer.sinks.signals import Signals, read_signals, thinned
 
 COLUMNS: Final = 1600  # points of the overview's curve: about one a pixel of a wide screen
 MARGIN: Final = 0.35  # s shown before the onset and after the offset in an event's own curve
@@ -176,9 +176,7 @@ def _timeline(signals: Signals, events: list[Event]) -> str:
     start, end = min(times), max(max(times), min(times) + 1e-3)
     height, width = 200.0, 1000.0
     scale = width / (end - start)
-    curves = {
-        track: _thinned(curve.between(start, end + 1), COLUMNS) for track, curve in sorted(signals.curves.items())
-    }
+    curves = {track: thinned(curve.between(start, end + 1), COLUMNS) for track, curve in sorted(signals.curves.items())}
     top = 1.1 * max((float(c[:, 1:].max()) for c in curves.values() if len(c)), default=1.0)
     bands = []
     for number, event in enumerate(events):
@@ -263,7 +261,7 @@ def _close_up(event: Event, signals: Signals) -> str:
     curve = signals.curves.get(event.track)
     movement = event.movement
     start, end = movement.onset - MARGIN, movement.end + MARGIN
-    points = _thinned(curve.between(start, end), 600) if curve is not None else np.empty((0, 3))
+    points = thinned(curve.between(start, end), 600) if curve is not None else np.empty((0, 3))
     if len(points) < 2:
         return ""
     scale, height = 300 / (end - start), 90.0
@@ -298,14 +296,6 @@ def _markers(recording: Recording) -> str:
         for m in recording.markers
     )
     return f"<table><thead><tr><th>s</th><th>key</th><th>note</th></tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _thinned(points: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-    """At most ``most`` points, of which each keeps the highest level of those it stands for: no peak is lost."""
-    if len(points) <= most:
-        return points
-    starts = np.linspace(0, len(points), most, endpoint=False).astype(int)
-    return np.column_stack([points[starts, 0], np.maximum.reduceat(points[:, 1], starts), points[starts, 2]])
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -36,6 +36,14 @@ class Signals:
     curves: dict[int, Curve] = field(default_factory=dict)
 
 
+def thinned(points: NDArray[np.float64], most: int) -> NDArray[np.float64]:
+    """At most ``most`` rows of ``Curve.between``, each with the highest level of those it stands for."""
+    if len(points) <= most:
+        return points
+    starts = np.linspace(0, len(points), most, endpoint=False).astype(int)
+    return np.column_stack([points[starts, 0], np.maximum.reduceat(points[:, 1], starts), points[starts, 2]])
+
+
 def read_signals(path: Path) -> Signals:
     """Reads what the report needs of signals.csv; a row that was cut off at the end is left out. Raises SourceError."""
     signals = Signals()

@@ -1,7 +1,7 @@
 // The workbench of one recording: its video, time line, events and a coder's review are one thing. Choose an event, and
 // the others follow. Times are s on the recording's own clock, as in its log; what is shown counts from its start.
 
-import { fetched, make, milliseconds, post, Refused, typing } from "./ask.js";
+import { fetched, make, milliseconds, post, Refused, save, typing } from "./ask.js";
 import { eventCard } from "./cards.js";
 import { Timeline } from "./timeline.js";
 
@@ -435,10 +435,7 @@ export class Workbench {
   export() {
     const format = this.find(".mer-format").value;
     const coder = this.said && this.find(".mer-corrected").checked ? `?coder=${this.said.coder}` : "";
-    const link = make("a", { href: `${this.root}/jobs/${this.id}/export/${format}${coder}`, download: "" });
-    this.element.append(link);
-    link.click();
-    link.remove();
+    save(`${this.root}/jobs/${this.id}/export/${format}${coder}`);
   }
 
   async import(input) {
