@@ -340,7 +340,9 @@ class End:
 class SourceInfo:
     """What a source is. ``rate`` is the nominal rate in frames/s, 0 when unknown; ``frames`` None when unknown.
 
-    kind: "file", "camera", "stream", "images" or "array". clock: "container", "monotonic", "sender" or "given".
+    kind: "file", "camera", "stream", "images" or "array". clock: "container", "monotonic", "sender" (the
+    sender's times, put on the monotonic clock at arrival), "device" (a camera's own, put on the monotonic clock),
+    "page" (a browser's) or "given".
     """
 
     uri: str

@@ -4,11 +4,15 @@ import json
 import signal
 import threading
 import time
+import urllib.request
 
 import numpy as np
+import pylsl
 import pytest
 from cli_media import encoded, play, start
 from source_media import MjpegServer
+from target_peers import answers, free_port, hook, until
+from websockets.sync.client import connect
 
 from realtime_mer.cli import main
 from realtime_mer.commands.opening import open_within
@@ -51,6 +55,53 @@ def test_events_are_printed_while_it_runs(pictures, recording, tmp_path):
     assert [e.movement.apex for e in log.events if e.movement.kind == "micro"] == [e["apex"] for e in micro]
     assert log.summary.frames > 300
     assert (tmp_path / "signals.csv").read_text().count("\n") == log.summary.frames + 1
+
+
+def test_events_go_out_while_it_runs(pictures, tmp_path):
+    """To several targets at once, one of which is dead; a stimulus program's markers come in."""
+    port, figures = free_port(), free_port()
+    stimuli = pylsl.StreamOutlet(pylsl.StreamInfo("cli-stimuli", "Markers", 1, 0.0, "string", "cli-stimuli"))
+    with (
+        hook() as server,
+        play(pictures, 100.0) as player,
+        start(
+            "live", player.uri, "--for", "6", "--out", tmp_path, "--markers", "lsl:cli-stimuli", "--metrics", figures,
+            *("--to", f"ws://127.0.0.1:{port}", "--to", server.uri, "--to", "http://127.0.0.1:9/", "--to", "lsl:cli"),
+        ) as process,
+    ):  # fmt: skip
+        until(lambda: answers(port))
+        with connect(f"ws://127.0.0.1:{port}") as reader:
+            messages = [json.loads(reader.recv(30))]
+            assert stimuli.wait_for_consumers(10)
+            stimuli.push_sample(["picture 7"])
+            while messages[-1]["type"] != "end":
+                messages.append(json.loads(reader.recv(30)))
+                if messages[-1].get("report") == "new":
+                    shown = urllib.request.urlopen(f"http://127.0.0.1:{figures}/metrics", timeout=5).read().decode()
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    log = read_jsonl(tmp_path / "events.jsonl")
+    micro = [e for e in log.events if e.status == "confirmed"]
+    ends = [m for m in messages if m.get("report") == "end" and m["status"] == "confirmed"]
+    assert [m["apex"] for m in ends] == [e.movement.apex for e in micro]
+    assert [m["apex"] for m in server.taken if m.get("report") == "end"] == [
+        m["apex"] for m in messages if m.get("report") == "end"
+    ]
+    assert [(m.key, m.text) for m in log.markers] == [("lsl", "picture 7")]
+    assert [m["text"] for m in messages if m["type"] == "marker"] == ["picture 7"]
+    assert 'realtime_mer_target_up{target="http://127.0.0.1:9/"} 0.0' in shown
+    said = err.splitlines()
+    assert any("http://127.0.0.1:9/: 0 sent" in line and "refused" in line for line in said[-5:])
+    assert any(line.startswith("lsl:cli: ") for line in said[-5:])
+    assert "Traceback" not in err
+    assert all(json.loads(line)["type"] != "status" for line in out.splitlines())
+
+
+def test_a_target_that_cannot_be_is_told_before_the_camera_is_opened(capfd):
+    assert main(["live", "0", "--to", "ftp://host"]) == 2
+    assert "events cannot be sent to 'ftp://host'" in capfd.readouterr().err
+    assert main(["live", "0", "--metrics", "x"]) == 2
+    assert "--metrics takes a port, or HOST:PORT" in capfd.readouterr().err
 
 
 def test_ctrl_c_ends_it_in_order(pictures):

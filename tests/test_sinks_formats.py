@@ -8,8 +8,6 @@ import itertools
 import json
 import math
 import re
-import sys
-import types
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -17,11 +15,10 @@ import pytest
 from made_observations import INFO, event, frame, play, recording
 
 from realtime_mer.errors import ConfigError, OutputError, SourceError
-from realtime_mer.records import End, Event, Kind, SourceInfo
+from realtime_mer.records import Event, Kind, SourceInfo
 from realtime_mer.sinks.convert import FORMATS, NAMES, convert
 from realtime_mer.sinks.csv import SignalsCsv
 from realtime_mer.sinks.jsonl import JsonLines, header, read_jsonl
-from realtime_mer.sinks.lsl import LabStream
 from realtime_mer.sinks.megc import write_megc
 
 pympi = pytest.importorskip("pympi")
@@ -170,41 +167,6 @@ def test_every_format_of_an_empty_recording_and_of_no_log(tmp_path: Path) -> Non
             convert(path, name, tmp_path / "none" / "o")
     with pytest.raises(ConfigError, match="choose from csv, elan"):
         convert(path, "xls")
-
-
-def test_lab_streaming_layer_stamps_an_event_at_its_apex(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A double stands for pylsl, which is not among our requirements."""
-    pushed: dict[str, list[tuple[list[object], float]]] = {}
-
-    class Outlet:
-        def __init__(self, name: str) -> None:
-            self.rows = pushed.setdefault(name, [])
-
-        def push_sample(self, sample: list[object], stamp: float) -> None:
-            self.rows.append((sample, stamp))
-
-    lsl = types.ModuleType("pylsl")
-    vars(lsl).update(
-        IRREGULAR_RATE=0.0, StreamInfo=lambda name, *_: name, StreamOutlet=Outlet, local_clock=lambda: 5000.0
-    )
-    monkeypatch.setitem(sys.modules, "pylsl", lsl)
-    with LabStream("x") as sink:
-        for observation in recording():
-            sink.write(observation, frame(observation.index, observation.time))
-        sink.end(End(2.99, (event(3, 2.5),)))
-    assert len(pushed["x-level"]) == 290
-    markers = pushed["x-events"]
-    told = ["provisional", "confirmed", "rejected", "confirmed"]
-    assert [json.loads(str(m[0][0]))["status"] for m in markers] == told
-    assert markers[3][1] == pytest.approx(5000.0 - (2.99 - 2.62))
-    # reported at the frame of 1.35 s, apex at 1.12 s
-    assert markers[1][1] == pytest.approx(5000.0 - 0.23, abs=0.011)
-
-
-def test_without_pylsl_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pylsl", None)
-    with pytest.raises(OutputError, match="pip install pylsl"):
-        LabStream()
 
 
 NASTY = "a\tb\nc\r\x00\x0b\x1b[31m\x85\u2028d\ufffe\udc80"

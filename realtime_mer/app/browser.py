@@ -64,7 +64,7 @@ class BrowserCamera:
             live=True,
             size=(width, height),
             rate=0.0,
-            clock="sender",
+            clock="page",
             details={"pixel_format": "jpeg", "protocol": "websocket"},
         )
         return Feed(info, first, shots, self._counts, self._stop, buffer_s=self._buffer_s)

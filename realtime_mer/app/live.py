@@ -82,7 +82,7 @@ class Live:
         ]
 
     async def list(self, request: Request) -> Response:
-        """Whether a run could start now, and the owner's runs that can be taken up or saved."""
+        """Whether a run could start now, where its events go, and the owner's runs that can be taken up or saved."""
         owner = owner_in(request.scope)
         self._jobs.seen(owner)
         self._tidy()
@@ -103,7 +103,8 @@ class Live:
             for run in self._runs.values()
             if run.viewer.owner == owner
         ]
-        return JSONResponse({"missing": missing, "runs": own}, headers={"Cache-Control": "no-store"})
+        told = {"missing": missing, "runs": own, "targets": [target.name for target in self._settings.targets]}
+        return JSONResponse(told, headers={"Cache-Control": "no-store"})
 
     async def log(self, request: Request) -> Response:
         """The log of a run so far: what ``realtime-mer report`` and ``convert`` read."""
@@ -180,9 +181,19 @@ class Live:
         config = viewer_config(asked, self._settings)
         private = asked.get("private") is True
         if camera is not None:
-            return Viewer(camera.open, build, config, private=private, owner=owner, anchor=_anchor(asked.get("epoch")))
+            anchor = _anchor(asked.get("epoch"))
+            return Viewer(
+                camera.open, build, config, private=private, owner=owner, anchor=anchor, targets=self._settings.targets
+            )
         uri = address(asked.get("address", ""), self._settings)
-        return Viewer(lambda: open_source(uri, buffer_s=LATE_S), build, config, private=private, owner=owner)
+        return Viewer(
+            lambda: open_source(uri, buffer_s=LATE_S),
+            build,
+            config,
+            private=private,
+            owner=owner,
+            targets=self._settings.targets,
+        )
 
     async def _listen(self, socket: WebSocket, run: Run) -> bool:
         """Takes what the page sends until it stops the run (True) or the connection ends (False)."""

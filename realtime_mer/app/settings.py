@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from realtime_mer.build import NO_MODEL
 from realtime_mer.config import Config
 from realtime_mer.errors import ConfigError, ModelError, SourceError
+from realtime_mer.targets import Target
 from realtime_mer.typed import convert
 
 VIEWERS: Final = 8  # live analyses at once: each takes about a core at 200 frames/s
@@ -28,6 +29,7 @@ class AppSettings:
     root_path: the path under which a proxy serves the page, such as "/mer"; "" for none.
     passwords: by name; empty: nobody is asked.
     keep: a folder where recordings, results and reviews stay; None: they are removed when the server ends.
+    targets: what every live run sends its events to; they stay open, and belong to whoever made the settings.
     server_cameras: let viewers use the server's cameras and open stream addresses from it; None: only viewers who sit
     at this machine, which is when the host is a loopback address and nothing is shared.
     """
@@ -41,6 +43,7 @@ class AppSettings:
     root_path: str = ""
     passwords: dict[str, str] = field(default_factory=dict, repr=False)
     keep: Path | None = None
+    targets: tuple[Target, ...] = ()
 
     @property
     def loopback(self) -> bool:

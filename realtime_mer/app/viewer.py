@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -29,11 +29,12 @@ from realtime_mer.errors import MerError, OutputError
 from realtime_mer.pipeline import Pipeline
 from realtime_mer.records import End, Event, Frame, Marker, Observation
 from realtime_mer.run import log_header, watch
-from realtime_mer.sinks import Sink
+from realtime_mer.sinks import Marked, Sink
 from realtime_mer.sinks.jsonl import Anchor, Header, JsonLines, iso
 from realtime_mer.sources import Source
 from realtime_mer.sources.probe import COARSE_FPS
 from realtime_mer.spotting.quality import LIVE_MEMORY_S, Quality, Sensitivity
+from realtime_mer.targets import Target
 
 CURVE: Final = 2000  # curve points that may wait for a slow page: the oldest go first
 DELAYS: Final = 400  # frames over which the delay is told
@@ -50,7 +51,7 @@ class Viewer:
 
     build: makes the pipeline; called in the thread, since it loads models. owner: the token of its browser.
     private: make no pictures of anybody. anchor: what the wall clock showed at time 0 of the source; where the page
-    knows it.
+    knows it. targets: where its events go while they happen.
     """
 
     def __init__(
@@ -62,11 +63,13 @@ class Viewer:
         private: bool,
         owner: str = "",
         anchor: Anchor | None = None,
+        targets: Sequence[Target] = (),
     ) -> None:
         self.id, self.owner, self.private = secrets.token_urlsafe(12), owner, private
         self.keeper = Keeper()
         self.history: deque[dict[str, Any]] = deque(maxlen=HISTORY)
         self._connect, self._build, self._config, self._anchor = connect, build, config, anchor
+        self._targets, self._sending = tuple(targets), list[Sink]()
         self._lines = MemoryLines()
         self._lock = threading.Lock()
         self._messages: list[dict[str, Any]] = []
@@ -131,6 +134,9 @@ class Viewer:
         with self._lock:
             if self._journal is not None:
                 self._journal.mark(marker)
+        for sink in self._sending:
+            if isinstance(sink, Marked):
+                sink.mark(marker)
         return marker
 
     def resume(self) -> list[dict[str, Any]]:
@@ -199,7 +205,8 @@ class Viewer:
         sinks: list[Sink] = [self._journal, self.keeper, page] if self.private else [
             self._journal, self.keeper, pictures, page,
         ]  # fmt: skip
-        for _ in watch(source, pipeline, sinks):
+        self._sending = [target.follow(head, source.stats) for target in self._targets]
+        for _ in watch(source, pipeline, [*sinks, *self._sending]):
             if self._stop.is_set():
                 source.close()
 

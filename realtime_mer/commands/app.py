@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from realtime_mer.commands.options import Commands, add_settings, settings
+from realtime_mer.commands.options import Commands, add_settings, add_targets, settings, targets
 from realtime_mer.errors import ConfigError
 
 
@@ -32,6 +32,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--auth", type=Path, metavar="FILE", help="ask for a password: a file with a line NAME:PASSWORD each"
     )
+    add_targets(parser)
     add_settings(parser)
     parser.set_defaults(run=run)
 
@@ -44,17 +45,19 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.port < 65536:
         raise ConfigError("--port takes a number from 0 to 65535")
     root = "/" + arguments.root_path.strip("/") if arguments.root_path.strip("/") else ""
-    serve(
-        AppSettings(
-            settings(arguments),
-            arguments.host,
-            arguments.port,
-            arguments.share,
-            arguments.server_cameras,
-            allowed_hosts=tuple(name.lower() for name in arguments.allowed_host),
-            root_path=root,
-            keep=arguments.keep,
-            passwords=read_passwords(arguments.auth) if arguments.auth else {},
+    with targets(arguments) as sending:
+        serve(
+            AppSettings(
+                settings(arguments),
+                arguments.host,
+                arguments.port,
+                arguments.share,
+                arguments.server_cameras,
+                allowed_hosts=tuple(name.lower() for name in arguments.allowed_host),
+                root_path=root,
+                keep=arguments.keep,
+                passwords=read_passwords(arguments.auth) if arguments.auth else {},
+                targets=tuple(sending),
+            )
         )
-    )
     return 0

@@ -23,7 +23,8 @@ OPTIONAL: Final = {
     "torch-tensorrt": "TensorRT engines from a checkpoint: see docs/gpu.md",
     "tensorrt": "TensorRT engines: see docs/gpu.md",
     "onnxruntime-gpu": ".onnx models on an NVIDIA GPU: see docs/gpu.md",
-    "pylsl": "Lab Streaming Layer markers: pip install pylsl",
+    "pylsl": "Lab Streaming Layer: pip install 'realtime-mer[targets]'",
+    "paho-mqtt": "events to an MQTT broker: pip install 'realtime-mer[targets]'",
 }
 RIVALS: Final = ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +17,16 @@ from typing import Final
 
 from realtime_mer.build import build
 from realtime_mer.commands.opening import open_within
-from realtime_mer.commands.options import Commands, add_camera, add_settings, camera, positive, settings
+from realtime_mer.commands.options import (
+    Commands,
+    add_camera,
+    add_settings,
+    add_targets,
+    camera,
+    positive,
+    settings,
+    targets,
+)
 from realtime_mer.commands.screen import describe, introduce
 from realtime_mer.commands.stop import Stop
 from realtime_mer.config import SpotConfig
@@ -27,7 +36,7 @@ from realtime_mer.pipeline import Pipeline
 from realtime_mer.records import Frame, Observation
 from realtime_mer.run import log_header
 from realtime_mer.run import run as run_source
-from realtime_mer.sinks import LOG, SIGNALS_CSV, Sink
+from realtime_mer.sinks import LOG, SIGNALS_CSV, Marked, Sink
 from realtime_mer.sinks.csv import SignalsCsv
 from realtime_mer.sinks.jsonl import JsonLines
 from realtime_mer.sinks.lines import LineStream
@@ -37,6 +46,9 @@ from realtime_mer.sinks.place import keep_input, new_folder
 from realtime_mer.sinks.video import AnnotatedVideo
 from realtime_mer.sources import Source, open_source
 from realtime_mer.spotting.quality import LIVE_MEMORY_S, Quality
+from realtime_mer.targets import Target
+from realtime_mer.targets import describe as doing
+from realtime_mer.targets.stimuli import Stimuli, stream_name
 
 STATUS: Final = 5.0  # s between two status lines
 WINDOW_RATE: Final = 25.0  # pictures/s in the window
@@ -61,6 +73,8 @@ def add(commands: Commands) -> None:
     parser.add_argument("--record", type=Path, metavar="FILE", help="annotated recording (.mp4 or .mkv)")
     parser.add_argument("--window", action="store_true", help="show the annotated picture; q or Esc stops")
     parser.add_argument("--quiet", action="store_true", help="errors only on standard error")
+    parser.add_argument("--markers", metavar="lsl:NAME", help="take in the markers of a stimulus program's LSL stream")
+    add_targets(parser)
     add_camera(parser)
     add_settings(parser)
     parser.set_defaults(run=run)
@@ -80,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         with at_once("realtime-mer", NOTHING_BEGUN):
             pipeline = stack.enter_context(build(config))
             began = time.monotonic()
+            sending = stack.enter_context(targets(arguments))
             opened = _open(arguments)
         if opened is None:
             if not arguments.quiet:
@@ -89,9 +104,9 @@ def run(arguments: argparse.Namespace) -> int:
         stop = Stop(source)
         folder = _begin(arguments, stack)
         printed = _Standard(source, kept=folder is not None)
-        sinks = _sinks(source, pipeline, stop, printed, folder, arguments)
+        sinks = _sinks(source, pipeline, stop, printed, folder, sending, arguments)
         if not arguments.quiet:
-            sinks.append(_Status(source, pipeline.config.spot))
+            sinks.append(_Status(source, pipeline.config.spot, sending))
             say(introduce(source.info.uri, source.info, pipeline) + (f"; writing to {folder}" if folder else ""))
         if arguments.seconds is not None and not source.info.live:
             sinks.append(_Limit(source, arguments.seconds))
@@ -101,8 +116,11 @@ def run(arguments: argparse.Namespace) -> int:
                 _show(source, pipeline, sinks)
             else:
                 run_source(source, pipeline, sinks)
+        for target in sending:
+            target.close()  # it may have something left to deliver
         if not arguments.quiet:
-            say(f"{source.info.uri}: {describe(source.stats())}")
+            for line in (f"{source.info.uri}: {describe(source.stats())}", *doing(sending)):
+                say(line)
     printed.told(folder)
     if stop.number not in (None, signal.SIGINT):
         raise Interrupted(stop.number, f"ended by {stop.reason()}; everything written so far is complete")
@@ -147,8 +165,8 @@ class _Standard(LineStream):
 class _Status(Sink):
     """A line on standard error every STATUS seconds."""
 
-    def __init__(self, source: Source, spot: SpotConfig) -> None:
-        self._source, self._told = source, time.monotonic()
+    def __init__(self, source: Source, spot: SpotConfig, sending: Sequence[Target]) -> None:
+        self._source, self._told, self._sending = source, time.monotonic(), sending
         self._quality = Quality(spot, LIVE_MEMORY_S)
 
     def write(self, observation: Observation, frame: Frame) -> None:
@@ -159,7 +177,8 @@ class _Status(Sink):
         faces = ", ".join(f"face {s.face.track}: {s.note or 'watching'}" for s in observation.faces) or "no face"
         line = f"{observation.fps:.1f} frames/s; {describe(self._source.stats())}; {faces}"
         can = self._quality.result()
-        say("; ".join((line, *((can.line,) if can else ()), *observation.notes)))
+        unwell = doing([target for target in self._sending if target.state.trouble or target.state.missed])
+        say("; ".join((line, *((can.line,) if can else ()), *observation.notes, *unwell)))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -213,6 +232,7 @@ def _sinks(
     stop: Stop,
     printed: _Standard,
     folder: Path | None,
+    sending: Sequence[Target],
     arguments: argparse.Namespace,
 ) -> list[Sink]:
     head = log_header(source.info if folder is None else located(source.info, folder), pipeline)
@@ -224,6 +244,10 @@ def _sinks(
         sinks.append(JsonLines(printed, head, provisional=True, stats=source.stats, stopped=stop.reason))
     if arguments.record is not None:
         sinks.append(AnnotatedVideo(arguments.record, source.info.rate or RECORD_RATE, max_rate=RECORD_RATE))
+    sinks += [target.follow(head, source.stats) for target in sending]
+    if arguments.markers is not None:
+        marks = [sink.mark for sink in sinks if isinstance(sink, Marked)]
+        sinks.append(Stimuli(stream_name(arguments.markers), source.info, marks))
     return sinks
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from realtime_mer.config import Config, load, merge
+from realtime_mer.errors import ConfigError
+from realtime_mer.targets import FORMS, Target, open_target
 
 Commands = Any  # argparse's subparsers object has no public type
 
@@ -46,6 +50,43 @@ def add_rate(parser: argparse.ArgumentParser) -> None:
 def camera(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of ``add_camera`` as arguments of ``open_source``."""
     return {key: getattr(arguments, key) for key in ("width", "height", "fps", "rate")}
+
+
+def add_targets(parser: argparse.ArgumentParser) -> None:
+    """--to, --rejected and --metrics."""
+    parser.add_argument(
+        "--to",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help=f"send events there while they happen; several times for several. {FORMS}",
+    )
+    parser.add_argument(
+        "--rejected", action="store_true", help="send the targets also movements that are no micro-expressions"
+    )
+    parser.add_argument("--metrics", metavar="[HOST:]PORT", help="serve figures for Prometheus here")
+
+
+@contextmanager
+def targets(arguments: argparse.Namespace) -> Iterator[list[Target]]:
+    """The targets that the options of ``add_targets`` ask for, open; the metrics last. Closed in turn at the end.
+
+    Raises ConfigError, OutputError.
+    """
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_target(text, rejected=arguments.rejected)) for text in arguments.to]
+        if arguments.metrics is not None:
+            from realtime_mer.targets.metrics import Metrics
+
+            opened.append(stack.enter_context(Metrics(*_port(arguments.metrics), targets=tuple(opened))))
+        yield opened
+
+
+def _port(text: str) -> tuple[int, str]:
+    host, _, port = text.rpartition(":")
+    if not (port.isascii() and port.isdecimal() and int(port) < 65536):
+        raise ConfigError(f"--metrics takes a port, or HOST:PORT, not '{text}'")
+    return int(port), host or "127.0.0.1"
 
 
 def positive(text: str) -> float:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self, runtime_checkable
 
-from realtime_mer.records import End, Frame, Observation
+from realtime_mer.records import End, Frame, Marker, Observation
 
 # The files of one recording, in a folder of its own.
 LOG: Final = "events.jsonl"
@@ -21,6 +21,13 @@ RECORDED: Final = "video.mp4"  # what a live run has recorded, as it was capture
 REPORT: Final = "report.html"
 CLIPS: Final = "clips"  # a folder: a video per event
 STILLS: Final = "stills"  # a folder: a strip of pictures per event, for the report
+
+
+@runtime_checkable
+class Marked(Protocol):
+    """A sink that also takes markers, in the thread that writes to it."""
+
+    def mark(self, marker: Marker) -> None: ...
 
 
 class Sink(ABC):

@@ -47,6 +47,10 @@ class Anchor:
     wall: str
     by: Literal["capture", "arrival", "page"]
 
+    def wall_at(self, time: float) -> str:
+        """The wall clock at ``time``, s on the source's clock: ISO 8601, UTC."""
+        return iso(datetime.fromisoformat(self.wall) + timedelta(seconds=time - self.time))
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -229,7 +233,7 @@ class JsonLines(Sink):
         assert self._header is not None
         head = dataclasses.replace(self._header, start=None if start is None else float(start))
         if start is not None and head.source.live and head.anchor is None:
-            head = dataclasses.replace(head, anchor=_anchor(head.source.clock, float(start)))
+            head = dataclasses.replace(head, anchor=anchor_of(head.source, float(start)))
         self._lines.write(_line({"type": "header", **dataclasses.asdict(head)}))
         self._header = None
 
@@ -297,10 +301,10 @@ def _header(values: dict[str, Any]) -> Header:
     return convert(values, Header)
 
 
-def _anchor(clock: str, start: float) -> Anchor:
-    """What the wall clock showed at ``start``, as far as this machine can say."""
+def anchor_of(info: SourceInfo, start: float) -> Anchor:
+    """What the wall clock showed at ``start``, the time of the frame that has just come, as far as is known."""
     now = datetime.now(UTC)
-    if clock == "monotonic":
+    if info.clock in ("monotonic", "device"):
         return Anchor(start, iso(now - timedelta(seconds=time.monotonic() - start)), "capture")
     return Anchor(start, iso(now), "arrival")
 

@@ -127,6 +127,7 @@ def _timestamp(kind: str, clock: str, details: dict[str, Any]) -> str:
     words = {
         "container": "timestamps in the file",
         "sender": "timestamps of the sender",
+        "device": "the camera's own timestamps, put on the monotonic clock",
         "monotonic": "taken when the picture had arrived",
         "given": "as given by the caller",
     }

@@ -32,6 +32,7 @@ const BODY = `
   about a movement: no proof of a feeling, and none of a lie or of stress.</p>
   <ul>
     <li>Pictures are analysed on <b class="mer-where"></b> and forgotten. Nothing is stored unless you record or save it.</li>
+    <li class="mer-targets" hidden></li>
     <li>Everybody in the picture must know of it and agree (EU AI Act, Art. 50(3)).</li>
     <li>Not at work and not in education: inferring emotions there is banned in the EU (Art. 5(1)(f)).</li>
   </ul>
@@ -178,8 +179,10 @@ class MerLive extends HTMLElement {
     if (this.socket || this.starting) return;
     this.starting = true;
     try {
-      const { missing } = await fetched(this.settings.root, "/live/runs");
+      const { missing, targets } = await fetched(this.settings.root, "/live/runs");
       if (missing) return this.say(missing, true); // told before anybody is asked for consent
+      this.find(".mer-targets").hidden = !targets.length;
+      this.find(".mer-targets").textContent = `The events are also sent to ${targets.join(", ")}.`;
       if (!(await this.mayForget("Start anew"))) return;
     } catch (error) {
       return this.say(`the server cannot be reached: ${error.message}`, true);

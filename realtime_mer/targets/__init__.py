@@ -1,0 +1,126 @@
+"""Where events go while they happen: a WebSocket server, an MQTT broker, a webhook, LSL, and Prometheus.
+
+with open_target("mqtt://localhost") as target:
+    run(source, pipeline, [target.follow(log_header(source.info, pipeline), source.stats)])
+
+A target is opened once and follows any number of runs, one after the other or side by side. None of them may delay a
+frame: what takes time is done in another thread, and what a slow or dead peer misses is counted (``State``).
+The files that a run writes are in ``sinks``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import SplitResult, urlsplit
+
+from realtime_mer.errors import ConfigError
+from realtime_mer.records import SourceStats
+from realtime_mer.sinks import Sink
+from realtime_mer.sinks.jsonl import Header
+
+Stats = Callable[[], SourceStats]
+FORMS: Final = "ws://HOST:PORT, mqtt://HOST/TOPIC, mqtts://HOST/TOPIC, http://..., https://... or lsl:NAME"
+ROOM: Final = 1000  # messages that wait for a peer that is away: the oldest go first
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a target is doing. sent, missed: messages; with several readers, summed over them.
+
+    waiting: messages that are not delivered yet. peers: readers connected now; None where nobody can know.
+    trouble: why nothing can be delivered now, "" where all is well.
+    """
+
+    sent: int = 0
+    missed: int = 0
+    waiting: int = 0
+    peers: int | None = None
+    trouble: str = ""
+
+    @property
+    def line(self) -> str:
+        """In words, e.g. "12 sent, 3 missed (connection refused)"."""
+        words = f"{self.sent} sent"
+        if self.missed:
+            words += f", {self.missed} missed"
+        if self.waiting:
+            words += f", {self.waiting} waiting"
+        return words + (f" ({self.trouble})" if self.trouble else "")
+
+
+class Target(ABC):
+    """A place that events are sent to. ``name`` is its address as it may be shown: without a password.
+
+    The constructor raises OutputError when the address cannot work at all (a port that is taken, a library that is
+    missing). A peer that is not there yet is no error: it is waited for.
+    """
+
+    name: str
+
+    @abstractmethod
+    def follow(self, head: Header, stats: Stats | None = None) -> Sink:
+        """A sink that sends one run here. stats: asked for the source's counts."""
+
+    @property
+    @abstractmethod
+    def state(self) -> State:
+        """May be asked from any thread."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Delivers what waits, for a few seconds at most, and counts the rest as missed. Closing twice is allowed."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_target(address: str, *, rejected: bool = False) -> Target:
+    """The target at ``address``: one of FORMS. A name and a password stand before the host: mqtt://NAME:PASSWORD@HOST.
+
+    rejected: also send movements that are no micro-expressions (blinks, speech, ...).
+    Raises ConfigError for an address that is none of these, OutputError as ``Target`` does.
+    """
+    if address.startswith("lsl:"):
+        from realtime_mer.targets.lsl import LabStream
+
+        return LabStream(address.removeprefix("lsl:"), rejected=rejected)
+    parts = _split(address)
+    match parts.scheme:
+        case "ws":
+            from realtime_mer.targets.websocket import WebSocketServer
+
+            return WebSocketServer(parts, rejected=rejected)
+        case "mqtt" | "mqtts":
+            from realtime_mer.targets.mqtt import MqttBroker
+
+            return MqttBroker(parts, rejected=rejected)
+        case "http" | "https":
+            from realtime_mer.targets.webhook import Webhook
+
+            return Webhook(address, rejected=rejected)
+    raise ConfigError(f"events cannot be sent to '{address}': give {FORMS}")
+
+
+def describe(targets: Sequence[Target]) -> list[str]:
+    """A line for each target: its name and how it is doing."""
+    return [f"{target.name}: {target.state.line}" for target in targets]
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        parts = urlsplit(address)
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError as error:
+        raise ConfigError(f"'{address}' is no address: {error}") from None
+    if parts.scheme in ("ws", "mqtt", "mqtts", "http", "https") and not parts.hostname:
+        raise ConfigError(f"'{address}' names no host: give {FORMS}")
+    return parts
