@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from target_peers import free_port, until
 
+from realtime_mer import build, open_source
 from realtime_mer.bench.clips import Clip, make
 from realtime_mer.observe import Stage
+from realtime_mer.run import log_header, run
 from realtime_mer.synth import read_truth
+from realtime_mer.targets import open_target
 
 DEMOS = Path(__file__).resolve().parents[1] / "demos"
 SHORT = Clip(fps=50.0, seconds=6.2)  # the first two micro-expressions of the bundled clip, and a blink
@@ -74,6 +79,17 @@ def test_a_sink_and_an_observer_of_your_own(clip: Path, tmp_path: Path, capsys: 
     drawn = [truth.apex for truth in read_truth(clip.with_suffix(".truth.json")) if truth.kind == "micro"]
     assert apexes == pytest.approx(drawn, abs=0.05)
     assert "follow" in capsys.readouterr().out
+
+
+def test_listen(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"ws://127.0.0.1:{free_port()}"
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(demo("listen.py")["listen"], address, 1)
+        with build() as pipeline, open_target(address) as target, open_source(clip) as source:
+            until(lambda: target.state.peers == 1)
+            run(source, pipeline, [target.follow(log_header(source.info, pipeline))])
+        assert found.result(20) == 2
+    assert "end    face 1, movement 1: confirmed, apex 3.1" in capsys.readouterr().out
 
 
 def test_every_demo_has_a_test() -> None:

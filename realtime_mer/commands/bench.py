@@ -62,6 +62,11 @@ def add(commands: Commands) -> None:
     memory.add_argument("--fps", type=positive, default=100.0, help="frames/s of the video")
     memory.add_argument("--minutes", type=positive, default=60.0, help="of video")
     memory.set_defaults(run=run_memory)
+    sending = parts.add_parser("targets", help="with all targets on, one of them dead, and without any, in turns")
+    sending.add_argument("--fps", type=positive, default=200.0, help="frames/s")
+    sending.add_argument("--minutes", type=positive, default=30.0)
+    sending.add_argument("--to", action="append", default=[], metavar="TARGET", help="a further target")
+    sending.set_defaults(run=run_targets)
     page = parts.add_parser("page", help="the app's live page left open in a browser: rate, losses, memory")
     page.add_argument("--fps", type=positive, default=60.0, help="frames/s of the camera or stream")
     page.add_argument("--minutes", type=positive, default=10.0)
@@ -75,7 +80,7 @@ def add(commands: Commands) -> None:
     peers.add_argument("--setup", action="store_true", help="make their environments first (several GB, minutes)")
     peers.add_argument("--environments", type=Path, metavar="DIR", help="where these are; default: the cache")
     peers.set_defaults(run=run_peers)
-    for part in (memory, page, peers):
+    for part in (memory, sending, page, peers):
         part.add_argument("--out", type=Path, metavar="FILE", help="every sample as JSON")
 
 
@@ -155,6 +160,14 @@ def run_memory(arguments: argparse.Namespace) -> int:
     from realtime_mer.bench import memory
 
     memory.run(arguments.fps, arguments.minutes).deliver(arguments.out)
+    return 0
+
+
+def run_targets(arguments: argparse.Namespace) -> int:
+    """With and without targets."""
+    from realtime_mer.bench import targets
+
+    targets.run(arguments.fps, arguments.minutes, arguments.to).deliver(arguments.out)
     return 0
 
 

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from realtime_mer.errors import ConfigError, OutputError
 from realtime_mer.face.regions import NAMES
 from realtime_mer.records import End, Event, Frame, Marker, Observation, Status
@@ -30,6 +32,8 @@ from realtime_mer.targets.messages import Message, Messages, on_this_clock
 NAME: Final = "realtime-mer"
 CONFIGURED: Final = (Path("lsl_api.cfg"), Path("~/lsl_api/lsl_api.cfg"), Path("/etc/lsl_api/lsl_api.cfg"))  # liblsl's
 QUIET: Final = "[log]\nlevel = -2\n"  # errors only
+TOGETHER_S: Final = 0.02  # signals are pushed so often: each push wakes up threads of liblsl and of its readers
+TOGETHER: Final = 32  # samples at most
 LOOKS: Final = 32  # at both clocks, of which the two that lie closest together count
 REST: Final = "resting noise"  # the unit of the level and the threshold
 CHANNELS: Final = (
@@ -40,6 +44,7 @@ CHANNELS: Final = (
     ("eyes", "share"),
     *((f"{name} {axis}", "px") for name in NAMES for axis in ("x", "y")),
 )
+MOVED: Final = len(CHANNELS) - 2 * len(NAMES)  # where the regions begin
 
 
 def library() -> Any:
@@ -123,6 +128,9 @@ class _Outlets(Sink):
     ) -> None:
         self._lsl, self._offset, self.sent = lsl, offset, 0
         self.closed: Callable[[], None] = _nothing
+        self._samples = np.zeros((TOGETHER, len(CHANNELS)), np.float32)  # not pushed yet, with their stamps
+        self._stamps: list[float] = []
+        self._pushed = 0.0  # s on the source's clock
         self._messages = Messages(self._event, head, stats, rejected=rejected)
         clock = "offset measured" if offset is not None else "by the arrival of the first frame"
         about = {"source": head.source.uri, "model": head.model, "product": head.product, "clock": clock}
@@ -140,10 +148,14 @@ class _Outlets(Sink):
             self._offset = self._lsl.local_clock() - observation.time
         for signal in observation.faces:
             if (activity := signal.activity) is not None:
-                state = (signal.face.track, activity.level, activity.threshold, activity.head, activity.eyes)
-                sample = [*map(float, state), *activity.displacement.ravel().tolist()]
-                self._signals.push_sample(sample, observation.time + self._offset)
+                row = self._samples[len(self._stamps)]
+                row[:MOVED] = signal.face.track, activity.level, activity.threshold, activity.head, activity.eyes
+                row[MOVED:] = activity.displacement.ravel()
+                self._stamps.append(observation.time + self._offset)
                 break
+        if self._stamps and (observation.time - self._pushed >= TOGETHER_S or len(self._stamps) == len(self._samples)):
+            self._pushed = observation.time
+            self._push()
         self._messages.write(observation, frame)
         self._words(observation.events)
 
@@ -152,13 +164,20 @@ class _Outlets(Sink):
         self._mark(marker.text or marker.key, marker.time)
 
     def end(self, end: End) -> None:
+        self._push()
         self._messages.end(end)
         self._words(end.events)
 
     def close(self) -> None:
         """Ends the outlets: LSL frees them when nothing refers to them."""
+        self._push()
         self._events = self._markers = self._signals = None
         self.closed()
+
+    def _push(self) -> None:
+        if self._signals is not None and self._stamps:
+            self._signals.push_chunk(self._samples[: len(self._stamps)], self._stamps)
+            self._stamps = []
 
     def _event(self, message: Message, passing: bool) -> None:  # noqa: ARG002
         if message["type"] == "event" and self._events is not None and self._offset is not None:

@@ -7,11 +7,12 @@ Needs prometheus-client: pip install 'realtime-mer[targets]'.
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from realtime_mer.errors import OutputError
 from realtime_mer.records import End, Event, Frame, Observation, Status
@@ -83,7 +84,8 @@ class Metrics(Target):
         delay = GaugeMetricFamily(
             f"{PREFIX}_latency_seconds", "Capture to observation, latest 12000 frames", labels=["quantile"]
         )
-        if late := [d for r in going for d in tuple(r.delays)]:
+        late = np.concatenate([[], *(r.latest() for r in going)])
+        if late.size:
             for quantile, value in zip(QUANTILES, np.quantile(late, QUANTILES), strict=True):
                 delay.add_metric([f"{quantile:g}"], float(value))
         yield delay
@@ -115,7 +117,7 @@ class _Figures(Sink):
         self.frames = self.faces = self._dropped = self._missed = 0
         self.fps, self.over = 0.0, False
         self.events: Counter[str] = Counter()
-        self.delays: deque[float] = deque(maxlen=WINDOW)
+        self._delays = np.zeros(WINDOW, np.float32)  # s, of the latest frames, from frame 0 on again and again
 
     @property
     def dropped(self) -> int:
@@ -125,9 +127,13 @@ class _Figures(Sink):
     def missed(self) -> int:
         return (self._stats().missed or 0) if self._stats else self._missed
 
+    def latest(self) -> NDArray[np.float32]:
+        """Delays of the latest frames, s, in no order; empty where the source has another clock."""
+        return self._delays[: self.frames if self._timed else 0]
+
     def write(self, observation: Observation, frame: Frame) -> None:
         if self._timed:
-            self.delays.append(time.monotonic() - frame.time)
+            self._delays[self.frames % WINDOW] = time.monotonic() - frame.time
         self.frames += 1
         self.fps, self.faces = observation.fps, len(observation.faces)
         self._count(observation.events)

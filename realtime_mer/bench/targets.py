@@ -1,0 +1,135 @@
+"""Do targets cost frames? Runs at a real rate with all targets on, one of them dead, and without any, in turns.
+
+The peers live in a process of their own (``listener``). The dead target is a webhook at a port where nobody listens.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from typing import Any, Final
+
+import numpy as np
+
+from realtime_mer.bench.clips import Clip, make
+from realtime_mer.bench.live import MEMORY_EVERY, WARM_UP
+from realtime_mer.bench.paced import PacedSource
+from realtime_mer.bench.results import Result, growth, machine, resident, series
+from realtime_mer.build import build
+from realtime_mer.errors import ConfigError
+from realtime_mer.pipeline import Pipeline
+from realtime_mer.records import Observation
+from realtime_mer.run import log_header, watch
+from realtime_mer.sinks import Sink
+from realtime_mer.targets import Target, open_target
+from realtime_mer.targets.metrics import Metrics
+
+DEAD: Final = "http://127.0.0.1:9/"  # the discard port, which nobody serves any more
+TURN_S: Final = 60.0
+WITH, WITHOUT = "with targets", "without"
+
+
+class Turns:
+    """What the turns of one kind have given. latency: capture to observation, s. p99: of each turn, s."""
+
+    def __init__(self) -> None:
+        self.latency: list[float] = []
+        self.p99: list[float] = []
+        self.frames = self.dropped = self.events = 0
+        self.cpu = self.wall = 0.0
+
+
+def run(fps: float, minutes: float, more: list[str]) -> Result:
+    """Turns of a minute each, in pairs, for ``minutes`` in all. more: addresses of further targets.
+
+    Raises ConfigError for less than two minutes.
+    """
+    pairs = int(minutes * 60 / TURN_S / 2)
+    if pairs < 1:
+        raise ConfigError("a turn with targets and one without take a minute each: ask for at least 2 minutes")
+    host, clip = machine(), make(Clip(fps=fps))
+    turns, memory, at = {WITH: Turns(), WITHOUT: Turns()}, list[float](), list[float]()
+    with ExitStack() as stack:
+        pipeline = stack.enter_context(build())
+        lsl = f"bench-{os.getpid()}"
+        opened = [stack.enter_context(open_target(a)) for a in ("ws://127.0.0.1:0", f"lsl:{lsl}", DEAD, *more)]
+        metrics = stack.enter_context(Metrics(0, targets=opened))
+        command = [sys.executable, "-m", "realtime_mer.bench.listener", opened[0].name, metrics.name, lsl]
+        pipe = subprocess.PIPE
+        listener = stack.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
+        assert listener.stdin is not None
+        assert listener.stdout is not None
+        opened.insert(0, stack.enter_context(open_target(listener.stdout.readline().strip())))
+        began = time.monotonic()
+        for number in range(2 * pairs):
+            kind = (WITH, WITHOUT)[(number + number // 2) % 2]  # first one kind, then the other
+            _turn(pipeline, PacedSource(clip, fps), [*opened, metrics] if kind is WITH else [], turns[kind], memory, at)
+            last = turns[kind].p99[-1]
+            print(f"{number + 1} of {2 * pairs}, {kind}: p99 {1e3 * last:.2f} ms", file=sys.stderr, flush=True)
+        states = {target.name: target.state.line for target in opened}
+        listener.stdin.close()
+        got = json.loads(listener.stdout.readline())
+    settled = [(t - began, m) for t, m in zip(at, memory, strict=True) if t - began > 2 * TURN_S]
+    facts = _facts(turns, states, got) | {
+        "memory growth, MB per hour": growth([t for t, _ in settled], [m for _, m in settled])
+    }
+    what = "from the capture stamp of a frame to the moment at which every sink has it"
+    lines = [series(f"capture to observation, {k}", "ms", what, [1e3 * d for d in t.latency]) for k, t in turns.items()]
+    lines.append(series("memory", "MB", "resident memory of the sending process, once a second", memory))
+    return Result("targets", {"fps": fps, "minutes": minutes, "more": len(more)}, facts, tuple(lines), host)
+
+
+def _turn(
+    pipeline: Pipeline, source: PacedSource, targets: list[Target], turn: Turns, memory: list[float], at: list[float]
+) -> None:
+    """One run of TURN_S; its warm-up is not counted."""
+    head = log_header(source.info, pipeline)
+    late, first, looked = list[float](), None, 0.0
+    cpu, wall = time.process_time(), time.monotonic()
+    with source:
+        sinks: list[Sink] = [target.follow(head, source.stats) for target in targets]
+        for seen in watch(source, pipeline, sinks):
+            now = time.monotonic()
+            turn.events += sum(event.final for event in seen.events)
+            if not isinstance(seen, Observation):
+                break
+            first = seen.time if first is None else first
+            if seen.time - first >= WARM_UP:
+                late.append(now - seen.time)
+            if now - looked > MEMORY_EVERY:
+                memory.append(resident())
+                at.append(now)
+                looked = now
+            if seen.time - first >= TURN_S:
+                source.close()
+        stats = source.stats()
+    turn.cpu += time.process_time() - cpu
+    turn.wall += time.monotonic() - wall
+    turn.latency += late
+    turn.p99.append(float(np.percentile(late, 99)))
+    turn.frames += stats.delivered
+    turn.dropped += stats.dropped
+
+
+def _facts(turns: dict[str, Turns], states: dict[str, str], got: dict[str, int]) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for kind, turn in turns.items():
+        facts |= {
+            f"{kind}: frames": turn.frames,
+            f"{kind}: dropped": turn.dropped,
+            f"{kind}: final events": turn.events,
+            f"{kind}: p99 of all frames, ms": 1e3 * float(np.percentile(turn.latency, 99)),
+            f"{kind}: median of the turns' p99, ms": 1e3 * float(np.median(turn.p99)),
+            f"{kind}: cores used": turn.cpu / turn.wall,
+        }
+    pairs = np.array(turns[WITH].p99) / np.array(turns[WITHOUT].p99)
+    facts["p99 with targets to without, median of the pairs"] = float(np.median(pairs))
+    return (
+        facts
+        | {f"target {name}": line for name, line in states.items()}
+        | {f"peer got, {k}": n for k, n in got.items()}
+    )
