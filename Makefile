@@ -38,11 +38,11 @@ rooms: $(VENV)/.dev
 test-gpu: $(VENV)/.dev
 	$(BIN)/python -m pytest -m gpu -s -ra
 
-# What the tests use of Debian or Ubuntu: a browser, an RTSP server, an MQTT broker, strace ... Without them those tests
+# What the tests use of Debian or Ubuntu: a browser, an RTSP server, an MQTT broker, a camera ... Without them those tests
 # are skipped.
 system:
 	apt-get update -qq
-	apt-get install -y --no-install-recommends libgl1 libglib2.0-0 libegl1 libgles2 chromium caddy mosquitto strace python3-gi \
+	apt-get install -y --no-install-recommends libgl1 libglib2.0-0 libegl1 libgles2 chromium caddy mosquitto aravis-tools strace python3-gi \
 		gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
 		gstreamer1.0-plugins-ugly
 

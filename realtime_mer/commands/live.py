@@ -60,7 +60,9 @@ RECORD_RATE: Final = 30.0  # pictures/s in the annotated recording: the camera's
 def add(commands: Commands) -> None:
     """Declares the command."""
     parser = commands.add_parser("live", help="camera or stream: events as JSON Lines while it runs")
-    parser.add_argument("source", metavar="SOURCE", help="0, /dev/video0, rtsp://..., http://... (MJPEG)")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="0, /dev/video0, genicam:, basler:, rtsp://..., http://... (MJPEG)"
+    )
     parser.add_argument(
         "--for", dest="seconds", type=positive, metavar="SECONDS", help="stop after this long, also while connecting"
     )

@@ -33,10 +33,11 @@ def settings(arguments: argparse.Namespace) -> Config:
 
 
 def add_camera(parser: argparse.ArgumentParser) -> None:
-    """--width, --height, --fps, asked of a camera, and --rate of a recording."""
+    """--width, --height, --fps, --exposure, asked of a camera, and --rate of a recording."""
     parser.add_argument("--width", type=int, metavar="PX", help="asked of a camera (default: 640)")
     parser.add_argument("--height", type=int, metavar="PX", help="asked of a camera (default: 480)")
     parser.add_argument("--fps", type=positive, help="frames/s asked of a camera (default: the most it has)")
+    parser.add_argument("--exposure", type=positive, metavar="MS", help="asked of an industrial camera")
     add_rate(parser)
 
 
@@ -49,7 +50,7 @@ def add_rate(parser: argparse.ArgumentParser) -> None:
 
 def camera(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of ``add_camera`` as arguments of ``open_source``."""
-    return {key: getattr(arguments, key) for key in ("width", "height", "fps", "rate")}
+    return {key: getattr(arguments, key) for key in ("width", "height", "fps", "exposure", "rate")}
 
 
 def add_targets(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,9 @@ NO_FACE = "no face was seen for long enough: look at the camera, or read for lon
 def add(commands: Commands) -> None:
     """Declares the command."""
     parser = commands.add_parser("probe", help="what a source really delivers: size, rate, jitter, timestamps, losses")
-    parser.add_argument("source", metavar="SOURCE", help="0, /dev/video0, rtsp://..., http://..., a file or a folder")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="0, /dev/video0, genicam:, basler:, rtsp://..., http://..., a file or a folder"
+    )
     parser.add_argument(
         "--for", dest="seconds", type=positive, default=5.0, metavar="SECONDS", help="how long to read (default: 5)"
     )

@@ -13,6 +13,8 @@ from realtime_mer.sources.arrays import ArraySource
 from realtime_mer.sources.feed import Source
 from realtime_mer.sources.probe import ProbeReport, probe
 
+INDUSTRIAL = ("genicam", "basler")
+
 __all__ = ["ArraySource", "ProbeReport", "Source", "open_source", "probe"]
 
 
@@ -24,15 +26,21 @@ def open_source(
     width: int | None = None,
     height: int | None = None,
     fps: float | None = None,
+    exposure: float | None = None,
     buffer_s: float = 1.0,
     timeout_s: float = 5.0,
     retries: int = 8,
 ) -> Source:
-    """Open a video file, a camera (0, "0", "/dev/video0"), a stream (rtsp, rtsps, http, https) or a folder of images.
+    """Open a video file, a camera, a stream (rtsp, rtsps, http, https) or a folder of images.
+
+    A camera is 0, "0" or "/dev/video0"; "genicam:NAME" (GigE Vision, USB3 Vision) or "basler:NAME", by its serial
+    number or address, and the first one without a name; ?format=BayerRG8 asks for colour.
 
     rate, times:        of an image folder (one of them): frames/s, or seconds for each image. The rate of a video file
                         too, where it was captured at another one than the file says (slow motion).
-    width, height, fps: asked of a camera only, px and frames/s; by default 640x480 at the highest rate it has.
+    width, height, fps: asked of a camera only, px and frames/s; by default 640x480 at the highest rate it has, and the
+                        whole sensor of an industrial camera.
+    exposure:           asked of an industrial camera only, ms.
     buffer_s:           a live source keeps this many seconds for a slow reader, then drops and counts.
     timeout_s, retries: a stream silent for ``timeout_s`` s is connected anew, at most ``retries`` times in a row with
                         delays of 0.25 s doubling to 8 s (by default about 32 s in all).
@@ -41,14 +49,29 @@ def open_source(
     """
     text = str(uri)
     scheme = text.partition("://")[0].lower() if "://" in text else ""
-    camera = not scheme and _is_camera(text)
+    make = text.partition(":")[0]
+    industrial = make in INDUSTRIAL and ":" in text
+    camera = not scheme and (industrial or _is_camera(text))
     if rate is not None and (scheme or camera):
         raise SourceError(f"{text} is live and has times of its own: a rate can be given for recordings only")
     if times is not None and (scheme or camera or not Path(text).is_dir()):
         raise SourceError(f"{text} has times of its own: times can be given for a folder of images only")
     if not camera and (width, height, fps) != (None, None, None):
         raise SourceError(f"{text} is not a camera: its size and frame rate cannot be chosen")
+    if exposure is not None and not industrial:
+        raise SourceError(f"{text} is no industrial camera: its exposure cannot be chosen")
     # Each kind is imported when it is asked for: a file needs no HTTP, a stream no image folder.
+    if industrial:
+        from realtime_mer.sources.industrial import Wishes
+
+        wishes, name = Wishes(width, height, fps, exposure), text.partition(":")[2]
+        if make == "genicam":
+            from realtime_mer.sources.genicam import open_genicam
+
+            return open_genicam(name, wishes, buffer_s=buffer_s)
+        from realtime_mer.sources.basler import open_basler
+
+        return open_basler(name, wishes, buffer_s=buffer_s)
     if camera:
         from realtime_mer.sources.camera import open_camera
 

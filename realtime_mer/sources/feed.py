@@ -119,6 +119,7 @@ class Feed(Source):
     first:  the shot that the opener has read to learn the size.
     stop:   set by ``close``; the generator must end soon after. abort: unblocks it where it waits on a network.
     buffer_s: how much a live source may hold for a slow reader, in seconds of capture time.
+    numbered: the shots of a live source say themselves how many were lost before them: nothing is judged.
     """
 
     def __init__(
@@ -131,9 +132,10 @@ class Feed(Source):
         *,
         abort: Callable[[], None] | None = None,
         buffer_s: float = 1.0,
+        numbered: bool = False,
     ) -> None:
         self._info, self._first, self._shots, self._counts, self._stop = info, first, shots, counts, stop
-        self._abort, self._buffer_s, self._gaps = abort, buffer_s, Gaps()
+        self._abort, self._buffer_s, self._gaps, self._numbered = abort, buffer_s, Gaps(), numbered
         self._queue: deque[Frame] = deque()
         self._changed = threading.Condition()
         self._reading = self._done = False
@@ -153,7 +155,7 @@ class Feed(Source):
 
     def stats(self) -> SourceStats:
         stats = self._counts.stats()
-        if not self._info.live:
+        if not self._info.live or self._numbered:
             return stats
         missed = self._gaps.missed
         notes = (*stats.notes, NO_BEAT) if missed is None and stats.captured >= NO_BEAT_FRAMES else stats.notes
@@ -244,10 +246,9 @@ class Feed(Source):
         self._lost += unusable
         self._hole = max(self._hole, shot.hole, self._unseen(shot.time, shot.gray, unusable))
         self._last, self._skipped_before = shot.time, counts.skipped
-        if live and shot.hole:
-            self._lost += self._gaps.restart(shot.hole)
         if live:
-            self._lost += self._gaps.judge(shot.time, skipped)
+            judged = (self._gaps.restart(shot.hole) if shot.hole else 0) + self._gaps.judge(shot.time, skipped)
+            self._lost += 0 if self._numbered else judged
         with self._changed:
             if live and self._full(shot.time):
                 counts.dropped += 1

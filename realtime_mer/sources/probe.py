@@ -122,7 +122,7 @@ def probe(source: Source, seconds: float = 5.0) -> ProbeReport:
 
 
 def _timestamp(kind: str, clock: str, details: dict[str, Any]) -> str:
-    if kind == "camera":
+    if kind == "camera" and clock != "device":
         return "the driver's time of each buffer" if details.get("timestamp") == "driver" else "taken at the grab"
     words = {
         "container": "timestamps in the file",
