@@ -26,7 +26,8 @@ hypothesis.settings.load_profile("patient")
 REALTIME = (
     "test_app_", "test_bench_command", "test_bench_runs", "test_bench_speed", "test_cli_ends", "test_cli_keeping",
     "test_cli_kills", "test_cli_live", "test_demos", "test_face_lane", "test_privacy", "test_recognise_worker",
-    "test_sources_camera", "test_sources_industrial", "test_sources_open", "test_sources_senders", "test_sources_streams", "test_targets",
+    "test_sources_camera", "test_sources_industrial", "test_sources_open", "test_sources_senders",
+    "test_sources_streams", "test_targets",
 )  # fmt: skip
 
 

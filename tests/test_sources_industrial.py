@@ -123,8 +123,8 @@ def test_a_basler_camera_delivers_at_its_rate() -> None:
         assert (info.size, info.clock, info.uri) == ((640, 480), "monotonic", "basler:0815-0000")
         assert info.details["timestamp"] == "arrival"  # the emulation has no clock
         report = probe(source, 2.0)
-    assert report.achieved_fps == pytest.approx(50, rel=0.1)
-    assert report.missed is not None
+    assert report.delivery.achieved_fps == pytest.approx(50, rel=0.1)
+    assert report.delivery.missed is not None
 
 
 def test_forced_losses_are_counted_exactly(basler: Any) -> None:

@@ -237,8 +237,8 @@ def test_repeated_frames_are_known_whatever_compression_made_of_them(tmp_path: P
     assert len(new) <= 16 + 6
     assert source.stats().repeated == 120 - len(new)
     report = probe(open_source(path, rate=rate))
-    assert report.new_fps == pytest.approx(8, abs=3)
-    assert report.achieved_fps == pytest.approx(60)
+    assert report.delivery.new_fps == pytest.approx(8, abs=3)
+    assert report.delivery.achieved_fps == pytest.approx(60)
     assert any("cannot resolve" in warning for warning in report.warnings)
     assert "repeated" in report.text()
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 
 from realtime_mer.build import NO_MODEL, build
 from realtime_mer.commands.options import Commands, add_camera, camera, positive, print_json
 from realtime_mer.config import Config, merge
 from realtime_mer.pipeline import Pipeline
 from realtime_mer.records import Frame, SourceInfo, SourceStats
-from realtime_mer.sources import Source, open_source, probe
+from realtime_mer.sinks.lines import write_whole
+from realtime_mer.sources import ProbeReport, Source, open_source, probe
 from realtime_mer.spotting.quality import Quality, Sensitivity
 
+CERTIFICATE = Path("drop-certificate.txt")
 NO_FACE = "no face was seen for long enough: look at the camera, or read for longer (--for)"
 
 
@@ -29,6 +33,14 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--face", action="store_true", help="also follow the faces in it, and say how small a movement it can show"
+    )
+    parser.add_argument(
+        "--certificate",
+        nargs="?",
+        type=Path,
+        const=CERTIFICATE,
+        metavar="FILE",
+        help=f"also write what was delivered to a file that can be kept: text, or .json (default: {CERTIFICATE})",
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     add_camera(parser)
@@ -45,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
         watched = None if pipeline is None else _Watched(source, pipeline)
         report = probe(watched or source, arguments.seconds)
         found = None if watched is None else watched.quality.result()
+    if arguments.certificate is not None:
+        _write(report, arguments.certificate)
     if arguments.json:
         print_json(report.to_dict() | ({"sensitivity": asdict(found) if found else None} if arguments.face else {}))
     else:
@@ -52,10 +66,24 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _write(report: ProbeReport, path: Path) -> None:
+    """The certificate. Raises OutputError."""
+    values = report.certificate()
+    if path.suffix.lower() == ".json":
+        write_whole(path, json.dumps(values, indent=2) + "\n")
+        return
+    head = [
+        "Drop certificate: what this source delivered",
+        f"measured     {values['created']} by realtime-mer {values['product']}",
+        f"machine      {values['machine']}",
+    ]
+    write_whole(path, "\n".join([*head, report.text(), ""]))
+
+
 def _lines(found: Sensitivity | None) -> list[str]:
     if found is None:
-        return [f"movements    {NO_FACE}"]
-    return [f"movements    {found.line}", *(f"because      {reason}" for reason in found.reasons)]
+        return [f"face         {NO_FACE}"]
+    return [f"face         {found.line}", *(f"because      {reason}" for reason in found.reasons)]
 
 
 class _Watched(Source):

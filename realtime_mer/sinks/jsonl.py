@@ -26,6 +26,7 @@ from realtime_mer.records import End, Event, Frame, Marker, Observation, SourceI
 from realtime_mer.sinks import Sink, event_json
 from realtime_mer.sinks.event_json import to_json
 from realtime_mer.sinks.lines import LineFile, Lines
+from realtime_mer.sources.delivery import Deliveries, Delivery
 from realtime_mer.spotting.quality import Quality, Sensitivity
 from realtime_mer.typed import Count, Measure, convert, from_json, shown
 
@@ -91,7 +92,8 @@ class Summary:
     that show what the one before showed. fps: frames/s without these and without holes in the recording; None in the
     log of an older version, and where it is unknown. stopped: the signal that ended the run before its source did, such
     as "SIGINT"; "" when none did. sensitivity: the smallest movement that the recording can show; None in the log of an
-    older version, and where no face was seen.
+    older version, and where no face was seen. delivery: rate, jitter and losses; None in the log of an older
+    version, and where fewer than two frames came.
     """
 
     frames: Count
@@ -108,6 +110,7 @@ class Summary:
     fps: float | None = None
     stopped: str = ""
     sensitivity: Sensitivity | None = None
+    delivery: Delivery | None = None
 
 
 class Recording(NamedTuple):
@@ -164,6 +167,7 @@ class JsonLines(Sink):
         self._labels: Counter[str] = Counter()
         self._notes: Counter[str] = Counter()
         self._quality = Quality(_spot(header.settings))
+        self._info, self._deliveries = header.source, Deliveries()
 
     def write(self, observation: Observation, frame: Frame) -> None:
         self._count(observation, frame)
@@ -228,6 +232,7 @@ class JsonLines(Sink):
         self._tracks.update(signal.face.track for signal in observation.faces)
         self._notes.update(observation.notes)
         self._quality.push(observation, frame.gray)
+        self._deliveries.push(frame)
 
     def _write_header(self, start: float | None) -> None:
         assert self._header is not None
@@ -238,6 +243,7 @@ class JsonLines(Sink):
         self._header = None
 
     def _summary(self) -> Summary:
+        stats = self._stats() if self._stats else None
         return Summary(
             frames=self._frames,
             duration=float(self._last - self._first),
@@ -248,11 +254,12 @@ class JsonLines(Sink):
             labels=dict(self._labels),
             lost=self._lost,
             notes=dict(self._notes),
-            source=self._stats() if self._stats else None,
+            source=stats,
             repeated=self._repeated,
             fps=(self._frames - self._repeated - self._parts) / self._covered if self._covered > 0 else None,
             stopped=self._stopped() if self._stopped else "",
             sensitivity=self._quality.result(),
+            delivery=self._deliveries.result(self._info, stats),
         )
 
 

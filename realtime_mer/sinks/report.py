@@ -22,6 +22,7 @@ from realtime_mer.sinks.clips import read_stills, to_jpeg
 from realtime_mer.sinks.jsonl import Recording, read_jsonl
 from realtime_mer.sinks.lines import write_whole
 from realtime_mer.sinks.signals import Signals, read_signals, thinned
+from realtime_mer.sources.delivery import PARTLY
 
 COLUMNS: Final = 1600  # points of the overview's curve: about one a pixel of a wide screen
 MARGIN: Final = 0.35  # s shown before the onset and after the offset in an event's own curve
@@ -109,7 +110,7 @@ def _title(recording: Recording, micro: list[Event], rejected: list[Event]) -> s
         f"<header><h1>{escape(Path(head.source.uri).name or head.source.uri)}</h1>"
         f"<p>realtime-mer {escape(head.product)} &middot; {escape(head.created)} &middot; "
         f"recogniser: {escape(head.model or 'none')} {escape(head.provider)}</p></header>"
-        f"{cut}<div class='cards'>{boxes}</div>{_sensitivity(recording)}"
+        f"{cut}<div class='cards'>{boxes}</div>{_delivery(recording)}{_sensitivity(recording)}"
     )
 
 
@@ -120,6 +121,15 @@ def _sensitivity(recording: Recording) -> str:
         return ""
     style = " class='warn'" if can.shift_px is None else ""
     return f"<p id='sensitivity'{style}>{escape(can.text[0].upper() + can.text[1:])}.</p>"
+
+
+def _delivery(recording: Recording) -> str:
+    """What the source delivered, as in its certificate."""
+    seen = recording.summary.delivery if recording.summary is not None else None
+    if seen is None:
+        return ""
+    style = " class='warn'" if seen.resolved < PARTLY else ""
+    return f"<p id='delivery'{style}>{escape(seen.line)}.</p>"
 
 
 def _facts(recording: Recording, signals: Signals) -> str:
