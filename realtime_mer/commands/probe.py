@@ -82,8 +82,8 @@ def _write(report: ProbeReport, path: Path) -> None:
 
 def _lines(found: Sensitivity | None) -> list[str]:
     if found is None:
-        return [f"face         {NO_FACE}"]
-    return [f"face         {found.line}", *(f"because      {reason}" for reason in found.reasons)]
+        return [f"movements    {NO_FACE}"]
+    return [f"movements    {found.line}", *(f"because      {reason}" for reason in found.reasons)]
 
 
 class _Watched(Source):

@@ -92,7 +92,7 @@ class Delivery:
             f"measured     {self.frames} frames in {self.seconds:.2f} s",
             f"lost         {lost}, {self.dropped} dropped, {self.skipped} unusable{why}, {self.reconnects} reconnects",
             f"known by     {self.losses}",
-            f"movements    {self.verdict.partition('movements of ')[2]}",
+            f"1/25 s       {self.verdict.partition('movements of 1/25 s ')[2]}",
         ]
 
 
