@@ -1,4 +1,5 @@
 """How every command line here ends: what went wrong as one line and an exit code, and quietly when its reader has left.
+A run that is told to stop ends in order (``Stop``).
 
 What the commands do is in ``cli``, and in the training's and the export's own. Exit codes: 0; that of the MerError
 (1 to 7, see ``errors``); after a signal 128 and its number, as shells have it: 129 after SIGHUP (the terminal was
@@ -15,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Final
+from typing import Final, Protocol, Self
 
 from realtime_mer.errors import MerError, OutputError
 
@@ -96,6 +97,39 @@ def handling(handler: Handler) -> Iterator[None]:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
+class Stop:
+    """Within it, the first Ctrl-C, SIGTERM or SIGHUP closes the source; a second one ends the run at once.
+
+    number: of the signal that came, None when none did.
+    """
+
+    def __init__(self, source: Closable) -> None:
+        self.number: int | None = None
+        self._source, self._handling = source, handling(self._stop)
+
+    def reason(self) -> str:
+        """The signal's name, such as "SIGTERM", for the log; "" when none came."""
+        return "" if self.number is None else signal.Signals(self.number).name
+
+    def __enter__(self) -> Self:
+        self._handling.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handling.__exit__(None, None, None)
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        if self.number is not None:
+            raise Interrupted(number)
+        self.number = number
+        # the handler must not wait for the capture thread
+        threading.Thread(target=self._source.close, name="stop", daemon=True).start()
 
 
 @contextlib.contextmanager

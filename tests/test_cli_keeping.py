@@ -177,7 +177,7 @@ def test_what_follows_from_the_log_is_made_again_without_an_analysis(missing, fa
     before = files(results)
     for name in missing:
         (results / "face" / name).unlink()
-    monkeypatch.setattr("realtime_mer.commands.analyze.run_source", None)  # would be called to analyze
+    monkeypatch.setattr("realtime_mer.batch.recordings.run_source", None)  # would be called to analyze
     assert main(["analyze", str(face), "--out", str(results), *EVERYTHING]) == 0
     assert files(results) == before
     assert capfd.readouterr().err == f"{face}: already analyzed; use --overwrite to run it again\n"
@@ -296,7 +296,8 @@ def test_one_folder_that_cannot_be_written_does_not_stop_the_others(tmp_path, ca
     (tmp_path / "out" / "a").write_text("a file is here")
     (tmp_path / "out" / "b").mkdir()
     (tmp_path / "out" / "b" / "events.jsonl").symlink_to(tmp_path / "elsewhere")
-    assert main(["analyze", *names, str(tmp_path), "--out", str(tmp_path / "out"), *PLAIN]) == 6
+    (tmp_path / "empty").mkdir()
+    assert main(["analyze", *names, str(tmp_path / "empty"), "--out", str(tmp_path / "out"), *PLAIN]) == 6
     out, err = capfd.readouterr()
     told = [line for line in err.splitlines() if line.startswith("realtime-mer: ")]
     assert [any(word in line for line in told) for word in ("cannot make the folder", "it is a link to")] == [
@@ -310,16 +311,16 @@ def test_one_folder_that_cannot_be_written_does_not_stop_the_others(tmp_path, ca
 
 def test_a_recording_that_vanishes_does_not_stop_the_others(tmp_path, monkeypatch, capfd):
     names = [write_video(tmp_path / f"{name}.mp4", range(0, 100, 10)) for name in ("a", "b")]
-    from realtime_mer.commands import analyze
+    from realtime_mer.batch import recordings
 
-    read = analyze.identity
+    read = recordings.identity
 
     def vanish(path, **options):
         if path == names[0]:
             path.unlink()
         return read(path, **options)
 
-    monkeypatch.setattr(analyze, "identity", vanish)
+    monkeypatch.setattr(recordings, "identity", vanish)
     assert main(["analyze", *map(str, names), "--out", str(tmp_path / "out"), *PLAIN]) == 3
     out, err = capfd.readouterr()
     assert f"realtime-mer: {names[0]} cannot be read: No such file or directory\n" in err

@@ -28,9 +28,8 @@ from realtime_mer.commands.options import (
     targets,
 )
 from realtime_mer.commands.screen import describe, introduce
-from realtime_mer.commands.stop import Stop
 from realtime_mer.config import SpotConfig
-from realtime_mer.console import NOTHING_BEGUN, Interrupted, abandon_output, at_once, output_closed, say
+from realtime_mer.console import NOTHING_BEGUN, Interrupted, Stop, abandon_output, at_once, output_closed, say
 from realtime_mer.errors import OutputError
 from realtime_mer.pipeline import Pipeline
 from realtime_mer.records import Frame, Observation

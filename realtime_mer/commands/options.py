@@ -6,11 +6,13 @@ import argparse
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from realtime_mer.config import Config, load, merge
 from realtime_mer.errors import ConfigError
-from realtime_mer.targets import FORMS, Target, open_target
+
+if TYPE_CHECKING:
+    from realtime_mer.targets import Target
 
 Commands = Any  # argparse's subparsers object has no public type
 
@@ -60,7 +62,7 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="TARGET",
-        help=f"send events there while they happen; several times for several. {FORMS}",
+        help="send events there while they happen: ws://HOST:PORT, mqtt://HOST/TOPIC, https://..., lsl:NAME",
     )
     parser.add_argument(
         "--rejected", action="store_true", help="send the targets also movements that are no micro-expressions"
@@ -74,6 +76,8 @@ def targets(arguments: argparse.Namespace) -> Iterator[list[Target]]:
 
     Raises ConfigError, OutputError.
     """
+    from realtime_mer.targets import open_target  # not for `doctor`, which must run where others cannot
+
     with ExitStack() as stack:
         opened = [stack.enter_context(open_target(text, rejected=arguments.rejected)) for text in arguments.to]
         if arguments.metrics is not None:

@@ -103,7 +103,7 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-class Progress(Sink):
+class RunProgress(Sink):
     """One line on a terminal's standard error, renewed twice a second; nothing where it is not a terminal."""
 
     def __init__(self, name: str, info: SourceInfo) -> None:

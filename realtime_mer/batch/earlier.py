@@ -4,12 +4,11 @@ cleared away."""
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from realtime_mer.console import say
 from realtime_mer.errors import ConfigError, MerError, OutputError
 from realtime_mer.records import SourceInfo, Status
 from realtime_mer.sinks import CLIPS, EVENTS_CSV, LOG, REPORT, SIGNALS_CSV, STILLS, VIDEO
@@ -20,6 +19,7 @@ from realtime_mer.sinks.media import FROM_LOG, PATH
 from realtime_mer.sinks.place import replace_file
 from realtime_mer.sources.identity import same
 
+Say = Callable[[str], None]  # takes a line for the user
 HEADER: Final = b'{"type": "header"'  # how every log begins
 CONTENT: str = "content"  # in the source's details: the recording's identity
 _ADDED = (CONTENT, PATH, FROM_LOG)  # to the details, since the first version
@@ -30,7 +30,7 @@ def with_content(info: SourceInfo, content: Mapping[str, Any]) -> SourceInfo:
     return replace(info, details={**info.details, CONTENT: dict(content)})
 
 
-def done_before(video: str, log: Path, head: Header) -> Recording | None:
+def done_before(video: str, log: Path, head: Header, say: Say) -> Recording | None:
     """What an earlier run left of this recording, if it came to its end.
 
     Raises ConfigError when the folder holds something else: the results of another recording, whether or not they are
@@ -57,7 +57,7 @@ def done_before(video: str, log: Path, head: Header) -> Recording | None:
     return recording
 
 
-def complete(folder: Path, recording: Recording, also: Collection[str], *, video: bool, clips: bool) -> None:
+def complete(folder: Path, recording: Recording, also: Collection[str], say: Say, *, video: bool, clips: bool) -> None:
     """Makes what is missing in ``folder`` and follows from the log: the report, events.csv and the formats ``also``.
 
     What only the recording itself can give is named: it needs another analysis. Raises OutputError.
@@ -78,7 +78,7 @@ def complete(folder: Path, recording: Recording, also: Collection[str], *, video
         write_report(log, signals if signals.is_file() else None, folder / REPORT)
 
 
-def clear(folder: Path, again: Collection[str]) -> None:
+def clear(folder: Path, again: Collection[str], say: Say) -> None:
     """Removes what an earlier run wrote into ``folder``, so that nothing of it lies beside the log that is to come.
 
     Nothing is touched where there is no readable log. A file in an exchange format that is not what the earlier log

@@ -1,0 +1,228 @@
+"""Runs tasks in worker processes: each worker opens its tools once, then does one task after the other.
+
+Written by hand: a killed worker must cost one task, which is tried again. ``ProcessPoolExecutor`` and joblib give up
+the whole pool then. ``cluster`` does the same on Ray.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from types import FrameType
+from typing import Any, Final, Generic, TypeVar
+
+from realtime_mer.console import STOPPING, Interrupted, handling
+from realtime_mer.errors import MerError, SourceError
+
+Task = TypeVar("Task")
+Value = TypeVar("Value")
+
+TRIES: Final = 3  # of a task whose worker is killed: it may be the task that kills it
+OPEN_TRIES: Final = 3  # workers in a row that die before they have opened their tools
+END_S: Final = 20.0  # in which a worker must end after it was told to
+POLL_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[Task, Value]):
+    """What became of a task. value: what the work gave; None where ``error`` says why there is none.
+
+    code: of the error, as a command returns it. seconds, cpu: s of the wall clock, and of all the worker's threads.
+    """
+
+    task: Task
+    value: Value | None
+    error: str = ""
+    code: int = 0
+    seconds: float = 0.0
+    cpu: float = 0.0
+
+
+# How a worker opens what it needs: a context manager that gives the work, a call for one task. It is pickled for the
+# workers, so it is a class or function of a module, or a ``partial`` of one. The work raises MerError for what the user
+# can put right: that task has failed, and the rest goes on.
+Tools = Callable[[], AbstractContextManager[Callable[[Task], Value]]]
+
+
+def perform(work: Callable[[Task], Value], task: Task) -> Done[Task, Value]:
+    """Does one task, timed. A MerError and a vanished file become the task's error."""
+    began, cpu = time.monotonic(), time.process_time()
+
+    def spent() -> tuple[float, float]:
+        return time.monotonic() - began, time.process_time() - cpu
+
+    try:
+        value = work(task)
+    except MerError as error:
+        return Done(task, None, str(error), error.exit_code, *spent())
+    except OSError as error:  # the file may vanish, or its disk, at any moment
+        return Done(task, None, f"{task}: {error.strerror or error}", SourceError.exit_code, *spent())
+    return Done(task, value, "", 0, *spent())
+
+
+def in_turn(tools: Tools[Task, Value], tasks: Sequence[Task]) -> Iterator[Done[Task, Value]]:
+    """One after the other, in this process."""
+    with tools() as work:
+        for task in tasks:
+            yield perform(work, task)
+
+
+def in_processes(tools: Tools[Task, Value], tasks: Sequence[Task], jobs: int) -> Iterator[Done[Task, Value]]:
+    """In ``jobs`` processes; each result as it comes. A task whose process is killed is tried again.
+
+    Ctrl-C, SIGTERM and SIGHUP end it in order: the workers are told, finish what must not be left half, and Interrupted
+    is raised. Raises MerError when workers cannot open their tools.
+    """
+    pool = _Pool(tools, min(jobs, max(len(tasks), 1)))
+    told: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        if told:
+            raise Interrupted(number)  # a second one ends it at once
+        told.append(number)
+
+    with handling(interrupt):
+        try:
+            yield from pool.run(deque((task, 0) for task in tasks), told)
+        finally:
+            pool.close()
+    if told:
+        raise Interrupted(told[0])
+
+
+class _Worker:
+    """A process, the end of its pipe, and what it is doing."""
+
+    def __init__(self, tools: Tools[Any, Any]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(tools, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.ready = False
+        self.doing: tuple[Any, int] | None = None  # the task, and how often it was tried before
+
+    def give(self, task: Any, tried: int) -> None:
+        self.doing = task, tried
+        with suppress(OSError):  # it is dead: the next look finds that out
+            self.pipe.send(task)
+
+
+class _Pool:
+    def __init__(self, tools: Tools[Any, Any], size: int) -> None:
+        self._tools, self._size = tools, size
+        self._workers: list[_Worker] = []
+        self._unopened = 0  # workers in a row that died while opening
+
+    def run(self, waiting: deque[tuple[Any, int]], told: list[int]) -> Iterator[Done[Any, Any]]:
+        while not told and (waiting or any(w.doing for w in self._workers)):
+            busy = sum(w.doing is not None for w in self._workers)
+            while len(self._workers) < min(self._size, busy + len(waiting)):
+                self._workers.append(_Worker(self._tools))
+            for worker in self._workers:
+                if worker.ready and worker.doing is None and waiting:
+                    worker.give(*waiting.popleft())
+            for pipe in wait([w.pipe for w in self._workers], POLL_S):
+                worker = next(w for w in self._workers if w.pipe is pipe)
+                done = self._hear(worker, waiting)
+                if done is not None:
+                    yield done
+
+    def _hear(self, worker: _Worker, waiting: deque[tuple[Any, int]]) -> Done[Any, Any] | None:
+        try:
+            message = worker.pipe.recv()
+        except (EOFError, OSError):
+            return self._died(worker, waiting)
+        if isinstance(message, MerError):
+            raise message
+        if message is None:
+            worker.ready, self._unopened = True, 0
+            return None
+        worker.doing = None
+        assert isinstance(message, Done)
+        return message
+
+    def _died(self, worker: _Worker, waiting: deque[tuple[Any, int]]) -> Done[Any, Any] | None:
+        """Its task goes to the front again; after TRIES times it has failed."""
+        self._workers.remove(worker)
+        worker.process.join()
+        code, doing = worker.process.exitcode or 0, worker.doing
+        how = f"signal {-code} ended" if code < 0 else f"exit code {code} ended"
+        if doing is None:
+            self._unopened += not worker.ready
+            if self._unopened >= OPEN_TRIES:
+                raise MerError(f"{how} {OPEN_TRIES} processes before they could begin: is there too little memory?")
+            return None
+        task, tried = doing
+        if tried + 1 < TRIES:
+            waiting.appendleft((task, tried + 1))
+            return None
+        return Done(task, None, f"{task}: {how} its process {TRIES} times (too little memory?)", MerError.exit_code)
+
+    def close(self) -> None:
+        """Ends the workers: idle ones at once, busy ones by a signal that they handle in order."""
+        for worker in self._workers:
+            if worker.doing is not None:
+                worker.process.terminate()
+            worker.pipe.close()
+        end = time.monotonic() + END_S
+        for worker in self._workers:
+            worker.process.join(max(end - time.monotonic(), 0.1))
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+
+
+def _serve(tools: Tools[Any, Any], pipe: Connection) -> None:
+    """The worker: says None when it is open, then a Done for each task; ends when the pipe does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal: the parent decides
+    for number in set(STOPPING) - {signal.SIGINT}:
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    with suppress(EOFError, OSError, Interrupted):
+        try:
+            opening = tools()
+            with opening as work:
+                pipe.send(None)
+                while (task := _next(pipe)) is not None:
+                    pipe.send(perform(work, *task))
+        except MerError as error:
+            pipe.send(error)
+
+
+def _next(pipe: Connection) -> tuple[Any] | None:
+    """The next task, None when there are no more."""
+    try:
+        return (pipe.recv(),)
+    except (EOFError, OSError):
+        return None
+
+
+class Progress:
+    """How many tasks are done and how long the rest will take, in words."""
+
+    def __init__(self, tasks: int) -> None:
+        self._tasks = tasks
+        self._done = self._worked = 0
+        self._began = time.monotonic()
+
+    def step(self, *, worked: bool = True) -> str:
+        """After a task: "3 of 200, about 1:02 left". worked: it took time; one that was done before says nothing."""
+        self._done += 1
+        self._worked += worked
+        spent = time.monotonic() - self._began
+        left = (self._tasks - self._done) * spent / self._worked if self._worked else 0.0
+        told = f"{self._done} of {self._tasks}"
+        return f"{told}, about {clock(left)} left" if left >= 1 else told
+
+
+def clock(seconds: float) -> str:
+    """ "1:02:03", "2:03"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"

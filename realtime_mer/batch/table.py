@@ -1,0 +1,64 @@
+"""batch.tsv: what became of each recording of a run over many, a row each, written as they come."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from realtime_mer.batch.engine import Done
+from realtime_mer.batch.listing import Item
+from realtime_mer.batch.recordings import Outcome
+from realtime_mer.sinks.lines import LineFile, one_line
+from realtime_mer.sinks.place import make_folder
+
+NAME: Final = "batch"
+COLUMNS: Final = ("path", "results", "status", "events", "seconds", "processor_seconds", "error")
+
+
+class Table:
+    """One table in ``out``, batch.tsv or batch-I-of-N.tsv; with ``keep`` false nothing is written.
+
+    status: "analyzed", "done before" or "failed". Raises OutputError.
+    """
+
+    def __init__(self, out: Path, shard: tuple[int, int] | None, *, keep: bool) -> None:
+        self._counts: Counter[str] = Counter()
+        self._failed: list[str] = []
+        self._file: LineFile | None = None
+        self._out = out
+        if keep:
+            make_folder(out)
+            name = NAME if shard is None else f"{NAME}-{shard[0]}-of-{shard[1]}"
+            (out / f"{name}.tsv").unlink(missing_ok=True)
+            self._file = LineFile(out / f"{name}.tsv")
+            self._file.write("\t".join(COLUMNS) + "\n")
+
+    def add(self, done: Done[Item, Outcome]) -> None:
+        """A row."""
+        status = "failed" if done.value is None else "analyzed" if done.value.fresh else "done before"
+        self._counts[status] += 1
+        total = done.value.recording.summary if done.value is not None else None
+        if done.value is None:
+            self._failed.append(done.task.path)
+        if self._file is not None:
+            confirmed = "" if total is None else str(total.events.get("confirmed", 0))
+            times = f"{done.seconds:.3f}", f"{done.cpu:.3f}"
+            row = (done.task.path, str(done.task.folder), status, confirmed, *times, done.error)
+            self._file.write("\t".join(one_line(cell) for cell in row) + "\n")
+
+    def summary(self) -> str:
+        """In a line or two."""
+        told = ", ".join(f"{self._counts[name]} {name}" for name in ("analyzed", "done before", "failed"))
+        where = f"; {self._file.path}" if self._file is not None else ""
+        return f"{sum(self._counts.values())} recordings: {told}{where}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
