@@ -87,7 +87,7 @@ def shell_lines(page):
             if console and not line.startswith("$ "):
                 continue  # what the command prints
             for part in re.split(r"&&|\|(?![a-z0-9])|;", line.removeprefix("$ ").partition(" #")[0]):
-                words = shlex.split(part, comments=True)
+                words = [re.sub(r"\$[A-Z_]+", "1", word) for word in shlex.split(part, comments=True)]
                 while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
                     del words[0]
                 if words:
