@@ -224,6 +224,7 @@ def test_a_broker_may_be_absent_and_may_be_killed(tmp_path: Any) -> None:
         with broker(tmp_path, port), Listener(port, "realtime-mer") as listener:
             until(lambda: target.state.waiting == 0 and target.state.trouble == "", 40.0)
             send(target)
+            until(lambda: target.state.waiting == 0)  # before the broker is killed again
             until(lambda: len(listener.messages("end")) >= 1)
     assert target.state.missed == 0
 
