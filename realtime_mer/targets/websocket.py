@@ -21,9 +21,9 @@ from realtime_mer.sinks import Sink
 from realtime_mer.sinks.jsonl import Header
 from realtime_mer.targets import ROOM, State, Stats, Target
 from realtime_mer.targets.messages import Message, Messages
+from realtime_mer.targets.outbox import FAREWELL_S
 
 START_S: Final = 5.0
-FAREWELL_S: Final = 3.0  # in which close() still delivers what waits
 TAKE_S: Final = 10.0  # in which a reader must take a message
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
