@@ -33,9 +33,23 @@ class _Reader:
 
     def __init__(self) -> None:
         self.waiting: deque[Message] = deque()
-        self.ready = asyncio.Event()
+        self.ready = asyncio.Event()  # for the server's thread only
         self.skipped = 0
         self.busy = False  # a message is on its way
+
+    @property
+    def behind(self) -> int:
+        """Messages that it does not have yet."""
+        return len(self.waiting) + self.busy
+
+    def give(self, message: Message) -> int:
+        """Queues a message, and returns how many had to make room for it."""
+        full = len(self.waiting) >= ROOM
+        if full:
+            self.waiting.popleft()
+            self.skipped += 1
+        self.waiting.append(message)
+        return int(full)
 
 
 class WebSocketServer(Target):
@@ -57,9 +71,11 @@ class WebSocketServer(Target):
             raise ConfigError("a WebSocket server knows ?origin=SITE only")
         self._host, self._port = address.hostname or "", address.port
         self._origins, self._rejected = tuple(asked.get("origin", ())), rejected
+        self._lock = threading.Lock()  # of the readers' queues, the headers and the counts
         self._readers: set[_Reader] = set()
         self._headers: dict[str, Message] = {}  # of the runs that go on
         self._sent = self._missed = 0
+        self._woken = False  # the thread has been told of a message, and has not looked yet
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
         self._started = threading.Event()
@@ -77,19 +93,35 @@ class WebSocketServer(Target):
 
     @property
     def state(self) -> State:
-        readers = tuple(self._readers)
-        return State(self._sent, self._missed, sum(len(r.waiting) for r in readers), peers=len(readers))
+        with self._lock:
+            behind = sum(reader.behind for reader in self._readers)
+            return State(self._sent, self._missed, behind, peers=len(self._readers))
 
     def close(self) -> None:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._over.set)
             self._thread.join(START_S)
 
+    def _post(self, message: Message, passing: bool) -> None:  # noqa: ARG002 - every reader has its own room
+        with self._lock:
+            if message["type"] == "header":
+                self._headers[message["run"]] = message
+            elif message["type"] == "end":
+                self._headers.pop(message["run"], None)
+            self._missed += sum(reader.give(message) for reader in self._readers)
+            woken, self._woken = self._woken, True
+        if not woken:  # once for a flood of messages: a call for each would keep this thread from its own work
+            with suppress(RuntimeError):  # it was closed meanwhile
+                self._loop.call_soon_threadsafe(self._wake)
+
     # --- the thread -------------------------------------------------------------------------------------------------
 
-    def _post(self, message: Message, passing: bool) -> None:  # noqa: ARG002 - every reader has its own room
-        with suppress(RuntimeError):  # it was closed meanwhile
-            self._loop.call_soon_threadsafe(self._hand_out, message)
+    def _wake(self) -> None:
+        with self._lock:
+            self._woken = False
+            readers = tuple(self._readers)
+        for reader in readers:
+            reader.ready.set()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -115,32 +147,18 @@ class WebSocketServer(Target):
             await self._over.wait()
             with suppress(TimeoutError):
                 async with asyncio.timeout(FAREWELL_S):
-                    while any(reader.waiting or reader.busy for reader in self._readers):
+                    while self.state.waiting:
                         await asyncio.sleep(0.02)
-
-    def _hand_out(self, message: Message) -> None:
-        if message["type"] == "header":
-            self._headers[message["run"]] = message
-        elif message["type"] == "end":
-            self._headers.pop(message["run"], None)
-        for reader in self._readers:
-            self._give(reader, message)
-
-    def _give(self, reader: _Reader, message: Message) -> None:
-        if len(reader.waiting) >= ROOM:
-            reader.waiting.popleft()
-            reader.skipped += 1
-            self._missed += 1
-        reader.waiting.append(message)
-        reader.ready.set()
 
     async def _talk(self, socket: Any) -> None:
         from websockets.exceptions import ConnectionClosed
 
         reader = _Reader()
-        for head in self._headers.values():
-            self._give(reader, head)
-        self._readers.add(reader)
+        reader.ready.set()
+        with self._lock:
+            for head in self._headers.values():
+                self._missed += reader.give(head)
+            self._readers.add(reader)
         listening = asyncio.ensure_future(socket.wait_closed())
         try:
             while not listening.done():
@@ -154,21 +172,19 @@ class WebSocketServer(Target):
             pass
         finally:
             listening.cancel()
-            self._readers.discard(reader)
-            self._missed += len(reader.waiting)
+            with self._lock:
+                self._readers.discard(reader)
+                self._missed += reader.behind
 
     async def _send(self, socket: Any, reader: _Reader) -> None:
-        skipped, reader.skipped = reader.skipped, 0
-        message = reader.waiting.popleft() | ({"skipped": skipped} if skipped else {})
-        reader.busy = True
-        try:
-            await asyncio.wait_for(socket.send(json.dumps(message, allow_nan=False)), TAKE_S)
-        except BaseException:
-            self._missed += 1
-            raise
-        finally:
+        with self._lock:
+            skipped, reader.skipped = reader.skipped, 0
+            message = reader.waiting.popleft() | ({"skipped": skipped} if skipped else {})
+            reader.busy = True  # and stays so where it fails: the reader is given up then
+        await asyncio.wait_for(socket.send(json.dumps(message, allow_nan=False)), TAKE_S)
+        with self._lock:
             reader.busy = False
-        self._sent += 1
+            self._sent += 1
 
     def _admit(self, connection: Any, request: Any) -> Any:
         """None to go on; an answer for whoever may not read. Programs send no Origin; browsers always do."""
