@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from realtime_mer.errors import ConfigError, DataError, DeviceError
+from realtime_mer.errors import ConfigError, DataError, DeviceError, MerError
 from train import augment, balance, checkpoint, describe, evaluate, fit, losses, optimise, pretrain, protocols
+from train.folds import fresh, model_options
 from train.inputs import Prepared
 from train.models import create
 from train.recipe import Pretrain, Recipe, Stage, from_table
@@ -169,6 +171,42 @@ def test_resuming_a_snapshot_gives_the_same_weights(tmp_path, monkeypatch) -> No
         train(tmp_path / "s.pt", stop_after=5)
     resumed = train(tmp_path / "s.pt")
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_folds_side_by_side_give_what_they_give_in_turn(tmp_path) -> None:
+    """Bit for bit, with the same number of threads; and what one process left, several go on with."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        whole = run(tmp_path / "whole", made_up(), recipe(3))
+        again = run(tmp_path / "beside", made_up(), recipe(3), jobs=2)
+        (tmp_path / "whole" / "folds" / "000.json").unlink()
+        (tmp_path / "whole" / "folds" / "002.json").unlink()
+        third = run(tmp_path / "whole", made_up(), recipe(3), jobs=2)
+    finally:
+        torch.set_num_threads(threads)
+    assert np.array_equal(whole.logits, again.logits)
+    assert np.array_equal(whole.logits, third.logits)
+    assert whole.keys == again.keys == third.keys
+    with pytest.raises(ConfigError, match="carry-over"):
+        run(tmp_path / "carry", made_up(), recipe(1), jobs=2, faults=("carry-over",))
+
+
+def test_a_fold_that_fails_does_not_stop_the_others(tmp_path, monkeypatch) -> None:
+    data = made_up()
+    folds = protocols.loso(data.clips)
+    unlucky = data.clips[folds[1].test[0]].group
+    train_fold = fit.fit
+
+    def failing(model: nn.Module, samples: Samples, *args: object, **options: object) -> object:
+        if unlucky not in samples.groups:  # the fold that tests this person
+            raise DataError("no luck")
+        return train_fold(model, samples, *args, **options)
+
+    monkeypatch.setattr(fit, "fit", failing)
+    with pytest.raises(MerError, match=f"{folds[1].name}: no luck"):
+        run(tmp_path, data, recipe(1))
+    assert len(list((tmp_path / "folds").glob("*.json"))) == len(folds) - 1
 
 
 CHILD = """
@@ -339,7 +377,7 @@ def test_macro_weights_are_made_once_and_start_every_fold(tmp_path) -> None:
     other = pretrain.Start(plan, macro, ("a", "b", "c"), tmp_path, quiet=True).weights({"made/nobody-of-these"})
     assert "head.weight" not in other  # other classes: a head of their own
     assert len(list(tmp_path.glob("pretrained-*.pt"))) == 1
-    model = evaluate.fresh(plan, 3, other)
+    model = fresh(plan, 3, other)
     assert torch.equal(model.streams[0][0].weight, same["streams.0.0.weight"])
     assert not torch.equal(model.head.weight, same["head.weight"])
 
@@ -395,7 +433,7 @@ def test_early_stopping_works_in_pre_training(tmp_path, monkeypatch) -> None:
 
 def model_file(path: Path, plan: Recipe, data: Prepared, known: tuple[str, ...] = ()) -> Path:
     spec = describe.spec(plan, data, None, known)
-    checkpoint.save(path, plan.model.name, evaluate.model_options(plan), evaluate.fresh(plan, 3).state_dict(), spec)
+    checkpoint.save(path, plan.model.name, model_options(plan), fresh(plan, 3).state_dict(), spec)
     return path
 
 
@@ -406,8 +444,8 @@ def test_weights_from_a_model_file_are_taken_over_and_never_tested_on_its_people
     own, foreign = model_file(tmp_path / "own.pt", plan, data), model_file(tmp_path / "foreign.pt", plan, others)
 
     starting = dataclasses.replace(recipe(1), model=dataclasses.replace(plan.model, weights=str(foreign)))
-    for key, tensor in evaluate.fresh(starting, 3).state_dict().items():
-        assert torch.equal(tensor, evaluate.fresh(plan, 3).state_dict()[key])
+    for key, tensor in fresh(starting, 3).state_dict().items():
+        assert torch.equal(tensor, fresh(plan, 3).state_dict()[key])
     assert len(run(tmp_path / "foreign", data, starting).truth) == 24
 
     starting = dataclasses.replace(starting, model=dataclasses.replace(plan.model, weights=str(own)))

@@ -8,7 +8,7 @@ import torch
 
 from realtime_mer.errors import ConfigError
 from train import models
-from train.evaluate import model_options
+from train.folds import model_options
 from train.gather import usual_input
 from train.recipe import Input, Recipe
 

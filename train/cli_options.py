@@ -20,6 +20,12 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="folds at a time, in N processes with one CPU thread each"
+    )
+
+
 def prepare_torch(args: argparse.Namespace) -> None:
     """Threads and repeatable arithmetic, once, before anything is trained. Raises DeviceError."""
     import torch

@@ -33,6 +33,7 @@ from realtime_mer.bench.results import processor
 from realtime_mer.errors import ConfigError, DataError
 from train import evaluate, gather, maps, metrics, models, recipe, runs
 from train.cli_options import DATA_FOLDER
+from train.folds import fresh
 from train.inputs import Prepared, prepare, resize
 from train.protocols import Fold, check, loso
 from train.recipe import Data, Input, Model, Recipe, Stage
@@ -261,7 +262,7 @@ Logits = NDArray[np.float64]
 
 def _network(plan: Recipe) -> tuple[int, Answer]:
     """Learnable values, and one sample through torch. Weights do not change the time."""
-    module = evaluate.fresh(plan, len(THREE)).eval()
+    module = fresh(plan, len(THREE)).eval()
     x = torch.randn(1, *models.input_shape(plan.model.name, plan.input.size))
 
     def answer() -> object:

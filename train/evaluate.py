@@ -8,21 +8,21 @@ the training clips only. The two faults that published code has are here, by nam
 from __future__ import annotations
 
 import json
-import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 from tqdm import tqdm
 
-from realtime_mer.errors import ConfigError, DataError
-from train import checkpoint, fit, models, none, protocols
+from realtime_mer.batch.engine import in_processes, in_turn
+from realtime_mer.errors import ConfigError, MerError
+from train import fit, models, none, protocols
+from train.folds import Plan, begin, fresh, training
 from train.inputs import Prepared
 from train.models import weights
 from train.nested import nested
@@ -33,7 +33,7 @@ from train.runs import Run, commit, store
 from train.still import Pairs
 
 if TYPE_CHECKING:
-    from train.pretrain import Start  # which makes its networks here
+    from train.pretrain import Start
 
 FAULTS: Final = ("best-on-test", "carry-over")
 
@@ -76,6 +76,7 @@ def evaluate(
     start: Start | None = None,
     device: str = "cpu",
     quiet: bool = False,
+    jobs: int = 1,
     calibrate: Calibrate | None = None,
     about: dict[str, Any] | None = None,
 ) -> Run:
@@ -83,8 +84,10 @@ def evaluate(
 
     start: pre-training; each fold starts from weights that know none of its test people.
     clean, once: what the protocol promises and the guard checks before training.
+    jobs: processes that share the folds; with more than one, each trains with one thread.
     calibrate: how temperatures and thresholds are found from other people; None: they are not. Needs clean and once.
-    Raises ConfigError when ``out`` holds another run, DataError when the folds break a promise.
+    Raises ConfigError when ``out`` holds another run, DataError when the folds break a promise, MerError when folds
+    failed: what the others gave is kept.
     """
     if unknown := set(faults) - set(FAULTS):
         raise ConfigError(f"unknown fault {sorted(unknown)[0]!r}: choose from {', '.join(FAULTS)}")
@@ -92,21 +95,9 @@ def evaluate(
     if clean:
         protocols.check_weights(folds, data.clips, knows(recipe))
     _open(out, recipe, data, folds, protocol, faults, start, about or {})
-    model: nn.Module | None = None
-    total = len(folds) * sum(stage.epochs for stage in recipe.stage)
-    with tqdm(total=total, desc=recipe.name, unit="epoch", disable=quiet, smoothing=0.05) as bar:
-        for number, fold in enumerate(folds):
-            file, snapshot = out / "folds" / f"{number:03d}.json", out / "folds" / f"{number:03d}.pt"
-            if file.exists():
-                bar.update(sum(stage.epochs for stage in recipe.stage))
-                continue
-            if model is None or "carry-over" not in faults:
-                model = fresh(recipe, len(data.labels), begin(start, data, fold.train))
-                if "carry-over" in faults and (out / "carried.pt").exists():
-                    model.load_state_dict(checkpoint.read(out / "carried.pt")["model"])
-            _one(recipe, data, fold, model, file, snapshot, faults, device, bar)
-            if "carry-over" in faults:
-                checkpoint.write(out / "carried.pt", {"model": model.state_dict()})
+    if jobs > 1 and "carry-over" in faults:
+        raise ConfigError("carry-over hands the network from fold to fold: they cannot run side by side")
+    _train(Plan(recipe, data, folds, out, faults, start, device), jobs, quiet)
     run = _close(out, recipe, data, folds)
     return run if calibrate is None else _calibrate(out, recipe, calibrate, data, run, start, device, quiet)
 
@@ -125,42 +116,6 @@ def knows(recipe: Recipe) -> tuple[str, ...]:
     return people or ()
 
 
-def begin(start: Start | None, data: Prepared, known: Sequence[int]) -> dict[str, Tensor] | None:
-    """Weights to start from that know nobody in ``data`` but those at the positions ``known``."""
-    if start is None:
-        return None
-    allowed = {data.samples.groups[i] for i in known}
-    return start.weights({group for group in data.samples.groups if group not in allowed})
-
-
-def fresh(recipe: Recipe, classes: int, start: dict[str, Tensor] | None = None) -> nn.Module:
-    """The network as every fold finds it: the same random or ImageNet weights, then those of ``start``."""
-    torch.manual_seed(recipe.seed)
-    model = models.create(recipe.model.name, classes, **model_options(recipe))
-    if start:
-        own = model.state_dict()
-        fitting = {key: value for key, value in start.items() if key in own and own[key].shape == value.shape}
-        if len(fitting) < len(own) // 2:
-            raise DataError("the pre-trained weights do not fit this network")
-        model.load_state_dict(fitting, strict=False)
-    return model
-
-
-def model_options(recipe: Recipe) -> dict[str, Any]:
-    """Options of ``train.models.create`` that the recipe stands for."""
-    m = recipe.model
-    return {
-        "feature": recipe.input.feature,
-        "size": recipe.input.size,
-        "weights": m.weights,
-        "head": m.head,
-        "stem": m.stem,
-        "attention": m.attention,
-        "unit_motion": m.unit_motion,
-        "dropout": None if m.dropout < 0 else m.dropout,
-    }
-
-
 def merged(folds: Sequence[Fold], into: int) -> list[Fold]:
     """Joins folds that test different people into ``into`` larger ones of about equal size: cheaper, and as clean."""
     if into >= len(folds):
@@ -175,61 +130,32 @@ def merged(folds: Sequence[Fold], into: int) -> list[Fold]:
     ]
 
 
-def _one(
-    recipe: Recipe, data: Prepared, fold: Fold, model: nn.Module, file: Path, snapshot: Path,
-    faults: tuple[str, ...], device: str, bar: tqdm[Any],
-) -> None:  # fmt: skip
-    """One fold: train, test, store."""
-    began = time.perf_counter()
-    test = data.samples.take(fold.test)
-    best_right, best_logits = -1, None
+def _train(plan: Plan, jobs: int, quiet: bool) -> None:
+    """Every fold that has no file yet. A fold that fails does not stop the others."""
+    missing = [number for number in range(len(plan.folds)) if not plan.file(number).exists()]
+    failed: list[str] = []
+    with tqdm(
+        total=len(plan.folds) * plan.epochs, initial=(len(plan.folds) - len(missing)) * plan.epochs,
+        desc=plan.recipe.name, unit="epoch", disable=quiet, smoothing=0.05,
+    ) as bar:  # fmt: skip
 
-    def watch(line: fit.Epoch, now: nn.Module) -> None:
-        nonlocal best_right, best_logits
-        bar.update()
-        bar.set_postfix(fold=fold.name, loss=f"{line.loss:.3f}", refresh=False)
-        if "best-on-test" in faults:
-            logits = fit.predict(now, test.x, device)
-            right = int((logits.argmax(1) == test.y).sum())
-            if right > best_right:
-                best_right, best_logits = right, logits
+        def watch(fold: str, line: fit.Epoch) -> None:
+            bar.update()
+            bar.set_postfix(fold=fold, loss=f"{line.loss:.3f}", refresh=False)
 
-    curves = fit.fit(
-        model, data.samples.take(fold.train), recipe.stage, classes=len(data.labels), seed=recipe.seed,
-        validation=recipe.validation, device=device, watch=watch,
-        # What the leak saw before an interruption is not in a snapshot: such a fold starts anew.
-        snapshot=None if "best-on-test" in faults else snapshot,
-    )  # fmt: skip
-    planned = sum(stage.epochs for stage in recipe.stage)
-    bar.update(planned - len(curves))
-    store(
-        file,
-        _nothing(recipe, data, fold, model, device)
-        | {
-            "name": fold.name,
-            "test": list(fold.test),
-            "logits": fit.predict(model, test.x, device).tolist(),
-            "moved": {name: fit.predict(model, x[list(fold.test)], device).tolist() for name, x in data.moved.items()},
-            "best": None if best_logits is None else best_logits.tolist(),
-            "curves": [_plain(line) for line in curves],
-            "seconds": time.perf_counter() - began,
-        },
-    )
-    snapshot.unlink(missing_ok=True)
-
-
-def _nothing(recipe: Recipe, data: Prepared, fold: Fold, model: nn.Module, device: str) -> dict[str, Any]:
-    """What the fold's gate says of the tested clips, and of their pairs; empty without pairs."""
-    if data.pairs is None or recipe.none is None:
-        return {}
-    gate = none.gate(data, fold.train, recipe.none)
-    where = data.pairs.of(fold.test)
-    return {
-        "none": none.of_samples(gate, data, fold.test).tolist(),
-        "pairs": where.tolist(),
-        "pair logits": fit.predict(model, data.pairs.x[where], device).tolist() if len(where) else [],
-        "pair none": none.probability(gate, data.pairs.cells[where]).tolist(),
-    }
+        alone = jobs <= 1 or len(missing) <= 1
+        found = (
+            in_turn(partial(training, plan, watch=watch), missing)
+            if alone
+            else in_processes(partial(training, plan, threads=1), missing, jobs)
+        )
+        for number, done in enumerate(found, len(plan.folds) - len(missing) + 1):
+            if done.error:
+                failed.append(f"{plan.folds[done.task].name}: {done.error}")
+            bar.update(max(number * plan.epochs - bar.n, 0))  # where it stopped early, or in another process
+    if failed:
+        rest = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        raise MerError(f"a fold failed: {failed[0]}{rest}; the same command runs what is missing")
 
 
 def _open(
@@ -338,10 +264,3 @@ def _calibrate(
     }
     store(out / "run.json", stored)
     return Run.from_plain(stored)
-
-
-def _plain(line: fit.Epoch) -> dict[str, Any]:
-    """As JSON has it: it knows no nan."""
-    return {
-        key: None if isinstance(value, float) and math.isnan(value) else value for key, value in asdict(line).items()
-    }

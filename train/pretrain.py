@@ -19,7 +19,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from realtime_mer.errors import DataError
-from train import checkpoint, evaluate, fit, gather
+from train import checkpoint, fit, gather
+from train.folds import fresh
 from train.inputs import Prepared, prepare
 from train.models import weights
 from train.models.weights import head_keys
@@ -97,7 +98,7 @@ class Start:
         samples = limited(self.macro.samples.take(kept), plan.limit, self.recipe.seed)
         # Two networks of one recipe differ in input size only where size is part of the network; these have none.
         size = dataclasses.replace(self.recipe.input, size=samples.x.shape[2])
-        model = evaluate.fresh(dataclasses.replace(self.recipe, input=size), len(self.macro.labels))
+        model = fresh(dataclasses.replace(self.recipe, input=size), len(self.macro.labels))
         snapshot = file.with_suffix(".part.pt")
         total = sum(stage.epochs for stage in plan.stages)
         with tqdm(total=total, desc=f"pre-training on {self._data}", unit="epoch", disable=self.quiet) as bar:
@@ -134,7 +135,7 @@ def limited(samples: Samples, limit: int, seed: int) -> Samples:
 
 def accuracy(state: dict[str, Tensor], recipe: Recipe, test: Samples, classes: int, device: str = "cpu") -> float:
     """Share of right answers of pre-trained weights on held-out macro pictures."""
-    model = evaluate.fresh(recipe, classes, state)
+    model = fresh(recipe, classes, state)
     return float((fit.predict(model, test.x, device).argmax(1) == test.y).mean())
 
 

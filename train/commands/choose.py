@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from realtime_mer.errors import ConfigError
 from train import commands, evaluate, fit, metrics, protocols
+from train.folds import fresh
 from train.inputs import Prepared
 from train.nested import parts
 from train.protocols import Fold
@@ -173,7 +174,7 @@ def _trained(
     identity = json.dumps([plan.fingerprint(), known.tolist(), asked.tolist(), [clip.key for clip in data.clips]])
     file = folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:20]}.json"
     if not file.exists():
-        model = evaluate.fresh(plan, len(data.labels))
+        model = fresh(plan, len(data.labels))
         fit.fit(
             model, data.samples.take(known), plan.stage, classes=len(data.labels), seed=plan.seed,
             validation=plan.validation, device=device,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from train import card, commands
-from train.cli_options import add_common
+from train.cli_options import add_common, add_jobs
 from train.commands import evaluate, fit
 from train.commands.evaluate import Asked
 
@@ -29,6 +29,7 @@ def command(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--seed", type=int, help="instead of the recipe's")
     add_common(parser)
+    add_jobs(parser)
     args = parser.parse_args(argv)
     args.recipe = RECIPE
     make(args)

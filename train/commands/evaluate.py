@@ -11,6 +11,7 @@ import numpy as np
 
 from realtime_mer.errors import ConfigError, DataError
 from train import calibration, commands, describe, evaluate, heads, metrics
+from train.cli_options import add_jobs
 from train.inputs import Prepared
 from train.recipe import Recipe
 from train.runs import Run
@@ -30,6 +31,7 @@ def command(argv: Sequence[str]) -> int:
         help="control: shuffle the labels within each data set; what is left above chance is not learned from motion",
     )  # fmt: skip
     parser.add_argument("--without-maps", action="store_true", help="control: train and test on recordings only")
+    add_jobs(parser)
     args = parser.parse_args(argv)
     plan, data = commands.read(args)
     command = f"python -m train evaluate {args.recipe.name}\npython -m train fit {args.recipe.name}"
@@ -84,7 +86,7 @@ def measure(plan: Recipe, data: Prepared, args: argparse.Namespace, asked: Asked
     return evaluate.evaluate(
         plan, data, folds, args.out / asked.folder(plan), protocol=asked.protocol, clean=rule.clean, once=rule.once,
         start=commands.start(plan, data, args), device=args.device, quiet=args.quiet,
-        calibrate=plan.calibrate if scored else None,
+        jobs=args.jobs, calibrate=plan.calibrate if scored else None,
         about={"control": asked.control, "command": command},
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from train import checkpoint, commands, describe, evaluate, fit, heads, models, none
+from train.folds import fresh, model_options
 from train.inputs import Prepared
 from train.models.coding import WithHeads
 from train.models.none import WithNone
@@ -31,7 +32,7 @@ def model(plan: Recipe, data: Prepared, args: argparse.Namespace) -> Path:
     """Trains and writes the model file; gives its path."""
     known = evaluate.knows(plan)
     folder, start = args.out / plan.name, commands.start(plan, data, args)
-    network = evaluate.fresh(plan, len(data.labels), start.weights() if start else None)
+    network = fresh(plan, len(data.labels), start.weights() if start else None)
     total = sum(stage.epochs for stage in plan.stage)
     snapshot = folder / f"fit-{plan.fingerprint()}.pt"
     with tqdm(total=total, desc=plan.name, unit="epoch", disable=args.quiet) as bar:
@@ -47,7 +48,7 @@ def model(plan: Recipe, data: Prepared, args: argparse.Namespace) -> Path:
     people = (*known, *(start.people if start else ()))
     run = describe.evaluated(plan, data, args.out)
     file: Path = folder / "model.pt"
-    options = evaluate.model_options(plan)
+    options = model_options(plan)
     if plan.none is not None:
         network = WithNone(network, none.gate(data, range(len(data.clips)), plan.none))
         options["none"] = True

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from realtime_mer.errors import ConfigError
-from train.cli_options import add_common, prepare_torch
+from train.cli_options import add_common, add_jobs, prepare_torch
 from train.reproduce.common import Setting, Table
 from train.runs import store
 
@@ -44,6 +44,7 @@ def command(argv: Sequence[str]) -> int:
         "--weights", default="", metavar="W", help="start from: imagenet, none or a file (else the recipe's)"
     )
     add_common(parser)
+    add_jobs(parser)
     args = parser.parse_args(argv)
     prepare_torch(args)
     module = importlib.import_module(f"train.reproduce.{args.paper}")
@@ -51,7 +52,14 @@ def command(argv: Sequence[str]) -> int:
     if unknown := [number for number in wanted if number not in module.TABLES]:
         raise ConfigError(f"{args.paper} has no table {unknown[0]} here: choose from {', '.join(module.TABLES)}")
     setting = Setting(
-        args.data, args.out, args.scale, args.protocol == "as-published", args.weights, args.device, args.quiet
+        args.data,
+        args.out,
+        args.scale,
+        args.protocol == "as-published",
+        args.weights,
+        args.device,
+        args.quiet,
+        args.jobs,
     )
     for table in module.tables(setting, wanted):
         print(table.text(), end="\n\n", flush=True)

@@ -31,6 +31,7 @@ class Setting:
     weights: str
     device: str = "cpu"
     quiet: bool = False
+    jobs: int = 1
 
     @property
     def quick(self) -> bool:
@@ -116,7 +117,7 @@ def row(
     return evaluate.evaluate(
         dataclasses.replace(plan, name=where), data, folds, setting.out / where, protocol=protocol, clean=clean,
         once=once, faults=faults, start=start, device=setting.device, quiet=setting.quiet,
-        about={"scale": setting.scale},
+        jobs=1 if "carry-over" in faults else setting.jobs, about={"scale": setting.scale},
     )  # fmt: skip
 
 
