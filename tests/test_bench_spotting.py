@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from realtime_mer.bench import score_file, spotting_tables
-from realtime_mer.bench.intervals import Counts, difference, interval, poisson_bounds
+from realtime_mer.bench.intervals import Counts, difference, interval
 from realtime_mer.bench.others import score_others
 from realtime_mer.bench.spotting import Case, Found, Row, StreamResult, halved, in_classes, in_half, worst_tails
 from realtime_mer.config import load
 from realtime_mer.errors import ConfigError, DataError, SourceError
 from realtime_mer.spotting.scores import Movement
+from realtime_mer.study.rates import poisson_bounds
 
 NO_MODEL = load(None, ["classify.model=none"])
 

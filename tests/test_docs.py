@@ -35,6 +35,7 @@ RUN_BY = {
     "realtime-mer live": ("tests/test_cli_live.py", 'start("live"'),
     "realtime-mer probe": ("tests/test_cli_commands.py", 'main(["probe"'),
     "realtime-mer convert": ("tests/test_cli_commands.py", 'main(["convert"'),
+    "realtime-mer collect": ("tests/test_study.py", 'main(["collect"'),
     "realtime-mer report": ("tests/test_cli_commands.py", 'main(["report"'),
     "realtime-mer agree": ("tests/test_review.py", 'main(["agree"'),
     "realtime-mer models": ("tests/test_cli_commands.py", 'main(["models"'),

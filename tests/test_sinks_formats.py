@@ -122,6 +122,32 @@ def test_boris(tmp_path: Path) -> None:
     assert (rows[0]["Modifier #1"], rows[0]["Modifier #2"]) == ("negative", "left lip corner+left cheek")
 
 
+def test_a_boris_project(tmp_path: Path) -> None:
+    """As BORIS 8.27 reads it: its own check of a project finds nothing to mend in such a file."""
+    project = json.loads(convert(logged(tmp_path), "boris-project").read_text(encoding="utf-8"))
+    behaviors = {b["code"]: b for b in project["behaviors_conf"].values()}
+    (found,) = project["observations"].values()
+    assert found["events"] == [
+        [1.0, "face 1", "micro", "negative|left lip corner,left cheek", "", 100],
+        [1.12, "face 1", "micro-expression apex", "negative|left lip corner,left cheek", "", 112],
+        [1.3, "face 1", "micro", "negative|left lip corner,left cheek", "", 130],
+        [2.0, "face 1", "blink", "None|left lip corner,left cheek", 'eyes only, "a, b"', 200],
+        [2.3, "face 1", "blink", "None|left lip corner,left cheek", 'eyes only, "a, b"', 230],
+    ]
+    assert {code: b["type"] for code, b in behaviors.items()} == {
+        "micro": "State event",
+        "micro-expression apex": "Point event",
+        "blink": "State event",
+    }
+    assert {name for name, *_ in (e[1:2] for e in found["events"])} == {
+        s["name"] for s in project["subjects_conf"].values()
+    }
+    label, regions = behaviors["micro"]["modifiers"].values()
+    assert "negative" in label["values"]
+    assert {"left lip corner", "left cheek"} <= set(regions["values"])
+    assert found["file"]["1"] == list(found["media_info"]["fps"]) == ["/videos/subject 1 & 2.mp4"]
+
+
 @pytest.mark.parametrize(
     ("base", "inclusive", "ends"), [(0, True, "100,130"), (1, True, "101,131"), (0, False, "100,131")]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import Final, Self
 from realtime_mer.batch.engine import Done
 from realtime_mer.batch.listing import Item
 from realtime_mer.batch.recordings import Outcome
+from realtime_mer.errors import DataError
 from realtime_mer.sinks.lines import LineFile, one_line
 from realtime_mer.sinks.place import make_folder
 
@@ -62,3 +64,13 @@ class Table:
     ) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def read_failures(path: Path) -> list[tuple[str, str]]:
+    """The folder of results and the error of each recording that has failed. Raises DataError."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    return [(row["results"], row.get("error") or "") for row in rows if row.get("status") == "failed"]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,32 +72,6 @@ def difference(
     drawn = _drawn(len(names), draws, seed)
     low, high = _ends(_f1(drawn @ second) - _f1(drawn @ first))
     return Difference(float(_f1(second.sum(axis=0)) - _f1(first.sum(axis=0))), low, high, len(names))
-
-
-def poisson_bounds(count: int, length: float, level: float = LEVEL) -> tuple[float, float]:
-    """The lowest and the highest rate that ``count`` events in ``length`` leave possible; each bound holds with
-    ``level`` (one-sided; Garwood 1936, exact). 3 minutes without an event: 0 and 1.0 a minute. Without length: 0, inf.
-    """
-    if length <= 0:
-        return 0.0, math.inf
-    rest = 1 - level
-    high = _solve(lambda mean: _at_most(count, mean) - rest, count)
-    low = _solve(lambda mean: _at_most(count - 1, mean) - level, count) if count else 0.0
-    return low / length, high / length
-
-
-def _at_most(count: int, mean: float) -> float:
-    """The probability of ``count`` events or fewer where ``mean`` are expected."""
-    return math.fsum(math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(count + 1))
-
-
-def _solve(falling: Callable[[float], float], count: int) -> float:
-    """Where a falling function of the mean crosses 0, by bisection."""
-    low, high = 1e-9, count + 10 * math.sqrt(count + 1) + 10
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if falling(middle) > 0 else (low, middle)
-    return (low + high) / 2
 
 
 def _table(people: Sequence[Counts]) -> NDArray[np.float64]:

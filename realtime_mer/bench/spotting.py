@@ -15,12 +15,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from realtime_mer.bench.intervals import Counts, interval, poisson_bounds
+from realtime_mer.bench.intervals import Counts, interval
 from realtime_mer.errors import ConfigError, SourceError
 from realtime_mer.pipeline import Pipeline
 from realtime_mer.records import Event, Frame, Kind, Observation, SourceInfo
 from realtime_mer.run import watch
 from realtime_mer.spotting.scores import Movement, SpottingScores, match, recognition_f1, spotting, strs
+from realtime_mer.study.rates import poisson_bounds
 from realtime_mer.synth import Truth
 
 # Emotions as the three classes of MEGC 2019; "others" has none and is not scored for its label.

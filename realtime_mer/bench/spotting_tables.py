@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from statistics import mean
 from typing import Final
 
-from realtime_mer.bench.intervals import difference, interval, poisson_bounds
+from realtime_mer.bench.intervals import difference, interval
 from realtime_mer.bench.score_file import ScoreFile
 from realtime_mer.bench.spotting import HELD, Row, worst_tails
+from realtime_mer.study.rates import poisson_bounds
 
 WIDTH: Final = 60
 HEADER: Final = (

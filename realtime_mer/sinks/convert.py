@@ -9,7 +9,7 @@ from typing import Final
 from realtime_mer.errors import ConfigError
 from realtime_mer.sinks import SIGNALS_CSV
 from realtime_mer.sinks.bids import write_bids
-from realtime_mer.sinks.boris import write_boris
+from realtime_mer.sinks.boris import write_boris, write_boris_project
 from realtime_mer.sinks.csv import write_events_csv
 from realtime_mer.sinks.elan import write_elan
 from realtime_mer.sinks.jsonl import Recording, read_jsonl
@@ -26,6 +26,7 @@ FORMATS: Final[dict[str, tuple[str, Callable[[Recording, Path], None]]]] = {
     "webvtt": (".vtt", write_webvtt),
     "bids": ("_events.tsv", write_bids),
     "boris": (".boris.tsv", write_boris),
+    "boris-project": (".boris", write_boris_project),
     "megc": (".megc.csv", write_megc),
 }
 OPENFACE: Final = "openface"  # made from signals.csv: it is about frames, not events

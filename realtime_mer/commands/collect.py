@@ -1,0 +1,46 @@
+"""``realtime-mer collect``: the results of a study as one data set."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from realtime_mer.commands.options import Commands
+from realtime_mer.errors import ConfigError
+from realtime_mer.study.collect import SUMMARY, collect
+from realtime_mer.study.results import WATCHED_S, Participants, read_participants, read_study
+
+
+def add(commands: Commands) -> None:
+    """Declares the command."""
+    parser = commands.add_parser("collect", help="results of a study as Parquet, BIDS derivatives and a summary")
+    parser.add_argument("results", type=Path, metavar="RESULTS", help="folder that `analyze --out` wrote to")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the data set goes")
+    parser.add_argument(
+        "--participants", type=Path, metavar="FILE",
+        help="a table with participant_id, a column per condition, and with a column recording a row for each",
+    )  # fmt: skip
+    parser.add_argument(
+        "--least", type=float, default=WATCHED_S, metavar="S",
+        help=f"leave out recordings in which a face was watched for less (default: {WATCHED_S:g} s)",
+    )  # fmt: skip
+    parser.add_argument("--no-signals", action="store_true", help="events only: the signals are large")
+    parser.add_argument("--title", default="", metavar="TEXT", help="default: the name of the folder")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes the data set and says what is in it."""
+    results, out = arguments.results, arguments.out
+    if out.resolve() == results.resolve() or results.resolve().is_relative_to(out.resolve()):
+        raise ConfigError("--out must not be the folder of the results, nor one above it")
+    who = read_participants(arguments.participants) if arguments.participants is not None else Participants()
+    entries = list(read_study(results, who, arguments.least))
+    title = arguments.title or results.resolve().name
+    collect(entries, who, title, out, lambda line: print(line, file=sys.stderr), signals=not arguments.no_signals)
+    left_out = [entry for entry in entries if entry.excluded]
+    for entry in left_out:
+        print(f"left out: {entry.name}: {entry.excluded}", file=sys.stderr)
+    print(f"{len(entries) - len(left_out)} of {len(entries)} recordings: {out / SUMMARY}")
+    return 0
