@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check fuzz kills rooms test-gpu system clean
+.PHONY: demo test check fuzz kills wheels rooms test-gpu system clean
 
 demo: $(VENV)/.demo
 	$(BIN)/realtime-mer demo
@@ -25,6 +25,11 @@ check: $(VENV)/.dev
 kills: $(VENV)/.dev
 	REALTIME_MER_KILLS=60 $(BIN)/python -m pytest -q tests/test_cli_kills.py
 
+# The wheel in an empty environment of each Python that is on the path.
+PYTHONS ?= $(foreach name,python3.11 python3.12 python3.13,$(shell command -v $(name)))
+wheels: $(VENV)/.dev
+	REALTIME_MER_PYTHONS="$(PYTHONS)" $(BIN)/python -m pytest -q tests/test_deploy.py
+
 # INPUTS inputs that nobody would send on purpose, drawn anew each time: docs/reliability.md says what they have found.
 INPUTS ?= 100000
 fuzz: $(VENV)/.dev
@@ -42,7 +47,7 @@ test-gpu: $(VENV)/.dev
 # are skipped.
 system:
 	apt-get update -qq
-	apt-get install -y --no-install-recommends libgl1 libglib2.0-0 libegl1 libgles2 chromium caddy mosquitto aravis-tools strace python3-gi \
+	apt-get install -y --no-install-recommends libgl1 libglib2.0-0 libegl1 libgles2 chromium caddy mosquitto aravis-tools strace systemd python3-gi \
 		gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
 		gstreamer1.0-plugins-ugly
 

@@ -29,6 +29,7 @@ RUN_BY = {
     "make system": (".ci/run", "make system"),
     "make kills": ("Makefile", "tests/test_cli_kills.py"),  # of which `make test` runs a part
     "make fuzz": ("Makefile", "tests/test_fuzz.py"),
+    "make wheels": ("Makefile", "tests/test_deploy.py"),  # of which `make test` runs one Python
     "make rooms": ("Makefile", "docs/rooms.py"),  # whose drawing tests/test_rooms.py compares
     "make demo": ("Makefile", "realtime-mer demo"),  # which tests/test_cli_commands.py runs
     "realtime-mer analyze": ("tests/test_cli_analyze.py", 'main(["analyze"'),
