@@ -18,7 +18,7 @@ import pytest
 from batch_tools import counting, dying
 from cli_media import COMMAND, start
 
-from realtime_mer.batch.engine import TRIES, Done, Progress, in_processes, in_turn
+from realtime_mer.batch.engine import TRIES, Done, Progress, clock, in_processes, in_turn
 from realtime_mer.batch.listing import find, share
 from realtime_mer.cli import main
 from realtime_mer.errors import ConfigError, MerError
@@ -272,3 +272,7 @@ def test_mistakes_are_told(options: list[str], told: str, clips: Path, tmp_path:
     assert run.returncode == 2
     assert told in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_clock_reads_like_one() -> None:
+    assert [clock(s) for s in (5, 65, 3725)] == ["0:05", "1:05", "1:02:05"]

@@ -12,7 +12,7 @@ from realtime_mer.bench import stream_runs
 from realtime_mer.bench.alarm_sheets import PICTURES, draw_alarms
 from realtime_mer.bench.conditions import Condition, compressed, face_scale, parse, thinned, under
 from realtime_mer.bench.spotting import Case, Found, Row, StreamResult
-from realtime_mer.bench.stream_runs import Options, clock, measure
+from realtime_mer.bench.stream_runs import Options, measure
 from realtime_mer.config import load
 from realtime_mer.errors import ConfigError, OutputError, SourceError
 from realtime_mer.records import Frame
@@ -133,7 +133,7 @@ def test_streams_are_watched_scored_and_counted(first):
     assert unknown.scores.false_alarms == 1
     assert [stream.failed for stream in unknown.streams] == ["", "no picture in it"]
     assert len(lines) == 3
-    assert "1 of 3 streams, about" in lines[0]
+    assert "1 of 3, about" in lines[0]
     assert "FAILED: no picture in it" in lines[2]
 
 
@@ -194,7 +194,3 @@ def test_a_sheet_that_cannot_be_written_is_one_clear_error(tmp_path):
     alarm = Found(0.1, 0.2, 0.3, "micro", "", 1.0, None, ())
     with pytest.raises(OutputError, match="cannot write"):
         draw_alarms(CASE, StreamResult("x", "x", 1.0, (), (alarm,)), tmp_path / "file")
-
-
-def test_a_clock_reads_like_one():
-    assert [clock(s) for s in (5, 65, 3725)] == ["0:05", "1:05", "1:02:05"]

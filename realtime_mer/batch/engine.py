@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -67,14 +67,16 @@ def perform(work: Callable[[Task], Value], task: Task) -> Done[Task, Value]:
     return Done(task, value, "", 0, *spent())
 
 
-def in_turn(tools: Tools[Task, Value], tasks: Sequence[Task]) -> Iterator[Done[Task, Value]]:
+def in_turn(tools: Tools[Task, Value], tasks: Sequence[Task]) -> Generator[Done[Task, Value], None, None]:
     """One after the other, in this process."""
     with tools() as work:
         for task in tasks:
             yield perform(work, task)
 
 
-def in_processes(tools: Tools[Task, Value], tasks: Sequence[Task], jobs: int) -> Iterator[Done[Task, Value]]:
+def in_processes(
+    tools: Tools[Task, Value], tasks: Sequence[Task], jobs: int
+) -> Generator[Done[Task, Value], None, None]:
     """In ``jobs`` processes; each result as it comes. A task whose process is killed is tried again.
 
     Ctrl-C, SIGTERM and SIGHUP end it in order: the workers are told, finish what must not be left half, and Interrupted
