@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import stat
+import threading
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -14,6 +15,7 @@ from cli_media import encoded, play, start
 from source_media import picture, write_video
 
 from realtime_mer.cli import main
+from realtime_mer.errors import OutputError
 from realtime_mer.sinks.jsonl import read_jsonl
 from realtime_mer.sinks.lock import Lock
 from realtime_mer.synth import write_video as write_face
@@ -220,6 +222,17 @@ def test_the_second_run_into_a_folder_says_who_has_it(tmp_path, capfd):
         assert line.endswith(": wait for it to end, or choose another --out")
         assert not (held / "events.jsonl").exists()
     assert (tmp_path / "out" / "b" / "report.html").is_file()  # which one folder in use does not stop
+
+
+def test_a_run_that_has_just_taken_the_folder_is_named(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    with (tmp_path / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        later = threading.Timer(0.1, lambda: (file.write("process 7 since now\n"), file.flush()))
+        later.start()
+        with pytest.raises(OutputError, match="in use by process 7 since now: wait"):
+            Lock(tmp_path)
+        later.join()
 
 
 def test_two_runs_at_once_leave_one_whole_result(face, tmp_path):

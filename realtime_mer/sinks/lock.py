@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from realtime_mer.errors import OutputError
 from realtime_mer.sinks.place import FILE_MODE, LOCK, cannot_write
 
 _LOCKED_BYTE: Final = 1 << 30  # Windows locks bytes against reading too: one beyond the text that says who holds it
+_WRITES_S: Final = 0.5  # in which whoever takes the lock says so
 _NO_LOCKS: Final = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems without locks answer
 
 
@@ -35,7 +37,7 @@ class Lock:
                     return  # results that were put away read-only: they can be looked at, and nothing can be written
                 raise cannot_write(self._path, error) from None
             if not _acquire(descriptor):
-                holder = os.read(descriptor, 100).decode(errors="replace").strip() or "another process"
+                holder = _holder(descriptor)
                 os.close(descriptor)
                 raise OutputError(f"{folder} is in use by {holder}: wait for it to end, or choose another --out")
             if _is_at(descriptor, self._path):
@@ -61,6 +63,18 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _holder(descriptor: int) -> str:
+    """What the lock file says. Whoever has taken it this very moment is still to write that."""
+    end = time.monotonic() + _WRITES_S
+    while True:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        if text := os.read(descriptor, 100).decode(errors="replace").strip():
+            return text
+        if time.monotonic() > end:
+            return "another process"
+        time.sleep(0.01)
 
 
 def _acquire(descriptor: int) -> bool:
