@@ -198,6 +198,17 @@ def test_what_is_wrong_is_one_line(results: Path, tmp_path: Path, capsys) -> Non
     assert "'age group'" in said(str(results), "--out", str(tmp_path / "o"), "--participants", str(wrong))
 
 
+def test_a_condition_may_have_any_name_but_ours(results: Path, tmp_path: Path, capsys) -> None:
+    table = tmp_path / "who.tsv"
+    table.write_text("participant_id\tage_s\nsub-01\tyoung\nsub-02\told\n")
+    out = collected(results, tmp_path / "dataset", "--participants", str(table))
+    ages = duckdb.sql(f"SELECT DISTINCT age_s FROM '{out}/recordings.parquet' ORDER BY age_s").fetchall()
+    assert ages == [("old",), ("young",)]
+    table.write_text("participant_id\tlabel\nsub-01\tyoung\n")
+    assert main(["collect", str(results), "--out", str(tmp_path / "o"), "--participants", str(table)]) == 7
+    assert "the column 'label'" in capsys.readouterr().err
+
+
 def test_a_kind_of_rejected_movement_is_no_event(results: Path) -> None:
     entry = next(iter(read_study(results, Participants())))
     assert [e.movement.kind for e in entry.events] == [Kind.MICRO, Kind.BLINK]

@@ -192,6 +192,24 @@ def test_folds_side_by_side_give_what_they_give_in_turn(tmp_path) -> None:
         run(tmp_path / "carry", made_up(), recipe(1), jobs=2, faults=("carry-over",))
 
 
+def test_processes_find_the_pretraining_made(tmp_path, monkeypatch) -> None:
+    """Two that make the same weights at once would do it twice, into one file."""
+    made: list[int] = []
+
+    class Counted:
+        identity = "x"
+
+        def weights(self, without: object = ()) -> dict[str, torch.Tensor]:  # noqa: ARG002
+            made.append(os.getpid())
+            return {}
+
+    monkeypatch.setattr(evaluate, "in_processes", lambda *_: iter(()))
+    with pytest.raises(FileNotFoundError):  # nothing was trained, so there is nothing to pool
+        run(tmp_path, made_up(), recipe(1), jobs=2, start=Counted())
+    folds = len(protocols.loso(made_up().clips))
+    assert made == [os.getpid()] * folds
+
+
 def test_a_fold_that_fails_does_not_stop_the_others(tmp_path, monkeypatch) -> None:
     data = made_up()
     folds = protocols.loso(data.clips)

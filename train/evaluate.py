@@ -144,6 +144,9 @@ def _train(plan: Plan, jobs: int, quiet: bool) -> None:
             bar.set_postfix(fold=fold, loss=f"{line.loss:.3f}", refresh=False)
 
         alone = jobs <= 1 or len(missing) <= 1
+        if not alone:  # most folds share their pre-training: two processes must not make the same
+            for number in missing:
+                begin(plan.start, plan.data, plan.folds[number].train)
         found = (
             in_turn(partial(training, plan, watch=watch), missing)
             if alone

@@ -122,18 +122,22 @@ class Recording(NamedTuple):
     markers: tuple[Marker, ...] = ()
 
 
+def product_version() -> str:
+    """Of this package; "unknown" where it is run from a source tree that was not installed."""
+    try:
+        return version("realtime-mer")
+    except PackageNotFoundError:
+        return "unknown"
+
+
 def header(info: SourceInfo, settings: Mapping[str, Any], model: str = "", provider: str = "") -> Header:
     """The header for a run that starts now. ``settings``: the configuration as nested plain data."""
     plain = json.loads(json.dumps(settings, sort_keys=True, default=str))
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
-    try:
-        product = version("realtime-mer")
-    except PackageNotFoundError:  # run from a source tree that was not installed
-        product = "unknown"
     source = dataclasses.replace(
         info, uri=_CREDENTIALS.sub("", info.uri), details=json.loads(json.dumps(info.details, default=str))
     )
-    return Header(product, source, iso(datetime.now(UTC)), plain, digest, model, provider)
+    return Header(product_version(), source, iso(datetime.now(UTC)), plain, digest, model, provider)
 
 
 class JsonLines(Sink):

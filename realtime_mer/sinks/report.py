@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -70,20 +70,24 @@ def write_report(
     rejected = [e for e in final if e.status is Status.REJECTED]
     body = [
         _title(recording, micro, rejected),
-        _section("Timeline", _timeline(signals, final)),
-        _section("Micro-expressions", _events(micro, signals, thumbnails)),
-        _section("Rejected movements", _rejected(rejected)),
-        *([_section("Markers", _markers(recording))] if recording.markers else []),
-        *(_section(title, html) for title, html in (more or {}).items()),
-        _section("Recording", _facts(recording, signals)),
-        _section("What this cannot tell", "<ul>" + "".join(f"<li>{escape(t)}</li>" for t in LIMITS) + "</ul>"),
+        section("Timeline", _timeline(signals, final)),
+        section("Micro-expressions", _events(micro, signals, thumbnails)),
+        section("Rejected movements", _rejected(rejected)),
+        *([section("Markers", _markers(recording))] if recording.markers else []),
+        *(section(title, html) for title, html in (more or {}).items()),
+        section("Recording", _facts(recording, signals)),
+        section("What this cannot tell", "<ul>" + "".join(f"<li>{escape(t)}</li>" for t in LIMITS) + "</ul>"),
     ]
-    page = files("realtime_mer.sinks").joinpath("templates/report.html").read_text(encoding="utf-8")
-    title = f"{Path(recording.header.source.uri).name} - micro-expressions"
-    write_whole(out, page.replace("{{title}}", escape(title)).replace("{{body}}", "\n".join(body)))
+    write_whole(out, page(f"{Path(recording.header.source.uri).name} - micro-expressions", body))
 
 
-def _section(title: str, body: str) -> str:
+def page(title: str, sections: Iterable[str]) -> str:
+    """A whole page of the given HTML, which loads nothing."""
+    template = files("realtime_mer.sinks").joinpath("templates/report.html").read_text(encoding="utf-8")
+    return template.replace("{{title}}", escape(title)).replace("{{body}}", "\n".join(sections))
+
+
+def section(title: str, body: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{body}</section>"
 
 

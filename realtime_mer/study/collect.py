@@ -7,14 +7,13 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 from realtime_mer.errors import DataError, OutputError
-from realtime_mer.records import Status
 from realtime_mer.sinks import LOG
 from realtime_mer.sinks.convert import convert
+from realtime_mer.sinks.jsonl import product_version
 from realtime_mer.sinks.lines import one_line, write_whole
 from realtime_mer.sinks.place import make_folder
 from realtime_mer.study import parquet
@@ -44,7 +43,8 @@ def collect(
     if not kept:
         first = next(iter(entries))
         raise DataError(f"no recording is left: {first.name}: {first.excluded} (and {len(entries) - 1} more)")
-    parquet.library()
+    if taken_names := sorted(set(who.conditions) & {*COLUMNS, *parquet.event_columns()}):
+        raise DataError(f"the column '{taken_names[0]}' of the participants is one of the data set: rename it")
     _clear(out)
     make_folder(out)
     write_whole(out / DESCRIPTION, json.dumps(_description(title), indent=2) + "\n")
@@ -53,11 +53,10 @@ def collect(
     write_whole(out / RECORDINGS, _tsv(columns, rows))
     parquet.write_recordings(columns, rows, out)
     parquet.write_events(kept, who.conditions, out)
-    people = {entry.participant: entry for entry in kept}
     counts = Counter(entry.participant for entry in kept)
     write_whole(out / PEOPLE, _tsv((PARTICIPANT, *who.conditions, "recordings"), [
         {PARTICIPANT: f"sub-{name}", **_steady(kept, name, who.conditions), "recordings": counts[name]}
-        for name in sorted(people)
+        for name in sorted(counts)
     ]))  # fmt: skip
     taken: Counter[str] = Counter()
     for number, entry in enumerate(kept):
@@ -93,7 +92,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         row |= {
             "source": head.source.uri, "created": head.created, "product": head.product,
             "settings": head.settings_hash, "model": head.model, "confirmed": len(entry.confirmed),
-            "rejected": sum(event.status is Status.REJECTED for event in entry.events),
+            "rejected": entry.rejected,
         }  # fmt: skip
         if summary is not None:
             row |= {"duration_s": summary.duration, "frames": summary.frames, "new_fps": summary.fps}
@@ -133,13 +132,9 @@ def _bids_file(entry: Entry, out: Path, taken: Counter[str]) -> Path:
 
 
 def _description(title: str) -> dict[str, Any]:
-    try:
-        product = version(PRODUCT)
-    except PackageNotFoundError:  # run from a source tree that was not installed
-        product = "unknown"
     return {
         "Name": title,
         "BIDSVersion": "1.10.0",
         "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": PRODUCT, "Version": product}],
+        "GeneratedBy": [{"Name": PRODUCT, "Version": product_version()}],
     }

@@ -24,24 +24,28 @@ SIGNALS: Final = "signals"
 RECORDINGS: Final = "recordings.parquet"
 
 
-def write_events(entries: Sequence[Entry], conditions: Sequence[str], out: Path) -> int:
-    """events/participant_id=P/part-0.parquet: the final events, and how many. Raises OutputError, DataError."""
+def event_columns() -> dict[str, Any]:
+    """The columns of an event and their types; the conditions of a study stand behind the recording."""
+    pa = library()
+    text, number, whole = pa.string(), pa.float64(), pa.int64()
+    return {
+        "participant_id": text, "recording": text, "face": whole, "id": whole, "status": text, "kind": text,
+        "reason": text, "onset_s": number, "apex_s": number, "offset_s": number, "duration_s": number,
+        "onset_frame": whole, "apex_frame": whole, "offset_frame": whole, "strength_px": number,
+        "label": text, "abstained": pa.bool_(), "probability": number, "probabilities": pa.map_(text, number),
+        "objective": text, "side": text, "regions": pa.list_(text), "action_units": pa.list_(text), "fps": number,
+        "lost": whole, "model": text,
+    }  # fmt: skip
+
+
+def write_events(entries: Sequence[Entry], conditions: Sequence[str], out: Path) -> None:
+    """events/participant_id=P/part-0.parquet: the final events. Raises OutputError, DataError."""
     pa = library()
     rows = [_event(event, entry) for entry in entries for event in entry.events]
-    text, number, whole = pa.string(), pa.float64(), pa.int64()
-    schema = pa.schema(
-        {
-            "participant_id": text, "recording": text, **dict.fromkeys(conditions, text),
-            "face": whole, "id": whole, "status": text, "kind": text, "reason": text,
-            "onset_s": number, "apex_s": number, "offset_s": number, "duration_s": number,
-            "onset_frame": whole, "apex_frame": whole, "offset_frame": whole, "strength_px": number,
-            "label": text, "abstained": pa.bool_(), "probability": number,
-            "probabilities": pa.map_(text, number), "objective": text, "side": text,
-            "regions": pa.list_(text), "action_units": pa.list_(text), "fps": number, "lost": whole, "model": text,
-        }
-    )  # fmt: skip
+    own = event_columns()
+    first = {name: own.pop(name) for name in ("participant_id", "recording")}
+    schema = pa.schema(first | dict.fromkeys(conditions, pa.string()) | own)
     _store(pa.Table.from_pylist(rows, schema), out / EVENTS)
-    return len(rows)
 
 
 def write_signals(entry: Entry, number: int, out: Path) -> None:
@@ -72,11 +76,9 @@ def write_signals(entry: Entry, number: int, out: Path) -> None:
 def write_recordings(columns: Sequence[str], rows: Sequence[dict[str, Any]], out: Path) -> None:
     """recordings.parquet, a row each. Raises OutputError."""
     pa = library()
-    types = {"rejected": pa.int64(), "confirmed": pa.int64(), "frames": pa.int64()}
-    kinds = {
-        name: types.get(name, pa.float64() if name.endswith(("_s", "_fps", "resolved")) else pa.string())
-        for name in columns
-    }
+    numbers = dict.fromkeys(("watched_s", "duration_s", "new_fps", "resolved"), pa.float64())
+    numbers |= dict.fromkeys(("frames", "confirmed", "rejected"), pa.int64())
+    kinds = {name: numbers.get(name, pa.string()) for name in columns}
     _written(pa.Table.from_pylist(list(rows), pa.schema(kinds)), out / RECORDINGS)
 
 

@@ -77,6 +77,11 @@ class Entry:
         return [e for e in self.events if e.status is Status.CONFIRMED]
 
     @property
+    def rejected(self) -> int:
+        """Movements that are no micro-expressions."""
+        return sum(event.status is Status.REJECTED for event in self.events)
+
+    @property
     def verdict(self) -> str:
         """On the quality of the recording; "" where its log says nothing."""
         delivery = self.recording.summary.delivery if self.recording and self.recording.summary else None

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from realtime_mer.records import Status
 from realtime_mer.sinks.lines import write_whole
+from realtime_mer.sinks.report import page, section
 from realtime_mer.study.rates import poisson_interval
 from realtime_mer.study.results import Entry
 
@@ -32,15 +31,14 @@ def write_summary(title: str, entries: Sequence[Entry], conditions: Sequence[str
     kept = [entry for entry in entries if not entry.excluded]
     parts = [
         _head(title, entries, kept),
-        _section("All", _rates([("all recordings", kept)], "")),
-        *(_section(f"By {name}", _rates(_groups(kept, _condition(name)), name)) for name in conditions),
-        _section("By participant", _rates(_groups(kept, lambda entry: entry.participant), "participant")),
-        _section("Left out", _left_out(entries)),
-        _section("Quality of the recordings", _quality(kept)),
-        _section("How to read this", "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in NOTES) + "</ul>"),
+        section("All", _rates([("all recordings", kept)], "")),
+        *(section(f"By {name}", _rates(_groups(kept, _condition(name)), name)) for name in conditions),
+        section("By participant", _rates(_groups(kept, lambda entry: entry.participant), "participant")),
+        section("Left out", _left_out(entries)),
+        section("Quality of the recordings", _quality(kept)),
+        section("How to read this", "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in NOTES) + "</ul>"),
     ]
-    page = files("realtime_mer.sinks").joinpath("templates/report.html").read_text(encoding="utf-8")
-    write_whole(out, page.replace("{{title}}", escape(title)).replace("{{body}}", "\n".join(parts)))
+    write_whole(out, page(title, parts))
 
 
 def minute_rate(entries: Iterable[Entry]) -> tuple[int, float, float, float, float]:
@@ -71,7 +69,7 @@ def _rates(groups: Sequence[tuple[str, Sequence[Entry]]], what: str) -> str:
         labels = Counter(
             event.prediction.label or "unsure" for entry in entries for event in entry.confirmed if event.prediction
         )
-        rejected = sum(event.status is Status.REJECTED for entry in entries for event in entry.events)
+        rejected = sum(entry.rejected for entry in entries)
         named = ", ".join(f"{number} {label}" for label, number in labels.most_common())
         per_minute = f"{rate:.2f} ({low:.2f} to {high:.2f})" if minutes else ""
         rows.append((name, people, len(entries), f"{minutes:.2f}", count, per_minute, named, rejected))
@@ -112,10 +110,6 @@ def _head(title: str, entries: Sequence[Entry], kept: Sequence[Entry]) -> str:
         f"<header><h1>{escape(title)}</h1>{''.join(f'<p>{escape(line)}</p>' for line in with_what)}</header>"
         f"{warning}<div class='cards'>{boxes}</div>"
     )
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{body}</section>"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
