@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import argparse
 
 COMMANDS: Final = (
-    "demo", "analyze", "live", "app", "probe", "bench", "convert", "collect", "report", "agree", "models", "config",
-    "doctor", "setup",
+    "demo", "analyze", "live", "app", "probe", "bench", "convert", "collect", "share", "report", "agree", "models",
+    "config", "doctor", "setup",
 )  # fmt: skip
 PROGRAM: Final = "realtime-mer"
 

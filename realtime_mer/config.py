@@ -114,12 +114,12 @@ RENAMED: Final = {
 }  # fmt: skip
 
 
-def load(path: str | Path | None = None, pairs: Iterable[str] = ()) -> Config:
-    """The defaults, overridden by the TOML file ``path`` and then by ``pairs`` such as "spot.onset_noise=8".
+def load(path: str | Path | None = None, pairs: Iterable[str] = (), base: Config | None = None) -> Config:
+    """``base`` (the defaults), overridden by the TOML file ``path`` and then by ``pairs`` such as "spot.onset_noise=8".
 
     Raises ConfigError for a file that cannot be read, an unknown key, a wrong type or a value out of range.
     """
-    config = Config()
+    config = base or Config()
     if path is not None:
         try:
             config = merge(config, from_toml(Path(path).read_text(encoding="utf-8")))

@@ -37,6 +37,7 @@ RUN_BY = {
     "realtime-mer probe": ("tests/test_cli_commands.py", 'main(["probe"'),
     "realtime-mer convert": ("tests/test_cli_commands.py", 'main(["convert"'),
     "realtime-mer collect": ("tests/test_study.py", 'main(["collect"'),
+    "realtime-mer share": ("tests/test_share.py", 'main(["share"'),
     "realtime-mer report": ("tests/test_cli_commands.py", 'main(["report"'),
     "realtime-mer agree": ("tests/test_review.py", 'main(["agree"'),
     "realtime-mer models": ("tests/test_cli_commands.py", 'main(["models"'),

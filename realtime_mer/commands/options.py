@@ -27,9 +27,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="what computes the recogniser: auto (default), cpu, cuda or tensorrt")
 
 
-def settings(arguments: argparse.Namespace) -> Config:
-    """The settings that the options of ``add_settings`` ask for. Raises ConfigError."""
-    config = load(arguments.config, arguments.set)
+def settings(arguments: argparse.Namespace, base: Config | None = None) -> Config:
+    """``base``, by default the defaults, as the options of ``add_settings`` change it. Raises ConfigError."""
+    config = load(arguments.config, arguments.set, base)
     chosen = {key: value for key in ("model", "device") if (value := getattr(arguments, key)) is not None}
     return merge(config, {"classify": chosen}) if chosen else config
 

@@ -267,6 +267,16 @@ class JsonLines(Sink):
         )
 
 
+def as_log(recording: Recording) -> str:
+    """The text of a log that ``read_jsonl`` reads as this recording."""
+    lines = [_line({"type": "header", **dataclasses.asdict(recording.header)})]
+    lines += [_line({"type": "marker", **dataclasses.asdict(marker)}) for marker in recording.markers]
+    lines += [_line(to_json(event)) for event in recording.events]
+    if recording.summary is not None:
+        lines.append(_line({"type": "summary", **dataclasses.asdict(recording.summary)}))
+    return "".join(lines)
+
+
 def read_jsonl(path: Path) -> Recording:
     """Reads a log. A last line that was cut off is left out; a log of a run that still goes on can be read.
 

@@ -1,0 +1,99 @@
+"""Events from a shared recording: its tapes through the spotter and the reporter, its flow through the recogniser."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from realtime_mer.config import Config
+from realtime_mer.events import Reporter
+from realtime_mer.motion.ring import Ring
+from realtime_mer.recognise import Recogniser, answer
+from realtime_mer.records import Event, Measurement, Status
+from realtime_mer.share.files import Flow, Frames, R
+from realtime_mer.share.tape import Tape
+from realtime_mer.spotting import MakeSpotter
+from realtime_mer.spotting.scores import Movement, match
+
+NO_PICTURE: Final = np.zeros((0, 0), np.uint8)
+
+
+def spot_again(frames: Frames, tapes: Sequence[Tape], spotter: MakeSpotter, config: Config) -> list[Event]:
+    """The final events of all faces, by onset, without predictions.
+
+    With the settings of the run that the tapes were made in, the spotter sees what it saw then. With others it sees
+    that, too: when the anchor was renewed, which depends on what was taken for a movement, stays as it was.
+    """
+    reporter = Reporter(None, config, live=False)
+    latest: defaultdict[int, int] = defaultdict(int)  # track -> id of its latest movement
+    events = []
+    for tape in tapes:
+        first = max(tape.first_id, latest[tape.track] + 1)
+        for event in _spot(replace(tape, first_id=first), frames, spotter, config, reporter):
+            latest[tape.track] = max(latest[tape.track], event.movement.id)
+            if event.final:
+                events.append(event)
+    return sorted(events, key=lambda event: (event.movement.onset, event.track))
+
+
+def classify_again(events: Sequence[Event], flows: Sequence[Flow], recogniser: Recogniser) -> list[Event]:
+    """``events`` with the recogniser's answers for the confirmed ones whose flow is there: it overlaps by half or more.
+
+    The flow of a movement that was none when the recording was shared cannot be made any more: no prediction.
+    """
+    spec = recogniser.spec
+    done = [replace(event, model=spec.id, provider=recogniser.provider) for event in events]
+    micro = [i for i, event in enumerate(events) if event.status is Status.CONFIRMED]
+    pairs = match(movements([events[i] for i in micro]), [Movement(str(f.track), f.onset, f.offset) for f in flows])
+    if not pairs:
+        return done
+    rows = recogniser.classify(np.stack([flows[j].motion for _, j in pairs]))
+    for (i, j), row in zip(pairs, rows, strict=True):
+        found = answer(row, spec)
+        done[micro[i]] = replace(
+            done[micro[i]],
+            prediction=found.prediction,
+            objective=found.objective,
+            action_units=found.action_units,
+            motion=flows[j].motion,
+        )
+    return done
+
+
+def movements(events: Sequence[Event]) -> list[Movement]:
+    """Events as ``match`` takes them: those of one face can be pairs."""
+    return [Movement(str(event.track), event.movement.onset, event.movement.end) for event in events]
+
+
+def _spot(tape: Tape, frames: Frames, make: MakeSpotter, config: Config, reporter: Reporter) -> Iterator[Event]:
+    spotter, ring = make(config.spot, tape.first_id), Ring()
+    place = np.searchsorted(frames.time, tape.time)
+    place = np.minimum(place, max(len(frames.time) - 1, 0))
+    breaks = dict(tape.breaks)
+    for row, (measurement, at) in enumerate(zip(_measurements(tape), place.tolist(), strict=True), 1):
+        ring.push(measurement, int(frames.lost[at]), bool(frames.repeated[at]))
+        _, found = spotter.push(measurement)
+        yield from reporter.report(tape.track, ring, found, measurement.time)
+        if row in breaks:
+            yield from reporter.report(tape.track, ring, spotter.interrupt(breaks[row]), measurement.time)
+
+
+def _measurements(tape: Tape) -> Iterator[Measurement]:
+    for index, time, row in zip(tape.index, tape.time, tape.table, strict=True):
+        yield Measurement(
+            index=index,
+            time=time,
+            displacement=row[: 2 * R].reshape(R, 2),
+            noise=row[2 * R : 3 * R],
+            head=float(row[3 * R]),
+            eyes=float(row[3 * R + 1]),
+            fit=float(row[3 * R + 2]),
+            lost=False,
+            stale=False,
+            aligned=NO_PICTURE,
+            transform=np.eye(2, 3),
+        )
