@@ -16,13 +16,14 @@ from realtime_mer.batch.recordings import Wanted, analyze
 from realtime_mer.build import build
 from realtime_mer.cli import main
 from realtime_mer.errors import ConfigError, MerError, OutputError, SourceError
-from realtime_mer.records import Kind
+from realtime_mer.records import Frame, Kind
 from realtime_mer.share.files import FLOW, MOTION, read_flow, read_motion
 from realtime_mer.share.sharing import README, again, share
 from realtime_mer.share.survival import fates, text
 from realtime_mer.sinks import LOG
 from realtime_mer.sinks.jsonl import as_log, read_jsonl
 from realtime_mer.synth.demo import demo_clip
+from realtime_mer.synth.video import write_video
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,17 @@ def test_what_cannot_be_shared_is_told_before_anything_is_written(result: Path, 
     assert [path.name for path in other.iterdir()] == ["thesis.txt"]
     for wrong in (["--set", "spot.onset_noise=8"], ["--again", "--out", "x"]):
         assert main(["share", str(result), *wrong]) == ConfigError.exit_code
+
+
+def test_a_recording_without_events(tmp_path: Path) -> None:
+    """No face was ever followed: the files say so, and nothing survives of nothing."""
+    wall = np.full((240, 320), 90, np.uint8)
+    write_video((Frame(i, i / 30, wall) for i in range(30)), tmp_path / "wall.mp4")
+    with build() as pipeline:
+        analyze(Item(str(tmp_path / "wall.mp4"), tmp_path / "wall", None), pipeline, Wanted(video=False))
+    shared = share(tmp_path / "wall" / LOG, tmp_path / "out")
+    assert (shared.published, shared.found) == ([], [])
+    assert text(*fates(shared.published, shared.found)).startswith("0 of 0")
 
 
 @pytest.mark.parametrize("harm", ["cut", "text", "pickle", "missing", "shape", "count", "breaks", "times", "nan"])

@@ -87,13 +87,12 @@ def write_flow(path: Path, events: Sequence[Event], feature: str) -> None:
     Raises OutputError.
     """
     seen = [(e.track, e.movement, e.motion) for e in events if e.motion is not None]
-    sides = {motion.shape for _, _, motion in seen} or {(3, 0, 0)}
     arrays: Mapping[str, Any] = {
         "format": np.int64(FORMAT),
         "feature": np.array(feature),
         "track": np.array([track for track, *_ in seen], np.int64),
         "times": np.array([(m.onset, m.apex, m.end) for _, m, _ in seen], np.float64).reshape(-1, 3),
-        "motion": np.array([motion for *_, motion in seen], np.float16).reshape(-1, *sides.pop()),
+        "motion": np.array([m for *_, m in seen], np.float16) if seen else np.zeros((0, 3, 0, 0), np.float16),
     }
     _write(path, arrays)
 
