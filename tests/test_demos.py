@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -90,6 +91,31 @@ def test_listen(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
             run(source, pipeline, [target.follow(log_header(source.info, pipeline))])
         assert found.result(20) == 2
     assert "end    face 1, movement 1: confirmed, apex 3.1" in capsys.readouterr().out
+
+
+def test_certificate(capsys: pytest.CaptureFixture[str]) -> None:
+    problems = demo("certificate.py")["main"]("clip", 2.0, Clip(fps=30.0, seconds=6.2))
+    assert any("new frames/s, fewer than 50" in problem for problem in problems)
+    assert "known by     judged from the beat" in capsys.readouterr().out
+
+
+def test_study(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("sub-01_task-rest", "sub-02_task-rest"):
+        (tmp_path / "videos").mkdir(exist_ok=True)
+        shutil.copy(clip, tmp_path / "videos" / f"{name}.mp4")
+    (tmp_path / "videos" / "sub-03_task-rest.mp4").write_bytes(b"no video")
+    found = demo("study.py")["main"](str(tmp_path / "videos"), tmp_path / "out")
+    assert {name: number for name, (number, _) in found.items()} == {"sub-01_task-rest": 2, "sub-02_task-rest": 2}
+    assert (tmp_path / "out" / "dataset" / "summary.html").is_file()
+    assert "is text, not a video" in capsys.readouterr().out
+
+
+def test_share_without_the_face(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = demo("share_without_the_face.py")
+    found = names["main"](names["results_of"](clip, tmp_path / "results"), tmp_path / "shared")
+    assert found[5.0] == 2
+    assert found[16.0] <= found[5.0]
+    assert "2 of 2 micro-expressions survive" in capsys.readouterr().out
 
 
 def test_every_demo_has_a_test() -> None:
