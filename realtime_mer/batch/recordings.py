@@ -66,10 +66,10 @@ def nothing_beside(_item: Item, _info: SourceInfo, _pipeline: Pipeline) -> Seque
 
 
 @contextmanager
-def analyzing(config: Config, wanted: Wanted, beside: Beside = nothing_beside) -> Iterator[Callable[[Item], Outcome]]:
+def analyzing(config: Config, wanted: Wanted) -> Iterator[Callable[[Item], Outcome]]:
     """For the engine: one pipeline for all recordings of a worker."""
     with build(config) as pipeline:
-        yield partial(analyze, pipeline=pipeline, wanted=wanted, beside=beside)
+        yield partial(analyze, pipeline=pipeline, wanted=wanted)
 
 
 def analyze(item: Item, pipeline: Pipeline, wanted: Wanted, beside: Beside = nothing_beside) -> Outcome:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
 from realtime_mer.errors import ConfigError
+from realtime_mer.version import product_version
 
 
 def parser(names: Sequence[str]) -> argparse.ArgumentParser:
@@ -21,7 +21,7 @@ def parser(names: Sequence[str]) -> argparse.ArgumentParser:
         description="Spots, times and names facial micro-expressions in live and recorded video.",
         epilog="Each command has its own --help.",
     )
-    top.add_argument("--version", action="version", version=f"realtime-mer {_version()}")
+    top.add_argument("--version", action="version", version=f"realtime-mer {product_version()}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in names:
         try:
@@ -38,10 +38,3 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(ConfigError.exit_code, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
-def _version() -> str:
-    try:
-        return version("realtime-mer")
-    except PackageNotFoundError:  # run from a source tree that was not installed
-        return "unknown"

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple
@@ -29,6 +28,7 @@ from realtime_mer.sinks.lines import LineFile, Lines
 from realtime_mer.sources.delivery import Deliveries, Delivery
 from realtime_mer.spotting.quality import Quality, Sensitivity
 from realtime_mer.typed import Count, Measure, convert, from_json, shown
+from realtime_mer.version import product_version
 
 FORMAT: Final = 1  # raised when a field changes its meaning
 SUMMARY: Final = b'{"type": "summary"'  # how the line begins that says that a log is complete
@@ -120,14 +120,6 @@ class Recording(NamedTuple):
     events: list[Event]
     summary: Summary | None
     markers: tuple[Marker, ...] = ()
-
-
-def product_version() -> str:
-    """Of this package; "unknown" where it is run from a source tree that was not installed."""
-    try:
-        return version("realtime-mer")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def header(info: SourceInfo, settings: Mapping[str, Any], model: str = "", provider: str = "") -> Header:

@@ -22,15 +22,15 @@ NS: Final = 1e9  # ticks/s of cameras that do not say otherwise
 
 def open_basler(name: str, wishes: Wishes, *, buffer_s: float = 1.0) -> Source:
     """The camera of this serial number, user-defined name or address; "" takes the first one. Raises SourceError."""
-    named, pixel_format = address_of(name)
-    camera = BaslerCamera(named, wishes, pixel_format)
+    named, wishes = address_of(name, wishes)
+    camera = BaslerCamera(named, wishes)
     return open_industrial(f"basler:{named or camera.chosen.about['serial']}", camera, buffer_s=buffer_s)
 
 
 class BaslerCamera:
     """A camera that is delivering."""
 
-    def __init__(self, name: str, wishes: Wishes, pixel_format: str | None = None) -> None:
+    def __init__(self, name: str, wishes: Wishes) -> None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # where warnings are errors, those of its import end the process
@@ -45,7 +45,7 @@ class BaslerCamera:
         except self._wrong as error:
             raise SourceError(f"Basler camera {name}: {first_line(error)}") from None
         try:
-            self.chosen = self._set_up(wishes, pixel_format or wishes.pixel_format)
+            self.chosen = self._set_up(wishes)
             self._ticks = float(self._value("GevTimestampTickFrequency") or NS)
             self._camera.MaxNumBuffer.Value = BUFFERS
             self._camera.StartGrabbing(pylon.GrabStrategy_OneByOne)
@@ -91,11 +91,11 @@ class BaslerCamera:
         found = ", ".join(device.GetSerialNumber() for device in devices)
         raise SourceError(f"no Basler camera {name}: " + (f"cameras here: {found}" if found else "none answers here"))
 
-    def _set_up(self, wishes: Wishes, pixel_format: str | None) -> Chosen:
+    def _set_up(self, wishes: Wishes) -> Chosen:
         camera = self._camera
         about = camera.GetDeviceInfo()
         model = about.GetModelName()
-        chosen = choose_format(camera.PixelFormat.Symbolics, pixel_format, model)
+        chosen = choose_format(camera.PixelFormat.Symbolics, wishes.pixel_format, model)
         camera.PixelFormat.Value = chosen
         for side, shift, wished in (("Width", "OffsetX", wishes.width), ("Height", "OffsetY", wishes.height)):
             if wished is not None:

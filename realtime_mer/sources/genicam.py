@@ -10,7 +10,6 @@ import ctypes
 import ctypes.util
 from contextlib import suppress
 from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_size_t, c_uint, c_uint32, c_uint64, c_void_p
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -76,8 +75,7 @@ _SIGNATURES: Final[dict[str, tuple[Any, ...]]] = {  # result, then arguments; a 
 
 def open_genicam(name: str, wishes: Wishes, *, buffer_s: float = 1.0) -> Source:
     """The camera of this id, serial number or address; "" takes the first one. Raises SourceError."""
-    named, pixel_format = address_of(name)
-    wishes = wishes if pixel_format is None else replace(wishes, pixel_format=pixel_format)
+    named, wishes = address_of(name, wishes)
     camera = AravisCamera(named, wishes)
     return open_industrial(f"genicam:{named or camera.chosen.about['serial']}", camera, buffer_s=buffer_s)
 

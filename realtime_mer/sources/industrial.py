@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from typing import Final, NamedTuple, Protocol
@@ -86,13 +86,13 @@ class Grabber(Protocol):
     def close(self) -> None: ...
 
 
-def address_of(text: str) -> tuple[str, str | None]:
-    """NAME and FORMAT of "NAME?format=FORMAT". Raises SourceError."""
+def address_of(text: str, wishes: Wishes) -> tuple[str, Wishes]:
+    """NAME of "NAME?format=FORMAT", and ``wishes`` with that format. Raises SourceError."""
     name, _, query = text.partition("?")
     asked = parse_qs(query)
     if set(asked) - {"format"} or not set(asked.get("format", ())) <= set(FORMATS):
         raise SourceError(f"{text}: an industrial camera knows ?format= with {', '.join(FORMATS)}")
-    return name, asked.get("format", [None])[0]
+    return name, replace(wishes, pixel_format=asked["format"][0]) if asked else wishes
 
 
 def choose_format(available: Sequence[str], wished: str | None, name: str) -> str:

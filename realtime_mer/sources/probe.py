@@ -9,12 +9,12 @@ import platform
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from realtime_mer.errors import SourceError
 from realtime_mer.sources.delivery import Deliveries, Delivery
 from realtime_mer.sources.feed import Source
+from realtime_mer.version import product_version
 
 # A micro-expression lasts 1/25 to 1/2 s. Below 20 frames/s the shortest fall between two frames; below 50 their
 # onset, apex and offset rest on two or three frames each.
@@ -52,11 +52,7 @@ class ProbeReport:
 
     def certificate(self) -> dict[str, Any]:
         """``to_dict`` with when, where and by what it was measured."""
-        try:
-            product = version("realtime-mer")
-        except PackageNotFoundError:  # run from a source tree that was not installed
-            product = "unknown"
-        measured = {"product": product, "created": datetime.now(UTC).isoformat(timespec="seconds")}
+        measured = {"product": product_version(), "created": datetime.now(UTC).isoformat(timespec="seconds")}
         return measured | {"machine": f"{platform.node()}, {platform.platform()}"} | self.to_dict()
 
 

@@ -13,12 +13,12 @@ from typing import Any, Final
 from realtime_mer.errors import DataError, OutputError
 from realtime_mer.sinks import LOG
 from realtime_mer.sinks.convert import convert
-from realtime_mer.sinks.jsonl import product_version
 from realtime_mer.sinks.lines import one_line, write_whole
 from realtime_mer.sinks.place import make_folder
 from realtime_mer.study import parquet
 from realtime_mer.study.results import NOBODY, PARTICIPANT, Entry, Participants
 from realtime_mer.study.summary import write_summary
+from realtime_mer.version import product_version
 
 PRODUCT: Final = "realtime-mer"
 RECORDINGS: Final = "recordings.tsv"
