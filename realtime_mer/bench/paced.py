@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,15 +24,16 @@ from realtime_mer.sources.picture import Keyframes, Upright, to_shot
 class PacedSource:
     """Plays ``video`` over and over at ``fps`` frames/s, in real time. A Source; capture times are monotonic.
 
-    lateness: seconds by which each frame was stamped after it was due: what the sender itself is worth.
-    Raises ConfigError for a rate that is not positive, SourceError for an unreadable video.
+    remember: note when each frame was played, 16 bytes a frame. lateness: seconds by which each frame was stamped after
+    it was due: what the sender itself is worth. Raises ConfigError for a rate that is not positive, SourceError for an
+    unreadable video.
     """
 
-    def __init__(self, video: Path, fps: float, buffer_s: float = 1.0) -> None:
+    def __init__(self, video: Path, fps: float, buffer_s: float = 1.0, *, remember: bool = True) -> None:
         if fps <= 0:
             raise ConfigError("the rate of a live source must be positive")
-        self.lateness: list[float] = []
-        self._played: list[tuple[float, float]] = []  # capture time, time in the clip counted over its repetitions
+        self.lateness, self._remember = array("d"), remember
+        self._played = array("d")  # capture times; the time in the clip, counted over its repetitions, follows
         self._length: float | None = None  # s from one repetition to the next, once known
         self._fps, self._stop = fps, threading.Event()
         with open_source(video) as recorded:  # refuses what is no video
@@ -64,7 +66,8 @@ class PacedSource:
         """When the moment ``clip_time`` (s in the clip) was played, on the capture clock: once per repetition."""
         if not self._played:
             return []
-        capture, clip = np.array(self._played).T
+        capture = np.array(self._played)
+        clip = np.arange(len(capture)) / self._fps
         repetitions = 1 if self._length is None else int(clip[-1] / self._length) + 1
         wanted = [clip_time + number * (self._length or 0.0) for number in range(repetitions)]
         return [float(np.interp(t, clip, capture)) for t in wanted if clip[0] <= t <= clip[-1]]
@@ -81,8 +84,9 @@ class PacedSource:
                     now = time.monotonic()
                     if now - due > 1 / self._fps:  # a camera would have missed it: no burst to catch up
                         start += now - due
-                    self.lateness.append(now - due)
-                    self._played.append((now, index / self._fps))
+                    if self._remember:
+                        self.lateness.append(now - due)
+                        self._played.append(now)
                     index += 1
                     yield to_shot(picture, now, upright(picture), keyframe=keyframes.push(picture))
                     if self._stop.is_set():

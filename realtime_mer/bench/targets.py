@@ -1,6 +1,8 @@
-"""Do targets cost frames? Runs at a real rate with all targets on, one of them dead, and without any, in turns.
+"""Do targets cost frames? One run at a real rate; all targets, one of them dead, take part in every other minute.
 
-The peers live in a process of their own (``listener``). The dead target is a webhook at a port where nobody listens.
+One run, and not one a minute: each new run makes threads anew, and the C library keeps a heap for each, so that memory
+would grow for some time whatever the targets do. The peers live in a process of their own (``listener``). The dead
+target is a webhook at a port where nobody listens.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import time
 from array import array
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, Final
 
@@ -22,11 +25,10 @@ from realtime_mer.bench.paced import PacedSource
 from realtime_mer.bench.results import Result, growth, machine, resident, series
 from realtime_mer.build import build
 from realtime_mer.errors import ConfigError
-from realtime_mer.pipeline import Pipeline
-from realtime_mer.records import Observation
+from realtime_mer.records import End, Frame, Observation
 from realtime_mer.run import log_header, watch
 from realtime_mer.sinks import Sink
-from realtime_mer.targets import Target, open_target
+from realtime_mer.targets import open_target
 from realtime_mer.targets.metrics import Metrics
 
 DEAD: Final = "http://127.0.0.1:9/"  # the discard port, which nobody serves any more
@@ -44,8 +46,29 @@ class Turns:
         self.cpu = self.wall = 0.0
 
 
+class Switch(Sink):
+    """Sinks that are written to while it is on. They are begun before and ended after, as in any run."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self.on = False
+        self._sinks = sinks
+
+    def write(self, observation: Observation, frame: Frame) -> None:
+        if self.on:
+            for sink in self._sinks:
+                sink.write(observation, frame)
+
+    def end(self, end: End) -> None:
+        for sink in self._sinks:
+            sink.end(end)
+
+    def close(self) -> None:
+        for sink in self._sinks:
+            sink.close()
+
+
 def run(fps: float, minutes: float, more: list[str]) -> Result:
-    """Turns of a minute each, in pairs, for ``minutes`` in all. more: addresses of further targets.
+    """One run of ``minutes``, in turns of a minute each, in pairs. more: addresses of further targets.
 
     Raises ConfigError for less than two minutes.
     """
@@ -65,12 +88,20 @@ def run(fps: float, minutes: float, more: list[str]) -> Result:
         assert listener.stdin is not None
         assert listener.stdout is not None
         opened.insert(0, stack.enter_context(open_target(listener.stdout.readline().strip())))
-        began = time.monotonic()
-        for number in range(2 * pairs):
-            kind = (WITH, WITHOUT)[(number + number // 2) % 2]  # first one kind, then the other
-            _turn(pipeline, PacedSource(clip, fps), [*opened, metrics] if kind is WITH else [], turns[kind], memory, at)
-            last = turns[kind].p99[-1]
-            print(f"{number + 1} of {2 * pairs}, {kind}: p99 {1e3 * last:.2f} ms", file=sys.stderr, flush=True)
+        with PacedSource(clip, fps, remember=False) as source:
+            head = log_header(source.info, pipeline)
+            switch = Switch([target.follow(head, source.stats) for target in (*opened, metrics)])
+            watching = watch(source, pipeline, [switch])
+            began = time.monotonic()
+            for number in range(2 * pairs):
+                kind = (WITH, WITHOUT)[(number + number // 2) % 2]  # first one kind, then the other
+                switch.on = kind is WITH
+                _turn(watching, source, turns[kind], memory, at)
+                last = turns[kind].p99[-1]
+                print(f"{number + 1} of {2 * pairs}, {kind}: p99 {1e3 * last:.2f} ms", file=sys.stderr, flush=True)
+            source.close()
+            for _ in watching:  # what is still under way
+                pass
         states = {target.name: target.state.line for target in opened}
         listener.stdin.close()
         got = json.loads(listener.stdout.readline())
@@ -85,35 +116,31 @@ def run(fps: float, minutes: float, more: list[str]) -> Result:
 
 
 def _turn(
-    pipeline: Pipeline, source: PacedSource, targets: list[Target], turn: Turns, memory: list[float], at: list[float]
+    watching: Iterator[Observation | End], source: PacedSource, turn: Turns, memory: list[float], at: list[float]
 ) -> None:
-    """One run of TURN_S; its warm-up is not counted."""
-    head = log_header(source.info, pipeline)
-    late, first, looked = array("f"), None, 0.0
+    """TURN_S of the run. The first seconds are not counted: caches fill, and what the other kind left is done with."""
+    late, first, looked, before = array("f"), None, 0.0, source.stats()
     cpu, wall = time.process_time(), time.monotonic()
-    with source:
-        sinks: list[Sink] = [target.follow(head, source.stats) for target in targets]
-        for seen in watch(source, pipeline, sinks):
-            now = time.monotonic()
-            turn.events += sum(event.final for event in seen.events)
-            if not isinstance(seen, Observation):
-                break
-            first = seen.time if first is None else first
-            if seen.time - first >= WARM_UP:
-                late.append(now - seen.time)
-            if now - looked > MEMORY_EVERY:
-                memory.append(resident())
-                at.append(now)
-                looked = now
-            if seen.time - first >= TURN_S:
-                source.close()
-        stats = source.stats()
+    for seen in watching:
+        now = time.monotonic()
+        turn.events += sum(event.final for event in seen.events)
+        assert isinstance(seen, Observation)  # the source is closed later
+        first = seen.time if first is None else first
+        if seen.time - first >= WARM_UP:
+            late.append(now - seen.time)
+        if now - looked > MEMORY_EVERY:
+            memory.append(resident())
+            at.append(now)
+            looked = now
+        if seen.time - first >= TURN_S:
+            break
+    stats = source.stats()
     turn.cpu += time.process_time() - cpu
     turn.wall += time.monotonic() - wall
     turn.latency += late
     turn.p99.append(float(np.percentile(late, 99)))
-    turn.frames += stats.delivered
-    turn.dropped += stats.dropped
+    turn.frames += stats.delivered - before.delivered
+    turn.dropped += stats.dropped - before.dropped
 
 
 def _facts(turns: dict[str, Turns], states: dict[str, str], got: dict[str, int]) -> dict[str, Any]:

@@ -131,7 +131,7 @@ class _Outlets(Sink):
         self._samples = np.zeros((TOGETHER, len(CHANNELS)), np.float32)  # not pushed yet, with their stamps
         self._stamps: list[float] = []
         self._pushed = 0.0  # s on the source's clock
-        self._messages = Messages(self._event, head, stats, rejected=rejected)
+        self._messages: Messages | None = Messages(self._event, head, stats, rejected=rejected)
         clock = "offset measured" if offset is not None else "by the arrival of the first frame"
         about = {"source": head.source.uri, "model": head.model, "product": head.product, "clock": clock}
         self._events = self._outlet(f"{prefix}-events", "Markers", (("event", "JSON"),), "string", about)
@@ -156,7 +156,8 @@ class _Outlets(Sink):
         if self._stamps and (observation.time - self._pushed >= TOGETHER_S or len(self._stamps) == len(self._samples)):
             self._pushed = observation.time
             self._push()
-        self._messages.write(observation, frame)
+        if self._messages is not None:
+            self._messages.write(observation, frame)
         self._words(observation.events)
 
     def mark(self, marker: Marker) -> None:
@@ -165,14 +166,19 @@ class _Outlets(Sink):
 
     def end(self, end: End) -> None:
         self._push()
-        self._messages.end(end)
+        if self._messages is not None:
+            self._messages.end(end)
         self._words(end.events)
 
     def close(self) -> None:
         """Ends the outlets: LSL frees them when nothing refers to them."""
         self._push()
         self._events = self._markers = self._signals = None
+        # The messages refer to this object, and to the source with its last frames: a cycle, which would keep all of it
+        # until Python looks for cycles, in a long process once in many runs.
+        self._messages = None
         self.closed()
+        self.closed = _nothing
 
     def _push(self) -> None:
         if self._signals is not None and self._stamps:
