@@ -39,9 +39,10 @@ fuzz: $(VENV)/.dev
 rooms: $(VENV)/.dev
 	$(BIN)/python docs/rooms.py
 
-# On a machine with an NVIDIA GPU: the contract tests of the GPU back ends, with their figures.
+# On a machine with an NVIDIA GPU: the contract tests of the GPU back ends, with their figures, and each device at work.
 test-gpu: $(VENV)/.dev
 	$(BIN)/python -m pytest -m gpu -s -ra
+	$(BIN)/realtime-mer bench devices
 
 # What the tests use of Debian or Ubuntu: a browser, an RTSP server, an MQTT broker, a camera ... Without them those tests
 # are skipped.

@@ -58,7 +58,7 @@ def _int8(a: argparse.Namespace) -> None:
     calibration = data.load(a.calibrate, spec, a.fps)
     held_out = data.load(a.on, spec, a.fps) if a.on else None
     target = a.out or a.model.with_name(f"{a.model.stem}-int8.onnx")
-    report = int8.quantise(a.model, target, calibration, held_out)
+    report = int8.quantise(a.model, target, calibration, held_out, a.signed)
     print(f"{report.path}: {report.int8_size / 1e6:.2f} MB instead of {report.fp32_size / 1e6:.2f} MB")
     ratio = report.fp32_ms / report.int8_ms
     print(
@@ -129,6 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     int8.add_argument("model", type=Path)
     _data(int8, "--calibrate", "samples for the ranges", required=True)
     int8.add_argument("--on", type=Path, help="samples for the comparison; default: the calibration ones")
+    int8.add_argument(
+        "--signed", action="store_true", help="a file that TensorRT takes as well; on a CPU it is several times slower"
+    )
     int8.add_argument("--out", type=Path, help="default: MODEL-int8.onnx")
     int8.set_defaults(act=_int8)
 

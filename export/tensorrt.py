@@ -1,4 +1,5 @@
-"""TensorRT engines: from an ONNX file with TensorRT's parser, or from a checkpoint with torch-tensorrt.
+"""TensorRT engines: from an ONNX file with TensorRT's parser (or TensorRT-RTX's), or from a checkpoint with
+torch-tensorrt.
 
 Both ways end in the same thing, an engine file with its ModelSpec beside it, and one runtime back end runs it. The
 networks are strongly typed, so a precision is a change of the network before TensorRT sees it: FP16 by ONNX Runtime's
@@ -7,6 +8,7 @@ converter or a cast of the module, INT8 by ``export.int8``. Input and probabilit
 
 from __future__ import annotations
 
+import copy
 import warnings
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +23,8 @@ from export.program import Probabilities, trace
 from realtime_mer.errors import ConfigError, DeviceError, ModelError, first_line
 from realtime_mer.recognise import tensorrt
 from realtime_mer.recognise.spec import ModelSpec
+from train.models.coding import WithHeads
+from train.models.none import WithNone
 
 PRECISIONS: Final = ("fp32", "fp16", "int8")
 
@@ -33,6 +37,11 @@ def from_onnx(source: Path, target: Path, precision: str, calibration: Data | No
     _check(precision)
     tensorrt.import_tensorrt()
     model, spec = to_onnx.read(source)
+    if int8.unsigned(model):
+        raise ModelError(
+            f"{source} is quantised for the CPU, and TensorRT takes signed numbers only: "
+            "make it with `python -m export int8 --signed`"
+        )
     typed = in_precision(model, precision, calibration)
     engine = tensorrt.build(typed.SerializeToString(), spec.input_shape, precision)
     tensorrt.save(engine, spec, target)
@@ -51,7 +60,19 @@ def in_precision(model: onnx.ModelProto, precision: str, calibration: Data | Non
         return half
     if calibration is None:
         raise ConfigError("int8 needs samples to calibrate on: give --calibrate DATA")
-    return int8.to_proto(model, calibration.x, tensorrt=True)
+    return int8.to_proto(model, calibration.x, signed=True)
+
+
+def in_type(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy of a network that computes in ``dtype``; its gate for "none" and its heads stay float32."""
+    copied = copy.deepcopy(module)
+    inner = copied
+    while isinstance(inner, WithHeads | WithNone) and isinstance(inner.network, WithHeads | WithNone):
+        inner = inner.network
+    if isinstance(inner, WithHeads | WithNone):
+        inner.network = Typed(inner.network, dtype)
+        return copied
+    return Typed(copied, dtype)
 
 
 class Typed(nn.Module):
@@ -74,7 +95,7 @@ def from_checkpoint(module: nn.Module, spec: ModelSpec, target: Path, precision:
     trt = import_torch_tensorrt()
     if not torch.cuda.is_available():
         raise DeviceError("torch sees no CUDA device, which torch-tensorrt needs: see docs/gpu.md")
-    typed = Typed(module, torch.float16 if precision == "fp16" else torch.float32)
+    typed = in_type(module, torch.float16 if precision == "fp16" else torch.float32)
     largest = tensorrt.LARGEST_BATCH
     program = trace(Probabilities(typed, spec.temperature).eval().cuda(), spec, largest)
     try:

@@ -9,17 +9,18 @@ from functools import partial
 import cv2
 import pytest
 
-from realtime_mer.bench import latency, live, throughput
+from realtime_mer.bench import devices, latency, live, targets, throughput
 from realtime_mer.bench.clips import Clip, arrange, largest_square, make
 from realtime_mer.bench.paced import PacedSource
 from realtime_mer.bench.stages import WHAT, Stopwatch
 from realtime_mer.build import build
-from realtime_mer.config import load
+from realtime_mer.config import Config, load
 from realtime_mer.errors import ConfigError, SourceError
 from realtime_mer.face import FaceDetector
 from realtime_mer.face.lane import DetectionLane
 from realtime_mer.motion.follow import Follower
 from realtime_mer.observe import Stage
+from realtime_mer.recognise import device as recognise_device
 from realtime_mer.records import Frame
 from realtime_mer.sources import open_source
 from realtime_mer.spotting.detector import MovementDetector
@@ -192,3 +193,35 @@ def test_timing_costs_nothing_when_off(clip):
         calls = pipeline._detect, pipeline._answer, watched._measure, watched._spot
         parts = FaceDetector.detect, DetectionLane.answer, Follower.step, MovementDetector.push
         assert tuple(call.__func__ for call in calls) == parts
+
+
+def test_devices_are_timed_and_those_that_are_not_there_say_why(clip, monkeypatch) -> None:
+    """The recogniser's calls and a live run on the CPU; the rows of a GPU that is not there."""
+    monkeypatch.setattr(devices, "CALLS", 5)
+    monkeypatch.setattr(devices, "make", lambda _: clip)
+    monkeypatch.setattr(recognise_device, "gpu", lambda: "")
+    result = devices.run(100.0, 4.5, Config())
+    assert result.facts["cuda"].startswith("no NVIDIA GPU")
+    assert result.facts["tensorrt"].startswith("no NVIDIA GPU")
+    named = [value for key, value in result.facts.items() if key.startswith("cpu, live: events that name onnxruntime")]
+    assert len(named) == 1
+    answered, of = named[0].split(" of ")
+    assert answered == of != "0"
+    found = {line.name: len(line.samples) for line in result.series}
+    assert found["cpu, batch of 64"] == 5
+    assert found["cpu, live: capture to observation"] > 20
+
+
+def test_targets_take_part_in_every_other_turn(clip, monkeypatch) -> None:
+    """One run in two short turns; the dead target costs nothing and delivers nothing."""
+    monkeypatch.setattr(targets, "TURN_S", 2.0)
+    monkeypatch.setattr(targets, "WARM_UP", 0.5)
+    monkeypatch.setattr(targets, "make", lambda _: clip)
+    facts = targets.run(50.0, 0.1, []).facts
+    frames = facts["with targets: frames"], facts["without: frames"]
+    assert min(frames) > 50
+    assert facts["with targets: dropped"] == facts["without: dropped"] == 0
+    assert "0 sent" in facts[f"target {targets.DEAD}"]
+    assert 0 < facts["peer got, signals"] <= 1.3 * frames[0]  # not those of the other turn
+    with pytest.raises(ConfigError, match="at least 2 minutes"):
+        targets.run(50.0, 0.01, [])

@@ -7,10 +7,13 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
+from importlib.metadata import version as installed
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from realtime_mer import cli
 
@@ -62,6 +65,37 @@ def test_a_wheel_in_an_empty_environment_makes_the_demo(wheel: Path, tmp_path: P
     said = ran(program / "realtime-mer", "demo", cwd=tmp_path)
     assert "6 were found, false: 0" in said
     assert (tmp_path / "demo" / "clip" / "report.html").is_file()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("extra", ["rtx", "rtx-torch"])
+def test_the_extras_of_the_public_index_resolve(wheel: Path, extra: str) -> None:
+    """One at a time: they pin two versions of TensorRT-RTX."""
+    said = ran(sys.executable, "-m", "pip", "install", "--dry-run", f"{wheel}[{extra}]")
+    pins = [line for line in extras()[extra] if "==" in line]
+    assert pins
+    for pin in pins:
+        name, version = pin.split("==")
+        assert any(name.replace("-", "_") in line.replace("-", "_") and version in line for line in said.splitlines())
+
+
+@pytest.mark.timeout(900)
+def test_the_extra_of_nvidias_index_pins_what_torch_tensorrt_asks_for(tmp_path: Path) -> None:
+    """TensorRT's libraries are in NVIDIA's index only, so it cannot be resolved here: the pins are compared."""
+    pins = dict(line.split("==") for line in extras()["gpu"] if "==" in line)
+    wanted = f"torch-tensorrt=={pins['torch-tensorrt']}"
+    ran(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", tmp_path, wanted)
+    (made,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(made) as packed:
+        metadata = next(packed.read(name).decode() for name in packed.namelist() if name.endswith("METADATA"))
+    asked = [Requirement(line.partition(": ")[2]) for line in metadata.splitlines() if line.startswith("Requires-Dist")]
+    by_name = {a.name.lower(): a.specifier for a in asked if a.marker is None or a.marker.evaluate({"extra": ""})}
+    assert by_name["tensorrt-cu13"].contains(pins["tensorrt-cu13"])
+    assert by_name["torch"].contains(installed("torch").split("+")[0])
+
+
+def extras() -> dict[str, list[str]]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 
 def test_versions_agree() -> None:

@@ -52,7 +52,7 @@ def _torch(where: str) -> Callable[[Path], Running]:
 
 def _engine(path: Path) -> Running:
     engine = tensorrt.cached(path.read_bytes(), spec_of("ststnet", SIZE), "fp32", path.parent)
-    provider, run = tensorrt.load(engine, (3, SIZE, SIZE))
+    provider, run = tensorrt.load(engine, tensorrt.read_spec(engine))
     return Running(provider, run, TOLERANCE["fp32"])
 
 
@@ -60,7 +60,7 @@ def _half_engine(path: Path) -> Running:
     from export.tensorrt import from_onnx
 
     engine = from_onnx(path, path.with_suffix(".fp16.engine"), "fp16")
-    provider, run = tensorrt.load(engine, (3, SIZE, SIZE))
+    provider, run = tensorrt.load(engine, tensorrt.read_spec(engine))
     return Running(provider, run, TOLERANCE["fp16"])
 
 
@@ -68,6 +68,7 @@ CPU = {"onnxruntime-cpu": _onnxruntime("cpu"), "torch-cpu": _torch("cpu")}
 GPU = {
     "onnxruntime-cuda": _onnxruntime("cuda"),
     "onnxruntime-tensorrt": _onnxruntime("tensorrt"),
+    "onnxruntime-tensorrt-rtx": _onnxruntime(device.RTX),
     "torch-cuda-graph": _torch("cuda"),
     "tensorrt-fp32": _engine,
     "tensorrt-fp16": _half_engine,
@@ -125,8 +126,8 @@ def test_input_need_not_be_contiguous(running: Running) -> None:
 
 
 def test_the_provider_says_what_computes(running: Running) -> None:
-    assert any(word in running.provider for word in ("CPU", "CUDA", "Tensorrt", "tensorrt"))
-    assert running.provider.split()[0] in ("onnxruntime", "torch", "tensorrt")
+    assert any(word in running.provider for word in ("CPU", "CUDA", "Tensorrt", "TensorRT", "tensorrt"))
+    assert running.provider.split()[0] in ("onnxruntime", "torch", "tensorrt", "tensorrt-rtx")
 
 
 @pytest.mark.gpu

@@ -70,16 +70,12 @@ def test_an_engine_keeps_its_spec_and_runs_with_tensorrt_only(tmp_path: Path) ->
 
 def test_tensorrt_that_fails_to_import_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its package raises plain Exceptions when NVIDIA's libraries are missing."""
-    import builtins
+    import importlib
 
-    real = builtins.__import__
+    def broken(_name: str) -> object:
+        raise Exception("libnvinfer.so.10: cannot open shared object file\nsecond line")
 
-    def broken(name: str, *rest: object) -> object:
-        if name == "tensorrt":
-            raise Exception("libnvinfer.so.10: cannot open shared object file\nsecond line")
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", broken)
+    monkeypatch.setattr(importlib, "import_module", broken)
     with pytest.raises(DeviceError, match="libnvinfer") as caught:
         tensorrt.import_tensorrt()
     assert "second line" not in str(caught.value)

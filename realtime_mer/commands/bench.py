@@ -67,6 +67,13 @@ def add(commands: Commands) -> None:
     sending.add_argument("--minutes", type=positive, default=30.0)
     sending.add_argument("--to", action="append", default=[], metavar="TARGET", help="a further target")
     sending.set_defaults(run=run_targets)
+    devices = parts.add_parser("devices", help="the recogniser on the CPU, on a GPU and by TensorRT: batches, live")
+    devices.add_argument("--fps", type=positive, default=200.0, help="of the live part, frames/s")
+    devices.add_argument(
+        "--for", dest="seconds", type=positive, default=30.0, metavar="SECONDS", help="of each live part"
+    )
+    add_settings(devices)
+    devices.set_defaults(run=run_devices)
     page = parts.add_parser("page", help="the app's live page left open in a browser: rate, losses, memory")
     page.add_argument("--fps", type=positive, default=60.0, help="frames/s of the camera or stream")
     page.add_argument("--minutes", type=positive, default=10.0)
@@ -80,7 +87,7 @@ def add(commands: Commands) -> None:
     peers.add_argument("--setup", action="store_true", help="make their environments first (several GB, minutes)")
     peers.add_argument("--environments", type=Path, metavar="DIR", help="where these are; default: the cache")
     peers.set_defaults(run=run_peers)
-    for part in (memory, sending, page, peers):
+    for part in (memory, sending, devices, page, peers):
         part.add_argument("--out", type=Path, metavar="FILE", help="every sample as JSON")
 
 
@@ -168,6 +175,14 @@ def run_targets(arguments: argparse.Namespace) -> int:
     from realtime_mer.bench import targets
 
     targets.run(arguments.fps, arguments.minutes, arguments.to).deliver(arguments.out)
+    return 0
+
+
+def run_devices(arguments: argparse.Namespace) -> int:
+    """The recogniser on each device."""
+    from realtime_mer.bench import devices
+
+    devices.run(arguments.fps, arguments.seconds, settings(arguments)).deliver(arguments.out)
     return 0
 
 

@@ -20,8 +20,7 @@ OPTIONAL: Final = {
     "scikit-image": "the demo clip: pip install 'realtime-mer[demo]'",
     "torch": "training, and models exported as .pt2: pip install 'realtime-mer[train]'",
     "onnx": "export: pip install 'realtime-mer[export]'",
-    "torch-tensorrt": "TensorRT engines from a checkpoint: see docs/gpu.md",
-    "tensorrt": "TensorRT engines: see docs/gpu.md",
+    "torch-tensorrt": "TensorRT engines from a checkpoint: pip install 'realtime-mer[gpu]', see docs/gpu.md",
     "onnxruntime-gpu": ".onnx models on an NVIDIA GPU: see docs/gpu.md",
     "pylsl": "Lab Streaming Layer: pip install 'realtime-mer[targets]'",
     "paho-mqtt": "events to an MQTT broker: pip install 'realtime-mer[targets]'",
@@ -52,6 +51,7 @@ def run(_arguments: argparse.Namespace) -> int:
         working &= _checked(what, check)
     print(_line(not privacy.TOO_LATE, "telemetry", privacy.TOO_LATE or "off in every library used"))
     _checked("GPU", _gpu)
+    _checked("TensorRT", _tensorrt)
     _checked("cameras", _cameras)
     for name, use in OPTIONAL.items():
         print(_line(None if _version(name) is None else True, name, _version(name) or f"not installed ({use})"))
@@ -109,6 +109,17 @@ def _gpu() -> str:
     from realtime_mer.recognise.device import gpu
 
     return gpu() or ""
+
+
+def _tensorrt() -> str:
+    from realtime_mer.recognise.device import capability, gpu, tensorrt_package, which_tensorrt
+
+    advice = which_tensorrt(gpu(), capability())
+    if not tensorrt_package():
+        return f"not installed; {advice}"
+    from realtime_mer.recognise.tensorrt import import_tensorrt, name_of
+
+    return f"{name_of(import_tensorrt())}; {advice}"
 
 
 def _cameras() -> str:

@@ -5,8 +5,8 @@
                use, else on the CPU; says which and why
     cpu        ONNX Runtime                                 torch                  refused
     cuda       ONNX Runtime's CUDA provider                 torch, CUDA graphs     refused
-    tensorrt   NVIDIA TensorRT, else ONNX Runtime's         refused                TensorRT
-               TensorRT provider
+    tensorrt   TensorRT or TensorRT-RTX, else ONNX          refused                TensorRT or
+               Runtime's provider of either                                        TensorRT-RTX
 
 Asking for what is not there is a DeviceError; nothing falls back in silence. Running the model is in the back ends.
 """
@@ -28,18 +28,24 @@ from realtime_mer.records import Floats
 DEVICES: Final = ("auto", "cpu", "cuda", "tensorrt")
 ONNX, PROGRAM, ENGINE = ".onnx", ".pt2", ".engine"  # the kinds of model file, told by the suffix
 ONNXRUNTIME, TORCH, TENSORRT = "onnxruntime", "torch", "tensorrt"
+RTX: Final = "tensorrt-rtx"  # a device of ONNX Runtime that users ask for as "tensorrt"
 PROVIDERS: Final = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
+    RTX: "NvTensorRTRTXExecutionProvider",
 }
+PLUGIN: Final = "onnxruntime_ep_nv_tensorrt_rtx"  # the package that carries the provider of RTX
+RTX_RUNS: Final = ((8, 0), (8, 6), (8, 9), (12, 0), (12, 1))  # compute capabilities: ``tensorrt.PORTABLE``
+_MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
+TENSORRTS: Final = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")  # packages, the one to be preferred first
 
 Run = Callable[[Floats], Floats]  # samples float32 (N, *input_shape) to probabilities float32 (N, classes)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """backend: ONNXRUNTIME, TORCH or TENSORRT. device: "cpu", "cuda" or "tensorrt". why: one line for people."""
+    """backend: ONNXRUNTIME, TORCH or TENSORRT. device: "cpu", "cuda", "tensorrt" or RTX. why: one line for people."""
 
     backend: str
     device: str
@@ -86,14 +92,14 @@ def _tensorrt(path: Path) -> tuple[Choice, ...]:
         raise DeviceError(f"{path.name} is a torch program and cannot run on tensorrt: give the .onnx file")
     _need_gpu()
     found = []
-    if _installed("tensorrt") and _installed("torch"):
+    if tensorrt_package() and _installed("torch"):
         found.append(Choice(TENSORRT, "tensorrt", "as asked"))
     if PROVIDERS["tensorrt"] in onnxruntime_providers():
         found.append(Choice(ONNXRUNTIME, "tensorrt", "as asked"))
+    if _installed(PLUGIN):
+        found.append(Choice(ONNXRUNTIME, RTX, "as asked"))
     if not found:
-        raise DeviceError(
-            "TensorRT is not installed: its libraries come from NVIDIA's own package index, see docs/gpu.md"
-        )
+        raise DeviceError("TensorRT is not installed: pip install 'realtime-mer[rtx]', or see docs/gpu.md")
     return tuple(found)
 
 
@@ -115,6 +121,11 @@ def session_provider(session: Any, device: str) -> str:
     return f"onnxruntime {onnxruntime.__version__} {name}" + ("" if device == "cpu" else f", {gpu()}")
 
 
+def tensorrt_package() -> str:
+    """The import name of the TensorRT that is installed, TensorRT before TensorRT-RTX; empty when there is none."""
+    return next((name for name in TENSORRTS if _installed(name)), "")
+
+
 def onnxruntime_providers() -> list[str]:
     """The providers that the installed ONNX Runtime was built with; whether they load is another question."""
     import onnxruntime
@@ -122,22 +133,44 @@ def onnxruntime_providers() -> list[str]:
     return list(onnxruntime.get_available_providers())
 
 
-@functools.cache
 def gpu() -> str:
     """Name of the first NVIDIA GPU as its driver gives it, empty when there is none. Needs neither torch nor CUDA."""
+    return _first_gpu()[0]
+
+
+def capability() -> tuple[int, int]:
+    """Compute capability of the first NVIDIA GPU, e.g. (9, 0); (0, 0) when there is none."""
+    return _first_gpu()[1]
+
+
+@functools.cache
+def _first_gpu() -> tuple[str, tuple[int, int]]:
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
-        return ""
+        return "", (0, 0)
     name, count, handle = ctypes.create_string_buffer(100), ctypes.c_int(), ctypes.c_int()
+    major, minor = ctypes.c_int(), ctypes.c_int()
     there = (
         driver.cuInit(0) == 0
         and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
         and count.value > 0
         and driver.cuDeviceGet(ctypes.byref(handle), 0) == 0
         and driver.cuDeviceGetName(name, len(name), handle) == 0
+        and driver.cuDeviceGetAttribute(ctypes.byref(major), _MAJOR, handle) == 0
+        and driver.cuDeviceGetAttribute(ctypes.byref(minor), _MINOR, handle) == 0
     )
-    return name.value.decode() if there else ""
+    return (name.value.decode(), (major.value, minor.value)) if there else ("", (0, 0))
+
+
+def which_tensorrt(name: str, version: tuple[int, int]) -> str:
+    """Which TensorRT fits a GPU, for people. name: of the GPU, "" for none; version: its compute capability."""
+    if not name:
+        return "no GPU: realtime-mer[rtx] builds engines for others, and nothing can run them here"
+    having = f"compute capability {version[0]}.{version[1]}"
+    if version in RTX_RUNS:
+        return f"{having}: realtime-mer[rtx], from the public package index"
+    return f"{having}, which TensorRT-RTX does not run: realtime-mer[gpu], with NVIDIA's own package index"
 
 
 def _need_gpu() -> None:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
 
-from realtime_mer.errors import ModelError, first_line
+from realtime_mer.errors import DeviceError, ModelError, first_line
 from realtime_mer.motion.flow import FEATURES
 from realtime_mer.recognise import trial
-from realtime_mer.recognise.device import PROVIDERS, session_provider
+from realtime_mer.recognise.device import PLUGIN, PROVIDERS, RTX, session_provider
 from realtime_mer.recognise.spec import KEY, PROBES, ModelSpec, check_answer, probe
 from realtime_mer.records import Floats
 
 # A recogniser of this size takes well under a millisecond; more threads would only disturb the rest of the pipeline.
 THREADS: Final = 1
+_registering = threading.Lock()
 _ERRORS_ONLY: Final = 3  # ONNX Runtime's severity: its warnings speak to developers of models
 
 
 class OnnxRecogniser:
     """A model file, open. Safe to use from several threads.
 
-    device: "cpu", "cuda" or "tensorrt". tried: open it at once, without a trial in another process (``trial``).
+    device: "cpu", "cuda", "tensorrt" or ``device.RTX``. tried: open it at once, without a trial in another process
+    (``trial``).
     Raises ModelError with one clear line, DeviceError when ONNX Runtime would run it elsewhere.
     """
 
@@ -91,18 +95,37 @@ def _read(path: Path, tried: bool = False) -> bytes:
 
 def _open(path: Path, content: bytes, device: str) -> Any:
     runtime = _import_runtime()
-    # Behind a GPU provider the CPU takes the nodes that it lacks; that a provider did not load is found afterwards.
-    wanted = [PROVIDERS[device]] if device == "cpu" else [PROVIDERS[device], PROVIDERS["cpu"]]
     options = runtime.SessionOptions()
     options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
+    # Behind a GPU provider the CPU takes the nodes that it lacks; that a provider did not load is found afterwards.
+    wanted = [PROVIDERS[device]] if device == "cpu" else [PROVIDERS[device], PROVIDERS["cpu"]]
+    if device == RTX:
+        options.add_provider_for_devices(_plugged_in(runtime), {})
+        wanted = []
     try:
         return runtime.InferenceSession(content, sess_options=options, providers=wanted)
     except Exception as error:  # ONNX Runtime's own, undocumented
         raise ModelError(
             f"{path} is not a whole ONNX file ({first_line(error)}): export or download it again"
         ) from error
+
+
+def _plugged_in(runtime: ModuleType) -> list[Any]:
+    """The devices of the TensorRT-RTX plugin, which is registered at the first use. Raises DeviceError."""
+    try:
+        plugin = importlib.import_module(PLUGIN)
+        with _registering:
+            devices = [d for d in runtime.get_ep_devices() if d.ep_name == PROVIDERS[RTX]]
+            if not devices:
+                runtime.register_execution_provider_library(PLUGIN, plugin.get_library_path())
+                devices = [d for d in runtime.get_ep_devices() if d.ep_name == PROVIDERS[RTX]]
+    except Exception as error:  # without a driver its library does not load
+        raise DeviceError(f"ONNX Runtime's TensorRT-RTX plugin cannot be loaded ({first_line(error)})") from None
+    if not devices:
+        raise DeviceError("ONNX Runtime's TensorRT-RTX plugin finds no GPU that it can use: see docs/gpu.md")
+    return devices
 
 
 def _spec(session: Any, path: Path) -> ModelSpec:

@@ -1,14 +1,19 @@
 """TensorRT engines: building one from an ONNX file, keeping it, running it. Kept to NVIDIA's documented Python API.
 
-An engine fits one GPU model and one TensorRT version, so it is a cache, never a model: beside it lies the ModelSpec
-as JSON, and a cached one is named by a hash of model, GPU, version and precision. Quantising and torch-tensorrt are in
-``export``. Needs the packages tensorrt (from NVIDIA's index) and torch (for device memory and streams); imports
-neither before it is asked to work.
+There are two TensorRTs with the same interface. TensorRT itself comes from NVIDIA's own package index, and builds for
+the GPU that is there. TensorRT-RTX is in the public index and builds without any GPU, for the compute capabilities in
+``PORTABLE``; the kernels are compiled when an engine is loaded. The first that is installed is used.
+
+An engine fits one GPU model (RTX: one family) and one version, so it is a cache, never a model: beside it lies the
+ModelSpec as JSON, and a cached one is named by a hash of model, GPU, version and precision. Quantising and
+torch-tensorrt are in ``export``. Running one needs torch, for device memory and streams. Nothing is imported before it
+is asked to work.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import threading
 from pathlib import Path
@@ -17,21 +22,45 @@ from typing import Any, Final
 import numpy as np
 
 from realtime_mer.errors import DeviceError, ModelError, OutputError, first_line
-from realtime_mer.recognise.device import ENGINE, Run, gpu
+from realtime_mer.recognise.device import ENGINE, Run, gpu, tensorrt_package
 from realtime_mer.recognise.spec import ModelSpec
 from realtime_mer.records import Floats
 
 LARGEST_BATCH: Final = 64  # of the optimisation profile; a larger batch runs in parts
 USUAL_BATCH: Final = 8  # what the kernels are tuned for: the faces of a room
+# Ampere, Ada and Blackwell. TensorRT-RTX offers no 9.0 (H100, H200), and for 7.5 (Turing) no FP32 matrix product.
+PORTABLE: Final = ("SM80", "SM86", "SM89", "SM120", "SM121")
 
 
 def import_tensorrt() -> Any:
-    """The module tensorrt. Raises DeviceError with what to do when it, or the libraries behind it, are missing."""
+    """TensorRT, or else TensorRT-RTX: a module. Raises DeviceError with what to do when neither can be loaded."""
+    package = tensorrt_package()
     try:
-        import tensorrt
+        return importlib.import_module(package or "tensorrt")
     except Exception as error:  # a missing library shows as ImportError, OSError or a plain Exception
         raise DeviceError(f"TensorRT cannot be loaded ({first_line(error)}): see docs/gpu.md") from None
-    return tensorrt
+
+
+def name_of(trt: Any) -> str:
+    """Which TensorRT a module is, with its version, e.g. "tensorrt-rtx 1.7.1.116"."""
+    rtx = hasattr(trt, "ComputeCapability")
+    return f"{'tensorrt-rtx' if rtx else 'tensorrt'} {trt.__version__}"
+
+
+def _logger(trt: Any) -> Any:
+    """Keeps what TensorRT would write to standard error; ``first`` is the first error in one line."""
+
+    class Kept(trt.ILogger):  # type: ignore[misc]  # the class is known at run time only
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.first = "it does not say why"
+            self._told = False
+
+        def log(self, severity: Any, message: str) -> None:
+            if not self._told and severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+                self.first, self._told = first_line(Exception(message)), True
+
+    return Kept()
 
 
 def build(content: bytes, shape: tuple[int, ...], precision: str) -> bytes:
@@ -39,30 +68,38 @@ def build(content: bytes, shape: tuple[int, ...], precision: str) -> bytes:
 
     The network is strongly typed: TensorRT computes in the types that the file states (FP32, FP16, or INT8 by its
     quantise/dequantise pairs), so ``precision`` only decides whether FP32 may use TF32: "fp32" says no.
-    Raises DeviceError without TensorRT, ModelError when it refuses the file.
+    Without a GPU TensorRT-RTX builds for the families in PORTABLE, and TensorRT cannot. Raises DeviceError without
+    either, ModelError when it refuses the file.
     """
     trt = import_tensorrt()
-    logger = trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
+    logger = _logger(trt)
+    try:
+        builder = trt.Builder(logger)
+    except Exception as error:  # a plain one: TensorRT finds no driver
+        raise DeviceError(f"{name_of(trt)} cannot build here ({first_line(error)}): see docs/gpu.md") from None
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(content):
-        raise ModelError(f"TensorRT cannot read the ONNX file: {parser.get_error(0).desc()}")
+        raise ModelError(f"TensorRT cannot read the ONNX file: {first_line(Exception(parser.get_error(0).desc()))}")
     config = builder.create_builder_config()
     if precision == "fp32":
         config.clear_flag(trt.BuilderFlag.TF32)
+    if hasattr(trt, "ComputeCapability") and not gpu():
+        config.num_compute_capabilities = len(PORTABLE)
+        for number, capability in enumerate(PORTABLE):
+            config.set_compute_capability(trt.ComputeCapability.__members__[capability], number)
     profile = builder.create_optimization_profile()
     profile.set_shape(network.get_input(0).name, (1, *shape), (USUAL_BATCH, *shape), (LARGEST_BATCH, *shape))
     config.add_optimization_profile(profile)
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise ModelError("TensorRT could not build an engine from this file: run again with its log to see why")
+        raise ModelError(f"TensorRT could not build an engine from this file: {logger.first}")
     return bytes(engine)
 
 
 def key(content: bytes, precision: str) -> str:
     """16 hex digits that change with the model, the GPU, TensorRT's version and the precision."""
-    parts = (hashlib.sha256(content).hexdigest(), gpu(), import_tensorrt().__version__, precision)
+    parts = (hashlib.sha256(content).hexdigest(), gpu(), name_of(import_tensorrt()), precision)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -114,12 +151,12 @@ def load(path: Path, spec: ModelSpec) -> tuple[str, Run]:
         raise DeviceError("TensorRT engines need torch for device memory: pip install torch") from None
     if not torch.cuda.is_available():
         raise DeviceError("torch sees no CUDA device, which TensorRT needs: see docs/gpu.md")
-    engine = trt.Runtime(trt.Logger(trt.Logger.ERROR)).deserialize_cuda_engine(path.read_bytes())
+    engine = trt.Runtime(_logger(trt)).deserialize_cuda_engine(path.read_bytes())
     if engine is None:
         raise ModelError(f"{path} was built for another GPU or TensorRT version: build it anew")
     run = Engine(trt, torch, engine, spec)
     run(np.zeros((1, *spec.input_shape), np.float32))
-    return f"tensorrt {trt.__version__}, {torch.cuda.get_device_name()}", run
+    return f"{name_of(trt)}, {torch.cuda.get_device_name()}", run
 
 
 class Engine:
