@@ -18,13 +18,26 @@ import torch
 from torch import nn
 
 from realtime_mer.errors import ConfigError, DataError, DeviceError, MerError
-from train import augment, balance, checkpoint, describe, evaluate, fit, losses, optimise, pretrain, protocols
+from train import (
+    augment,
+    balance,
+    checkpoint,
+    describe,
+    estimate,
+    evaluate,
+    fit,
+    losses,
+    optimise,
+    pretrain,
+    protocols,
+)
 from train.folds import fresh, model_options
 from train.inputs import Prepared
 from train.models import create
 from train.recipe import Pretrain, Recipe, Stage, from_table
 from train.records import Clip
 from train.samples import Samples
+from train.unit import open_unit
 
 LABELS = ("negative", "positive", "surprise")
 EMOTIONS = {"negative": "disgust", "positive": "happiness", "surprise": "surprise"}
@@ -501,3 +514,54 @@ def test_a_limit_keeps_the_proportions() -> None:
     assert len(kept) == 200
     assert 5 < kept.y.sum() < 40
     assert pretrain.limited(samples, 0, 0) is samples
+
+
+def test_bfloat16_learns_and_leaves_the_weights_in_float32() -> None:
+    data = made_up()
+    plan = recipe(epochs=12, precision="bf16")
+    torch.manual_seed(0)
+    model = fresh(plan, 3)
+    curves = fit.fit(model, data.samples, plan.stage, classes=3, seed=0)
+    assert curves[-1].loss < 0.5 * curves[0].loss
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    exact = fresh(plan, 3)
+    fit.fit(exact, data.samples, recipe(epochs=12).stage, classes=3, seed=0)
+    assert not all(torch.equal(a, b) for a, b in zip(model.parameters(), exact.parameters(), strict=True))
+
+
+def test_the_precision_of_before_changes_no_fingerprint() -> None:
+    plain = recipe()
+    assert recipe(precision="fp32").fingerprint() == plain.fingerprint()
+    assert recipe(precision="bf16").fingerprint() != plain.fingerprint()
+    with pytest.raises(ConfigError, match="precision"):
+        recipe(precision="fp8")
+
+
+@pytest.mark.parametrize("name", ["tpu", "cuda:x", "cuda:-1", "cuda:99"])
+def test_a_device_that_is_not_there_is_one_line(name: str) -> None:
+    with pytest.raises(DeviceError, match="is not here"):
+        open_unit(name)
+
+
+def test_a_long_training_says_how_long_also_when_quiet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, plan = made_up(), recipe(epochs=20)
+    folds = protocols.loso(data.clips)
+    monkeypatch.setattr(estimate, "LONG_S", 0.0)
+    evaluate.evaluate(plan, data, folds, tmp_path / "run", protocol="loso", quiet=True)
+    said = capsys.readouterr().err
+    assert "made-up, 4 folds: at most 0:" in said
+    assert "a few timed steps" in said
+    evaluate.evaluate(plan, data, folds, tmp_path / "run", protocol="loso", quiet=True)
+    assert capsys.readouterr().err == ""  # nothing is left to do
+    evaluate.evaluate(recipe(epochs=1), data, folds, tmp_path / "short", protocol="loso", quiet=True)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_estimate_changes_nothing_of_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, plan, folds = made_up(), recipe(epochs=12), protocols.loso(made_up().clips)
+    with_word = evaluate.evaluate(plan, data, folds, tmp_path / "a", protocol="loso", quiet=True)
+    monkeypatch.setattr(estimate, "FEW", 1e9)
+    without = evaluate.evaluate(plan, data, folds, tmp_path / "b", protocol="loso", quiet=True)
+    assert np.array_equal(with_word.logits, without.logits)

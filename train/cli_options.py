@@ -15,7 +15,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, default=default, metavar="DIR", help=f"folder of the data sets (${DATA_FOLDER})"
     )
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (runs)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, or cuda:N for the GPU of that number")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
@@ -30,10 +30,10 @@ def prepare_torch(args: argparse.Namespace) -> None:
     """Threads and repeatable arithmetic, once, before anything is trained. Raises DeviceError."""
     import torch
 
-    from train.fit import open_device
+    from train.unit import open_unit
 
     if args.threads > 0:
         torch.set_num_threads(args.threads)
-    if open_device(args.device).type == "cuda":
+    if open_unit(args.device).gpu:
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True

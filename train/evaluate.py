@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from realtime_mer.batch.engine import in_processes, in_turn
 from realtime_mer.errors import ConfigError, MerError
-from train import fit, models, none, protocols
+from train import estimate, fit, looks, models, none, protocols
 from train.folds import Plan, begin, fresh, training
 from train.inputs import Prepared
 from train.models import weights
@@ -134,6 +134,14 @@ def _train(plan: Plan, jobs: int, quiet: bool) -> None:
     """Every fold that has no file yet. A fold that fails does not stop the others."""
     missing = [number for number in range(len(plan.folds)) if not plan.file(number).exists()]
     failed: list[str] = []
+    alone = jobs <= 1 or len(missing) <= 1
+    if missing:
+        recipe, data, labels = plan.recipe, plan.data, len(plan.data.labels)
+        estimate.tell(
+            f"{recipe.name}, {len(missing)} folds", partial(fresh, recipe, labels),
+            data.samples.take(plan.folds[missing[0]].train), recipe.stage, labels, plan.device,
+            times=len(missing) / (1 if alone else jobs), threads=0 if alone else 1,
+        )  # fmt: skip
     with tqdm(
         total=len(plan.folds) * plan.epochs, initial=(len(plan.folds) - len(missing)) * plan.epochs,
         desc=plan.recipe.name, unit="epoch", disable=quiet, smoothing=0.05,
@@ -143,7 +151,6 @@ def _train(plan: Plan, jobs: int, quiet: bool) -> None:
             bar.update()
             bar.set_postfix(fold=fold, loss=f"{line.loss:.3f}", refresh=False)
 
-        alone = jobs <= 1 or len(missing) <= 1
         if not alone:  # most folds share their pre-training: two processes must not make the same
             for number in missing:
                 begin(plan.start, plan.data, plan.folds[number].train)
@@ -215,7 +222,11 @@ def _close(out: Path, recipe: Recipe, data: Prepared, folds: Sequence[Fold]) -> 
         "none": None if data.pairs is None else [p for part in parts for p in part["none"]],
         "pairs": None if data.pairs is None else _pairs(data.pairs, data.clips, parts),
         "calibrated": None,
+        "looks": None,
     }
+    if all(part.get("looks") for part in parts):
+        truth = [data.samples.y[part["test"]] for part in parts]
+        stored["looks"] = looks.joined([part["looks"] for part in parts], truth)
     store(out / "run.json", stored)
     (out / "carried.pt").unlink(missing_ok=True)
     return Run.from_plain(stored)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
@@ -22,12 +21,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from realtime_mer.errors import DataError, DeviceError
+from realtime_mer.errors import DataError
 from train import augment, balance, checkpoint, losses, optimise
 from train.models.freezing import hold, unfreeze
 from train.protocols import hold_out
 from train.recipe import Stage
 from train.samples import Samples
+from train.unit import open_unit
 
 SNAPSHOT_SECONDS: Final = 15.0  # not after each short epoch
 SNAPSHOT_SHARE: Final = 0.05  # of the time at most: AlexNet with Adam's moments is 0.7 GB to write
@@ -86,13 +86,12 @@ def fit(
     Raises DataError when there is nothing to learn, DeviceError when the device is not there.
     """
     _check(samples, classes)
-    unit = open_device(device)
-    model.to(unit)
+    open_unit(device).place(model)
     train, held = samples, None
     if validation:
         inner = hold_out(samples.groups, validation, seed)
         train, held = samples.take(inner.train), samples.take(inner.test)
-    run = _Run(model, train, held, stages, classes, seed, unit, snapshot)
+    run = _Run(model, train, held, stages, classes, seed, device, snapshot)
     while run.at.stage < len(stages):
         run.stage(watch)
     unfreeze(model)
@@ -105,7 +104,7 @@ class _Run:
 
     def __init__(
         self, model: nn.Module, train: Samples, held: Samples | None, stages: tuple[Stage, ...], classes: int,
-        seed: int, device: torch.device, snapshot: Path | None,
+        seed: int, device: str, snapshot: Path | None,
     ) -> None:  # fmt: skip
         self.at = _Progress()
         self.curves: list[Epoch] = []
@@ -131,9 +130,7 @@ class _Run:
             optimizer.load_state_dict(self._resumed["optimizer"])
             schedule.load_state_dict(self._resumed["schedule"])
             self._resumed = None
-        loss_of = losses.make(
-            stage.loss, gamma=stage.gamma, margin=stage.margin, class_weights=stage.class_weights, classes=self._classes
-        )
+        loss_of = _loss(stage, self._classes)
         while at.epoch < stage.epochs and not (stage.patience and at.since_best >= stage.patience):
             line = self._epoch(stage, optimizer, schedule, loss_of, frozen)
             if self._held is not None:
@@ -161,25 +158,30 @@ class _Run:
         model.train()
         hold(frozen)
         order = self._order(stage, generator)
-        total, right, seen = 0.0, 0, 0
-        for part in order.split(self._batch(stage)):
-            if len(part) == 1 and len(order) > 1:
-                continue  # batch norm cannot learn from a single sample
-            x = as_input(_drawn(train, part, generator), self._device)
+        # batch norm cannot learn from a single sample
+        parts = [part for part in order.split(self._batch(stage)) if len(part) > 1 or len(order) == 1]
+        unit = open_unit(self._device, stage.precision)
+        total = torch.zeros((), dtype=torch.float64, device=unit.device)
+        right = torch.zeros((), dtype=torch.int64, device=unit.device)
+        x = unit.inputs(_drawn(train, parts[0], generator))
+        for number, part in enumerate(parts):
             for function in change:
                 x = function(x, generator)
-            y = torch.from_numpy(train.y[part.numpy()]).to(self._device)
-            logits, loss = _forward(model, x, y, loss_of, None if weights is None else weights[part].to(self._device))
+            y = unit.send(torch.from_numpy(train.y[part.numpy()]))
+            with unit.computing():
+                logits, loss = _forward(model, x, y, loss_of, None if weights is None else unit.send(weights[part]))
             optimizer.zero_grad(set_to_none=True)
             (loss + optimise.penalty(model, stage)).backward()
             optimizer.step()
             schedule.step()
-            total += float(loss.detach()) * len(part)
-            right += int((logits.argmax(1) == y).sum())
-            seen += len(part)
-        if not math.isfinite(total):
+            total += loss.detach().double() * len(part)
+            right += (logits.argmax(1) == y).sum()
+            if number + 1 < len(parts):  # while a GPU still computes
+                x = unit.inputs(_drawn(train, parts[number + 1], generator))
+        loss_sum, seen = float(total), sum(map(len, parts))
+        if not math.isfinite(loss_sum):
             raise DataError("the training loss is not finite: lower the rate, or look for broken inputs")
-        return Epoch(self.at.stage, self.at.epoch, total / seen, right / seen, math.nan)
+        return Epoch(self.at.stage, self.at.epoch, loss_sum / seen, int(right) / seen, math.nan)
 
     def _order(self, stage: Stage, generator: torch.Generator | None = None) -> Tensor:
         fixed = torch.Generator().manual_seed(_mix(self._seed, 0, 0))
@@ -191,7 +193,7 @@ class _Run:
     def _validated(self, line: Epoch, stage: Stage, loss_of: losses.Loss) -> Epoch:
         """The line with the loss on the validation subjects; keeps the best epoch so far."""
         assert self._held is not None
-        logits = torch.from_numpy(predict(self._model, self._held.x, str(self._device)))
+        logits = torch.from_numpy(predict(self._model, self._held.x, self._device))
         found = float(loss_of(logits, torch.from_numpy(self._held.y)))
         better = found < self.at.best
         self.at.since_best = 0 if better else self.at.since_best + 1
@@ -221,28 +223,38 @@ class _Run:
 
 def predict(model: nn.Module, x: NDArray[Any], device: str = "cpu") -> NDArray[np.float32]:
     """Logits (N, K) of inputs (N, 3, S, S); the network is left in evaluation mode."""
-    unit = open_device(device)
-    model.to(unit).eval()
+    unit = open_unit(device)
+    unit.place(model)
+    model.eval()
     with torch.inference_mode():
-        parts = [model(as_input(x[i : i + PREDICT_BATCH], unit)).cpu() for i in range(0, len(x), PREDICT_BATCH)]
-    return torch.cat(parts).float().numpy()
+        parts = [model(unit.inputs(x[i : i + PREDICT_BATCH])) for i in range(0, len(x), PREDICT_BATCH)]
+    return torch.cat(parts).float().cpu().numpy()
 
 
-def as_input(x: NDArray[Any], device: torch.device) -> Tensor:
-    """uint8 pictures become float32 0 to 1; motion stays as it is."""
-    tensor = torch.from_numpy(np.ascontiguousarray(x)).to(device)
-    return tensor.float() / 255 if x.dtype == np.uint8 else tensor.float()
+def timed_steps(
+    model: nn.Module, samples: Samples, stage: Stage, classes: int, device: str, steps: int
+) -> Iterator[float]:
+    """Seconds of each of so many steps over all of ``samples``, as ``fit`` does them; trains ``model`` in place."""
+    unit = open_unit(device, stage.precision)
+    unit.place(model)
+    model.train()
+    hold(optimise.frozen(model, stage))
+    optimizer, loss_of = optimise.optimizer(model, stage), _loss(stage, classes)
+    for _ in range(steps):
+        begun = time.monotonic()
+        with unit.computing():
+            y = unit.send(torch.from_numpy(samples.y))
+            _, loss = _forward(model, unit.inputs(samples.x), y, loss_of, None)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        float(loss.detach())  # waits for a GPU
+        yield time.monotonic() - begun
 
 
-def open_device(name: str) -> torch.device:
-    """The device asked for. Raises DeviceError instead of falling back."""
-    if name == "cpu":
-        return torch.device("cpu")
-    if name.split(":")[0] == "cuda" and torch.cuda.is_available():
-        # cuBLAS needs this to repeat its results exactly.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        return torch.device(name)
-    raise DeviceError(f"device {name!r} is not here: use --device cpu, or cuda on a machine with an NVIDIA GPU")
+def visited(labels: NDArray[np.int64], stage: Stage) -> int:
+    """Samples that one epoch of the stage sees."""
+    return len(balance.order(labels, stage, torch.Generator(), torch.Generator()))
 
 
 def _drawn(train: Samples, part: Tensor, generator: torch.Generator) -> NDArray[Any]:
@@ -262,6 +274,12 @@ def _forward(
         return model.loss(x, y, loss_of, weights)
     logits = model(x)
     return logits, loss_of(logits, y, weights)
+
+
+def _loss(stage: Stage, classes: int) -> losses.Loss:
+    return losses.make(
+        stage.loss, gamma=stage.gamma, margin=stage.margin, class_weights=stage.class_weights, classes=classes
+    )
 
 
 def _check(samples: Samples, classes: int) -> None:

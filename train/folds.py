@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from realtime_mer.errors import DataError
-from train import checkpoint, fit, models, none
+from train import checkpoint, fit, looks, models, none
 from train.inputs import Prepared
 from train.protocols import Fold
 from train.recipe import Recipe
@@ -149,6 +149,7 @@ def _one(plan: Plan, number: int, model: nn.Module, tell: Watch | None) -> None:
             "logits": fit.predict(model, test.x, device).tolist(),
             "moved": {name: fit.predict(model, x[list(fold.test)], device).tolist() for name, x in data.moved.items()},
             "best": None if best_logits is None else best_logits.tolist(),
+            "looks": looks.by_class(model, test, len(data.labels), device) if looks.told(recipe.input) else None,
             "curves": [_plain(line) for line in curves],
             "seconds": time.perf_counter() - began,
         },

@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from realtime_mer.errors import DataError
-from train import checkpoint, fit, gather
+from train import checkpoint, estimate, fit, gather
 from train.folds import fresh
 from train.inputs import Prepared, prepare
 from train.models import weights
@@ -100,6 +100,15 @@ class Start:
         size = dataclasses.replace(self.recipe.input, size=samples.x.shape[2])
         model = fresh(dataclasses.replace(self.recipe, input=size), len(self.macro.labels))
         snapshot = file.with_suffix(".part.pt")
+        if not snapshot.exists():
+            estimate.tell(
+                f"pre-training on {self._data}",
+                lambda: model,
+                samples,
+                plan.stages,
+                len(self.macro.labels),
+                self.device,
+            )
         total = sum(stage.epochs for stage in plan.stages)
         with tqdm(total=total, desc=f"pre-training on {self._data}", unit="epoch", disable=self.quiet) as bar:
             fit.fit(
@@ -116,12 +125,12 @@ class Start:
 def start(
     recipe: Recipe, labels: tuple[str, ...], folder: Path, cache: Path, device: str = "cpu", quiet: bool = False
 ) -> Start | None:
-    """The recipe's macro-expression stage, or None when it has none; official test pictures stay out."""
+    """The recipe's macro-expression stage, or None when it has none."""
     plan = recipe.pretrain
     if plan is None:
         return None
     how = Input(recipe.input.feature, plan.size or recipe.input.size)
-    clips = [clip for clip in gather.gather(plan.data, folder) if clip.split != "test"]
+    clips = [clip for clip in gather.gather(plan.data, folder) if plan.with_test or clip.split != "test"]
     macro = prepare(clips, gather.class_list(clips, plan.data), plan.data.scheme, how, cache, quiet)
     return Start(recipe, macro, labels, cache, device, quiet)
 

@@ -105,6 +105,7 @@ class Stage:
     balance: "none", "equal" (repeat up to the largest class), "down" (drop to the smallest), a number a class, or
     "weights" (nothing is repeated: each class has the same weight in the loss).
     augment: names in ``train.augment``. head_l1, head_l2: penalties on the last layer's weights.
+    precision: "fp32", or "bf16" to multiply in bfloat16: several times as fast on a GPU, and on a CPU that has it.
     """
 
     epochs: int
@@ -126,6 +127,7 @@ class Stage:
     augment: tuple[str, ...] = ()
     head_l1: float = 0.0
     head_l2: float = 0.0
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,7 @@ class Pretrain:
     """Training on a macro-expression data set before the folds, in each without the people that it tests.
 
     validation: share of these samples, by person where people are known, for ``patience`` in ``stages``.
+    with_test: learn from the data set's official test part, too: it is not what the recipe tests.
     """
 
     data: Data
@@ -205,6 +208,7 @@ class Pretrain:
     stages: tuple[Stage, ...] = ()
     limit: int = 0  # at most so many images, drawn by the seed; 0: all
     validation: float = 0.0
+    with_test: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +240,13 @@ class Recipe:
         plain = dataclasses.asdict(self)
         for text in ("name", "version", "licence", "about", "method", "limits"):
             plain.pop(text)
+        # What an earlier version had no choice in does not change the name of its runs.
+        before = plain["pretrain"] or {"stages": (), "with_test": True}
+        for stage in (*plain["stage"], *before["stages"]):
+            if stage["precision"] == "fp32":
+                del stage["precision"]
+        if not before["with_test"]:
+            del before["with_test"]
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -249,6 +260,7 @@ _CHOICES = {
     ("Stage", "optimizer"): ("sgd", "adam", "adamw"),
     ("Stage", "schedule"): ("step", "one-cycle"),
     ("Stage", "loss"): ("ce", "focal", "arcface"),
+    ("Stage", "precision"): ("fp32", "bf16"),
 }
 _USUAL: Final = Stage(epochs=1)
 # Keys of a stage that have an effect only together with another one.

@@ -93,7 +93,7 @@ def _run(run: Run) -> str:
     recipe = escape(json.dumps(run.about.get("recipe", {}), indent=1))
     return (
         f"<section><h2>{escape(run.name)}</h2><p>{facts}</p>{warning}{_scores(run)}{_classes(run)}{_confusion(run)}"
-        f"{_calibration(run)}{figures}<details><summary>recipe</summary><pre>{recipe}</pre></details></section>"
+        f"{_looks(run)}{_calibration(run)}{figures}<details><summary>recipe</summary><pre>{recipe}</pre></details></section>"
     )
 
 
@@ -133,6 +133,22 @@ def _confusion(run: Run) -> str:
         body += f"<tr><th>{escape(label)}</th>{cells}</tr>"
     caption = "<caption>confusion matrix: rows true, columns predicted</caption>"
     return f"<table>{caption}<tr><th></th>{head}</tr>{body}</table>"
+
+
+def _looks(run: Run) -> str:
+    """A map for each class, beside the confusion matrix; empty for networks that see no pictures."""
+    if run.looks is None:
+        return ""
+    figure = Figure(figsize=(1.6 * len(run.labels), 2.0), layout="tight")
+    for i, (label, found) in enumerate(zip(run.labels, run.looks, strict=True)):
+        axes = figure.add_subplot(1, len(run.labels), i + 1)
+        axes.set(title=label, xticks=(), yticks=())
+        if found is not None:
+            axes.imshow(found, cmap="magma", vmin=0, vmax=max(float(found.max()), 1e-9))
+    caption = (
+        "where the network looks (Grad-CAM, or its own attention): the mean over the tested pictures of each class"
+    )
+    return f"<figure>{_svg(figure)}<figcaption>{caption}; the square is the input</figcaption></figure>"
 
 
 def _calibration(run: Run) -> str:

@@ -36,7 +36,8 @@ class Run:
     as the runtime makes them, the others from one picture. moved: logits of the same clips at other key frames, by what
     was moved. calibrated: probabilities and whether each was answered, nested; None when the recipe asks for none.
     none: probability (N,) that nothing moves, by a gate that did not know the person; 0 for what is no recording.
-    pairs: the same clips' still pairs and movements as ``train.still`` makes them. Both None without such an answer."""
+    pairs: the same clips' still pairs and movements as ``train.still`` makes them. Both None without such an answer.
+    looks: of networks on pictures, for each class where they look (``train.looks``); None of others."""
 
     name: str
     protocol: str
@@ -55,6 +56,7 @@ class Run:
     calibrated: Calibrated | None = None
     none: NDArray[np.float64] | None = None
     pairs: TestedPairs | None = None
+    looks: tuple[NDArray[np.float64] | None, ...] | None = None
 
     @property
     def main(self) -> NDArray[np.bool_]:
@@ -105,6 +107,9 @@ class Run:
             calibrated=_calibrated(stored.get("calibrated")),
             none=None if stored.get("none") is None else np.array(stored["none"], np.float64),
             pairs=_pairs(stored.get("pairs")),
+            looks=None
+            if stored.get("looks") is None
+            else tuple(None if map is None else np.array(map, np.float64) for map in stored["looks"]),
         )
 
 

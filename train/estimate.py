@@ -1,0 +1,49 @@
+"""How long a training will take, from a few timed steps: said before it begins when it is long."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import torch
+from torch import nn
+
+from realtime_mer.batch.engine import clock
+from train import fit
+from train.recipe import Stage
+from train.samples import Samples
+
+SAMPLES: Final = 8  # in a timed step: the cost of a step grows with its samples
+STEPS: Final = 2  # timed, after one that is not
+LONG_S: Final = 300.0  # what is shorter needs no word
+FEW: Final = 500  # samples that a training visits: so few are done before a word about it helps
+
+
+def tell(
+    what: str, make: Callable[[], nn.Module], samples: Samples, stages: Sequence[Stage], classes: int, device: str,
+    *, times: float = 1.0, threads: int = 0,
+) -> None:  # fmt: skip
+    """Says on standard error how long a training takes at most, if that is long; also where no progress is shown.
+
+    make: gives a network as it is before training. times: how often it is done. threads: of torch that it will have;
+    0: as many as now.
+    """
+    if times * sum(fit.visited(samples.y, stage) * stage.epochs for stage in stages) < FEW:
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        model = make()
+        seconds = times * sum(_stage(copy.deepcopy(model), samples, stage, classes, device) for stage in stages)
+    finally:
+        torch.set_num_threads(before)
+    if seconds >= LONG_S:
+        print(f"{what}: at most {clock(seconds)} here, going by a few timed steps", file=sys.stderr, flush=True)
+
+
+def _stage(model: nn.Module, samples: Samples, stage: Stage, classes: int, device: str) -> float:
+    few = samples.take(range(min(SAMPLES, len(samples))))
+    _, *timed = fit.timed_steps(model, few, stage, classes, device, 1 + STEPS)
+    return sum(timed) / STEPS / len(few) * fit.visited(samples.y, stage) * stage.epochs

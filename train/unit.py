@@ -1,0 +1,69 @@
+"""Where a network computes while it is trained, in which numbers, and how samples get there.
+
+On a GPU nothing waits for a step: samples go over from pinned memory while the step before is still computed, pictures
+lie with their channels last, as convolutions want them, and no figure is read back before the epoch is over. All
+samples are in memory, so one thread fetches them faster than a GPU asks for them.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from realtime_mer.errors import DeviceError
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """device: of torch. bf16: multiply in bfloat16 (torch's autocast); weights, losses and averages stay float32."""
+
+    device: torch.device
+    bf16: bool = False
+
+    @property
+    def gpu(self) -> bool:
+        return self.device.type == "cuda"
+
+    def place(self, model: nn.Module) -> None:
+        """Moves a network here, in place."""
+        model.to(self.device)
+        if self.gpu:
+            model.to(memory_format=torch.channels_last)
+
+    def send(self, tensor: Tensor) -> Tensor:
+        """The tensor here; on a GPU the caller goes on while it is copied."""
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self.gpu else tensor
+
+    def inputs(self, x: NDArray[Any]) -> Tensor:
+        """Samples (N, ...) as float32 here: uint8 pictures become 0 to 1, motion stays as it is."""
+        sent = self.send(torch.from_numpy(np.ascontiguousarray(x)))
+        made = sent.float() / 255 if x.dtype == np.uint8 else sent.float()
+        return made.contiguous(memory_format=torch.channels_last) if self.gpu and made.ndim == 4 else made
+
+    def computing(self) -> torch.autocast:
+        """The context in which a forward pass runs."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+
+def open_unit(name: str, precision: str = "fp32") -> Unit:
+    """The device asked for: "cpu", "cuda", or "cuda:N" for the GPU of that number. precision: "fp32" or "bf16".
+
+    Raises DeviceError instead of falling back.
+    """
+    bf16 = precision == "bf16"
+    if name == "cpu":
+        return Unit(torch.device("cpu"), bf16)
+    kind, _, number = name.partition(":")
+    if kind == "cuda" and number.isdecimal() == bool(number) and torch.cuda.is_available():
+        if int(number or 0) >= torch.cuda.device_count():
+            raise DeviceError(f"device {name!r} is not here: there are {torch.cuda.device_count()}, counted from 0")
+        # cuBLAS needs this to repeat its results exactly.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        return Unit(torch.device(name), bf16)
+    raise DeviceError(f"device {name!r} is not here: use --device cpu, or cuda on a machine with an NVIDIA GPU")
