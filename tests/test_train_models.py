@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import pickle
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from realtime_mer.errors import ConfigError, ModelError
@@ -14,7 +18,7 @@ from train import checkpoint, models
 from train.models import create, freezing, weights
 from train.models.heads import ARC_SCALE
 
-LARGE = {"resnet101", "resnet152", "alexnet"}  # seconds each; resnet50 stands for their kind
+LARGE = {"resnet101", "resnet152", "alexnet", "alexnet-2012"}  # seconds each; resnet50 stands for their kind
 
 
 @pytest.mark.parametrize("name", sorted(set(models.MODELS) - LARGE))
@@ -28,18 +32,77 @@ def test_every_network_gives_finite_logits_for_each_sample(name: str) -> None:
     assert torch.isfinite(logits).all()
 
 
-def published_size(model: nn.Module) -> int:
-    """Number of values as Keras counts them: learnable ones, batch-norm statistics and the input normalisation.
-
-    Ab Razak and Sahran's 867k and 68k are this number.
-    """
-    statistics = (b for name, b in model.named_buffers() if not name.endswith("num_batches_tracked"))
-    return models.parameters(model) + sum(b.numel() for b in statistics)
-
-
 def test_efficient_me_has_exactly_the_published_sizes() -> None:
-    assert published_size(create("efficient-me", 3)) == 868_314
-    assert published_size(create("efficient-me-tr3", 3)) == 68_772
+    """Ab Razak and Sahran's 867k and 68k are counted as Keras does."""
+    assert models.keras_parameters(create("efficient-me", 3)) == 868_314
+    assert models.keras_parameters(create("efficient-me-tr3", 3)) == 68_772
+
+
+@pytest.mark.parametrize(
+    ("name", "published"), [("alexnet-2012", 60_965_224), ("googlenet-2015", 6_998_552), ("squeezenet-1.0", 1_248_424)]
+)
+def test_the_classic_networks_have_the_published_sizes(name: str, published: int) -> None:
+    """Of the originals, with their 1000 classes: Caffe's model files say so."""
+    assert models.parameters(create(name, 1000)) == published
+
+
+def test_the_last_relu_of_squeezenet_lets_no_class_below_zero() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(4, 3, 64, 64)
+    plain, relu = (create(name, 5, size=64).eval()(x) for name in ("squeezenet", "squeezenet-relu"))
+    assert (plain < 0).any()
+    assert (relu >= 0).all()
+
+
+def compressed_file(path: Path, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Writes random sparse weights as Han et al. 2016 store them; gives them under torchvision's names."""
+    random = np.random.default_rng(seed)
+    shapes = {name: tuple(t.shape) for name, t in torchvision.models.squeezenet1_0().state_dict().items()}
+    state, counts, layers = {}, [], []
+    for name in (n for n in shapes if n.endswith("weight")):
+        size, table = math.prod(shapes[name]), random.normal(0, 0.05, 256).astype(np.float32)
+        table[0] = 0.0
+        apart = random.integers(0, 16, size)
+        places = np.cumsum(apart + 1) - 1
+        places, apart = places[places < size], apart[places < size]
+        codes = random.integers(1, 256, len(places)).astype(np.uint8)
+        even = np.append(apart, 0)[: 2 * ((len(apart) + 1) // 2)]
+        bias = random.normal(0, 0.1, shapes[name.removesuffix("weight") + "bias"]).astype(np.float32)
+        packed = (even[::2] + 16 * even[1::2]).astype(np.uint8)
+        layers.append(table.tobytes() + bias.tobytes() + codes.tobytes() + packed.tobytes())
+        counts.append(len(places))
+        whole = np.zeros(size, np.float32)
+        whole[places] = table[codes]
+        state[name] = torch.from_numpy(whole.reshape(shapes[name]))
+        state[name.removesuffix("weight") + "bias"] = torch.from_numpy(bias)
+    path.write_bytes(np.array(counts, np.uint32).tobytes() + b"".join(layers))
+    return state
+
+
+def test_compressed_weights_give_what_they_gave_on_their_own_input(tmp_path: Path, monkeypatch) -> None:
+    """They were made for BGR, 0 to 255, minus a mean; ours take RGB, 0 to 1, scaled as ImageNet."""
+    state = compressed_file(tmp_path / "compressed_SqueezeNet.net")
+    monkeypatch.setenv(weights.FOLDER, str(tmp_path))
+    assert weights.available("squeezenet-1.0")
+    torch.manual_seed(0)
+    ours = create("squeezenet-1.0", 4, size=96, weights="imagenet").eval()
+    theirs = torchvision.models.squeezenet1_0().eval()
+    theirs.load_state_dict(state)
+    x = torch.rand(2, 3, 96, 96)
+    bgr = 255 * x.flip(1) - torch.tensor([104.0, 117.0, 123.0])[:, None, None]
+    with torch.inference_mode():
+        expected, found = theirs.features(bgr), ours.net.features(ours.scale(x))
+    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("harm", ["short", "long", "text"])
+def test_a_damaged_compressed_file_is_one_line(tmp_path: Path, harm: str) -> None:
+    path = tmp_path / "compressed_SqueezeNet.net"
+    compressed_file(path)
+    content = {"short": path.read_bytes()[:-5], "long": path.read_bytes() + b"x", "text": b"hello"}[harm]
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="is not the compressed SqueezeNet"):
+        create("squeezenet-1.0", 3, size=64, weights=str(path))
 
 
 def test_ststnet_is_as_small_as_published() -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import importlib
 import json
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from made_megc2019 import megc2019
 
-from train import protocols, recipe
+from realtime_mer.errors import DataError, ModelError
+from train import protocols, recipe, recipe_toml
 from train.cli import main
 from train.evaluate import Run, merged
 from train.models import MODELS
 from train.records import THREE, Clip
-from train.reproduce import PAPERS, abrazak2023, common, hata2025, ho2023, peng2018
+from train.reproduce import PAPERS, abrazak2023, common, hata2025, ho2023, ibrahim2020, peng2018
 
 
 def clip(dataset: str, subject: str, name: str, file: str = "x.jpg", emotion: str = "disgust") -> Clip:
@@ -125,6 +127,73 @@ def test_reproduce_prints_the_leak_beside_the_clean_figure_and_stores_the_run(tr
     assert capsys.readouterr().out == printed  # taken from the finished folds
     assert main(["report", str(folder)]) == 0
     assert "epoch chosen on the test fold (a leak)" in (folder / "report.html").read_text()
+
+
+@pytest.mark.parametrize("file", sorted(common.RECIPES.glob("*.toml")), ids=lambda p: p.stem)
+def test_a_recipe_that_is_printed_reads_as_the_same(file: Path) -> None:
+    plan = recipe.load(file)
+    assert recipe.from_table(tomllib.loads(recipe_toml.text(plan))) == plan
+
+
+def test_recipes_of_the_rows_are_printed_and_nothing_is_trained(tree, capsys) -> None:
+    words = ["reproduce", "selection", "--recipe", "--data", str(tree / "data"), "--out", str(tree / "runs"), "--quiet"]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    plan = recipe.from_table(tomllib.loads(printed))
+    assert plan.name == "selection-quick-labels"
+    assert plan.model.name == "ststnet"
+    assert not list((tree / "runs").glob("**/run.json"))
+
+
+def test_tables_that_cannot_be_made_are_named_and_the_others_are_made(tmp_path: Path, capsys) -> None:
+    """No data at all: what is arithmetic is printed, what needs data says so."""
+    words = ["reproduce", "peng2018", "--data", str(tmp_path / "none"), "--out", str(tmp_path / "runs"), "--quiet"]
+    assert main(words) == 0
+    told = capsys.readouterr()
+    assert "peng2018, table 2:" in told.out
+    assert "peng2018, table 3:" in told.out
+    for number in "14567":
+        assert f"peng2018, table {number}: not run: " in told.err
+    assert main([*words, "--table", "4"]) == DataError.exit_code
+    assert main(["reproduce", "ho2023", *words[2:], "--table", "6", "--table", "components", "--table", "5"]) == 0
+
+
+def test_freezing_is_timed_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ho2023, "ROWS", {"squeezenet": "squeezenet"})
+    setting = common.Setting(tmp_path, tmp_path, "quick", True, "")
+    (row,) = ho2023._time(setting).rows
+    assert row[0] == "squeezenet"
+    assert all(0 < float(cell) < 2 for cell in row[2:])
+
+
+def test_data_sets_that_are_there_are_used(tmp_path: Path) -> None:
+    def setting() -> common.Setting:
+        return common.Setting(tmp_path, tmp_path, "full", True, "")
+
+    def ibrahim() -> tuple[recipe.Recipe, tuple[str, ...]]:
+        return ibrahim2020.on_what_is_there(common.load("ibrahim2020", setting()), setting())
+
+    def peng() -> recipe.Recipe:
+        return peng2018.on_what_is_there(common.load("peng2018", setting()), setting())
+
+    assert (ibrahim()[0].data.name, len(ibrahim()[1])) == ("casme2", 5)
+    assert peng().pretrain.data.name == "ckplus48"
+    for name in ("CASME2", "SAMM", "JAFFE", "MUG"):
+        (tmp_path / name).mkdir()
+    assert (ibrahim()[0].data.name, len(ibrahim()[1])) == ("casme2+samm", 6)
+    assert peng().pretrain.data.name == "ckplus48+jaffe+mug"
+    (tmp_path / "CK+").mkdir()
+    assert peng().pretrain.data.name == "ckplus+jaffe+mug"
+    assert peng().pretrain.data.only == ("anger", "disgust", "happiness", "sadness", "surprise")
+
+
+def test_a_row_without_its_weights_does_not_end_the_table() -> None:
+    assert common.attempt(lambda: 3) == 3
+
+    def missing() -> int:
+        raise ModelError("ImageNet weights of alexnet are not here")
+
+    assert common.attempt(missing) == "not run: ImageNet weights of alexnet are not here"
 
 
 def test_an_unknown_table_is_one_clear_line(capsys) -> None:

@@ -17,7 +17,7 @@ from torch import nn
 
 from realtime_mer.errors import ConfigError
 from realtime_mer.face.regions import SIZE
-from train.models import attention, backbones, efficient_me, flow, flow_default, resnet, scaling
+from train.models import attention, backbones, classic, efficient_me, flow, flow_default, resnet, scaling
 from train.models.coding import WithHeads
 from train.models.none import WithNone
 from train.models.weights import load
@@ -54,8 +54,12 @@ def _vision(name: str, about: str, size: int = 224) -> Entry:
 
 MODELS: Final[dict[str, Entry]] = {
     "alexnet": _vision("alexnet", "AlexNet (Ho 2023)", 227),
+    "alexnet-2012": Entry("AlexNet with cross-channel normalisation (Ho 2023)", APEX, 227, classic.alexnet),
     "squeezenet": _vision("squeezenet1_1", "SqueezeNet 1.1 (Ho 2023)", 227),
+    "squeezenet-relu": _vision("squeezenet1_1+relu", "SqueezeNet 1.1 with its last ReLU (Ho 2023)", 227),
+    "squeezenet-1.0": _vision("squeezenet1_0+relu", "SqueezeNet 1.0, whose weights can be had (Ho 2023)", 227),
     "googlenet": _vision("googlenet", "GoogLeNet (Ho 2023)"),
+    "googlenet-2015": Entry("GoogLeNet with cross-channel normalisation (Ho 2023)", APEX, 224, classic.googlenet),
     "efficientnet-b0": _vision("efficientnet_b0", "EfficientNet-B0 (Ho 2023, Ab Razak 2023)"),
     "resnet18": _vision("resnet18", "ResNet-18 (Ibrahim 2020)"),
     "resnet34": _vision("resnet34", "ResNet-34 (Ibrahim 2020)"),
@@ -181,3 +185,9 @@ def input_shape(name: str, size: int = 0) -> tuple[int, int, int]:
 def parameters(model: nn.Module) -> int:
     """Number of learnable values."""
     return sum(p.numel() for p in model.parameters())
+
+
+def keras_parameters(model: nn.Module) -> int:
+    """Number of values as Keras counts them: also batch-norm statistics and the input's normalisation."""
+    statistics = (b for name, b in model.named_buffers() if not name.endswith("num_batches_tracked"))
+    return parameters(model) + sum(b.numel() for b in statistics)

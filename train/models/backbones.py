@@ -42,8 +42,9 @@ class Scaled(nn.Module):
         return self.net(self.scale(x))
 
 
-def builder(torchvision_name: str) -> Builder:
-    """A function that makes torchvision's network of this name for our classes."""
+def builder(name: str) -> Builder:
+    """A function that makes torchvision's network of this name for our classes; "+relu": SqueezeNet's last ReLU."""
+    torchvision_name, _, extra = name.partition("+")
 
     def build(classes: int, settings: Settings) -> nn.Module:
         # GoogLeNet: no auxiliary classifiers (the toolbox that Ho et al. used has none), our own input scaling.
@@ -57,6 +58,8 @@ def builder(torchvision_name: str) -> Builder:
                 # hundred clips allow, its statistics are still those of the beginning, and it answers at random.
                 module.momentum = max(module.momentum or 0.0, BATCH_NORM_MOMENTUM)
         replace_head(net, classes, settings)
+        if extra and settings.head == "linear":
+            net.classifier.insert(2, nn.ReLU())
         return Scaled(settings.scale, net)
 
     return build
@@ -77,7 +80,7 @@ def replace_head(net: nn.Module, classes: int, settings: Settings) -> None:
             assert conv.bias is not None
             nn.init.zeros_(conv.bias)
             # No ReLU after it: Ho et al. inherit one from the original, which leaves no gradient for a class whose
-            # output is negative everywhere; torchvision keeps it too. Ours is a plain linear classifier.
+            # output is negative everywhere; torchvision keeps it too. Ours is a plain linear classifier; see "+relu".
             net.classifier = nn.Sequential(dropout, conv, nn.AdaptiveAvgPool2d(1))
         return
     if isinstance(fully := getattr(net, "fc", None), nn.Linear):

