@@ -148,7 +148,16 @@ def test_oulu_and_mug_sequences(tmp_path: Path) -> None:
     assert (clip.subject, clip.emotion, clip.apex, clip.fps, len(clip.frames)) == ("901", "fear", None, 19, 2)
 
 
-@pytest.mark.parametrize("name", ["jaffe", "kdef", "oulu", "mug", "ckplus", "ckplus48", "fer2013"])
+def test_taiwanese_names(tmp_path: Path) -> None:
+    pictures(tmp_path / "taiwanese" / "faces_256x256", "2731g15.jpg", "2111c11.jpg", "0312a01.jpg", "readme.png")
+    reading = read("taiwanese", tmp_path / "taiwanese")
+    assert {(clip.subject, clip.label("7")) for clip in reading.clips} == {
+        ("27", "surprise"), ("21", "sadness"), ("03", "neutral"),
+    }  # fmt: skip
+    assert len(reading.problems) == 1
+
+
+@pytest.mark.parametrize("name", ["jaffe", "kdef", "taiwanese", "oulu", "mug", "ckplus", "ckplus48", "fer2013"])
 def test_a_folder_of_something_else_is_refused(tmp_path: Path, name: str) -> None:
     pictures(tmp_path / "holiday", "beach.png")
     with pytest.raises(DataError) as error:

@@ -15,7 +15,8 @@ from train import fit
 from train.recipe import Stage
 from train.samples import Samples
 
-SAMPLES: Final = 8  # in a timed step: the cost of a step grows with its samples
+SAMPLES: Final = 8  # in a timed step of a large network, whose cost grows with its samples
+QUICK_S: Final = 0.2  # a step that takes less is timed with as many samples as it will have: it costs more than they do
 STEPS: Final = 2  # timed, after one that is not
 LONG_S: Final = 300.0  # what is shorter needs no word
 FEW: Final = 500  # samples that a training visits: so few are done before a word about it helps
@@ -44,6 +45,9 @@ def tell(
 
 
 def _stage(model: nn.Module, samples: Samples, stage: Stage, classes: int, device: str) -> float:
-    few = samples.take(range(min(SAMPLES, len(samples))))
-    _, *timed = fit.timed_steps(model, few, stage, classes, device, 1 + STEPS)
+    for size in (SAMPLES, stage.batch or len(samples)):
+        few = samples.take(range(min(size, len(samples))))
+        _, *timed = fit.timed_steps(model, few, stage, classes, device, 1 + STEPS)
+        if sum(timed) > STEPS * QUICK_S:
+            break
     return sum(timed) / STEPS / len(few) * fit.visited(samples.y, stage) * stage.epochs

@@ -43,7 +43,7 @@ SEVEN: Final[dict[str, tuple[str, ...]]] = {
     "dfme": _BASIC,
     "ckplus": _BASIC,
     "ckplus48": _BASIC,
-    **dict.fromkeys(("fer2013", "ferplus", "jaffe", "kdef", "mug"), (*_NO_CONTEMPT, "neutral")),
+    **dict.fromkeys(("fer2013", "ferplus", "jaffe", "kdef", "mug", "taiwanese"), (*_NO_CONTEMPT, "neutral")),
 }
 
 # Whose people all tables of own clips share: a second table cannot hide somebody whom another one tests.

@@ -23,6 +23,7 @@ from train.datasets.macro import (
     read_kdef,
     read_mug,
     read_oulu,
+    read_taiwanese,
 )
 from train.datasets.megc2019 import read_megc2019
 from train.datasets.micro import CODINGS, read_micro
@@ -176,6 +177,12 @@ DATASETS: Final[dict[str, Dataset]] = {
         "KDEF: 4,900 posed stills of 70 people, 7 expressions, 5 angles",
         "https://kdef.se (Karolinska Institutet)", "Lundqvist et al., 1998",
         "KDEF/AF01/AF01AFS.JPG", ("KDEF", "kdef"), (), "7", 4900, read_kdef,
+    ),
+    "taiwanese": Dataset(
+        "1,232 posed colour stills of 29 Taiwanese performers, 7 expressions",
+        "public copies name neither maker nor terms: for research only",
+        "not named by the public copies",
+        "faces_256x256/2731g15.jpg", ("taiwanese", "Taiwanese"), (), "7", None, read_taiwanese,
     ),
     "oulu": Dataset(
         "Oulu-CASIA NIR&VIS: 80 subjects, 6 expressions, 2 cameras, 3 lights",

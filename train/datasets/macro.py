@@ -33,6 +33,10 @@ _JAFFE_WORDS: Final = {
 }  # fmt: skip
 _KDEF: Final = re.compile(r"[AB]([FM]\d{2})(AF|AN|DI|HA|NE|SA|SU)(FL|HL|S|HR|FR)", re.IGNORECASE)
 _KDEF_WORDS: Final = {**_JAFFE_WORDS, "AF": "fear"}
+_TAIWANESE: Final = re.compile(r"(\d{2})\d{2}([A-G])\d{2}", re.IGNORECASE)
+_TAIWANESE_WORDS: Final = {
+    "A": "neutral", "B": "happiness", "C": "sadness", "D": "anger", "E": "disgust", "F": "fear", "G": "surprise",
+}  # fmt: skip
 _MUG_FPS: Final = 19.0
 _OULU_FPS: Final = 25.0
 _CK_FPS: Final = 30.0
@@ -181,6 +185,11 @@ def read_jaffe(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:
 def read_kdef(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:
     """AF01/AF01AFS.JPG: session, sex and number, emotion, angle. The two sessions show the same person."""
     return _named_stills(dataset, root, _KDEF, _KDEF_WORDS, "AF01/AF01AFS.JPG")
+
+
+def read_taiwanese(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:
+    """2731g15.jpg: performer, two digits of no use here, emotion (a to g), number."""
+    return _named_stills(dataset, root, _TAIWANESE, _TAIWANESE_WORDS, "2731g15.jpg")
 
 
 def read_oulu(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:

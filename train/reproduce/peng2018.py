@@ -50,7 +50,7 @@ BASELINES = {
     "5": (("LBP-TOP", "44.70", "0.35"), ("HOOF", "42.17", "0.33"), ("HOG3D", "34.16", "0.22")),
     "6": (("LBP-TOP", "67.80", "0.51"), ("HOOF", "69.64", "0.56"), ("HOG3D", "69.53", "0.51")),
 }
-MACRO = ("ckplus", "oulu", "jaffe", "mug", "kdef")
+MACRO = ("ckplus", "oulu", "jaffe", "mug", "kdef", "taiwanese")
 PRINTED_LOSO = {"5": ("samm", "70.59", "0.54"), "6": ("casme2", "75.68", "0.65"), "7": ("both", "74.70", "0.64")}
 
 
@@ -170,7 +170,7 @@ def _holdout(clips: list[Clip], setting: Setting) -> Table:
 
 
 def on_what_is_there(plan: Recipe, setting: Setting) -> Recipe:
-    """The recipe with those of their four macro-expression sets, and KDEF, that are here; CK+48 stands for CK+."""
+    """The recipe with those of their four macro-expression sets, and two more, that are here; CK+48 stands for CK+."""
     names = common.present(MACRO, setting)
     if not names or plan.pretrain is None:
         return plan
