@@ -20,7 +20,7 @@ from realtime_mer.records import Frame, Kind
 from realtime_mer.share.files import FLOW, MOTION, read_flow, read_motion
 from realtime_mer.share.sharing import README, again, share
 from realtime_mer.share.survival import fates, text
-from realtime_mer.sinks import LOG
+from realtime_mer.sinks import LOG, Sink
 from realtime_mer.sinks.jsonl import as_log, read_jsonl
 from realtime_mer.synth.demo import demo_clip
 from realtime_mer.synth.video import write_video
@@ -126,6 +126,17 @@ def test_what_cannot_be_shared_is_told_before_anything_is_written(result: Path, 
     assert [path.name for path in other.iterdir()] == ["thesis.txt"]
     for wrong in (["--set", "spot.onset_noise=8"], ["--again", "--out", "x"]):
         assert main(["share", str(result), *wrong]) == ConfigError.exit_code
+
+
+def test_a_run_that_was_cut_off_is_done_again(result: Path, tmp_path: Path) -> None:
+    def interrupted(*_: object) -> list[Sink]:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        share(result / LOG, out, interrupted)
+    assert not (out / LOG).exists()
+    assert share(result / LOG, out).found
 
 
 def test_a_recording_without_events(tmp_path: Path) -> None:

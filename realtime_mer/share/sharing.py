@@ -75,12 +75,12 @@ def share(log: Path, out: Path, beside: Callable[[Path, SourceInfo], Sequence[Si
         with Lock(out):
             for name in (LOG, MOTION, FLOW):
                 (out / name).unlink(missing_ok=True)  # a run that is cut off leaves nothing that looks complete
-            sinks = [SignalsCsv(out / SIGNALS_CSV), tapes, *beside(Path(source.info.uri), source.info)]
+            write_whole(out / README, _README)  # first: by it the next run knows the folder
+            sinks = [tapes, *beside(Path(source.info.uri), source.info), SignalsCsv(out / SIGNALS_CSV)]
             run(source, pipeline, sinks)
             write_motion(out / MOTION, tapes)
             feature = "" if pipeline.recogniser is None else pipeline.recogniser.spec.feature
             write_flow(out / FLOW, tapes.events, feature)
-            write_whole(out / README, _README)
             write_whole(out / LOG, as_log(recording._replace(header=without_names(head), markers=())))
     return again(out)
 
