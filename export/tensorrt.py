@@ -66,13 +66,10 @@ def in_precision(model: onnx.ModelProto, precision: str, calibration: Data | Non
 def in_type(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """A copy of a network that computes in ``dtype``; its gate for "none" and its heads stay float32."""
     copied = copy.deepcopy(module)
-    inner = copied
-    while isinstance(inner, WithHeads | WithNone) and isinstance(inner.network, WithHeads | WithNone):
-        inner = inner.network
-    if isinstance(inner, WithHeads | WithNone):
-        inner.network = Typed(inner.network, dtype)
-        return copied
-    return Typed(copied, dtype)
+    if not isinstance(copied, WithHeads | WithNone):
+        return Typed(copied, dtype)
+    copied.network = in_type(copied.network, dtype)
+    return copied
 
 
 class Typed(nn.Module):

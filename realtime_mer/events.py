@@ -63,7 +63,7 @@ class Reporter:
                 if event.final:
                     self._closed[track] = movement.id
             elif (known := self._answer(track, movement)) is not None:
-                events.append(_answered(event, known.answer, known.motion))
+                events.append(answered(event, known.answer, known.motion))
             else:
                 self._worker.submit(event, ring.key_frames(movement.onset, movement.apex))
         return events
@@ -80,7 +80,7 @@ class Reporter:
                 if movement.id <= self._closed.get(event.track, 0):
                     continue  # computed too late: its final report is out
                 self._known[event.track] = _Known(movement.id, movement.onset, movement.apex, found, motion)
-            events.append(_answered(replace(event, reported=now), found, motion))
+            events.append(answered(replace(event, reported=now), found, motion))
         return events
 
     def close(self) -> None:
@@ -118,7 +118,8 @@ class Reporter:
         )
 
 
-def _answered(event: Event, found: Answer, motion: Floats) -> Event:
+def answered(event: Event, found: Answer, motion: Floats) -> Event:
+    """The event with what the recogniser said of it, and the motion that it saw."""
     return replace(
         event, prediction=found.prediction, objective=found.objective, action_units=found.action_units, motion=motion
     )

@@ -18,6 +18,7 @@ from backend_models import LABELS, exported, network, noise, spec_of
 from export import __main__ as command
 from export import data, int8, tensorrt, to_onnx, verify
 from export.data import Data
+from export.program import Probabilities
 from realtime_mer.errors import ConfigError, DataError, DeviceError, ModelError
 from realtime_mer.recognise.onnx import OnnxRecogniser
 from realtime_mer.recognise.spec import Head
@@ -90,6 +91,21 @@ def test_a_network_in_half_precision_has_float_logits() -> None:
         got = tensorrt.Typed(network("ststnet", 28), torch.float16)(x)
     assert got.dtype == torch.float32
     np.testing.assert_allclose(got, expected, atol=5e-2)
+
+
+def test_gate_and_heads_stay_in_float_when_the_network_is_in_half_precision() -> None:
+    import torch
+
+    heads = (("objective", 5, False),)
+    module = network("efficient-me-lite", 128, "flow-uvs/1", unit_motion=True, none=True, heads=heads)
+    x = torch.from_numpy(noise(3, 128))
+    typed = Probabilities(tensorrt.in_type(module, torch.float16), 1.0)
+    assert typed.outputs == ("probabilities", "objective")
+    with torch.no_grad():
+        expected, got = Probabilities(module, 1.0)(x), typed(x)
+    for one, other in zip(expected, got, strict=True):
+        np.testing.assert_allclose(other, one, atol=5e-2)
+    assert {p.dtype for p in module.parameters()} == {torch.float32}  # a copy is changed
 
 
 def test_tensorrt_asks_for_what_it_needs(lite: Path, tmp_path: Path) -> None:

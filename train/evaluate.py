@@ -139,7 +139,7 @@ def _train(plan: Plan, jobs: int, quiet: bool) -> None:
         recipe, data, labels = plan.recipe, plan.data, len(plan.data.labels)
         estimate.tell(
             f"{recipe.name}, {len(missing)} folds", partial(fresh, recipe, labels),
-            data.samples.take(plan.folds[missing[0]].train), recipe.stage, labels, plan.device,
+            data.samples, plan.folds[missing[0]].train, recipe.stage, labels, plan.device,
             times=len(missing) / (1 if alone else jobs), threads=0 if alone else 1,
         )  # fmt: skip
     with tqdm(

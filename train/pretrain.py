@@ -101,14 +101,9 @@ class Start:
         model = fresh(dataclasses.replace(self.recipe, input=size), len(self.macro.labels))
         snapshot = file.with_suffix(".part.pt")
         if not snapshot.exists():
-            estimate.tell(
-                f"pre-training on {self._data}",
-                lambda: model,
-                samples,
-                plan.stages,
-                len(self.macro.labels),
-                self.device,
-            )
+            what, classes = f"pre-training on {self._data}", len(self.macro.labels)
+            everything = range(len(samples))
+            estimate.tell(what, lambda: model, samples, everything, plan.stages, classes, self.device)
         total = sum(stage.epochs for stage in plan.stages)
         with tqdm(total=total, desc=f"pre-training on {self._data}", unit="epoch", disable=self.quiet) as bar:
             fit.fit(

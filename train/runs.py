@@ -107,10 +107,14 @@ class Run:
             calibrated=_calibrated(stored.get("calibrated")),
             none=None if stored.get("none") is None else np.array(stored["none"], np.float64),
             pairs=_pairs(stored.get("pairs")),
-            looks=None
-            if stored.get("looks") is None
-            else tuple(None if map is None else np.array(map, np.float64) for map in stored["looks"]),
+            looks=_looks(stored.get("looks")),
         )
+
+
+def _looks(stored: list[Any] | None) -> tuple[NDArray[np.float64] | None, ...] | None:
+    if stored is None:
+        return None
+    return tuple(None if found is None else np.array(found, np.float64) for found in stored)
 
 
 def _pairs(stored: dict[str, Any] | None) -> TestedPairs | None:

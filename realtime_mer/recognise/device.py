@@ -36,7 +36,9 @@ PROVIDERS: Final = {
     RTX: "NvTensorRTRTXExecutionProvider",
 }
 PLUGIN: Final = "onnxruntime_ep_nv_tensorrt_rtx"  # the package that carries the provider of RTX
-RTX_RUNS: Final = ((8, 0), (8, 6), (8, 9), (12, 0), (12, 1))  # compute capabilities: ``tensorrt.PORTABLE``
+# Compute capabilities: Ampere, Ada and Blackwell. TensorRT-RTX offers no 9.0 (H100, H200), and for 7.5 (Turing) no FP32
+# matrix product.
+RTX_RUNS: Final = ((8, 0), (8, 6), (8, 9), (12, 0), (12, 1))
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 TENSORRTS: Final = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")  # packages, the one to be preferred first
 

@@ -22,14 +22,13 @@ from typing import Any, Final
 import numpy as np
 
 from realtime_mer.errors import DeviceError, ModelError, OutputError, first_line
-from realtime_mer.recognise.device import ENGINE, Run, gpu, tensorrt_package
+from realtime_mer.recognise.device import ENGINE, RTX_RUNS, Run, gpu, tensorrt_package
 from realtime_mer.recognise.spec import ModelSpec
 from realtime_mer.records import Floats
 
 LARGEST_BATCH: Final = 64  # of the optimisation profile; a larger batch runs in parts
 USUAL_BATCH: Final = 8  # what the kernels are tuned for: the faces of a room
-# Ampere, Ada and Blackwell. TensorRT-RTX offers no 9.0 (H100, H200), and for 7.5 (Turing) no FP32 matrix product.
-PORTABLE: Final = ("SM80", "SM86", "SM89", "SM120", "SM121")
+PORTABLE: Final = tuple(f"SM{major}{minor}" for major, minor in RTX_RUNS)
 
 
 def import_tensorrt() -> Any:

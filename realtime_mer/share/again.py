@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 
 from realtime_mer.config import Config
-from realtime_mer.events import Reporter
+from realtime_mer.events import Reporter, answered
 from realtime_mer.motion.ring import Ring
 from realtime_mer.recognise import Recogniser, answer
-from realtime_mer.records import Event, Measurement, Status
-from realtime_mer.share.files import Flow, Frames, R
+from realtime_mer.records import Event, Status
+from realtime_mer.share.files import Flow, Frames
 from realtime_mer.share.tape import Tape
 from realtime_mer.spotting import MakeSpotter
 from realtime_mer.spotting.scores import Movement, match
-
-NO_PICTURE: Final = np.zeros((0, 0), np.uint8)
 
 
 def spot_again(frames: Frames, tapes: Sequence[Tape], spotter: MakeSpotter, config: Config) -> list[Event]:
@@ -53,14 +50,7 @@ def classify_again(events: Sequence[Event], flows: Sequence[Flow], recogniser: R
         return done
     rows = recogniser.classify(np.stack([flows[j].motion for _, j in pairs]))
     for (i, j), row in zip(pairs, rows, strict=True):
-        found = answer(row, spec)
-        done[micro[i]] = replace(
-            done[micro[i]],
-            prediction=found.prediction,
-            objective=found.objective,
-            action_units=found.action_units,
-            motion=flows[j].motion,
-        )
+        done[micro[i]] = answered(done[micro[i]], answer(row, spec), flows[j].motion)
     return done
 
 
@@ -74,26 +64,9 @@ def _spot(tape: Tape, frames: Frames, make: MakeSpotter, config: Config, reporte
     place = np.searchsorted(frames.time, tape.time)
     place = np.minimum(place, max(len(frames.time) - 1, 0))
     breaks = dict(tape.breaks)
-    for row, (measurement, at) in enumerate(zip(_measurements(tape), place.tolist(), strict=True), 1):
+    for row, (measurement, at) in enumerate(zip(tape.measurements(), place.tolist(), strict=True), 1):
         ring.push(measurement, int(frames.lost[at]), bool(frames.repeated[at]))
         _, found = spotter.push(measurement)
         yield from reporter.report(tape.track, ring, found, measurement.time)
         if row in breaks:
             yield from reporter.report(tape.track, ring, spotter.interrupt(breaks[row]), measurement.time)
-
-
-def _measurements(tape: Tape) -> Iterator[Measurement]:
-    for index, time, row in zip(tape.index, tape.time, tape.table, strict=True):
-        yield Measurement(
-            index=index,
-            time=time,
-            displacement=row[: 2 * R].reshape(R, 2),
-            noise=row[2 * R : 3 * R],
-            head=float(row[3 * R]),
-            eyes=float(row[3 * R + 1]),
-            fit=float(row[3 * R + 2]),
-            lost=False,
-            stale=False,
-            aligned=NO_PICTURE,
-            transform=np.eye(2, 3),
-        )

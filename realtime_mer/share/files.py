@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from realtime_mer.errors import SourceError, first_line
 from realtime_mer.face.regions import NAMES
 from realtime_mer.records import Event, Floats
-from realtime_mer.share.tape import WIDTH, Tape, Tapes
+from realtime_mer.share.tape import DISPLACEMENT, EYES, FIT, HEAD, NOISE, WIDTH, R, Tape, Tapes
 from realtime_mer.sinks.place import replace_file
 
 MOTION: Final = "motion.npz"
@@ -28,7 +28,6 @@ FORMAT: Final = 1  # raised when an array changes its meaning
 # px: a thousandth of a pixel is a tenth of the least noise that was ever measured; a power of two, which packs well.
 STEP: Final = 2.0**-10
 MOST_BYTES: Final = 1 << 33  # unpacked: about 45 hours at 200 frames/s
-R: Final = len(NAMES)
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -70,11 +69,11 @@ def write_motion(path: Path, tapes: Tapes) -> None:
         "watch": np.array([(t.track, t.first_id, len(t.time)) for t in kept], np.int64).reshape(-1, 3),
         "index": np.concatenate([np.zeros(0, np.int64), *(np.array(t.index, np.int64) for t in kept)]),
         "time": np.concatenate([np.zeros(0), *(np.array(t.time) for t in kept)]),
-        "displacement": table[:, : 2 * R].reshape(-1, R, 2),
-        "noise": table[:, 2 * R : 3 * R],
-        "head": table[:, 3 * R],
-        "eyes": table[:, 3 * R + 1],
-        "fit": table[:, 3 * R + 2],
+        "displacement": table[:, DISPLACEMENT].reshape(-1, R, 2),
+        "noise": table[:, NOISE],
+        "head": table[:, HEAD],
+        "eyes": table[:, EYES],
+        "fit": table[:, FIT],
         "break_at": np.array([(number, at) for number, at, _ in breaks], np.int64).reshape(-1, 2),
         "break_reason": np.array([reason for *_, reason in breaks], np.str_),
     }
@@ -118,8 +117,9 @@ def read_motion(path: Path) -> tuple[Frames, list[Tape]]:
         raise SourceError(f"{path} is damaged: its arrays do not belong together")
     if len(at) != len(got["break_reason"]) or ((at < 0) | (at >= [[max(len(watch), 1), rows + 1]])).any():
         raise SourceError(f"{path} is damaged: it breaks off where it holds nothing")
-    flat = got["displacement"].reshape(-1, 2 * R), got["noise"], *(got[n][:, None] for n in ("head", "eyes", "fit"))
-    table, tapes, begin = np.concatenate(flat, axis=1).astype(np.float32), [], 0
+    table, tapes, begin = np.empty((rows, WIDTH), np.float32), [], 0
+    table[:, DISPLACEMENT], table[:, NOISE] = got["displacement"].reshape(-1, 2 * R), got["noise"]
+    table[:, HEAD], table[:, EYES], table[:, FIT] = got["head"], got["eyes"], got["fit"]
     for number, (track, first_id, length) in enumerate(watch.tolist()):
         part = slice(begin, begin + length)
         tape = Tape(first_id, track)

@@ -6,7 +6,7 @@ No picture is kept. Fed from a tape, the same spotter with the same settings rep
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,8 +18,12 @@ from realtime_mer.records import Activity, End, Event, Floats, Frame, Measuremen
 from realtime_mer.sinks import Sink
 from realtime_mer.spotting import MakeSpotter, Spotter
 
-# A row: dx and dy of each region, the noise of each region, head, eyes, fit.
-WIDTH: Final = 3 * len(REGIONS) + 3
+# A row of a tape: dx and dy of each region, the noise of each region, head, eyes, fit.
+R: Final = len(REGIONS)
+DISPLACEMENT, NOISE = slice(0, 2 * R), slice(2 * R, 3 * R)
+HEAD, EYES, FIT = range(3 * R, 3 * R + 3)
+WIDTH: Final = 3 * R + 3
+NO_PICTURE: Final = np.zeros((0, 0), np.uint8)
 
 
 @dataclass(slots=True)
@@ -50,6 +54,23 @@ class Tape:
         done = self.breaks[-1][0] if self.breaks else 0
         if len(self.time) > done:
             self.breaks.append((len(self.time), reason))
+
+    def measurements(self) -> Iterator[Measurement]:
+        """What was taken down, without the pictures and their places, which no spotter asks for."""
+        for index, time, row in zip(self.index, self.time, self.table, strict=True):
+            yield Measurement(
+                index=index,
+                time=time,
+                displacement=row[DISPLACEMENT].reshape(R, 2),
+                noise=row[NOISE],
+                head=float(row[HEAD]),
+                eyes=float(row[EYES]),
+                fit=float(row[FIT]),
+                lost=False,
+                stale=False,
+                aligned=NO_PICTURE,
+                transform=np.eye(2, 3),
+            )
 
     @property
     def table(self) -> Floats:

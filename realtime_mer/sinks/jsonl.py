@@ -185,7 +185,7 @@ class JsonLines(Sink):
             if self._header is not None:
                 self._write_header(None)
             if ended:
-                self._lines.write(_line({"type": "summary", **dataclasses.asdict(self._summary())}))
+                self._lines.write(_typed("summary", self._summary()))
         finally:
             self._lines.close()
 
@@ -199,7 +199,7 @@ class JsonLines(Sink):
     def mark(self, marker: Marker) -> None:
         """Writes a marker. Before the first frame there is no time line that it could stand on: it is left out."""
         if self._header is None:
-            self._lines.write(_line({"type": "marker", **dataclasses.asdict(marker)}))
+            self._lines.write(_typed("marker", marker))
 
     def _events_now(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -235,7 +235,7 @@ class JsonLines(Sink):
         head = dataclasses.replace(self._header, start=None if start is None else float(start))
         if start is not None and head.source.live and head.anchor is None:
             head = dataclasses.replace(head, anchor=anchor_of(head.source, float(start)))
-        self._lines.write(_line({"type": "header", **dataclasses.asdict(head)}))
+        self._lines.write(_typed("header", head))
         self._header = None
 
     def _summary(self) -> Summary:
@@ -261,11 +261,11 @@ class JsonLines(Sink):
 
 def as_log(recording: Recording) -> str:
     """The text of a log that ``read_jsonl`` reads as this recording."""
-    lines = [_line({"type": "header", **dataclasses.asdict(recording.header)})]
-    lines += [_line({"type": "marker", **dataclasses.asdict(marker)}) for marker in recording.markers]
+    lines = [_typed("header", recording.header)]
+    lines += [_typed("marker", marker) for marker in recording.markers]
     lines += [_line(to_json(event)) for event in recording.events]
     if recording.summary is not None:
-        lines.append(_line({"type": "summary", **dataclasses.asdict(recording.summary)}))
+        lines.append(_typed("summary", recording.summary))
     return "".join(lines)
 
 
@@ -333,6 +333,10 @@ def _spot(settings: Mapping[str, Any]) -> SpotConfig:
         return merge(Config(), {"spot": settings.get("spot", {})}).spot
     except ConfigError:
         return SpotConfig()
+
+
+def _typed(kind: str, part: Header | Marker | Summary) -> str:
+    return _line({"type": kind, **dataclasses.asdict(part)})
 
 
 def _line(values: dict[str, Any]) -> str:
