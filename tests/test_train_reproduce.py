@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import tomllib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from made_megc2019 import megc2019
 
-from realtime_mer.errors import DataError, ModelError
-from train import protocols, recipe, recipe_toml
+from realtime_mer.errors import ConfigError, DataError, ModelError
+from train import models, protocols, recipe, recipe_toml
 from train.cli import main
 from train.evaluate import Run, merged
 from train.models import MODELS
 from train.records import THREE, Clip
-from train.reproduce import PAPERS, abrazak2023, common, hata2025, ho2023, ibrahim2020, peng2018
+from train.reproduce import (
+    PAPERS,
+    abrazak2023,
+    common,
+    descriptors,
+    feature_maps,
+    hata2025,
+    ho2023,
+    ibrahim2020,
+    peng2018,
+)
 
 
 def clip(dataset: str, subject: str, name: str, file: str = "x.jpg", emotion: str = "disgust") -> Clip:
@@ -199,3 +211,77 @@ def test_a_row_without_its_weights_does_not_end_the_table() -> None:
 def test_an_unknown_table_is_one_clear_line(capsys) -> None:
     assert main(["reproduce", "peng2018", "--table", "9"]) == 2
     assert "choose from" in capsys.readouterr().err
+
+
+def moving(direction: int, frames: int = 12) -> np.ndarray:
+    """Speckle that drifts by a pixel in two frames, to the right (1) or to the left (-1)."""
+    speckle = cv2.GaussianBlur(np.random.default_rng(0).uniform(0, 255, (80, 160)), (0, 0), 2)
+    speckle = (255 * (speckle - speckle.min()) / np.ptp(speckle)).astype(np.uint8)
+    shift = (np.arange(frames) * direction) // 2
+    return np.stack([speckle[:, 40 - s : 120 - s] for s in shift])
+
+
+@pytest.mark.parametrize("name", descriptors.DESCRIPTORS)
+def test_a_descriptor_tells_movements_apart_and_not_brightness(name: str) -> None:
+    """Each block's histogram is a share, so that contrast does not count; where something moves to, does."""
+    describe = descriptors.DESCRIPTORS[name]
+    right, left, dim = describe(moving(1)), describe(moving(-1)), describe(moving(1) // 2)
+    assert right.shape[0] % 25 == 0
+    assert np.abs(right - left).sum() > 3 * np.abs(right - dim).sum()
+    assert describe(moving(1, frames=1)).shape == right.shape
+
+
+def test_the_flow_histogram_points_where_the_picture_goes() -> None:
+    right = descriptors.hoof(moving(1)).reshape(5, 5, descriptors.TURNS)[2, 2]
+    left = descriptors.hoof(moving(-1)).reshape(5, 5, descriptors.TURNS)[2, 2]
+    assert right[0] + right[-1] > 0.9  # beside 0 degrees
+    assert left[3] + left[4] > 0.9  # beside 180 degrees
+
+
+def test_feature_maps_are_of_the_printed_size_and_drawn(tmp_path: Path) -> None:
+    for name, (_, side, channels, shown) in abrazak2023.FIGURES.items():
+        model = models.create(name, 3, size=224)
+        maps = feature_maps.of(model, np.zeros((3, 224, 224), np.uint8), "cpu")
+        assert maps.shape == (channels, side, side)
+        feature_maps.draw(maps, shown, tmp_path / "maps.png")
+        height, width = cv2.imread(str(tmp_path / "maps.png"), 0).shape
+        assert height // feature_maps.TILE == -(-shown // feature_maps.COLUMNS)
+        assert width // feature_maps.TILE == feature_maps.COLUMNS
+
+
+def test_a_scale_that_a_paper_does_not_have_is_named(capsys) -> None:
+    assert main(["reproduce", "ho2023", "--scale", "cpu"]) == ConfigError.exit_code
+    assert "ho2023 has no scale cpu: choose from quick, full" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("paper", ["abrazak2023", "ibrahim2020", "peng2018"])
+def test_the_cpu_scale_says_how_it_differs(paper: str) -> None:
+    module = importlib.import_module(f"train.reproduce.{paper}")
+    setting = common.Setting(Path("d"), Path("o"), "cpu", True, "")
+    scale = module._scale(common.load(paper, setting), setting) if paper == "ibrahim2020" else None
+    scale = scale or (getattr(module, "scale", None) or module._scale)(setting)
+    assert scale.startswith("CPU: ")
+    assert common.load(paper, setting).input.size == (112 if paper == "abrazak2023" else 224)
+
+
+@pytest.fixture
+def page_of_papers(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "docs")
+    spec = importlib.util.spec_from_file_location("papers", Path(__file__).parents[1] / "docs" / "papers.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_run_takes_the_place_of_the_tables_it_made_anew(page_of_papers, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(page_of_papers, "DATA", tmp_path)
+    run = tmp_path / "runs" / "peng2018-quick" / "tables.json"
+    run.parent.mkdir(parents=True)
+    table = {"number": "4", "title": "t", "columns": ["a"], "rows": [["1|2"]], "notes": ["n"], "scale": "s"}
+    for cell in ("first", "1|2"):
+        run.write_text(json.dumps({"4": {**table, "rows": [[cell]], "runs": ["/here"]}, "components": table}))
+        page_of_papers.take(run)
+    assert json.loads((tmp_path / "peng2018-quick.json").read_text()) == {"4": {**table, "runs": []}}
+    assert "| 1\\|2 |" in page_of_papers.drawn()

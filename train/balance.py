@@ -17,7 +17,8 @@ def order(labels: NDArray[np.int64], stage: Stage, generator: Generator, fixed: 
     fixed: draws the same in every epoch, so that "down" always drops the same samples.
     """
     if stage.balance in ("none", "weights"):
-        return torch.randperm(len(labels), generator=generator)
+        everything = torch.arange(len(labels)).repeat(stage.times)
+        return everything[torch.randperm(len(everything), generator=generator)]
     present, counts = np.unique(labels, return_counts=True)
     wanted = {"equal": int(counts.max()), "down": int(counts.min())}.get(stage.balance) or int(stage.balance)
     chosen = []

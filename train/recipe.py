@@ -104,6 +104,7 @@ class Stage:
     0: always the last epoch. loss: "ce", "focal" or "arcface". class_weights: one a class, in the order of labels.
     balance: "none", "equal" (repeat up to the largest class), "down" (drop to the smallest), a number a class, or
     "weights" (nothing is repeated: each class has the same weight in the loss).
+    times: how often an epoch visits each sample, changed anew each time; only with balance "none" or "weights".
     augment: names in ``train.augment``. head_l1, head_l2: penalties on the last layer's weights.
     precision: "fp32", or "bf16" to multiply in bfloat16: several times as fast on a GPU, and on a CPU that has it.
     """
@@ -128,6 +129,7 @@ class Stage:
     head_l1: float = 0.0
     head_l2: float = 0.0
     precision: str = "fp32"
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +245,9 @@ class Recipe:
         # What an earlier version had no choice in does not change the name of its runs.
         before = plain["pretrain"] or {"stages": (), "with_test": True}
         for stage in (*plain["stage"], *before["stages"]):
-            if stage["precision"] == "fp32":
-                del stage["precision"]
+            for key in ("precision", "times"):
+                if stage[key] == getattr(_USUAL, key):
+                    del stage[key]
         if not before["with_test"]:
             del before["with_test"]
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
@@ -271,8 +274,9 @@ _NEEDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "gamma": ("loss", ("focal",)),
     "class_weights": ("loss", ("ce", "focal")),
     "margin": ("loss", ("arcface",)),
+    "times": ("balance", ("none", "weights")),
 }
-_POSITIVE = {("Stage", "epochs"), ("Stage", "rate"), ("Head", "least"), ("Head", "ridge")}
+_POSITIVE = {("Stage", "epochs"), ("Stage", "times"), ("Stage", "rate"), ("Head", "least"), ("Head", "ridge")}
 _NOT_NEGATIVE = {
     ("Stage", "batch"),
     ("Data", "twins"),
@@ -353,6 +357,8 @@ def _check_stages(stages: Sequence[Stage], validation: float, where: str) -> Non
         raise ConfigError(f"{where}: validation has no effect without patience in a stage: remove it, or set patience")
     for stage in stages:
         _frozen_share(stage.frozen, where)
+        if stage.batch == 1:
+            raise ConfigError(f"{where}: batch = 1 leaves batch norm nothing to average: set 2 or more, or 0 for all")
         if stage.balance not in ("none", "equal", "down", "weights") and not stage.balance.isdigit():
             raise ConfigError(f"{where}: balance is none, equal, down, weights or a number, not {stage.balance!r}")
         for key, (other, values) in _NEEDS.items():

@@ -11,21 +11,26 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from train import gather, metrics, models, protocols
+from train.folds import fresh
 from train.inputs import Prepared
+from train.models.efficient_me import Truncated
 from train.pretrain import Start
 from train.protocols import Fold
 from train.recipe import Recipe
 from train.records import THREE, Clip
-from train.reproduce import common
+from train.reproduce import common, feature_maps
 from train.reproduce.common import Setting, Table
 from train.runs import Run
 
 PAPER = "abrazak2023"
-TABLES = ("1", "2", "3", "4", "5", "6", "7", "components")
+TABLES = ("1", "2", "3", "4", "5", "6", "7", "figures 5-6", "components")
+SCALES = ("quick", "cpu", "full")
 
 LEAK = (
     "as published: the test subject is found by a substring of the file name (s1 also tests s11..s19) and the network "
@@ -62,6 +67,8 @@ BASELINES = {
 }
 BUILT = {"STSTNet (2019)": "ststnet", "Efficient-ME": "efficient-me", "Efficient-ME (tr3)": "efficient-me-tr3"}
 NO_WEIGHTS = "not run: no ImageNet weights"
+# Figures 5 and 6: figure, side of a map at 224 px, channels, how many are shown.
+FIGURES = {"efficient-me-tr3": ("5", 28, 40, 40), "efficient-me": ("6", 14, 112, 37)}
 PRINTED_COUNTS = {"negative": 250, "positive": 109, "surprise": 83}
 PRINTED_FER = {"negative": 16698, "positive": 8989, "surprise": 4002}
 
@@ -82,13 +89,14 @@ def tables(setting: Setting, wanted: Sequence[str]) -> Iterator[Table]:
     clips = gather.gather(plan.data, setting.data)
     data = common.inputs(clips, THREE, plan, setting)
     if "4" in wanted:
-        rows = {
-            "Efficient-ME": plan,
-            "Efficient-ME (tr3)": common.with_model(plan, name="efficient-me-tr3"),
-        }
+        rows = {"Efficient-ME": plan}
+        if setting.scale != "cpu":
+            rows["Efficient-ME (tr3)"] = common.with_model(plan, name="efficient-me-tr3")
         yield _table("4", "lightweight networks", rows, data, setting)
     if "5" in wanted:
         yield _table("5", "what the network was trained on before", _sources(plan), data, setting)
+    if "figures 5-6" in wanted:
+        yield _feature_maps(plan, data, setting)
     unbalanced = common.with_stages(plan, balance="none")
     for number, base, what in (("6", plan, "balanced"), ("7", unbalanced, "unbalanced")):
         if number in wanted:
@@ -129,6 +137,36 @@ def _baselines(setting: Setting) -> Table:
     return Table(PAPER, "3", "baselines on MEGC2019", columns, tuple(rows), notes, scale(setting), tuple(folders))
 
 
+def _feature_maps(plan: Recipe, data: Prepared, setting: Setting) -> Table:
+    """Figures 5 and 6: the last block's maps of one person's disgust, after the macro-expression stage, as pictures."""
+    disgust = gather.relabelled(list(data.clips), "casme2", setting.data)
+    wanted = next((clip.key for clip in disgust if clip.emotion == "disgust"), data.clips[0].key)
+    position = next(i for i, clip in enumerate(data.clips) if clip.key == wanted)
+    rows: list[tuple[str, ...]] = []
+    for name, (figure, size, channels, shown) in FIGURES.items():
+        made = common.with_model(plan, name=name)
+        found = common.attempt(partial(_maps, made, data.samples.x[position], setting))
+        if isinstance(found, str):
+            cells = (found, "")
+        else:
+            file = setting.out / f"{PAPER}-{setting.scale}" / f"figure-{figure}.png"
+            feature_maps.draw(found, shown, file)
+            cells = (f"{len(found)} of {found.shape[1]}x{found.shape[2]}", str(file))
+        rows.append((figure, name, f"{channels} of {size}x{size}", *cells))
+    columns = ("figure", "network", "maps printed", "maps here", "drawn in")
+    notes = (f"{wanted}, after macro pre-training; the last block ends in a convolution without an activation",)
+    return Table(PAPER, "figures 5-6", "output of the last block", columns, tuple(rows), notes, scale(setting))
+
+
+def _maps(plan: Recipe, picture: NDArray[Any], setting: Setting) -> NDArray[np.float32]:
+    if setting.recipes:
+        raise common.RecipeOnlyError("nothing is trained for it but the macro stage of table 4")
+    start = common.macro_start(plan, THREE, setting)
+    model = fresh(plan, len(THREE), None if start is None else start.weights())
+    assert isinstance(model, Truncated)
+    return feature_maps.of(model, picture, setting.device)
+
+
 def _sources(plan: Recipe) -> dict[str, Recipe]:
     """Table 5. What starts from ImageNet needs its weights; where they cannot be had the row says so."""
     assert plan.pretrain is not None
@@ -150,9 +188,10 @@ def _sources(plan: Recipe) -> dict[str, Recipe]:
 def _table(number: str, title: str, rows: dict[str, Recipe], data: Prepared, setting: Setting) -> Table:
     lines, folders, last = [], [], None
     printed = PRINTED[number]
+    absent = "not run at this scale" if setting.scale == "cpu" else NO_WEIGHTS
     for label in [*dict.fromkeys([*printed, *rows])]:
         figures = printed.get(label, ("-", "-", "-"))
-        found = common.attempt(partial(_row, rows[label], data, setting)) if label in rows else NO_WEIGHTS
+        found = common.attempt(partial(_row, rows[label], data, setting)) if label in rows else absent
         if isinstance(found, str):
             lines.append((label, *figures[:2], found, "", "", "", ""))
             continue
@@ -170,7 +209,7 @@ def _table(number: str, title: str, rows: dict[str, Recipe], data: Prepared, set
         CLEAN,
         *([] if last is None else [common.counts_note(last)]),
         "a static picture has no motion: clean figures near 0.45 are expected",
-        *([common.full_hours({"efficient-me": 68 * 35 * 435})] if setting.quick else []),
+        *([common.full_hours({"efficient-me": 68 * 35 * 435})] if not setting.full else []),
     )
     return Table(PAPER, number, title, columns, tuple(lines), notes, scale(setting), tuple(folders))
 
@@ -184,18 +223,23 @@ def _row(plan: Recipe, data: Prepared, setting: Setting) -> tuple[tuple[str, str
     )
     if not setting.published:
         return ("not asked for", ""), clean, [f"{where}-clean"]
-    if setting.quick and _slug(plan) not in QUICK_PUBLISHED:
+    if setting.scale == "cpu" or (setting.quick and _slug(plan) not in QUICK_PUBLISHED):
         return ("not run at this scale", ""), clean, [f"{where}-clean"]
     leaky = _as_published(plan, data, f"{where}-published", setting, start)
     return leaky, clean, [f"{where}-clean", f"{where}-published"]
 
 
 def scale(setting: Setting) -> str:
-    if not setting.quick:
+    if setting.full:
         return "full: 224 px, 68 folds, the paper's epochs"
+    if setting.scale == "cpu":
+        return (
+            "CPU: 112 px, the paper's epochs of training, at most 20 of macro pre-training, random weights; "
+            f"clean only: the 68 subjects in {common.GROUPS} groups"
+        )
     return (
         "QUICK, not the paper's: 48 px, 3000 macro pictures, 4 epochs, random instead of ImageNet weights; "
-        f"clean: the 68 subjects in {common.QUICK_GROUPS} groups; as published: 68 folds of 1 epoch"
+        f"clean: the 68 subjects in {common.GROUPS} groups; as published: 68 folds of 1 epoch"
     )
 
 

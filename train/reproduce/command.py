@@ -25,6 +25,8 @@ PAPERS: Final = {
     "selection": "STSTNet with a fixed last epoch, and what choosing the epoch on the test subject adds",
 }
 
+SCALES: Final = ("quick", "full")  # of a paper that names no others
+
 
 def command(argv: Sequence[str]) -> int:
     """Runs the command. Returns 0."""
@@ -36,7 +38,10 @@ def command(argv: Sequence[str]) -> int:
     )
     parser.add_argument("paper", choices=PAPERS, metavar="PAPER", help=f"one of {', '.join(PAPERS)}")
     parser.add_argument("--table", action="append", metavar="N", help="only this table; may be given several times")
-    parser.add_argument("--scale", choices=("quick", "full"), default="quick", help="quick: reduced, minutes on a CPU")
+    parser.add_argument(
+        "--scale", choices=("quick", "cpu", "full"), default="quick",
+        help="quick: reduced, minutes on a CPU; cpu: the paper's own size as far as two cores get in hours",
+    )  # fmt: skip
     parser.add_argument(
         "--protocol", choices=("as-published", "clean"), default="as-published",
         help="as-published: the paper's own protocol beside the clean one; clean: only that",
@@ -53,6 +58,8 @@ def command(argv: Sequence[str]) -> int:
     wanted = tuple(args.table or module.TABLES)
     if unknown := [number for number in wanted if number not in module.TABLES]:
         raise ConfigError(f"{args.paper} has no table {unknown[0]} here: choose from {', '.join(module.TABLES)}")
+    if args.scale not in (scales := getattr(module, "SCALES", SCALES)):
+        raise ConfigError(f"{args.paper} has no scale {args.scale}: choose from {', '.join(scales)}")
     setting = Setting(
         args.data,
         args.out,

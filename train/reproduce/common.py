@@ -21,8 +21,8 @@ from train.runs import Run
 Value = TypeVar("Value")
 
 RECIPES: Final = Path(__file__).parent.parent / "recipes"
-# Leave-one-subject-out over 68 subjects, done with the subjects in so many groups: how the quick scale saves time.
-QUICK_GROUPS: Final = 6
+# Leave-one-subject-out over 68 subjects, done with the subjects in so many groups: how a reduced scale saves time.
+GROUPS: Final = 6
 
 
 class RecipeOnlyError(DataError):
@@ -46,6 +46,10 @@ class Setting:
     @property
     def quick(self) -> bool:
         return self.scale == "quick"
+
+    @property
+    def full(self) -> bool:
+        return self.scale == "full"
 
     @property
     def cache(self) -> Path:
@@ -101,7 +105,7 @@ def components(paper: str) -> Table:
 
 def load(name: str, setting: Setting) -> Recipe:
     """The recipe of this name at the scale asked for, with the weights asked for."""
-    plan = recipe.load(RECIPES / (f"{name}-quick.toml" if setting.quick else f"{name}.toml"))
+    plan = recipe.load(RECIPES / (f"{name}.toml" if setting.full else f"{name}-{setting.scale}.toml"))
     if setting.weights and plan.model.weights != setting.weights:
         plan = with_model(plan, weights=setting.weights)
     return dataclasses.replace(plan, input=gather.usual_input(plan.input, plan.model.name))
@@ -140,9 +144,9 @@ def macro_start(plan: Recipe, labels: tuple[str, ...], setting: Setting) -> pret
 
 
 def loso(clips: Sequence[Clip], setting: Setting) -> list[Fold]:
-    """Leave one subject out; at the quick scale with the subjects joined in QUICK_GROUPS groups."""
+    """Leave one subject out; at a reduced scale with the subjects joined in GROUPS groups."""
     folds = protocols.loso(clips)
-    return evaluate.merged(folds, QUICK_GROUPS) if setting.quick else folds
+    return folds if setting.full else evaluate.merged(folds, GROUPS)
 
 
 def row(

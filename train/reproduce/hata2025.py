@@ -119,7 +119,7 @@ def _table(
         *notes,
     ]
     if setting.quick:
-        notes.append("at full scale about 5.5 h a row of five folds on two cores")
+        notes.append("at full scale about 55 h a row of five folds on two cores")
     title = "regions of interest" if number == "5" else "full face"
     return Table(PAPER, number, title, columns, tuple(lines), tuple(notes), _scale(setting), tuple(folders))
 
@@ -179,5 +179,5 @@ def sequences(stills: Sequence[Clip]) -> list[Clip]:
 def _scale(setting: Setting) -> str:
     if not setting.quick:
         return "full: 224 px, 100 epochs"
-    groups = f"{common.QUICK_GROUPS} groups of subjects"
+    groups = f"{common.GROUPS} groups of subjects"
     return f"QUICK, not the paper's: 48 px, 3 epochs at rate .01 with momentum; clean: {groups}"

@@ -1,0 +1,80 @@
+"""Draws the tables of docs/papers.md from docs/data/papers, or takes in what a run has left.
+
+python docs/papers.py                                       # draws the page's tables anew
+python docs/papers.py runs/peng2018-quick/tables.json ...   # takes their tables over first
+
+Each file there is what ``python -m train reproduce`` stores: a table of a paper and scale by its number, as data.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from drawn import table as drawn_table
+from drawn import within
+
+from train.reproduce import PAPERS
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PAGE: Final = ROOT / "docs" / "papers.md"
+DATA: Final = ROOT / "docs" / "data" / "papers"
+SCALES: Final = ("quick", "cpu", "full")
+SCRIPT: Final = "docs/papers.py"
+ALIKE: Final = ("components",)  # drawn by the command alone: the code says it already
+
+
+def take(file: Path) -> None:
+    """Adds the tables of a run to those that are kept, each in the place of an earlier one."""
+    for number, table in json.loads(file.read_text(encoding="utf-8")).items():
+        if number in ALIKE:
+            continue
+        kept = DATA / f"{file.parent.name}.json"
+        tables = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+        tables[number] = {**table, "runs": []}  # folders of the machine that ran it
+        ordered = dict(sorted(tables.items()))
+        kept.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def drawn() -> str:
+    """All tables as Markdown, by paper and scale. What holds for every table of one file is said once."""
+    parts = []
+    for paper in PAPERS:
+        parts.append(f"### {paper}\n")
+        for scale in SCALES:
+            file = DATA / f"{paper}-{scale}.json"
+            if file.exists():
+                parts += _file(list(json.loads(file.read_text(encoding="utf-8")).values()))
+    return "\n".join(parts)
+
+
+def _file(tables: Sequence[dict[str, Any]]) -> list[str]:
+    parts, said = [], set[str]()
+    for table in tables:
+        scale = "" if table["scale"] in said else f" ({table['scale']})"
+        parts.append(f"**Table {table['number']}: {table['title']}**{scale}\n")
+        parts += drawn_table(table["columns"], table["rows"])
+        notes = [note for note in table["notes"] if note not in said]
+        parts.append("\n" + "".join(f"- {note}\n" for note in notes) if notes else "")
+        said |= {table["scale"], *notes}
+    return parts
+
+
+def page(text: str) -> str:
+    """The page with its tables drawn anew."""
+    return within(text, SCRIPT, drawn())
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command. Returns 0."""
+    for name in argv:
+        take(Path(name))
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
