@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from realtime_mer.config import Config
 from realtime_mer.observe import Observer
@@ -26,7 +27,7 @@ def build(
     """
     import cv2
 
-    from realtime_mer.face import FaceDetector
+    from realtime_mer.face import FaceCheck, FaceDetector
     from realtime_mer.recognise import load
     from realtime_mer.spotting.detector import MovementDetector
 
@@ -35,12 +36,16 @@ def build(
     recogniser = None
     if config.classify.model != NO_MODEL:
         recogniser = load(config.classify.model, config.classify.device)
-    detector = FaceDetector(max_faces=config.faces.max_faces, min_score=config.faces.min_score)
-    return Pipeline(
-        detector.detect,
-        spotter or MovementDetector,
-        recogniser,
-        config,
-        observers=observers,
-        close=detector.close,
-    )
+    with ExitStack() as parts:
+        most, score = config.faces.max_faces, config.faces.min_score
+        detector = parts.enter_context(FaceDetector(max_faces=most, min_score=score))
+        checker = parts.enter_context(FaceCheck(max_faces=most, min_score=score))
+        return Pipeline(
+            detector.detect,
+            spotter or MovementDetector,
+            recogniser,
+            config,
+            check=checker.check,
+            observers=observers,
+            close=parts.pop_all().close,
+        )

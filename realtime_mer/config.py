@@ -27,6 +27,7 @@ class FacesConfig:
     min_score: float = setting(0.5, "0-1", "a detection with a lower score is ignored", 0, 1)
     search_s: float = setting(0.2, "s", "how often to look for faces while there is none", 0.01, 10)
     check_s: float = setting(0.5, "s", "how often the detector checks the faces that are followed", 0.02, 10)
+    landmarks_s: float = setting(4.0, "s", "how long landmarks serve while a light check confirms the faces", 0, 60)
     patience_s: float = setting(0.04, "s", "a recording waits this long (of video time) for a detection", 0, 1)
     forget_s: float = setting(2.0, "s", "a face that returns within this time keeps its track number", 0, 60)
     min_width_px: float = setting(60.0, "px", "a face narrower than this in the frame is not measured", 20, 2000)
@@ -46,8 +47,11 @@ class SpotConfig:
     # onset, apex and offset
     onset_fraction: float = setting(0.15, "0-1", "onset: last below this fraction of the peak", 0.01, 0.9)
     look_back_s: float = setting(0.4, "s", "how far back the onset is looked for", 0.05, 1.0)
-    apex_drop: float = setting(0.12, "0-1", "the apex is past when the activity has fallen by this fraction", 0.01, 0.9)
-    apex_delay_s: float = setting(0.04, "s", "and this long has passed since it", 0, 0.5)
+    apex_drop: float = setting(0.01, "0-1", "the apex is past when the activity has fallen by this fraction", 0.01, 0.9)
+    apex_delay_s: float = setting(0.0, "s", "and this long has passed since it", 0, 0.5)
+    early: float = setting(
+        0.8, "0-1", "a movement is reported before its end from this probability on that it will be confirmed", 0, 1
+    )
     offset_fraction: float = setting(0.6, "0-1", "offset: back to this fraction of the peak", 0.05, 0.95)
     plateau_s: float = setting(0.12, "s", "a face that keeps still this long on its way back has come to rest", 0.02, 1)
     plateau_fraction: float = setting(0.95, "0-1", "unless it is still above this fraction of the peak", 0.1, 1)

@@ -13,8 +13,9 @@ Result = TypeVar("Result")
 
 
 class Stage(StrEnum):
-    """The steps of a frame's way. DETECT runs in a thread of its own; so does CLASSIFY on a live source."""
+    """The steps of a frame's way. CHECK and DETECT run in a thread of their own; so does CLASSIFY on a live source."""
 
+    CHECK = "check"  # whether the faces of one frame are where they are followed
     DETECT = "detect"  # looking for faces in one frame
     WAIT = "wait"  # taking over the answer of a detection; a recording waits for it here
     FOLLOW = "follow"  # aligning one face and registering its regions

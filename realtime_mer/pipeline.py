@@ -19,7 +19,8 @@ from realtime_mer.continuity import Break, Broken, Continuity
 from realtime_mer.errors import SourceError
 from realtime_mer.events import Reporter
 from realtime_mer.face.align import alignable
-from realtime_mer.face.lane import Answer, Detect, DetectionLane
+from realtime_mer.face.check import Check
+from realtime_mer.face.lane import UNHURRIED, Answer, Detect, DetectionLane
 from realtime_mer.face.track import FaceTracks
 from realtime_mer.observe import Observer, Stage, observed
 from realtime_mer.recognise import Recogniser
@@ -39,6 +40,7 @@ class Pipeline:
     """Watches the faces in a run of frames: ``begin``, ``push`` each frame, ``finish``; ``close`` at last.
 
     detect:     finds the faces of a frame, e.g. ``FaceDetector.detect``.
+    check:      confirms faces that are followed, e.g. ``FaceCheck.check``; without it they are looked for every time.
     spotter:    makes the spotter of a face, e.g. ``MovementDetector``.
     recogniser: names the motion of a movement; None leaves events without a prediction.
     observers:  told when each stage starts and ends.
@@ -54,11 +56,13 @@ class Pipeline:
         recogniser: Recogniser | None = None,
         config: Config | None = None,
         *,
+        check: Check | None = None,
         observers: Sequence[Observer] = (),
         close: Callable[[], None] | None = None,
     ) -> None:
         self.recogniser = recogniser
         self._detect = observed(detect, Stage.DETECT, observers)
+        self._check_faces = None if check is None else observed(check, Stage.CHECK, observers)
         self._make_spotter, self._observers, self._close = spotter, tuple(observers), close
         self._config = config or Config()
         self._parts: tuple[DetectionLane[Places], Reporter] | tuple[()] = ()
@@ -78,13 +82,13 @@ class Pipeline:
         self._stop()
         self._config = config = config or self._config
         self._live = live
-        self._lane: DetectionLane[Places] = DetectionLane(self._detect, config.faces, live)
+        self._lane: DetectionLane[Places] = DetectionLane(self._detect, config.faces, live, self._check_faces)
         self._answer = observed(self._lane.answer, Stage.WAIT, self._observers)
         self._continuity = Continuity(config.spot)
         self._reporter = Reporter(self.recogniser, config, live, self._observers)
         self._parts = self._lane, self._reporter
         # a face in view is seen at the checks only, and must be remembered from one to the next
-        self._tracks = FaceTracks(max(config.faces.forget_s, 2 * config.faces.check_s))
+        self._tracks = FaceTracks(max(config.faces.forget_s, 2 * max(config.faces.check_s, UNHURRIED)))
         self._faces: dict[int, WatchedFace] = {}
         self._latest_ids: dict[int, int] = {}  # of faces that may come back: track -> id of the latest movement
         self._times: deque[float] = deque()  # s, of the last second
@@ -173,7 +177,12 @@ class Pipeline:
         """Asks for a detection when one is due, and takes over the answer to an earlier one."""
         watching = bool(self._faces)
         if self._lane.due(frame.time, watching):
-            self._lane.ask(frame, {track: watched.place for track, watched in self._faces.items()}, watching)
+            places = {track: watched.place for track, watched in self._faces.items()}
+            # a new anchor is cut where the landmarks are: they must be known before it is due
+            soon = frame.time + self._config.faces.check_s + UNHURRIED
+            settled = all(watched.settled_until(soon) for watched in self._faces.values())
+            expected = [watched.carried() for watched in self._faces.values()] if settled else []
+            self._lane.ask(frame, places, watching, expected)
         answer = self._answer(frame.time)
         return [] if answer is None else self._take(answer)
 
@@ -181,6 +190,10 @@ class Pipeline:
         asked, places = answer.frame, answer.context
         # where registration has carried the faces is where they are known to be
         self._tracks.follow(asked.time, [w.carried() for w in self._faces.values() if w.in_sight])
+        if answer.faces is None:
+            for track in places.keys() & self._faces.keys():
+                self._faces[track].seen()
+            return []
         seen = self._tracks.update(asked.time, [face for face in answer.faces if alignable(face.points)])
         events: list[Event] = []
         for face in seen:

@@ -44,6 +44,10 @@ class WatchedFace:
     def place(self) -> Place:
         return Place(self._follower.anchors, self._follower.transform)
 
+    def settled_until(self, time: float) -> bool:
+        """Whether it is in sight and needs no new landmarks before ``time`` (s): no new anchor is due by then."""
+        return self.in_sight and not self._follower.old(time)
+
     @property
     def gone(self) -> bool:
         """Neither registration nor the detections find it any more."""
@@ -82,6 +86,10 @@ class WatchedFace:
         self._follower.seat(face, frame)
         self.in_sight = True
         return ended
+
+    def seen(self) -> None:
+        """A light check found it where registration has it."""
+        self._misses = 0
 
     def miss(self) -> None:
         """A detection did not find the face."""

@@ -55,6 +55,7 @@ RUN_BY = {
     "python -m train choose": ("tests/test_train_choose.py", 'main(["choose"'),
     "python -m train report": ("tests/test_train_cli.py", 'main(["report"'),
     "python -m train reproduce": ("tests/test_train_reproduce.py", '["reproduce", "selection"'),
+    "python -m train early": ("tests/test_spotting_early.py", '"early", "--casme2"'),
     "python -m train compare": ("tests/test_train_compare.py", 'main(["compare"'),
     "python -m train card": ("tests/test_train_default.py", 'main(["card"'),
     "python -m train default": ("tests/test_train_default.py", 'call(out, "default"'),

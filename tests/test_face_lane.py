@@ -56,6 +56,40 @@ def test_a_recording_takes_the_answer_at_its_time():
     lane.close()
 
 
+def test_a_check_is_waited_for_longer():
+    """It changes nothing where it confirms, so that a recording need not stand still for it."""
+    lane = DetectionLane(lambda _: ["face"], FacesConfig(patience_s=0.04), False, check=lambda *_: True)
+    assert asked(lane, 9.0) == ["face"]
+    lane.ask(frame(10.0), None, watching=True, expected=["face"])
+    assert lane.answer(10.19) is None
+    assert lane.answer(10.21).faces is None
+    lane.close()
+
+
+def asked(lane, at, expected=("face",)):
+    lane.ask(frame(at), None, watching=True, expected=expected)
+    return lane.answer(at + 0.25).faces
+
+
+def test_what_is_confirmed_is_not_searched_until_its_landmarks_are_old():
+    searched, right = [], [True]
+    settings = FacesConfig(check_s=0.5, landmarks_s=2.0)
+    lane = DetectionLane(lambda f: searched.append(f.time) or ["found"], settings, False, check=lambda *_: right[0])
+    assert asked(lane, 0.0) == ["found"]  # no landmarks yet
+    assert [asked(lane, t) for t in (0.5, 1.0)] == [None, None]
+    assert asked(lane, 1.5, expected=()) == ["found"]  # a face may be lost
+    assert asked(lane, 2.5) is None  # counted from the last search
+    right[0] = False
+    assert asked(lane, 3.0) == ["found"]  # what is not confirmed is searched for at once
+    right[0] = True
+    lane.hurry()
+    assert asked(lane, 3.1) == ["found"]
+    assert asked(lane, 5.0) is None
+    assert asked(lane, 5.5) == ["found"]  # the landmarks are old
+    assert searched == [0.0, 1.5, 3.0, 3.1, 5.5]
+    lane.close()
+
+
 @pytest.mark.parametrize("live", [True, False])
 def test_what_the_detector_raises_comes_out_once(live):
     answers = iter([ValueError("broken"), ["face"]])

@@ -22,8 +22,10 @@ def room(frame: FrameType | None) -> str:
 
 
 def test_a_frame_visits_each_room_once(recording) -> None:
-    """Only twice a second, where the answer of a detection is taken over, the face is compared with it first."""
+    """Only twice a second the face is looked at first: where a detection is asked for (does it need new landmarks?),
+    and where its answer is taken over."""
     visited: list[str] = []
+    asked: list[int] = []
     answered: list[int] = []
 
     def watch(frame: FrameType, what: str, _: Any) -> None:
@@ -31,6 +33,8 @@ def test_a_frame_visits_each_room_once(recording) -> None:
             visited.append(room(frame))
             if frame.f_code.co_name == "update":  # of the tracks
                 answered.append(index)
+            if frame.f_code.co_name == "ask":  # of the lane
+                asked.append(index)
 
     with Pipeline(recording.detect, MovementDetector) as pipeline:
         for index, frame in enumerate(recording.frames[:150]):
@@ -41,8 +45,9 @@ def test_a_frame_visits_each_room_once(recording) -> None:
             finally:
                 sys.setprofile(None)
             order = [name for name, _ in groupby(visited)]
-            if index not in answered:
+            if index not in (*asked, *answered):
                 assert order == IN_ORDER, index
             else:
                 assert order[-len(IN_ORDER) + 1 :] == IN_ORDER[1:], index
+    assert asked == [0, 50, 100]
     assert answered == [0, 54, 104]

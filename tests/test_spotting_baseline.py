@@ -6,6 +6,7 @@ import pytest
 from realtime_mer.config import SpotConfig
 from realtime_mer.face.regions import EYE_REGIONS, REGIONS
 from realtime_mer.spotting.baseline import ACTIVE, UPPER, Baseline
+from realtime_mer.spotting.lengths import lengths
 
 STILL = np.zeros((len(REGIONS), 2), np.float32)
 
@@ -16,7 +17,8 @@ def settled(fps, noise, seconds=20.0, seed=0):
     for i in range(round(seconds * fps)):
         _, smooth, before = rest.push(i / fps, random.normal(0, noise, STILL.shape).astype(np.float32))
         change = smooth - before
-        rest.learn(1 / fps if i else 0.0, smooth, change, rest.activity(change, True), first=i < fps)
+        away = lengths(change)
+        rest.learn(1 / fps if i else 0.0, smooth, away, rest.activity(away, True), first=i < fps)
     return rest
 
 
@@ -60,7 +62,7 @@ def test_one_outlier_is_not_noise():
     rest = settled(100, 0.05)
     before = rest.noise.copy()
     change = np.full_like(STILL, 50.0)
-    rest.learn(0.01, change, change, 1000.0, first=False)
+    rest.learn(0.01, change, lengths(change), 1000.0, first=False)
     np.testing.assert_allclose(rest.noise, before, rtol=0.02)
 
 
@@ -68,13 +70,13 @@ def test_activity_is_of_the_skin_and_of_more_than_one_region():
     rest = settled(100, 0.05)
     lids = STILL.copy()
     lids[list(EYE_REGIONS)] = 5.0
-    assert rest.activity(lids, True) == 0
+    assert rest.activity(lengths(lids), True) == 0
     one, two = STILL.copy(), STILL.copy()
     one[ACTIVE[-1]], two[ACTIVE[-2:]] = 1.0, 1.0
-    assert 0 < rest.activity(one, True) < rest.activity(two, True)
+    assert 0 < rest.activity(lengths(one), True) < rest.activity(lengths(two), True)
     upper = STILL.copy()
     upper[list(UPPER)] = 1.0
-    assert rest.activity(upper, False) == 0 < rest.activity(upper, True)
+    assert rest.activity(lengths(upper), False) == 0 < rest.activity(lengths(upper), True)
 
 
 def test_the_position_follows_slowly():
@@ -82,7 +84,7 @@ def test_the_position_follows_slowly():
     rest.push(0.0, STILL)
     for i in range(1, 400):
         _, smooth, before = rest.push(i / 100, STILL + 1)
-        rest.learn(0.01, smooth, smooth - before, 0.0, first=False)
+        rest.learn(0.01, smooth, lengths(smooth - before), 0.0, first=False)
         if i == 60:
             assert 0.4 < rest.position.mean() < 0.8
     assert rest.position == pytest.approx(1.0, abs=0.05)

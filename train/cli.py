@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "card": "train.card",
     "compare": "train.compare",
     "choose": "train.commands.choose",
+    "early": "train.commands.early",
     "default": "train.commands.default",
 }
 
@@ -39,6 +40,7 @@ USAGE: Final = """usage: python -m train COMMAND ...
   compare [RECIPE.toml ...]      networks, linear models and recipes on the same clips, in one table
   choose RECIPE.toml             choose among variations inside the training people, and test that way of choosing
   card RUN                       a model card (Markdown) about an evaluation and its controls
+  early                          when a movement may be reported before its end, and what that costs
   default                        score, train and describe the shipped recogniser
 
 python -m train COMMAND --help tells more."""

@@ -23,6 +23,7 @@ from realtime_mer.bench.stages import WHAT, Stopwatch
 from realtime_mer.build import build
 from realtime_mer.config import Config
 from realtime_mer.errors import SourceError
+from realtime_mer.observe import Stage
 from realtime_mer.records import Frame
 from realtime_mer.run import log_header
 from realtime_mer.sinks.csv import SignalsCsv
@@ -99,8 +100,11 @@ def stages(video: Path, config: Config | None = None) -> list[Series]:
         "frame, all of it": "from asking for a frame to having written its observation, everything included",
     }
     lines = [series(name, "ms", what[name], [1e3 * t for t in samples]) for name, samples in spent.items()]
-    beside = [1e3 * t for t in stopwatch.beside]
-    return [*lines, series("face detection", "ms", "one detection, in its own thread beside the frame path", beside)]
+    for stage, name in ((Stage.DETECT, "face detection"), (Stage.CHECK, "light check")):
+        beside = [1e3 * t for t in stopwatch.beside[stage]]
+        if beside:
+            lines.append(series(name, "ms", "one of them, in its own thread beside the frame path", beside))
+    return lines
 
 
 def start_up(video: Path) -> float:

@@ -8,7 +8,7 @@ from typing import Final
 
 from realtime_mer.observe import Stage
 
-# What a sample of each stage is. DETECT runs beside the frame path; the others are part of it on a recording.
+# What a sample of each stage is: of those that are part of the frame path on a recording.
 WHAT: Final = {
     Stage.WAIT: "the frame path waits for a face detection that runs beside it",
     Stage.FOLLOW: "cutting the aligned 128 px face out of the frame and registering its regions to the anchor",
@@ -18,10 +18,10 @@ WHAT: Final = {
 
 
 class Stopwatch:
-    """An ``Observer`` that adds up seconds by stage. beside: seconds of each face detection, in its own thread."""
+    """An ``Observer`` that adds up seconds by stage. beside: s of each search and check, in their thread."""
 
     def __init__(self) -> None:
-        self.beside: list[float] = []
+        self.beside: dict[Stage, list[float]] = {Stage.DETECT: [], Stage.CHECK: []}
         self._spent = dict.fromkeys(WHAT, 0.0)
         self._began = threading.local()
 
@@ -30,8 +30,8 @@ class Stopwatch:
 
     def ended(self, stage: Stage) -> None:
         seconds = time.perf_counter() - getattr(self._began, stage)
-        if stage is Stage.DETECT:
-            self.beside.append(seconds)
+        if stage in self.beside:
+            self.beside[stage].append(seconds)
         else:
             self._spent[stage] += seconds
 

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any, Final, NamedTuple
 
 from realtime_mer.bench.clips import Clip, make
@@ -87,6 +88,8 @@ def run(
             series(f"{case.name}: floor, processor", "ms/frame", "processor time of all threads", map(_cpu, floor)),
         ]
         facts[case.name] = {
+            "ratio to the floor": round(ratio(ours, floor), 3),
+            "frames per core-second": round(median(t.frames / t.cpu for t in ours)),
             "frames": ours[0].frames,
             "faces measured": round(ours[-1].measured, 2),
             "cores used": round(sum(t.cpu for t in ours) / sum(t.wall for t in ours), 2),
@@ -190,6 +193,11 @@ def _found(video: Path, most: int) -> list[Face]:
         if frame is None:
             raise SourceError(f"{video} holds no frame that can be decoded")
         return list(detector.detect(frame))
+
+
+def ratio(ours: Sequence[Timed], floor: Sequence[Timed]) -> float:
+    """How fast the pipeline is to the floor: the median over the turns, each of which hit the same machine."""
+    return median(_rate(a) / _rate(b) for a, b in zip(ours, floor, strict=True))
 
 
 def _rate(timed: Timed) -> float:

@@ -62,7 +62,7 @@ class FaceDetector:
         self._max_faces = max_faces
         self._closed = False
         file = face_model(model)
-        self._mediapipe = _import_mediapipe()
+        self._mediapipe = import_mediapipe()
         tasks = self._mediapipe.tasks
         options = tasks.vision.FaceLandmarkerOptions(
             base_options=tasks.BaseOptions(model_asset_path=str(file)),
@@ -195,7 +195,7 @@ def _squares(width: int, height: int) -> Iterator[tuple[int, int, int]]:
             yield int(x), int(y), side
 
 
-def _import_mediapipe() -> ModuleType:
+def import_mediapipe() -> ModuleType:
     """Imports MediaPipe at the first use: it takes 0.2 s.
 
     Its audio part tries to import sounddevice, which opens the machine's audio and costs a third of that time; it

@@ -1,7 +1,8 @@
 """The heavy lane: face detection beside the motion lane, which never waits for it on a live source.
 
-One detection is under way at a time, and all that is known of it is here. On recordings its answer is taken at a fixed
+One search is under way at a time, and all that is known of it is here. On recordings its answer is taken at a fixed
 video time, so that the same file always gives the same result; on live sources it is taken as soon as it is there.
+While faces are followed, a light check of their places stands for a search until their landmarks are too old.
 """
 
 from __future__ import annotations
@@ -9,34 +10,39 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from realtime_mer.config import FacesConfig
+from realtime_mer.face.check import Check
 from realtime_mer.records import Face, Frame
 
+UNHURRIED: Final = 0.2  # s of video: what is most likely confirmed, which changes nothing, need not be known at once
 Detect = Callable[[Frame], Sequence[Face]]
 Context = TypeVar("Context")
 
 
 class Answer(NamedTuple, Generic[Context]):
-    """frame: the one that was searched. faces: those found in it, without a track. context: as given to ``ask``."""
+    """frame: the one that was searched. faces: those found in it, without a track; None: just those that were expected,
+    where they were expected. context: as given to ``ask``."""
 
     frame: Frame
-    faces: Sequence[Face]
+    faces: Sequence[Face] | None
     context: Context
 
 
 class DetectionLane(Generic[Context]):
     """``ask`` when a detection is ``due``, ``answer`` to take the result when it may be taken.
 
-    Context is whatever the caller must remember of the moment at which it asked. live: never wait.
+    Context is whatever the caller must remember of the moment at which it asked. live: never wait. check: confirms the
+    faces that are expected, at a lower price than finding them; None when there is no such thing.
     """
 
-    def __init__(self, detect: Detect, settings: FacesConfig, live: bool) -> None:
-        self._detect, self._settings, self._live = detect, settings, live
+    def __init__(self, detect: Detect, settings: FacesConfig, live: bool, check: Check | None = None) -> None:
+        self._detect, self._check, self._settings, self._live = detect, check, settings, live
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="face-detection")
-        self._pending: tuple[Frame, Context, float, Future[Sequence[Face]]] | None = None
-        self._asked = -math.inf  # s, of the latest frame that was searched
+        self._pending: tuple[Frame, Context, float, Future[Sequence[Face] | None]] | None = None
+        self._asked = -math.inf  # s, of the latest frame that was searched or checked
+        self._searched = -math.inf  # s, of the latest one that was searched
         self._hurry = False
 
     def hurry(self) -> None:
@@ -48,14 +54,19 @@ class DetectionLane(Generic[Context]):
         interval = self._settings.check_s if watching else self._settings.search_s
         return self._pending is None and (self._hurry or time - self._asked >= interval)
 
-    def ask(self, frame: Frame, context: Context, watching: bool) -> None:
+    def ask(self, frame: Frame, context: Context, watching: bool, expected: Sequence[Face] = ()) -> None:
         """Starts a search of ``frame``, when one is ``due``.
 
+        expected: the faces that are followed, where they are; empty when one of them may be lost.
         A recording in which no face is watched waits for the answer at once: so no frame of a new face is lost.
         """
         assert self._pending is None
+        recent = frame.time - self._searched < self._settings.landmarks_s and not self._hurry
+        known = expected if recent and self._check is not None else ()
         patience = self._settings.patience_s if watching else 0.0
-        self._pending = frame, context, patience, self._worker.submit(self._detect, frame)
+        if known:
+            patience = max(patience, UNHURRIED)
+        self._pending = frame, context, patience, self._worker.submit(self._look, frame, known)
         self._asked, self._hurry = frame.time, False
 
     def answer(self, time: float) -> Answer[Context] | None:
@@ -66,13 +77,20 @@ class DetectionLane(Generic[Context]):
         if not (future.done() if self._live else time - frame.time >= patience):
             return None
         self._pending = None
-        return Answer(frame, future.result(), context)
+        faces = future.result()
+        if faces is not None:
+            self._searched = frame.time
+        return Answer(frame, faces, context)
 
     def forget(self) -> None:
         """What is under way is of no use any more; the next search is due at once."""
         if self._pending is not None:
             self._pending[3].cancel()
         self._pending, self._hurry = None, True
+
+    def _look(self, frame: Frame, known: Sequence[Face]) -> Sequence[Face] | None:
+        """In the lane's thread: what is not confirmed is searched for."""
+        return None if known and self._check is not None and self._check(frame, known) else self._detect(frame)
 
     def close(self) -> None:
         """Waits for the search under way and ends the thread."""

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_mer.face.align import Transform, alignable, apply, similarity, warp
+from realtime_mer.face.align import Transform, alignable, apply, inverse, similarity, warp
 from realtime_mer.face.regions import EYE_DISTANCE, EYES_CENTRE, REGIONS, SIZE
 from realtime_mer.motion.registration import Meter
 from realtime_mer.motion.ring import Ring
@@ -56,7 +56,7 @@ class Follower:
         """Starts anew from a detection in ``frame``: what was measured before is not continued."""
         self.face = face
         self.transform: Transform = similarity(face.points)
-        self._points = apply(self.transform, face.points)
+        self._take(apply(self.transform, face.points))
         self._carry = self._last
         self._velocity = np.zeros_like(PROBES)
         self._time = frame.time
@@ -79,47 +79,57 @@ class Follower:
             self._pace, self._measured = np.zeros_like(self._pace), 0
         self._time = frame.time
         speed = float(np.hypot(*self._velocity.T).max())
-        stale = frame.time - self._anchored > ANCHOR_AGE or fit < FIT_STALE
+        stale = self.old(frame.time) or fit < FIT_STALE
         where = self._last, noise, speed, eyes, fit
         return Measurement(frame.index, frame.time, *where, lost, stale, picture, transform)
+
+    def old(self, time: float) -> bool:
+        """Whether the anchor is due to be renewed at ``time`` (s), once the face is quiet."""
+        return time - self._anchored > ANCHOR_AGE
 
     def renew(self, frame: Frame) -> None:
         """Takes a new anchor from the frame that was just measured; to be called while nothing moves."""
         carried = self._carried()
         if not alignable(carried):
             return
-        self.transform = similarity(carried.astype(np.float32))
-        self._points = apply(self.transform, carried)
+        self.transform = similarity(carried)
+        self._take(apply(self.transform, carried))
         self._carry = self._last
         self._anchor(frame)
 
     def carried(self) -> Face:
         """The face as last detected, its landmarks and box carried to the latest frame."""
         points = self._carried()
-        (x0, y0), (x1, y1) = points.T.min(axis=1).tolist(), points.T.max(axis=1).tolist()
+        x, y = points[self._outer].T.tolist()
+        x0, y0, x1, y1 = min(x), min(y), max(x), max(y)
         was = self.face
-        return Face(was.track, (x0, y0, x1, y1), points.astype(np.float32, order="C"), was.score, was.pose)
+        return Face(was.track, (x0, y0, x1, y1), points, was.score, was.pose)
 
-    def _carried(self) -> NDArray[np.float64]:
-        inverse = cv2.invertAffineTransform(self.transform)
-        return (inverse[:, :2] @ self._points.T + inverse[:, 2:]).T  # the long side contiguous: half the time
+    def _carried(self) -> Floats:
+        """Where its landmarks are in the latest frame, (478, 2) px."""
+        return np.asarray(cv2.transform(self._points[:, None], inverse(self.transform))[:, 0])
 
     def agrees(self, detected: Face, transform: Transform) -> bool:
         """Whether a detection made when ``transform`` was in use puts the face where registration did.
 
         When it does, its landmarks are taken over for the next anchor.
         """
-        points = apply(transform, detected.points)
+        points = apply(transform, detected.points).astype(np.float32)
         if not alignable(points):
             return False
-        here = similarity(points.astype(np.float32))
+        here = similarity(points)
         scale = float(np.hypot(here[0, 0], here[0, 1]))
         moved = np.hypot(*(apply(here, PROBES) - PROBES).T).max()
         if moved > OFF_PLACE or abs(np.log(scale)) > OFF_SCALE:
             return False
-        self._points = points
+        self._take(points)
         self.face = detected
         return True
+
+    def _take(self, points: NDArray[np.floating]) -> None:
+        """Landmarks (478, 2), aligned px; those on their convex hull, which bound them wherever they are carried."""
+        self._points = points.astype(np.float32)
+        self._outer = cv2.convexHull(self._points, returnPoints=False)[:, 0]
 
     def _anchor(self, frame: Frame) -> None:
         self._meter.anchor(warp(frame.gray, self.transform), self._points)
@@ -149,7 +159,7 @@ class Follower:
         step = max(time - self._time, 1e-4)
         keep = math.exp(-step / HEAD_MEMORY)
         self._velocity = keep * self._velocity + ((1 - keep) / step) * moved
-        self.transform = _compose(cv2.invertAffineTransform(head), self.transform)
+        self.transform = _compose(inverse(head), self.transform)
         self._meter.follow()
 
 

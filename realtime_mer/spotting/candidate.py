@@ -8,13 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from realtime_mer.records import Floats, Measurement
+from realtime_mer.records import Floats
 from realtime_mer.spotting.baseline import ACTIVE, NOISE_FLOOR, ROUNDING
 
-History = Sequence[Measurement]  # averaged, oldest first
+
+class Past(NamedTuple):
+    """What is kept of a measurement. time: s, and displacement: float32 (R, 2) px, averaged over ``smoothing_s``. head,
+    eyes: as in ``Measurement``."""
+
+    time: float
+    displacement: Floats
+    head: float
+    eyes: float
+
+
+History = Sequence[Past]  # oldest first
 
 
 @dataclass(slots=True)
@@ -68,6 +80,6 @@ class Candidate:
 
 def along(away: Floats, way: Floats, noise: Floats) -> float:
     """``away`` projected on ``way``, both (R, 2) px: 1 where it has come all that way. noise: (R,) px."""
-    weight = 1 / (noise[ACTIVE, None] + NOISE_FLOOR) ** 2
     target = way[ACTIVE]
-    return float((weight * target * away[ACTIVE]).sum() / max((weight * target**2).sum(), 1e-9))
+    weighted = target / (noise[ACTIVE, None] + NOISE_FLOOR) ** 2
+    return float(np.vdot(weighted, away[ACTIVE])) / max(float(np.vdot(weighted, target)), 1e-9)

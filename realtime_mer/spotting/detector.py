@@ -10,7 +10,7 @@ some hundredths of a pixel; a micro-expression moves two or more regions by a fe
 3. Where the regions were just before is kept as the *origin*. From now on the activity is the distance from it, not a
    change: the rise and the fall of one movement are therefore seen as one.
 4. The apex is the maximum. Once the activity has fallen by ``apex_drop`` and ``apex_delay_s`` have passed, a
-   provisional movement is reported.
+   provisional movement is reported as soon as it is likely enough that it will be confirmed (``early``).
 5. Onset and offset are read from its course (``candidate``): onset where it last was below ``onset_fraction`` of the
    peak, offset where it comes back to ``offset_fraction``, or where the face keeps still on its way back
    (``plateau_s``).
@@ -25,6 +25,7 @@ Everything is causal: a decision at one frame uses that frame and earlier ones o
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import replace
 from enum import Enum
@@ -34,8 +35,10 @@ import numpy as np
 
 from realtime_mer.config import SpotConfig
 from realtime_mer.records import Activity, Floats, Kind, Measurement, Movement
-from realtime_mer.spotting.baseline import ROUNDING, Baseline
-from realtime_mer.spotting.candidate import Candidate, along
+from realtime_mer.spotting.baseline import ACTIVE, ROUNDING, Baseline
+from realtime_mer.spotting.candidate import Candidate, Past, along
+from realtime_mer.spotting.early import RECENT, Evidence, probability
+from realtime_mer.spotting.lengths import lengths, top_two
 from realtime_mer.spotting.veto import Veto, strength
 
 HISTORY: Final = 2.5  # s of measurements kept for looking back: the longest movement and its onset
@@ -60,7 +63,7 @@ class State(Enum):
     RESTING = "waiting for a change"
     RISING = "the activity is above the threshold, but not yet for long enough"
     MOVING = "a movement is under way, and nothing of it has been reported"
-    PAST_APEX = "its apex is past, and it was reported as provisional unless something spoke against it"
+    PAST_APEX = "its apex is past, and it was reported as provisional"
 
 
 class MovementDetector:
@@ -76,7 +79,7 @@ class MovementDetector:
         self.state = State.SETTLING
         self._baseline = Baseline(self._settings)
         self._veto = Veto(self._settings)
-        self._history: deque[Measurement] = deque()  # times and displacements averaged
+        self._history: deque[Past] = deque()
         self._began: float | None = None
         self._latest: float | None = None
         self._above_since = 0.0  # s, while RISING
@@ -103,21 +106,23 @@ class MovementDetector:
         if measurement.eyes < 1 - settings.eyes_shut:
             self._eyes_shut = time
         centre, smooth, before = baseline.push(time, measurement.displacement)
-        self._history.append(replace(measurement, time=centre, displacement=smooth))
+        self._history.append(Past(centre, smooth, measurement.head, measurement.eyes))
         while self._history[0].time < time - HISTORY:
             self._history.popleft()
 
-        self._veto.watch(centre, smooth - before)
+        change = smooth - before
+        away = lengths(change)
+        self._veto.watch(centre, away)
         threshold = self._threshold(step)
         found: list[Movement] = []
         if self._candidate is not None:
-            level = baseline.activity(smooth - self._candidate.origin, self._upper_counts(time))
+            level = baseline.activity(lengths(smooth - self._candidate.origin), self._upper_counts(time))
             found = self._follow(self._candidate, centre, smooth, level)
         else:
-            level = self._watch(time, step, centre, smooth, before, threshold)
+            level = self._watch(time, step, centre, smooth, before, change, away, threshold)
         assert baseline.position is not None
-        away, noise = smooth - baseline.position, baseline.noise.copy()
-        seen = Activity(away, noise, measurement.head, measurement.eyes, level, threshold, baseline.least)
+        where, noise = smooth - baseline.position, baseline.noise.copy()
+        seen = Activity(where, noise, measurement.head, measurement.eyes, level, threshold, baseline.least)
         return seen, found
 
     def interrupt(self, reason: str) -> list[Movement]:
@@ -148,25 +153,29 @@ class MovementDetector:
         """What the activity must exceed now; ``step`` seconds have passed since the last frame."""
         settings, baseline = self._settings, self._baseline
         remembered = min(self._strongest, PEAK_LIMIT) - baseline.level
-        self._strongest *= float(np.exp(-step / settings.peak_memory_s))
+        self._strongest *= math.exp(-step / settings.peak_memory_s)
         rise = max(settings.onset_noise * baseline.level_noise, settings.peak_share * remembered)
         return baseline.level + rise
 
     def _watch(
-        self, time: float, step: float, centre: float, smooth: Floats, before: Floats, threshold: float
-    ) -> float:
-        """Looks whether a movement starts, or learns from the frame; gives the activity."""
+        self, time: float, step: float, centre: float, smooth: Floats, before: Floats, change: Floats, away: Floats,
+        threshold: float,
+    ) -> float:  # fmt: skip
+        """Looks whether a movement starts, or learns from the frame; gives the activity.
+
+        change: from ``before`` to ``smooth``. away: its lengths.
+        """
         settings, baseline = self._settings, self._baseline
-        upper, change = self._upper_counts(time), smooth - before
-        level = baseline.activity(change, upper)
+        upper = self._upper_counts(time)
+        level = baseline.activity(away, upper)
         until, origin = self._returning
         if time < until:
             # on its way back the face changes towards where it came from; what it does beside that counts
             back = min(max(along(change, origin - before, baseline.noise), 0.0), 1.0)
-            level = baseline.activity(change - back * (origin - before), upper)
-        if not (self.settled and level > threshold and strength(change) > baseline.least / 2):
+            level = baseline.activity(lengths(change - back * (origin - before)), upper)
+        if not (self.settled and level > threshold and top_two(away[ACTIVE]) > baseline.least / 2):
             self.state = State.RESTING if self.settled else State.SETTLING
-            baseline.learn(step, smooth, change, level, first=not self.settled)
+            baseline.learn(step, smooth, away, level, first=not self.settled)
             return level
         if self.state is not State.RISING:
             self.state, self._above_since = State.RISING, time
@@ -192,9 +201,10 @@ class MovementDetector:
         fallen = level < (1 - settings.apex_drop) * candidate.peak
         past = fallen and time - candidate.apex >= settings.apex_delay_s
         if self.state is State.MOVING and past and time - candidate.entered <= settings.micro_max_s:
-            self.state = State.PAST_APEX
             onset = self._onset(candidate)
-            if self._veto.objection(candidate, onset, time, self._history) is None:
+            objection = self._veto.objection(candidate, onset, time, self._history)
+            if objection is None and self.likely(self._evidence(candidate, onset, time, smooth)):
+                self.state = State.PAST_APEX
                 found.append(self._report(candidate, onset, None, Kind.MICRO, ""))
         if candidate.share(smooth) <= settings.offset_fraction and time > candidate.apex:
             found.append(self._finish(candidate, time))
@@ -206,6 +216,18 @@ class MovementDetector:
             reason = f"lasted longer than {settings.macro_max_s:g} s"
             found.append(self._hold(candidate, time, reason))
         return found
+
+    def likely(self, evidence: Evidence) -> bool:
+        """Whether a movement is likely enough to be confirmed; asked from its apex on until it is, while nothing speaks
+        against it."""
+        return probability(evidence) >= self._settings.early
+
+    def _evidence(self, candidate: Candidate, onset: float, time: float, smooth: Floats) -> Evidence:
+        assert self._latest is not None
+        before = next(kept for kept in self._history if kept.time >= time - RECENT)
+        fall = (candidate.share(before.displacement) - candidate.share(smooth)) / max(time - before.time, 1e-3)
+        apex, times_least = candidate.apex, strength(candidate.vector) / max(candidate.least, 1e-6)
+        return Evidence(candidate.id, self._latest, apex, apex - onset, times_least, fall)
 
     def _stopped(self, candidate: Candidate, time: float) -> float | None:
         """When the face came to rest part of the way back, or None while it moves or holds the expression."""
@@ -251,7 +273,7 @@ class MovementDetector:
             return self._end(candidate, onset, offset, Kind.MICRO, "", held=True)
         return self._end(candidate, onset, offset, Kind.HELD, f"held: {reason}", held=True)
 
-    def _at(self, time: float) -> Measurement:
+    def _at(self, time: float) -> Past:
         return min(self._history, key=lambda kept: abs(kept.time - time))
 
     def _end(

@@ -12,9 +12,11 @@ from realtime_mer.face.regions import EYE_REGIONS, MOUTH_REGIONS
 from realtime_mer.records import Floats, Kind
 from realtime_mer.spotting.baseline import ACTIVE, UPPER
 from realtime_mer.spotting.candidate import Candidate, History
+from realtime_mer.spotting.lengths import lengths, top_two
 
 EYES: Final = list(EYE_REGIONS)
 MOUTH: Final = frozenset(MOUTH_REGIONS)
+_MOUTH_PLACES: Final = np.array(MOUTH_REGIONS)
 MOVED: Final = 0.5  # a region moved when it was displaced by this share of the most displaced one
 LID_PX: Final = 0.8  # px: a lid that moved less may have been moved by the brow, or by noise
 SLOWEST: Final = 2.5  # s from the onset to the report of a movement, at most
@@ -30,10 +32,9 @@ class Veto:
         self._mouth: deque[tuple[float, float]] = deque()  # (s, px)
         self._ended: deque[float] = deque(maxlen=RECENT)  # s, offsets of recent movements
 
-    def watch(self, time: float, change: Floats) -> None:
-        """Takes every frame's change, float32 (R, 2) px over ``change_s``: what the mouth did lately."""
-        size = np.sqrt((change[list(MOUTH_REGIONS)] ** 2).sum(axis=1))
-        self._mouth.append((time, float(np.partition(size, -2)[-2:].mean())))
+    def watch(self, time: float, away: Floats) -> None:
+        """Takes how far every region went over ``change_s``, float32 (R,) px: what the mouth did lately."""
+        self._mouth.append((time, top_two(away[_MOUTH_PLACES])))
         while self._mouth[0][0] < time - self._settings.speech_s - SLOWEST:
             self._mouth.popleft()
 
@@ -86,7 +87,8 @@ class Veto:
         """Why the movement is one of the eyelids, empty when it is not."""
         settings, vector = self._settings, candidate.vector
         # the anchor may show them half closed, as of one who looks down: then they open
-        lids = max(abs(float((m.displacement - candidate.origin)[EYES, 1].mean())) for m in inside)
+        lowered = np.array([m.displacement for m in inside])[:, EYES, 1] - candidate.origin[EYES, 1]
+        lids = float(np.abs(lowered.mean(axis=1)).max())
         shut = min(m.eyes for m in inside) < 1 - settings.eyes_shut
         lead = lids > LID_PX and lids_lead(vector)
         if shut and (lead or lids > settings.blink_lids * strength(vector)):
@@ -106,18 +108,17 @@ class Veto:
 
 def strength(vector: Floats) -> float:
     """Mean displacement in px of the two regions that moved most, lids aside; ``vector`` float32 (R, 2) px."""
-    size = np.sqrt((vector[ACTIVE] ** 2).sum(axis=1))
-    return float(np.partition(size, -2)[-2:].mean())
+    return top_two(lengths(vector)[ACTIVE])
 
 
 def lids_lead(vector: Floats) -> bool:
     """Whether a lid was displaced further than anything else."""
-    size = np.sqrt((vector**2).sum(axis=1))
+    size = lengths(vector)
     return float(size[EYES].max()) > float(size[ACTIVE].max())
 
 
 def moved_regions(vector: Floats) -> frozenset[int]:
     """Regions displaced by at least MOVED of the most displaced one, lids aside."""
-    size = np.sqrt((vector**2).sum(axis=1))
+    size = lengths(vector)
     size[list(EYE_REGIONS)] = 0
     return frozenset(int(i) for i in np.flatnonzero(size >= MOVED * size.max()))

@@ -1,0 +1,43 @@
+"""How likely a movement that is under way will be confirmed, so that it need not be over to be reported.
+
+A logistic model of three numbers. Micro-expressions rise fast and leave fast, and what hardly shows may turn out to be
+nothing. Everything else that a final verdict looks at is looked at already (``veto``): whatever speaks against a
+movement now keeps it from being reported. ``python -m train early`` fits it and shows what each threshold costs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+RECENT: Final = 0.05  # s over which the way back is measured
+LARGEST: Final = 30.0  # of the score either way: more is as good as certain
+# bias, and what a second of rise, a doubling of the strength and a share a second of the fall add to the score
+WEIGHTS: Final = (4.587, -14.08, 0.1007, 0.2898)
+
+
+class Evidence(NamedTuple):
+    """What is known, at a frame, of a movement whose apex is past.
+
+    movement: its id. now: s, of the frame. apex: s, so far. rise: s from its onset to its apex. strength: times the
+    least that counts in this recording. fall: how much of its way it goes back now, per s; negative while it grows.
+    """
+
+    movement: int
+    now: float
+    apex: float
+    rise: float
+    strength: float
+    fall: float
+
+    @property
+    def terms(self) -> tuple[float, float, float]:
+        """As the model takes them."""
+        return self.rise, math.log2(max(self.strength, 1e-3)), self.fall
+
+
+def probability(evidence: Evidence, weights: Sequence[float] = WEIGHTS) -> float:
+    """That it will be confirmed, 0 to 1."""
+    score = weights[0] + sum(weight * term for weight, term in zip(weights[1:], evidence.terms, strict=True))
+    return 1 / (1 + math.exp(-min(max(score, -LARGEST), LARGEST)))
