@@ -29,14 +29,13 @@ ALIKE: Final = ("components",)  # drawn by the command alone: the code says it a
 
 def take(file: Path) -> None:
     """Adds the tables of a run to those that are kept, each in the place of an earlier one."""
+    kept = DATA / f"{file.parent.name}.json"
+    tables = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     for number, table in json.loads(file.read_text(encoding="utf-8")).items():
-        if number in ALIKE:
-            continue
-        kept = DATA / f"{file.parent.name}.json"
-        tables = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-        tables[number] = {**table, "runs": []}  # folders of the machine that ran it
-        ordered = dict(sorted(tables.items()))
-        kept.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        if number not in ALIKE:
+            tables[number] = {**table, "runs": []}  # folders of the machine that ran it
+    ordered = dict(sorted(tables.items()))
+    kept.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def drawn() -> str:

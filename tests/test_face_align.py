@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime_mer.face.align import alignable, apply, similarity, warp
+from realtime_mer.face.align import alignable, apply, inverse, similarity, warp
 from realtime_mer.face.regions import EYE_DISTANCE, EYES_CENTRE, LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS, SIZE
 
 
@@ -100,3 +100,15 @@ def test_any_face_in_any_picture_gives_a_picture(shape, centre, distance, roll):
     assert seen.shape == (SIZE, SIZE)
     assert seen.dtype == np.uint8
     assert (seen == 77).all()  # the border is continued
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_way_back_is_opencvs(seed):
+    there = np.random.default_rng(seed).normal(0, 3, (2, 3))
+    np.testing.assert_allclose(inverse(there), cv2.invertAffineTransform(there), rtol=1e-9)
+
+
+def test_what_maps_everything_to_a_line_has_no_way_back_and_raises_nothing():
+    flat = np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 5.0]])
+    assert np.isfinite(inverse(flat)).all()
+    np.testing.assert_array_equal(inverse(flat), cv2.invertAffineTransform(flat))

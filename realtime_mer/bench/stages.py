@@ -8,7 +8,7 @@ from typing import Final
 
 from realtime_mer.observe import Stage
 
-# What a sample of each stage is: of those that are part of the frame path on a recording.
+# What a sample is, for the stages that are part of the frame path on a recording.
 WHAT: Final = {
     Stage.WAIT: "the frame path waits for a face detection that runs beside it",
     Stage.FOLLOW: "cutting the aligned 128 px face out of the frame and registering its regions to the anchor",

@@ -17,7 +17,7 @@ def similarity(points: Floats) -> Transform:
 
     points: float32 (K, 2) px, face mesh order. Returns float64 (2, 3). Raises ValueError when the eyes coincide.
     """
-    right, left = _eyes(points)
+    right, left = eyes(points)
     across = left - right
     distance_squared = float(across @ across)
     if not distance_squared >= 1.0:
@@ -32,11 +32,11 @@ def similarity(points: Floats) -> Transform:
 
 def alignable(points: NDArray[np.floating]) -> bool:
     """Whether ``similarity`` takes these landmarks (K, 2): all finite, the eyes a pixel apart."""
-    right, left = _eyes(points)
+    right, left = eyes(points)
     return bool(np.isfinite(points).all() and np.hypot(*(left - right)) >= 1.0)
 
 
-def _eyes(points: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def eyes(points: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The centres of the right and the left eye."""
     right, left = (points[list(corners)].mean(axis=0) for corners in (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS))
     return right.astype(np.float64), left.astype(np.float64)
@@ -77,7 +77,8 @@ def _warp_shrunk(gray: Gray, transform: Transform, size: int, shrink: int) -> Gr
 def inverse(transform: Transform) -> Transform:
     """The map back. In plain numbers: for so few, OpenCV's costs twice as much, and lets go of the interpreter lock."""
     (a, b, x), (c, d, y) = transform.tolist()
-    scale = 1 / (a * d - b * c)
+    area = a * d - b * c
+    scale = 1 / area if area else 0.0  # as OpenCV: what maps everything to a line has no way back
     a, b, c, d = d * scale, -b * scale, -c * scale, a * scale
     return np.array([[a, b, -a * x - b * y], [c, d, -c * x - d * y]])
 

@@ -1,4 +1,4 @@
-"""Are the faces still where they are followed? Asks MediaPipe's light detector, a tenth of the price of landmarks.
+"""Are the faces still where they are followed? Asks MediaPipe's light detector, a fifth of the price of landmarks.
 
 It only ever says yes. What it does not confirm (a face gone, a new one, one that slipped or turned) is looked at by the
 landmark detector, which decides. Small faces, and those that the edge cuts, are looked at once more from near.
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from realtime_mer.assets import face_model
 from realtime_mer.errors import ModelError
+from realtime_mer.face.align import eyes
 from realtime_mer.face.detect import import_mediapipe
 from realtime_mer.face.quiet import native_log_dropped
-from realtime_mer.face.regions import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 from realtime_mer.records import Face, Frame, Gray
 
 Check = Callable[[Frame, Sequence[Face]], bool]
@@ -133,8 +133,7 @@ def _around(face: Face) -> tuple[int, int, int, int]:
 
 
 def _known(face: Face) -> Points:
-    eyes = [face.points[list(corners)].mean(axis=0) for corners in (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS)]
-    return np.array([*eyes, face.points[NOSE]], np.float64)
+    return np.array([*eyes(face.points), face.points[NOSE]], np.float64)
 
 
 def _near(points: Points, seen: Points) -> bool:

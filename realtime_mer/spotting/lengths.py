@@ -1,5 +1,5 @@
 """How far regions moved, and the mean of the two that moved most. Every frame asks, so these are written for speed:
-for thirty numbers numpy's general functions cost ten times what they compute."""
+for so few numbers numpy's general functions cost ten times what they compute."""
 
 from __future__ import annotations
 

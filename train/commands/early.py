@@ -42,7 +42,9 @@ def command(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m train early", description="When a movement may be reported before its end, and what that costs."
     )
-    parser.add_argument("--casme2", type=Path, nargs=2, metavar=("FRAMES", "SHEET"), required=True)
+    parser.add_argument(
+        "--casme2", type=Path, nargs=2, metavar=("FRAMES", "SHEET"), required=True, help="its pictures and its sheet"
+    )
     parser.add_argument("--negatives", type=Path, metavar="DIR", help="films without micro-expressions")
     parser.add_argument("--conditions", default="30h,200", metavar="LIST", help="as in bench spotting (30h,200)")
     parser.add_argument("--most", type=int, metavar="N", help="clips of each person at most")
