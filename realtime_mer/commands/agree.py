@@ -13,16 +13,24 @@ from realtime_mer.review.codings import read_coding
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    parser = commands.add_parser("agree", help="agreement between two coders, or a coder and the machine")
+    parser = commands.add_parser("agree", help="Measure agreement between two coders, or a coder and the program")
     coding = "a log (events.jsonl), a review (review-CODER.jsonl), ELAN (.eaf), BORIS or another table (.csv, .tsv)"
     parser.add_argument("a", type=Path, metavar="A", help=coding)
-    parser.add_argument("b", type=Path, metavar="B", help="the same choice")
-    parser.add_argument("--tier", metavar="NAME", help="the tier to take of ELAN files (default: all but apexes)")
-    parser.add_argument("--duration", type=positive, default=0.0, metavar="S", help="length of the recording")
+    parser.add_argument("b", type=Path, metavar="B", help="the coding to compare with A, in any of the same formats")
     parser.add_argument(
-        "--tolerance", type=positive, default=TOLERANCE_S, metavar="S", help="times so near count as equal (0.033)"
+        "--tier", metavar="NAME", help="read this tier of ELAN files (default: all tiers except apexes)"
     )
-    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+    parser.add_argument(
+        "--duration", type=positive, default=0.0, metavar="S", help="length of the recording in seconds"
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=positive,
+        default=TOLERANCE_S,
+        metavar="S",
+        help="times this close, in seconds, count as equal (default: 0.033)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=run)
 
 

@@ -30,40 +30,48 @@ VIDEO_RATE: Final = 25.0  # frames/s of the annotated video: enough to look at; 
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    parser = commands.add_parser("analyze", help="recorded files: events, signals, annotated video, report")
+    parser = commands.add_parser("analyze", help="Analyze recorded videos")
     parser.add_argument(
         "videos",
         nargs="+",
         metavar="VIDEO",
-        help="video files, folders of them, patterns, lists (.csv with a column path); folders of images with --rate",
+        help="video files, folders, glob patterns, or lists (.csv with a column 'path'); folders of images need --rate",
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("results"),
         metavar="DIR",
-        help="a folder per recording is made here (default: results)",
+        help="write one folder per recording here (default: results)",
     )
     add_rate(parser)
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="recordings at a time, in N processes")
     parser.add_argument(
-        "--ray", metavar="ADDRESS", help="on a Ray cluster: auto, HOST:PORT, or local; --jobs then limits its workers"
+        "--jobs", type=int, default=1, metavar="N", help="analyze N recordings at a time, each in its own process"
     )
-    parser.add_argument("--shard", type=_shard, metavar="I/N", help="only every N-th recording, from the I-th on")
-    parser.add_argument("--overwrite", action="store_true", help="run again what DIR holds already")
     parser.add_argument(
-        "--verify", action="store_true", help="tell recordings apart by the whole file, not its start, middle and end"
+        "--ray",
+        metavar="ADDRESS",
+        help="run on a Ray cluster: auto, HOST:PORT or local; --jobs then limits the number of workers",
     )
-    parser.add_argument("--no-video", action="store_true", help="no annotated video (the slowest output)")
+    parser.add_argument(
+        "--shard", type=_shard, metavar="I/N", help="analyze every N-th recording, starting with the I-th"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="analyze again the recordings that DIR already has")
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="identify recordings by the whole file, not only its start, middle and end",
+    )
+    parser.add_argument("--no-video", action="store_true", help="do not write the annotated video (the slowest output)")
     parser.add_argument(
         "--video-rate",
         type=float,
         default=VIDEO_RATE,
         metavar="FPS",
-        help=f"frames/s of the annotated video at most (default: {VIDEO_RATE:g}; 0: every frame)",
+        help=f"maximum frame rate of the annotated video (default: {VIDEO_RATE:g}; 0: every frame)",
     )
-    parser.add_argument("--clips", action="store_true", help="also a slow-motion clip per event")
-    parser.add_argument("--formats", default="", metavar="LIST", help=f"also write: {','.join(NAMES)}")
+    parser.add_argument("--clips", action="store_true", help="also write a slow-motion clip of each event")
+    parser.add_argument("--formats", default="", metavar="LIST", help=f"also write these formats: {','.join(NAMES)}")
     add_settings(parser)
     parser.set_defaults(run=run)
 

@@ -11,26 +11,28 @@ from realtime_mer.errors import ConfigError
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    parser = commands.add_parser("app", help="the front end in a browser: live, recorded, benchmark")
+    parser = commands.add_parser("app", help="Start the browser app: live, recorded, benchmark")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    parser.add_argument("--port", type=int, default=7860, help="0 takes a free one (default: %(default)s)")
-    parser.add_argument("--share", action="store_true", help="also reachable through Gradio's public relay")
+    parser.add_argument(
+        "--port", type=int, default=7860, help="port to listen on; 0 picks a free one (default: %(default)s)"
+    )
+    parser.add_argument("--share", action="store_true", help="make the page reachable through Gradio's public relay")
     parser.add_argument(
         "--server-cameras",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="lend this machine's cameras and network to viewers (default: only when nobody else can reach the page)",
+        help="let viewers open this machine's cameras and network streams (default: only if no other machine can reach the page)",
     )
     parser.add_argument(
         "--allowed-host", action="append", default=[], metavar="NAME",
-        help="a name that the page is reached by, such as that of a proxy; may be given several times",
+        help="host name under which the page may be requested, such as a proxy's; repeatable",
     )  # fmt: skip
-    parser.add_argument("--root-path", default="", metavar="PATH", help="the path that a proxy serves the page under")
+    parser.add_argument("--root-path", default="", metavar="PATH", help="path under which a proxy serves the page")
     parser.add_argument(
-        "--keep", type=Path, metavar="DIR", help="where recordings and reviews stay (default: removed at the end)"
+        "--keep", type=Path, metavar="DIR", help="keep recordings and reviews here (default: delete them on exit)"
     )
     parser.add_argument(
-        "--auth", type=Path, metavar="FILE", help="ask for a password: a file with a line NAME:PASSWORD each"
+        "--auth", type=Path, metavar="FILE", help="require a password; FILE has one NAME:PASSWORD per line"
     )
     add_targets(parser)
     add_settings(parser)

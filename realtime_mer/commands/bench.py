@@ -19,76 +19,114 @@ GROUPS = ("size", "faces", "rate", "streams")
 
 def add(commands: Commands) -> None:
     """Declares the command and its parts."""
-    parser = commands.add_parser("bench", help="speed, latency and accuracy benchmarks")
+    parser = commands.add_parser("bench", help="Run speed, latency and accuracy benchmarks")
     parts = parser.add_subparsers(title="benchmarks", metavar="BENCHMARK", required=True)
-    latency = parts.add_parser("latency", help="time per stage; capture to observation; apex and offset to event")
-    latency.add_argument("video", nargs="?", type=Path, metavar="VIDEO", help="default: the synthetic demo clip")
-    latency.add_argument("--fps", type=float, default=200.0, help="rate of the live part, frames/s")
-    latency.add_argument("--for", dest="seconds", type=float, default=20.0, metavar="SECONDS", help="of the live part")
-    latency.set_defaults(run=run_latency)
-    throughput = parts.add_parser("throughput", help="as fast as possible: frames/s, cores, memory, and the floor")
-    throughput.add_argument(
-        "video", nargs="?", type=Path, metavar="VIDEO", help="default: synthetic clips, with curves"
+    latency = parts.add_parser(
+        "latency", help="Measure latency: per stage, capture to observation, apex and offset to event"
     )
-    throughput.add_argument("--rounds", type=int, default=5, help="times that each case is run")
+    latency.add_argument(
+        "video", nargs="?", type=Path, metavar="VIDEO", help="video to run on (default: the synthetic demo clip)"
+    )
+    latency.add_argument("--fps", type=float, default=200.0, help="frame rate of the live part (default: %(default)g)")
+    latency.add_argument(
+        "--for",
+        dest="seconds",
+        type=float,
+        default=20.0,
+        metavar="SECONDS",
+        help="length of the live part (default: %(default)g)",
+    )
+    latency.set_defaults(run=run_latency)
+    throughput = parts.add_parser("throughput", help="Measure throughput: frames/s, cores, memory, and the floor")
+    throughput.add_argument(
+        "video", nargs="?", type=Path, metavar="VIDEO", help="video to run on (default: synthetic clips, with curves)"
+    )
+    throughput.add_argument("--rounds", type=int, default=5, help="how often each case runs (default: %(default)s)")
     throughput.add_argument("--groups", default=",".join(GROUPS), metavar="LIST", help=f"curves: {','.join(GROUPS)}")
     throughput.set_defaults(run=run_throughput)
-    live = parts.add_parser("live", help="a paced source: achieved rate, drops, jitter, delays under load")
-    live.add_argument("video", nargs="?", type=Path, metavar="VIDEO", help="default: the synthetic demo clip")
-    live.add_argument("--fps", type=float, default=200.0, help="frames/s")
+    live = parts.add_parser("live", help="Run a live source at a fixed rate: achieved rate, drops, jitter, delays")
+    live.add_argument(
+        "video", nargs="?", type=Path, metavar="VIDEO", help="video to run on (default: the synthetic demo clip)"
+    )
+    live.add_argument("--fps", type=float, default=200.0, help="frame rate (default: %(default)g)")
     live.add_argument("--for", dest="seconds", type=float, default=60.0, metavar="SECONDS")
     live.set_defaults(run=run_live)
     for part in (latency, throughput, live):
-        part.add_argument("--out", type=Path, metavar="FILE", help="every sample as JSON")
-        part.add_argument("--plot", type=Path, metavar="FILE", help="a picture (.png, .svg, .pdf); needs matplotlib")
+        part.add_argument("--out", type=Path, metavar="FILE", help="write every sample as JSON")
+        part.add_argument("--plot", type=Path, metavar="FILE", help="write a plot (.png, .svg, .pdf); needs matplotlib")
         add_settings(part)
-    compare = parts.add_parser("compare", help="two stored results side by side, with the noise of each")
+    compare = parts.add_parser("compare", help="Compare two stored results, with the noise of each")
     compare.add_argument("a", type=Path, metavar="A.json")
     compare.add_argument("b", type=Path, metavar="B.json")
-    compare.add_argument("--pool", action="store_true", help="results of `spotting` for the two halves: one table")
-    compare.add_argument("--out", type=Path, metavar="FILE", help="the pooled result as JSON")
+    compare.add_argument(
+        "--pool", action="store_true", help="pool the results of `spotting` for two halves into one table"
+    )
+    compare.add_argument("--out", type=Path, metavar="FILE", help="write the pooled result as JSON")
     compare.set_defaults(run=run_compare)
     bench_spotting.add(parts)
     prints = parts.add_parser(
-        "fingerprint", help="counts and hashes of all events: did a change of the code change them?"
+        "fingerprint", help="Count and hash all events, to see whether a code change altered them"
     )
-    prints.add_argument("videos", nargs="*", type=Path, metavar="VIDEO", help="files or folders")
-    prints.add_argument("--casme2", type=Path, nargs=2, metavar=("FRAMES", "TABLE"), help="and CASME II streams")
-    prints.add_argument("--out", type=Path, metavar="FILE", help="keep the table here")
-    prints.add_argument("--against", type=Path, metavar="FILE", help="list what differs from this table")
+    prints.add_argument("videos", nargs="*", type=Path, metavar="VIDEO", help="video files or folders")
+    prints.add_argument("--casme2", type=Path, nargs=2, metavar=("FRAMES", "TABLE"), help="also use CASME II streams")
+    prints.add_argument("--out", type=Path, metavar="FILE", help="write the table here")
+    prints.add_argument("--against", type=Path, metavar="FILE", help="list the differences from this table")
     add_settings(prints)
     prints.set_defaults(run=run_fingerprint)
-    memory = parts.add_parser("memory", help="memory over an hour of video")
-    memory.add_argument("--fps", type=positive, default=100.0, help="frames/s of the video")
-    memory.add_argument("--minutes", type=positive, default=60.0, help="of video")
+    memory = parts.add_parser("memory", help="Measure memory over an hour of video")
+    memory.add_argument("--fps", type=positive, default=100.0, help="frame rate of the video (default: %(default)g)")
+    memory.add_argument("--minutes", type=positive, default=60.0, help="minutes of video (default: %(default)g)")
     memory.set_defaults(run=run_memory)
-    sending = parts.add_parser("targets", help="with all targets on, one of them dead, and without any, in turns")
-    sending.add_argument("--fps", type=positive, default=200.0, help="frames/s")
+    sending = parts.add_parser("targets", help="Measure the cost of live targets, one of them dead, against none")
+    sending.add_argument("--fps", type=positive, default=200.0, help="frame rate (default: %(default)g)")
     sending.add_argument("--minutes", type=positive, default=30.0)
-    sending.add_argument("--to", action="append", default=[], metavar="TARGET", help="a further target")
+    sending.add_argument(
+        "--to", action="append", default=[], metavar="TARGET", help="also send to this target; repeatable"
+    )
     sending.set_defaults(run=run_targets)
-    devices = parts.add_parser("devices", help="the recogniser on the CPU, on a GPU and by TensorRT: batches, live")
-    devices.add_argument("--fps", type=positive, default=200.0, help="of the live part, frames/s")
+    devices = parts.add_parser("devices", help="Run the recogniser on the CPU, a GPU and TensorRT: batches and live")
     devices.add_argument(
-        "--for", dest="seconds", type=positive, default=30.0, metavar="SECONDS", help="of each live part"
+        "--fps", type=positive, default=200.0, help="frame rate of the live part (default: %(default)g)"
+    )
+    devices.add_argument(
+        "--for",
+        dest="seconds",
+        type=positive,
+        default=30.0,
+        metavar="SECONDS",
+        help="length of each live part in seconds (default: %(default)g)",
     )
     add_settings(devices)
     devices.set_defaults(run=run_devices)
-    page = parts.add_parser("page", help="the app's live page left open in a browser: rate, losses, memory")
-    page.add_argument("--fps", type=positive, default=60.0, help="frames/s of the camera or stream")
+    page = parts.add_parser("page", help="Leave the app's live page open in a browser: rate, losses, memory")
+    page.add_argument(
+        "--fps", type=positive, default=60.0, help="frame rate of the camera or stream (default: %(default)g)"
+    )
     page.add_argument("--minutes", type=positive, default=10.0)
-    page.add_argument("--stream", action="store_true", help="a stream that the server captures, not the browser")
+    page.add_argument(
+        "--stream", action="store_true", help="let the server capture a stream instead of the browser's camera"
+    )
     page.set_defaults(run=run_page)
-    peers = parts.add_parser("peers", help="the same video through other tools, in turns")
-    peers.add_argument("video", nargs="?", type=Path, metavar="VIDEO", help="default: the synthetic demo clip")
-    peers.add_argument("--rounds", type=int, default=3, help="times that each tool is run")
-    peers.add_argument("--seconds", type=positive, default=10.0, help="of each tool in each round")
-    peers.add_argument("--only", default="", metavar="LIST", help="parts of names: only these beside this pipeline")
-    peers.add_argument("--setup", action="store_true", help="make their environments first (several GB, minutes)")
-    peers.add_argument("--environments", type=Path, metavar="DIR", help="where these are; default: the cache")
+    peers = parts.add_parser("peers", help="Run the same video through other tools, in turns")
+    peers.add_argument(
+        "video", nargs="?", type=Path, metavar="VIDEO", help="video to run on (default: the synthetic demo clip)"
+    )
+    peers.add_argument("--rounds", type=int, default=3, help="how often each tool runs (default: %(default)s)")
+    peers.add_argument(
+        "--seconds", type=positive, default=10.0, help="seconds per tool and round (default: %(default)g)"
+    )
+    peers.add_argument(
+        "--only", default="", metavar="LIST", help="compare only with tools whose names contain one of these"
+    )
+    peers.add_argument(
+        "--setup", action="store_true", help="create the tools' environments first (several GB, minutes)"
+    )
+    peers.add_argument(
+        "--environments", type=Path, metavar="DIR", help="folder of these environments (default: in the cache)"
+    )
     peers.set_defaults(run=run_peers)
     for part in (memory, sending, devices, page, peers):
-        part.add_argument("--out", type=Path, metavar="FILE", help="every sample as JSON")
+        part.add_argument("--out", type=Path, metavar="FILE", help="write every sample as JSON")
 
 
 def run_latency(arguments: argparse.Namespace) -> int:

@@ -22,56 +22,73 @@ Trial = tuple["Row", "list[Case]"]
 
 def add(parts: Any) -> None:
     """Declares the benchmark among the others."""
-    parser = parts.add_parser("spotting", help="known movements: F1, errors of onset, apex, offset, false alarms")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each synthetic recording (the default)")
+    parser = parts.add_parser("spotting", help="Measure spotting: F1, onset, apex and offset errors, false alarms")
     parser.add_argument(
-        "--casme2", type=Path, nargs=2, metavar=("FRAMES", "SHEET"), help="streams spliced from real CASME II clips"
+        "--seconds",
+        type=float,
+        default=60.0,
+        help="length of each synthetic recording, used if no data are given (default: %(default)g)",
     )
-    parser.add_argument("--subjects", default="", metavar="LIST", help="of CASME II; default: all")
-    parser.add_argument("--most", type=int, metavar="N", help="clips of each subject at most; default: all")
+    parser.add_argument(
+        "--casme2", type=Path, nargs=2, metavar=("FRAMES", "SHEET"), help="use streams spliced from real CASME II clips"
+    )
+    parser.add_argument("--subjects", default="", metavar="LIST", help="only these CASME II subjects (default: all)")
+    parser.add_argument("--most", type=int, metavar="N", help="at most N clips per subject (default: all)")
     parser.add_argument(
         "--long",
         nargs=3,
         action="append",
         default=[],
         metavar=("NAME", "FRAMES", "SHEET"),
-        help=f"long annotated videos: {', '.join(LONG)}; repeatable",
+        help=f"use long annotated videos of a data set ({', '.join(LONG)}); repeatable",
     )
     parser.add_argument(
         "--conditions",
         default="full",
         metavar="LIST",
-        help="of --casme2 and --long: frames/s or full, h for H.264, @ and px of the face: full,200,30h,30h@125",
+        help="recording conditions for --casme2 and --long: frames/s or full, h for H.264, @ and the face width in px, e.g. full,200,30h,30h@125",
     )
     parser.add_argument(
         "--negatives",
         action="append",
         default=[],
         metavar="KIND=DIR",
-        help="recordings without micro-expressions, e.g. talk=DIR: every event is a false alarm; repeatable",
+        help="recordings without micro-expressions, e.g. talk=DIR; every event in them is a false alarm; repeatable",
     )
     parser.add_argument(
         "--transplant",
         action="append",
         default=[],
         metavar="KIND=DIR",
-        help="real movements of --casme2 transplanted into these recordings, e.g. calm=DIR; repeatable",
+        help="transplant real movements of --casme2 into these recordings, e.g. calm=DIR; repeatable",
     )
-    parser.add_argument("--videos", type=Path, metavar="DIR", help="real recordings: pulses are injected into them")
-    parser.add_argument("--peaks", default="0.5,1,2,3", metavar="LIST", help="px of the injected pulses")
-    parser.add_argument("--half", choices=("A", "B"), help="only one half of the people and of the recordings")
+    parser.add_argument("--videos", type=Path, metavar="DIR", help="inject pulses into these real recordings")
+    parser.add_argument(
+        "--peaks",
+        default="0.5,1,2,3",
+        metavar="LIST",
+        help="peak displacement of the injected pulses in px (default: %(default)s)",
+    )
+    parser.add_argument("--half", choices=("A", "B"), help="use only one half of the people and recordings")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="each stream's result; an interrupted run goes on")
-    parser.add_argument("--streams", type=Path, metavar="DIR", help="compressed streams for the next run (show people)")
-    parser.add_argument("--sheets", type=Path, metavar="DIR", help="a picture of each false alarm (shows people)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="scores and every movement as JSON")
-    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="number of processes (default: 1)")
     parser.add_argument(
-        "--score", type=Path, metavar="FILE", help="score this file (from --out, or MEGC's .csv) and watch nothing"
+        "--keep", type=Path, metavar="DIR", help="keep each stream's result here, so that an interrupted run can resume"
     )
     parser.add_argument(
-        "--truth", nargs=2, metavar=("NAME", "SHEET"), help=f"what a .csv is scored against: {', '.join(LONG)}"
+        "--streams", type=Path, metavar="DIR", help="keep compressed streams here for the next run (these show people)"
+    )
+    parser.add_argument(
+        "--sheets", type=Path, metavar="DIR", help="write a picture of each false alarm here (these show people)"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the scores and every movement as JSON")
+    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
+    parser.add_argument("--score", type=Path, metavar="FILE", help="only score this file (from --out, or a MEGC .csv)")
+    parser.add_argument(
+        "--truth",
+        nargs=2,
+        metavar=("NAME", "SHEET"),
+        help=f"annotation sheet that a .csv is scored against: {', '.join(LONG)}",
     )
     add_settings(parser)
     parser.set_defaults(run=run)

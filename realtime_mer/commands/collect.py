@@ -14,19 +14,19 @@ from realtime_mer.study.results import WATCHED_S, Participants, read_participant
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    parser = commands.add_parser("collect", help="results of a study as Parquet, BIDS derivatives and a summary")
-    parser.add_argument("results", type=Path, metavar="RESULTS", help="folder that `analyze --out` wrote to")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the data set goes")
+    parser = commands.add_parser("collect", help="Collect a study's results as Parquet, BIDS derivatives and a summary")
+    parser.add_argument("results", type=Path, metavar="RESULTS", help="folder that `analyze --out` wrote")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="write the data set here")
     parser.add_argument(
         "--participants", type=Path, metavar="FILE",
-        help="a table with participant_id, a column per condition, and with a column recording a row for each",
+        help="table with participant_id and a column per condition; with a column 'recording', one row per recording",
     )  # fmt: skip
     parser.add_argument(
         "--least", type=float, default=WATCHED_S, metavar="S",
-        help=f"leave out recordings in which a face was watched for less (default: {WATCHED_S:g} s)",
+        help=f"exclude recordings in which a face was watched for less than S seconds (default: {WATCHED_S:g})",
     )  # fmt: skip
-    parser.add_argument("--no-signals", action="store_true", help="events only: the signals are large")
-    parser.add_argument("--title", default="", metavar="TEXT", help="default: the name of the folder")
+    parser.add_argument("--no-signals", action="store_true", help="write events only; the signals are large")
+    parser.add_argument("--title", default="", metavar="TEXT", help="title of the study (default: the folder's name)")
     parser.set_defaults(run=run)
 
 

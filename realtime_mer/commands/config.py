@@ -10,10 +10,14 @@ from realtime_mer.config import load, to_toml
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    parser = commands.add_parser("config", help="every setting with its default and unit, as TOML")
+    parser = commands.add_parser("config", help="Print every setting with its default and unit, as TOML")
     parser.add_argument("--config", metavar="FILE", help="start from this file instead of the defaults")
     parser.add_argument(
-        "--set", metavar="SECTION.KEY=VALUE", action="append", default=[], help="e.g. spot.onset_noise=8"
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        action="append",
+        default=[],
+        help="change one setting, e.g. spot.onset_noise=8; repeatable",
     )
     parser.set_defaults(run=run)
 

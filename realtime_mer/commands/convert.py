@@ -15,11 +15,13 @@ from realtime_mer.sinks.jsonl import Recording
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    parser = commands.add_parser("convert", help="events.jsonl to ELAN, BIDS, BORIS, WebVTT, ...")
-    parser.add_argument("log", type=Path, metavar="EVENTS.JSONL", help="written by analyze or live")
-    parser.add_argument("--to", required=True, metavar="FORMAT", help=f"one or several of {','.join(NAMES)}")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="with one format: where to (default: beside the log)")
-    parser.add_argument("--review", metavar="CODER", help="with the corrections of this coder (review-CODER.jsonl)")
+    parser = commands.add_parser("convert", help="Convert events.jsonl to ELAN, BIDS, BORIS, WebVTT, ...")
+    parser.add_argument("log", type=Path, metavar="EVENTS.JSONL", help="event log written by analyze or live")
+    parser.add_argument("--to", required=True, metavar="FORMAT", help=f"one or more of {','.join(NAMES)}")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="output file, for a single format (default: beside the log)"
+    )
+    parser.add_argument("--review", metavar="CODER", help="apply this coder's corrections (review-CODER.jsonl)")
     parser.set_defaults(run=run)
 
 

@@ -15,8 +15,8 @@ from realtime_mer.sinks.place import make_folder
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    parser = commands.add_parser("demo", help="make the bundled clip and analyse it")
-    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="default: ./demo")
+    parser = commands.add_parser("demo", help="Make a clip with known movements and analyze it")
+    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="output folder (default: ./demo)")
     parser.set_defaults(run=run)
 
 

@@ -30,7 +30,7 @@ RIVALS: Final = ("opencv-python-headless", "opencv-contrib-python", "opencv-cont
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    parser = commands.add_parser("doctor", help="versions, devices, the provider in use, what is missing")
+    parser = commands.add_parser("doctor", help="Check the installation: versions, devices, what is missing")
     parser.set_defaults(run=run)
 
 

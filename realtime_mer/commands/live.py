@@ -58,23 +58,27 @@ RECORD_RATE: Final = 30.0  # pictures/s in the annotated recording: the camera's
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    parser = commands.add_parser("live", help="camera or stream: events as JSON Lines while it runs")
+    parser = commands.add_parser("live", help="Watch a camera or stream; print events as JSON Lines")
     parser.add_argument(
         "source", metavar="SOURCE", help="0, /dev/video0, genicam:, basler:, rtsp://..., http://... (MJPEG)"
     )
     parser.add_argument(
-        "--for", dest="seconds", type=positive, metavar="SECONDS", help="stop after this long, also while connecting"
+        "--for",
+        dest="seconds",
+        type=positive,
+        metavar="SECONDS",
+        help="stop after this many seconds, even while connecting",
     )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help="also write events.jsonl and signals.csv here; in a new folder when DIR is not empty",
+        help="also write events.jsonl and signals.csv here; in a new subfolder if DIR is not empty",
     )
-    parser.add_argument("--record", type=Path, metavar="FILE", help="annotated recording (.mp4 or .mkv)")
-    parser.add_argument("--window", action="store_true", help="show the annotated picture; q or Esc stops")
-    parser.add_argument("--quiet", action="store_true", help="errors only on standard error")
-    parser.add_argument("--markers", metavar="lsl:NAME", help="take in the markers of a stimulus program's LSL stream")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write an annotated recording (.mp4 or .mkv)")
+    parser.add_argument("--window", action="store_true", help="show the annotated video; q or Esc stops")
+    parser.add_argument("--quiet", action="store_true", help="print only errors to standard error")
+    parser.add_argument("--markers", metavar="lsl:NAME", help="log the markers of a stimulus program's LSL stream")
     add_targets(parser)
     add_camera(parser)
     add_settings(parser)

@@ -14,13 +14,13 @@ from realtime_mer.recognise import Listed, catalogue, described, find
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    parser = commands.add_parser("models", help="recognisers and what they say of themselves: classes, data, scores")
+    parser = commands.add_parser("models", help="List recognisers with their classes, training data and scores")
     parser.add_argument(
         "model",
         nargs="*",
-        help="names, or paths of model files (.onnx, .pt2, .engine); default: the shipped and the cached ones",
+        help="model names or files (.onnx, .pt2, .engine) (default: shipped and cached models)",
     )
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.set_defaults(run=run)
 
 

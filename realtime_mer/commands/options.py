@@ -19,12 +19,18 @@ Commands = Any  # argparse's subparsers object has no public type
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """--config, --set, --model, --device."""
-    parser.add_argument("--config", metavar="FILE", help="settings as TOML (see `realtime-mer config`)")
     parser.add_argument(
-        "--set", metavar="SECTION.KEY=VALUE", action="append", default=[], help="one setting, e.g. spot.onset_noise=8"
+        "--config", metavar="FILE", help="read settings from this TOML file (see `realtime-mer config`)"
+    )
+    parser.add_argument(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        action="append",
+        default=[],
+        help="change one setting, e.g. spot.onset_noise=8; repeatable",
     )
     parser.add_argument("--model", help="recogniser: a name (see `realtime-mer models`), a model file, or none")
-    parser.add_argument("--device", help="what computes the recogniser: auto (default), cpu, cuda or tensorrt")
+    parser.add_argument("--device", help="device that runs the recogniser: auto (default), cpu, cuda or tensorrt")
 
 
 def settings(arguments: argparse.Namespace, base: Config | None = None) -> Config:
@@ -36,17 +42,22 @@ def settings(arguments: argparse.Namespace, base: Config | None = None) -> Confi
 
 def add_camera(parser: argparse.ArgumentParser) -> None:
     """--width, --height, --fps, --exposure, asked of a camera, and --rate of a recording."""
-    parser.add_argument("--width", type=int, metavar="PX", help="asked of a camera (default: 640)")
-    parser.add_argument("--height", type=int, metavar="PX", help="asked of a camera (default: 480)")
-    parser.add_argument("--fps", type=positive, help="frames/s asked of a camera (default: the most it has)")
-    parser.add_argument("--exposure", type=positive, metavar="MS", help="asked of an industrial camera")
+    parser.add_argument("--width", type=int, metavar="PX", help="width to request from a camera (default: 640)")
+    parser.add_argument("--height", type=int, metavar="PX", help="height to request from a camera (default: 480)")
+    parser.add_argument("--fps", type=positive, help="frame rate to request from a camera (default: its maximum)")
+    parser.add_argument(
+        "--exposure", type=positive, metavar="MS", help="exposure time to request from an industrial camera"
+    )
     add_rate(parser)
 
 
 def add_rate(parser: argparse.ArgumentParser) -> None:
     """--rate of a folder of images, or of a video that says another one than it was captured at."""
     parser.add_argument(
-        "--rate", type=positive, metavar="FPS", help="frames/s of a folder of images, or at which a video was captured"
+        "--rate",
+        type=positive,
+        metavar="FPS",
+        help="frame rate of a folder of images, or at which a slow-motion video was captured",
     )
 
 
@@ -62,12 +73,10 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="TARGET",
-        help="send events there while they happen: ws://HOST:PORT, mqtt://HOST/TOPIC, https://..., lsl:NAME",
+        help="send events as they happen: ws://HOST:PORT, mqtt://HOST/TOPIC, https://..., lsl:NAME; repeatable",
     )
-    parser.add_argument(
-        "--rejected", action="store_true", help="send the targets also movements that are no micro-expressions"
-    )
-    parser.add_argument("--metrics", metavar="[HOST:]PORT", help="serve figures for Prometheus here")
+    parser.add_argument("--rejected", action="store_true", help="also send rejected movements")
+    parser.add_argument("--metrics", metavar="[HOST:]PORT", help="serve Prometheus metrics here")
 
 
 @contextmanager

@@ -24,15 +24,17 @@ NO_FACE = "no face was seen for long enough: look at the camera, or read for lon
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    parser = commands.add_parser("probe", help="what a source really delivers: size, rate, jitter, timestamps, losses")
+    parser = commands.add_parser("probe", help="Check what a source delivers: size, rate, jitter, timestamps, losses")
     parser.add_argument(
         "source", metavar="SOURCE", help="0, /dev/video0, genicam:, basler:, rtsp://..., http://..., a file or a folder"
     )
     parser.add_argument(
-        "--for", dest="seconds", type=positive, default=5.0, metavar="SECONDS", help="how long to read (default: 5)"
+        "--for", dest="seconds", type=positive, default=5.0, metavar="SECONDS", help="seconds to read (default: 5)"
     )
     parser.add_argument(
-        "--face", action="store_true", help="also follow the faces in it, and say how small a movement it can show"
+        "--face",
+        action="store_true",
+        help="also follow the faces and estimate the smallest movement the recording can show",
     )
     parser.add_argument(
         "--certificate",
@@ -40,9 +42,9 @@ def add(commands: Commands) -> None:
         type=Path,
         const=CERTIFICATE,
         metavar="FILE",
-        help=f"also write what was delivered to a file that can be kept: text, or .json (default: {CERTIFICATE})",
+        help=f"also write a drop certificate: text, or JSON if FILE ends in .json (default: {CERTIFICATE})",
     )
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
     add_camera(parser)
     parser.set_defaults(run=run)
 

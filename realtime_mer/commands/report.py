@@ -16,14 +16,16 @@ from realtime_mer.sinks.place import keep_input
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    parser = commands.add_parser("report", help="a self-contained HTML report from events.jsonl")
-    parser.add_argument("log", type=Path, metavar="EVENTS.JSONL", help="signals.csv beside it is used when there")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: report.html beside the log")
-    parser.add_argument("--no-pictures", action="store_true", help="leave out the pictures of faces")
-    parser.add_argument("--review", metavar="CODER", help="with the corrections of this coder (review-CODER.jsonl)")
+    parser = commands.add_parser("report", help="Make a self-contained HTML report from events.jsonl")
+    parser.add_argument(
+        "log", type=Path, metavar="EVENTS.JSONL", help="event log; signals.csv beside it is used if present"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="output file (default: report.html beside the log)")
+    parser.add_argument("--no-pictures", action="store_true", help="leave out all pictures of faces")
+    parser.add_argument("--review", metavar="CODER", help="apply this coder's corrections (review-CODER.jsonl)")
     parser.add_argument(
         "--agree", nargs=2, type=Path, metavar=("A", "B"), action="append", default=[],
-        help="also show how two codings agree, as `realtime-mer agree A B` does; may be given several times",
+        help="add a section on how two codings agree, as in `realtime-mer agree A B`; repeatable",
     )  # fmt: skip
     parser.set_defaults(run=run)
 

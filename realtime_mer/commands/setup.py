@@ -9,7 +9,7 @@ from realtime_mer.commands.options import Commands
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    parser = commands.add_parser("setup", help="obtain the face model (3.8 MB), once")
+    parser = commands.add_parser("setup", help="Download the face model (3.8 MB); needed once")
     parser.set_defaults(run=run)
 
 

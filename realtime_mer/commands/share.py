@@ -18,11 +18,15 @@ OUT: Final = Path("shared")
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    parser = commands.add_parser("share", help="motion, flow and signals of a recording without pictures of the face")
-    parser.add_argument("result", type=Path, metavar="RESULT", help="folder of one recording that `analyze` made")
-    parser.add_argument("--out", type=Path, metavar="DIR", help=f"default: {OUT}/ and the name of RESULT")
+    parser = commands.add_parser("share", help="Export a recording's motion and signals without pictures of the face")
     parser.add_argument(
-        "--again", action="store_true", help="RESULT is a shared recording: analyze it again, with these settings"
+        "result", type=Path, metavar="RESULT", help="results folder of one recording, written by `analyze`"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help=f"output folder (default: {OUT}/ and the name of RESULT)"
+    )
+    parser.add_argument(
+        "--again", action="store_true", help="RESULT is a shared recording; analyze it again with these settings"
     )
     add_settings(parser)
     parser.set_defaults(run=run)

@@ -19,7 +19,7 @@ def parser(names: Sequence[str]) -> argparse.ArgumentParser:
     top = _Parser(
         prog="realtime-mer",
         description="Spots, times and names facial micro-expressions in live and recorded video.",
-        epilog="Each command has its own --help.",
+        epilog="Run `realtime-mer COMMAND --help` for a command's options.",
     )
     top.add_argument("--version", action="version", version=f"realtime-mer {product_version()}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -29,7 +29,7 @@ def parser(names: Sequence[str]) -> argparse.ArgumentParser:
         except ImportError:
             if len(names) == 1:
                 raise
-            commands.add_parser(name, help="cannot be loaded here: `realtime-mer doctor` says what is missing")
+            commands.add_parser(name, help="Not available here; run `realtime-mer doctor` to see what is missing")
     return top
 
 

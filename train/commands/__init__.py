@@ -21,8 +21,8 @@ def parser(name: str, about: str) -> argparse.ArgumentParser:
     """For a command that takes a recipe."""
     made = argparse.ArgumentParser(prog=f"python -m train {name}", description=about)
     made.add_argument("recipe", type=Path, metavar="RECIPE.toml")
-    made.add_argument("--seed", type=int, help="instead of the recipe's")
-    made.add_argument("--leave-out", metavar="LIST", help="subjects to leave out, e.g. sub03,casme2/sub08")
+    made.add_argument("--seed", type=int, help="random seed (default: the recipe's)")
+    made.add_argument("--leave-out", metavar="LIST", help="leave out these subjects, e.g. sub03,casme2/sub08")
     add_common(made)
     return made
 

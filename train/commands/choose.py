@@ -38,14 +38,22 @@ def command(argv: Sequence[str]) -> int:
     parser = commands.parser("choose", "Choose among variations of a recipe inside the training people, and test that.")
     parser.add_argument(
         "--vary", action="append", default=[], metavar="KEY=A,B,...", required=True,
-        help="e.g. stage.weight_decay=1,3,10; several: every combination",
+        help="values to try, e.g. stage.weight_decay=1,3,10; repeatable: every combination is tried",
     )  # fmt: skip
     parser.add_argument(
         "--also", action="append", default=[], metavar="CONDITION",
         help='choose by the mean UF1 of the clips as they are and of a tested condition, e.g. "H.264 crf 23, 30 fps"',
     )  # fmt: skip
-    parser.add_argument("--outer", type=int, default=8, metavar="N", help="parts of people that are tested (8)")
-    parser.add_argument("--inner", type=int, default=5, metavar="N", help="parts of the others, to choose by (5)")
+    parser.add_argument(
+        "--outer", type=int, default=8, metavar="N", help="number of outer folds, of people who are tested (default: 8)"
+    )
+    parser.add_argument(
+        "--inner",
+        type=int,
+        default=5,
+        metavar="N",
+        help="number of inner folds, of the other people, to choose by (default: 5)",
+    )
     args = parser.parse_args(argv)
     designs = varied(args.recipe, args.vary)
     made = [commands.prepared(design, args) for design in designs]

@@ -25,9 +25,9 @@ def command(argv: Sequence[str]) -> int:
     """Runs the command. Returns 0."""
     parser = argparse.ArgumentParser(
         prog="python -m train default",
-        description="Score the shipped recogniser's recipe, with its controls, and train it; write its model card.",
+        description="Evaluate the shipped recogniser's recipe with its controls, train it, and write its model card.",
     )
-    parser.add_argument("--seed", type=int, help="instead of the recipe's")
+    parser.add_argument("--seed", type=int, help="random seed (default: the recipe's)")
     add_common(parser)
     add_jobs(parser)
     args = parser.parse_args(argv)

@@ -40,18 +40,32 @@ STRENGTH: Final = 0.3  # inverse of the ridge, on standardised terms
 def command(argv: Sequence[str]) -> int:
     """Runs the command. Returns 0."""
     parser = argparse.ArgumentParser(
-        prog="python -m train early", description="When a movement may be reported before its end, and what that costs."
+        prog="python -m train early", description="Fit and test when a movement is reported before its end."
     )
     parser.add_argument(
-        "--casme2", type=Path, nargs=2, metavar=("FRAMES", "SHEET"), required=True, help="its pictures and its sheet"
+        "--casme2",
+        type=Path,
+        nargs=2,
+        metavar=("FRAMES", "SHEET"),
+        required=True,
+        help="CASME II's frames and annotation sheet",
     )
-    parser.add_argument("--negatives", type=Path, metavar="DIR", help="films without micro-expressions")
-    parser.add_argument("--conditions", default="30h,200", metavar="LIST", help="as in bench spotting (30h,200)")
-    parser.add_argument("--most", type=int, metavar="N", help="clips of each person at most")
-    parser.add_argument("--streams", type=Path, metavar="DIR", help="compressed streams for the next run (show people)")
-    parser.add_argument("--seen", type=Path, metavar="FILE", help="what was noted; read when it is there, else written")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the model and the table as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--negatives", type=Path, metavar="DIR", help="videos without micro-expressions")
+    parser.add_argument(
+        "--conditions",
+        default="30h,200",
+        metavar="LIST",
+        help="recording conditions, as in `bench spotting` (default: 30h,200)",
+    )
+    parser.add_argument("--most", type=int, metavar="N", help="at most N clips per person")
+    parser.add_argument(
+        "--streams", type=Path, metavar="DIR", help="keep compressed streams here for the next run (these show people)"
+    )
+    parser.add_argument(
+        "--seen", type=Path, metavar="FILE", help="cache of the observed movements: read if it exists, else written"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the model and the table as JSON")
+    parser.add_argument("--quiet", action="store_true", help="hide the progress bar")
     args = parser.parse_args(argv)
     courses = _read(args.seen) if args.seen and args.seen.exists() else _noted(args)
     if args.seen and not args.seen.exists():

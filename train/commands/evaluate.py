@@ -24,13 +24,15 @@ def command(argv: Sequence[str]) -> int:
         "--protocol", choices=evaluate.PROTOCOLS, default="loso", metavar="P", help=", ".join(evaluate.PROTOCOLS)
     )
     parser.add_argument(
-        "--groups", type=int, default=0, metavar="N", help="join the subjects of LOSO in N groups: cheaper"
+        "--groups", type=int, default=0, metavar="N", help="test LOSO's subjects in N groups, which is faster"
     )
     parser.add_argument(
         "--permute", type=int, default=0, metavar="SEED",
-        help="control: shuffle the labels within each data set; what is left above chance is not learned from motion",
+        help="control: shuffle the labels within each data set; any score above chance is then not due to motion",
     )  # fmt: skip
-    parser.add_argument("--without-maps", action="store_true", help="control: train and test on recordings only")
+    parser.add_argument(
+        "--without-maps", action="store_true", help="control: train and test on recordings only, without flow maps"
+    )
     add_jobs(parser)
     args = parser.parse_args(argv)
     plan, data = commands.read(args)

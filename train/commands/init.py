@@ -32,7 +32,7 @@ def command(argv: Sequence[str]) -> int:
         help="make the rows: of a folder LABEL/SUBJECT/CLIP (videos or folders of images), of the confirmed events in "
         "a log (.jsonl), or of the events that a coder has accepted or added (review-CODER.jsonl beside a log)",
     )  # fmt: skip
-    parser.add_argument("--fps", type=float, default=0.0, help="frames/s of folders of images")
+    parser.add_argument("--fps", type=float, default=0.0, help="frame rate of folders of images")
     args = parser.parse_args(argv)
     table, recipe = args.folder / TABLE, args.folder / RECIPE
     if taken := next((path for path in (table, recipe) if path.exists()), None):

@@ -17,11 +17,17 @@ from train.records import class_counts
 def command(argv: Sequence[str]) -> int:
     """Runs the command and prints its table. Returns 0; 1 when a data set that is here cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m train datasets", description=__doc__)
-    parser.add_argument("name", nargs="*", help="only these data sets")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="look for the data sets in the folders of DIR")
-    parser.add_argument("--problems", action="store_true", help="list every problem found, by row")
+    parser.add_argument("name", nargs="*", help="data sets to show (default: all)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="look for data sets in the folders of DIR")
+    parser.add_argument("--problems", action="store_true", help="list every problem, by row")
     parser.add_argument("--verify", action="store_true", help="decode every picture (slow)")
-    parser.add_argument("--unpack-fer2013", nargs=2, type=Path, metavar=("CSV", "FOLDER"), help="write its pictures")
+    parser.add_argument(
+        "--unpack-fer2013",
+        nargs=2,
+        type=Path,
+        metavar=("CSV", "FOLDER"),
+        help="write the pictures of FER2013's CSV file to FOLDER",
+    )
     args = parser.parse_args(argv)
     if args.unpack_fer2013:
         print(f"{unpack_fer2013(*args.unpack_fer2013)} pictures written to {args.unpack_fer2013[1]}")

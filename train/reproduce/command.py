@@ -37,19 +37,19 @@ def command(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("paper", choices=PAPERS, metavar="PAPER", help=f"one of {', '.join(PAPERS)}")
-    parser.add_argument("--table", action="append", metavar="N", help="only this table; may be given several times")
+    parser.add_argument("--table", action="append", metavar="N", help="only this table; repeatable")
     parser.add_argument(
         "--scale", choices=("quick", "cpu", "full"), default="quick",
-        help="quick: reduced, minutes on a CPU; cpu: the paper's own size as far as two cores get in hours",
+        help="quick: reduced, minutes on a CPU; cpu: the paper's size as far as two cores get in hours; full: everything",
     )  # fmt: skip
     parser.add_argument(
         "--protocol", choices=("as-published", "clean"), default="as-published",
-        help="as-published: the paper's own protocol beside the clean one; clean: only that",
+        help="as-published: the paper's protocol and the clean one; clean: the clean one only",
     )  # fmt: skip
     parser.add_argument(
-        "--weights", default="", metavar="W", help="start from: imagenet, none or a file (else the recipe's)"
+        "--weights", default="", metavar="W", help="start from imagenet, none or a file (default: the recipe's)"
     )
-    parser.add_argument("--recipe", action="store_true", help="train nothing: print the recipe of each row as TOML")
+    parser.add_argument("--recipe", action="store_true", help="print the recipe of each row as TOML and train nothing")
     add_common(parser)
     add_jobs(parser)
     args = parser.parse_args(argv)
