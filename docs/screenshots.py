@@ -76,7 +76,7 @@ def live(page: Any, file: Path) -> None:
 def recorded(page: Any, video: Path, file: Path) -> None:
     page.get_by_role("tab", name="Recorded").click()
     page.set_input_files(".mer-files", str(video))
-    page.click(".mer-analyse")
+    page.click(".mer-analyze")
     page.wait_for_function("document.querySelector('.mer-name')?.textContent === 'clip.mp4'", timeout=120_000)
     page.wait_for_selector(".mer-plot .main-svg")
     page.fill(".mer-who", "anna")

@@ -13,7 +13,7 @@ from realtime_mer.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from export.program import Report
-    from realtime_mer.recognise.spec import ModelSpec
+    from realtime_mer.recognize.spec import ModelSpec
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +58,7 @@ def _int8(a: argparse.Namespace) -> None:
     calibration = data.load(a.calibrate, spec, a.fps)
     held_out = data.load(a.on, spec, a.fps) if a.on else None
     target = a.out or a.model.with_name(f"{a.model.stem}-int8.onnx")
-    report = int8.quantise(a.model, target, calibration, held_out, a.signed)
+    report = int8.quantize(a.model, target, calibration, held_out, a.signed)
     print(f"{report.path}: {report.int8_size / 1e6:.2f} MB instead of {report.fp32_size / 1e6:.2f} MB")
     ratio = report.fp32_ms / report.int8_ms
     print(
@@ -86,7 +86,7 @@ def _tensorrt(a: argparse.Namespace) -> None:
 
 def _verify(a: argparse.Namespace) -> None:
     from export import data, verify
-    from realtime_mer.recognise.opening import open_model
+    from realtime_mer.recognize.opening import open_model
 
     spec = open_model(a.first, "auto" if a.first.suffix == ".engine" else "cpu").spec
     print(verify.compare(a.first, a.second, data.load(a.on, spec, a.fps), a.device))
@@ -111,7 +111,7 @@ def _bench(a: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m export", description="Export trained recognisers, and compare model files."
+        "python -m export", description="Export trained recognizers, and compare model files."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -1,8 +1,8 @@
-"""The samples that calibrate a quantised file and compare two files: an npz, or a folder of clips.
+"""The samples that calibrate a quantized file and compare two files: an npz, or a folder of clips.
 
 An npz holds ``x``, float32 (N, *input_shape) or uint8 pictures, and may hold ``y``, int (N,), positions in the labels.
 A folder holds one folder of pictures for each clip, onset first; when its sub-folders are named as the model's labels,
-the clips lie in those and are labelled. The feature is computed as in training, from the first picture to the one
+the clips lie in those and are labeled. The feature is computed as in training, from the first picture to the one
 where the face has moved most.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime_mer.errors import DataError
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognize.spec import ModelSpec
 from train.datasets.reading import numbered, require_folder
 from train.inputs import build
 from train.recipe import Input
@@ -58,8 +58,8 @@ def _npz(where: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
 
 def _folder(where: Path, spec: ModelSpec, fps: float) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
     inside = _folders(require_folder(where))
-    labelled = bool(inside) and all(folder.name in spec.labels for folder in inside)
-    found = [(clip, folder.name) for folder in inside for clip in _folders(folder)] if labelled else []
+    labeled = bool(inside) and all(folder.name in spec.labels for folder in inside)
+    found = [(clip, folder.name) for folder in inside for clip in _folders(folder)] if labeled else []
     clips = [_clip(folder, label, fps) for folder, label in found or [(folder, "") for folder in inside]]
     if not clips:
         raise DataError(f"{where} holds no folders of pictures: give a folder with one folder for each clip, or an npz")
@@ -67,7 +67,7 @@ def _folder(where: Path, spec: ModelSpec, fps: float) -> tuple[NDArray[Any], NDA
     x, kept, skipped = build(clips, how, cache=None)
     if not kept:
         raise DataError(f"none of {len(clips)} clips in {where} gives a sample; the first: {skipped[0]}")
-    y = np.array([spec.labels.index(clips[i].emotion) for i in kept], np.int64) if labelled else None
+    y = np.array([spec.labels.index(clips[i].emotion) for i in kept], np.int64) if labeled else None
     return x, y
 
 

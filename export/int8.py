@@ -1,11 +1,11 @@
-"""FP32 ONNX to INT8 ONNX: static quantisation with ONNX Runtime's own tool, and what it costs and gains, measured.
+"""FP32 ONNX to INT8 ONNX: static quantization with ONNX Runtime's own tool, and what it costs and gains, measured.
 
 Both ends of the network stay float: the first convolutions, because their input has planes of different units (px of
 motion, strain) that one common scale would flatten, and the pooling and head, which cost nothing.
 
 For the CPU: activations unsigned 8 bits, weights signed 8 bits per channel. ``signed``: both signed and symmetric,
 which is all that TensorRT takes; ONNX Runtime takes it, too, but on x86 it is two to three times slower. Biases stay
-float: no TensorRT takes dequantised INT32. A network with squeeze-excitation or SiLU may become slower: look at the
+float: no TensorRT takes dequantized INT32. A network with squeeze-excitation or SiLU may become slower: look at the
 report before using the file.
 """
 
@@ -66,7 +66,7 @@ class Report:
     comparison: Comparison
 
 
-def quantise(
+def quantize(
     source: Path, target: Path, calibration: Data, held_out: Data | None = None, signed: bool = False
 ) -> Report:
     """Writes ``source`` in INT8 to ``target`` with its spec (the name gets "-int8") and compares the two.
@@ -76,18 +76,18 @@ def quantise(
     file, DataError when there are fewer than LEAST samples.
     """
     model, spec = to_onnx.read(source)
-    quantised = to_proto(model, calibration.x, signed)
-    to_onnx.set_spec(quantised, replace(spec, name=f"{spec.name}-int8"))
-    to_onnx.write(quantised, target)
+    quantized = to_proto(model, calibration.x, signed)
+    to_onnx.set_spec(quantized, replace(spec, name=f"{spec.name}-int8"))
+    to_onnx.write(quantized, target)
     before, after = latency((source, target), calibration.x[:1])
     comparison = compare(source, target, calibration if held_out is None else held_out)
     return Report(target, before, after, source.stat().st_size, target.stat().st_size, comparison)
 
 
 def to_proto(model: onnx.ModelProto, x: NDArray[np.float32], signed: bool = False) -> onnx.ModelProto:
-    """The quantised graph: float input and output, quantise/dequantise pairs inside. ``model`` stays as it is.
+    """The quantized graph: float input and output, quantize/dequantize pairs inside. ``model`` stays as it is.
 
-    Raises as ``quantise``.
+    Raises as ``quantize``.
     """
     if len(x) < LEAST:
         raise DataError(f"{len(x)} samples are too few to calibrate on: give at least {LEAST}, better {CALIBRATION}")
@@ -113,19 +113,19 @@ def to_proto(model: onnx.ModelProto, x: NDArray[np.float32], signed: bool = Fals
                     "ActivationSymmetric": signed,
                     "WeightSymmetric": True,
                     "CalibPercentile": PERCENTILE,
-                    # TensorRT takes no dequantised INT32: biases stay float, which costs nothing.
+                    # TensorRT takes no dequantized INT32: biases stay float, which costs nothing.
                     "QuantizeBias": False,
                 },
             )
         except ModelError:
             raise
         except Exception as error:  # the tool raises many kinds
-            raise ModelError(f"the file cannot be quantised: {first_line(error)}") from error
+            raise ModelError(f"the file cannot be quantized: {first_line(error)}") from error
         return onnx.load(result)
 
 
 def unsigned(model: onnx.ModelProto) -> bool:
-    """Whether a file is quantised in a way that only the CPU takes."""
+    """Whether a file is quantized in a way that only the CPU takes."""
     points = {node.input[2] for node in model.graph.node if node.op_type == "QuantizeLinear" and len(node.input) > 2}
     return any(t.name in points and t.data_type == onnx.TensorProto.UINT8 for t in model.graph.initializer)
 
@@ -159,12 +159,12 @@ class _Samples(quantization.CalibrationDataReader):  # type: ignore[misc]  # the
 def _float_nodes(model: onnx.ModelProto) -> list[str]:
     """Names of the nodes that stay float: up to the last of the first convolutions, after the last of all, all that no
     convolution feeds, as the gate and the heads, and arithmetic with a constant number, as in cross-channel
-    normalisation: TensorRT takes no quantised constant there."""
+    normalization: TensorRT takes no quantized constant there."""
     nodes = model.graph.node
     numbers = {tensor.name for tensor in model.graph.initializer if math.prod(tensor.dims) == 1}
     convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
     if not convolutions:
-        raise ModelError("the file has no convolution: there is nothing to gain by quantising it")
+        raise ModelError("the file has no convolution: there is nothing to gain by quantizing it")
     start = convolutions[max(1, min(FLOAT_START, int(FLOAT_SHARE * len(convolutions)))) - 1]
     fed: set[str] = set()  # tensors that depend on a convolution
     kept = []

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from realtime_mer.errors import ModelError, OutputError, first_line
-from realtime_mer.recognise.spec import PROBABILITIES, ModelSpec
+from realtime_mer.recognize.spec import PROBABILITIES, ModelSpec
 from train.models.attention import HataNet
 from train.models.coding import WithHeads
 from train.models.none import WithNone
@@ -64,7 +64,7 @@ class Probabilities(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         if isinstance(self.module, WithHeads):
-            # heads and gate come first, so that what quantises the network leaves them as they are
+            # heads and gate come first, so that what quantizes the network leaves them as they are
             coded = tuple(head(x).float() for head in self.module.heads.values())
             return self._classes(self.module.network, x), *coded
         if isinstance(self.module, HataNet):

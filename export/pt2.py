@@ -14,9 +14,9 @@ from torch import nn
 
 from export.program import Probabilities, Report, check_parity, trace, write_file
 from realtime_mer.errors import ConfigError
-from realtime_mer.recognise import pt2
-from realtime_mer.recognise.device import PROGRAM
-from realtime_mer.recognise.spec import KEY, ModelSpec
+from realtime_mer.recognize import pt2
+from realtime_mer.recognize.device import PROGRAM
+from realtime_mer.recognize.spec import KEY, ModelSpec
 
 
 def export(module: nn.Module, spec: ModelSpec, path: Path) -> Report:

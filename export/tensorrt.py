@@ -21,8 +21,8 @@ from export import int8, to_onnx
 from export.data import Data
 from export.program import Probabilities, trace
 from realtime_mer.errors import ConfigError, DeviceError, ModelError, first_line
-from realtime_mer.recognise import tensorrt
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognize import tensorrt
+from realtime_mer.recognize.spec import ModelSpec
 from train.models.coding import WithHeads
 from train.models.none import WithNone
 
@@ -39,7 +39,7 @@ def from_onnx(source: Path, target: Path, precision: str, calibration: Data | No
     model, spec = to_onnx.read(source)
     if int8.unsigned(model):
         raise ModelError(
-            f"{source} is quantised for the CPU, and TensorRT takes signed numbers only: "
+            f"{source} is quantized for the CPU, and TensorRT takes signed numbers only: "
             "make it with `python -m export int8 --signed`"
         )
     typed = in_precision(model, precision, calibration)

@@ -1,7 +1,7 @@
 """Checkpoint to ONNX: the one function that fixes names, opset, dynamic batch and the ModelSpec in the file.
 
 The result is compared with torch before it is written; a file that computes something else never comes to be.
-Quantisation and TensorRT are in the neighbouring modules; running the file is the runtime's work.
+Quantization and TensorRT are in the neighboring modules; running the file is the runtime's work.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import nn
 
 from export.program import INPUT, Probabilities, Report, batch_axis, check_parity, trace, write_file
 from realtime_mer.errors import ModelError, first_line
-from realtime_mer.recognise.spec import KEY, ModelSpec
+from realtime_mer.recognize.spec import KEY, ModelSpec
 
 OPSET: Final = 18  # what torch's exporter writes without a version conversion; ONNX Runtime reads it since 1.14
 

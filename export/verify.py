@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from export.data import Data
 from realtime_mer.errors import ModelError
-from realtime_mer.recognise import tensorrt
-from realtime_mer.recognise.device import ENGINE
-from realtime_mer.recognise.opening import Opened, open_model
+from realtime_mer.recognize import tensorrt
+from realtime_mer.recognize.device import ENGINE
+from realtime_mer.recognize.opening import Opened, open_model
 from train.metrics import score
 
 

@@ -16,10 +16,10 @@ NO_MODEL = "none"
 def build(
     config: Config | None = None, *, spotter: MakeSpotter | None = None, observers: Sequence[Observer] = ()
 ) -> Pipeline:
-    """A pipeline with MediaPipe's face detector and the recogniser that ``config.classify`` names.
+    """A pipeline with MediaPipe's face detector and the recognizer that ``config.classify`` names.
 
     spotter: makes the spotter of each face; by default ``MovementDetector``. observers: told of each stage's start and
-    end. Use the pipeline in a ``with`` block, or close it. Raises ModelError when the face model or the recogniser is
+    end. Use the pipeline in a ``with`` block, or close it. Raises ModelError when the face model or the recognizer is
     missing or unusable, DeviceError when the device is.
 
     OpenCV's own threads are turned off for the whole process: the pictures here are so small that handing halves of
@@ -28,14 +28,14 @@ def build(
     import cv2
 
     from realtime_mer.face import FaceCheck, FaceDetector
-    from realtime_mer.recognise import load
+    from realtime_mer.recognize import load
     from realtime_mer.spotting.detector import MovementDetector
 
     cv2.setNumThreads(1)
     config = config or Config()
-    recogniser = None
+    recognizer = None
     if config.classify.model != NO_MODEL:
-        recogniser = load(config.classify.model, config.classify.device)
+        recognizer = load(config.classify.model, config.classify.device)
     with ExitStack() as parts:
         most, score = config.faces.max_faces, config.faces.min_score
         detector = parts.enter_context(FaceDetector(max_faces=most, min_score=score))
@@ -43,7 +43,7 @@ def build(
         return Pipeline(
             detector.detect,
             spotter or MovementDetector,
-            recogniser,
+            recognizer,
             config,
             check=checker.check,
             observers=observers,

@@ -80,7 +80,7 @@ class SpotConfig:
     min_rate_fps: float = setting(20.0, "frames/s", "below this rate micro-expressions cannot be resolved", 1, 100)
     # what breaks a recording
     max_gap_s: float = setting(0.1, "s", "a longer interval between two frames ends the movement under way", 0.04, 2)
-    cut_grey: float = setting(20.0, "grey levels", "a frame that differs more from the last one is a cut", 2, 255)
+    cut_gray: float = setting(20.0, "gray levels", "a frame that differs more from the last one is a cut", 2, 255)
     # the baseline: the face at rest
     settle_s: float = setting(1.0, "s", "time to learn the resting face before anything is reported", 0.1, 10)
     baseline_s: float = setting(0.6, "s", "how slowly the resting position follows (time constant)", 0.05, 10)
@@ -113,7 +113,7 @@ RENAMED: Final = {
         "hold": "hold_s", "leave": "offset_fraction", "start": "onset_fraction", "look_back": "look_back_s",
         "fall": "apex_drop", "wait": "apex_delay_s", "micro_max": "micro_max_s", "micro_min": "micro_min_s",
         "isolation": "isolation_s", "baseline": "baseline_s", "noise": "noise_s", "settle": "settle_s",
-        "head_speed": "head_speed_px_s", "min_rate": "min_rate_fps",
+        "head_speed": "head_speed_px_s", "min_rate": "min_rate_fps", "cut_grey": "cut_gray",
     },
 }  # fmt: skip
 

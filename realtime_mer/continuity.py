@@ -24,7 +24,7 @@ RECENT: Final = 20  # frames over which the usual interval and the usual change 
 KNOWN: Final = 5  # of them, before either can be judged
 SLOW: Final = 1.5  # an interval that is long for this recording is this many times the usual one
 SUDDEN: Final = 4.0  # a change that is sudden for this recording is this many times the usual one, and
-NOISE: Final = 1.0  # grey levels more, which noise and compression may show
+NOISE: Final = 1.0  # gray levels more, which noise and compression may show
 
 
 class Break(Enum):
@@ -80,7 +80,7 @@ class Continuity:
 
     def _cut(self, change: float) -> bool:
         known = len(self._changes) >= KNOWN
-        return known and change > self._settings.cut_grey and change > SUDDEN * median(self._changes) + NOISE
+        return known and change > self._settings.cut_gray and change > SUDDEN * median(self._changes) + NOISE
 
 
 def _sample(frame: Frame) -> Gray:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from realtime_mer.config import Config
-from realtime_mer.motion.flow import recogniser_input
+from realtime_mer.motion.flow import recognizer_input
 from realtime_mer.motion.ring import KeyFrames, Ring
 from realtime_mer.observe import Observer, Stage, observed
-from realtime_mer.recognise import Answer, Recogniser, answer
-from realtime_mer.recognise.worker import BatchWorker
+from realtime_mer.recognize import Answer, Recognizer, answer
+from realtime_mer.recognize.worker import BatchWorker
 from realtime_mer.records import Event, Floats, Kind, Movement, Status
 from realtime_mer.spotting.cues import cues, side
 
@@ -35,15 +35,15 @@ class Reporter:
     """Turns movements into events. live: classify in a thread of its own, and never wait for it."""
 
     def __init__(
-        self, recogniser: Recogniser | None, config: Config, live: bool, observers: Sequence[Observer] = ()
+        self, recognizer: Recognizer | None, config: Config, live: bool, observers: Sequence[Observer] = ()
     ) -> None:
-        self._recogniser, self._config, self._live = recogniser, config, live
+        self._recognizer, self._config, self._live = recognizer, config, live
         self._worker: BatchWorker[Event, KeyFrames] | None = None
-        if recogniser is not None:
-            spec = recogniser.spec
-            make = partial(recogniser_input, feature=spec.feature, size=spec.input_shape[1])
+        if recognizer is not None:
+            spec = recognizer.spec
+            make = partial(recognizer_input, feature=spec.feature, size=spec.input_shape[1])
             self._worker = BatchWorker(
-                observed(recogniser.classify, Stage.CLASSIFY, observers),
+                observed(recognizer.classify, Stage.CLASSIFY, observers),
                 observed(make, Stage.CLASSIFY, observers),
                 threaded=live,
             )
@@ -51,7 +51,7 @@ class Reporter:
         self._known: dict[int, _Known] = {}  # track -> the latest provisional answer
 
     def report(self, track: int, ring: Ring, movements: Sequence[Movement], now: float) -> list[Event]:
-        """Events to publish at source time ``now``; those that need the recogniser first are handed to it."""
+        """Events to publish at source time ``now``; those that need the recognizer first are handed to it."""
         events: list[Event] = []
         for movement in movements:
             event = self._event(track, ring, movement, now)
@@ -70,11 +70,11 @@ class Reporter:
 
     def classified(self, now: float, wait: bool) -> list[Event]:
         """Events whose classification is done. wait: for all of them."""
-        if self._worker is None or self._recogniser is None:
+        if self._worker is None or self._recognizer is None:
             return []
         events = []
         for event, motion, row in self._worker.drain() if wait else self._worker.ready():
-            found = answer(row, self._recogniser.spec)
+            found = answer(row, self._recognizer.spec)
             movement = event.movement
             if event.status is Status.PROVISIONAL:
                 if movement.id <= self._closed.get(event.track, 0):
@@ -99,7 +99,7 @@ class Reporter:
         if movement.kind in (Kind.MICRO, Kind.HELD) and 0 < rate < self._config.spot.min_rate_fps:
             reason = f"{rate:.1f} frames/s cannot resolve a micro-expression"
             movement = replace(movement, kind=Kind.UNSURE, reason=reason)
-        model, provider = (r.spec.id, r.provider) if (r := self._recogniser) else ("", "")
+        model, provider = (r.spec.id, r.provider) if (r := self._recognizer) else ("", "")
         return Event(
             track=track,
             movement=movement,
@@ -119,7 +119,7 @@ class Reporter:
 
 
 def answered(event: Event, found: Answer, motion: Floats) -> Event:
-    """The event with what the recogniser said of it, and the motion that it saw."""
+    """The event with what the recognizer said of it, and the motion that it saw."""
     return replace(
         event, prediction=found.prediction, objective=found.objective, action_units=found.action_units, motion=motion
     )

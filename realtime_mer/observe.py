@@ -20,7 +20,7 @@ class Stage(StrEnum):
     WAIT = "wait"  # taking over the answer of a detection; a recording waits for it here
     FOLLOW = "follow"  # aligning one face and registering its regions
     SPOT = "spot"  # deciding whether a movement began, peaked or ended
-    CLASSIFY = "classify"  # the motion of one movement, or the recogniser for a batch of them
+    CLASSIFY = "classify"  # the motion of one movement, or the recognizer for a batch of them
 
 
 class Observer(Protocol):

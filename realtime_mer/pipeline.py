@@ -23,7 +23,7 @@ from realtime_mer.face.check import Check
 from realtime_mer.face.lane import UNHURRIED, Answer, Detect, DetectionLane
 from realtime_mer.face.track import FaceTracks
 from realtime_mer.observe import Observer, Stage, observed
-from realtime_mer.recognise import Recogniser
+from realtime_mer.recognize import Recognizer
 from realtime_mer.records import End, Event, Frame, Movement, Observation
 from realtime_mer.spotting import MakeSpotter
 from realtime_mer.watched import Place, WatchedFace
@@ -31,7 +31,7 @@ from realtime_mer.watched import Place, WatchedFace
 RATE_KNOWN: Final = 0.25  # s of frames before their rate is judged
 LARGEST: Final = 32766  # px, side of a frame: beyond it OpenCV cannot warp, and MediaPipe ends the process
 CUT_SHORT: Final = "the recording ended before the movement did"
-RECALIBRATED: Final = "the resting face was learnt anew"
+RECALIBRATED: Final = "the resting face was learned anew"
 
 Places = dict[int, Place]  # track -> where its face was
 
@@ -42,7 +42,7 @@ class Pipeline:
     detect:     finds the faces of a frame, e.g. ``FaceDetector.detect``.
     check:      confirms faces that are followed, e.g. ``FaceCheck.check``; without it they are looked for every time.
     spotter:    makes the spotter of a face, e.g. ``MovementDetector``.
-    recogniser: names the motion of a movement; None leaves events without a prediction.
+    recognizer: names the motion of a movement; None leaves events without a prediction.
     observers:  told when each stage starts and ends.
     close:      called at the end of ``close``, to free what was made for this pipeline.
 
@@ -53,14 +53,14 @@ class Pipeline:
         self,
         detect: Detect,
         spotter: MakeSpotter,
-        recogniser: Recogniser | None = None,
+        recognizer: Recognizer | None = None,
         config: Config | None = None,
         *,
         check: Check | None = None,
         observers: Sequence[Observer] = (),
         close: Callable[[], None] | None = None,
     ) -> None:
-        self.recogniser = recogniser
+        self.recognizer = recognizer
         self._detect = observed(detect, Stage.DETECT, observers)
         self._check_faces = None if check is None else observed(check, Stage.CHECK, observers)
         self._make_spotter, self._observers, self._close = spotter, tuple(observers), close
@@ -85,7 +85,7 @@ class Pipeline:
         self._lane: DetectionLane[Places] = DetectionLane(self._detect, config.faces, live, self._check_faces)
         self._answer = observed(self._lane.answer, Stage.WAIT, self._observers)
         self._continuity = Continuity(config.spot)
-        self._reporter = Reporter(self.recogniser, config, live, self._observers)
+        self._reporter = Reporter(self.recognizer, config, live, self._observers)
         self._parts = self._lane, self._reporter
         # a face in view is seen at the checks only, and must be remembered from one to the next
         self._tracks = FaceTracks(max(config.faces.forget_s, 2 * max(config.faces.check_s, UNHURRIED)))
@@ -94,7 +94,7 @@ class Pipeline:
         self._times: deque[float] = deque()  # s, of the last second
         self._new_times: deque[float] = deque()  # s, of those frames that showed something new
         self._last = -math.inf  # s, of the latest frame
-        self._relearn = False  # every face is to be learnt anew at the next frame
+        self._relearn = False  # every face is to be learned anew at the next frame
 
     def recalibrate(self, spot: SpotConfig | None = None) -> None:
         """Learns the resting face anew from the next frame on, with other thresholds when ``spot`` is given.

@@ -1,4 +1,4 @@
-"""The nouns: what flows between the parts. Frozen records of plain data; no behaviour beyond small derived properties.
+"""The nouns: what flows between the parts. Frozen records of plain data; no behavior beyond small derived properties.
 
 Every time is in seconds on the source's own clock, never a frame count. Arrays are not to be written to.
 Only numpy is imported here, so that a reader of events needs nothing else.
@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 class Frame:
     """One captured picture.
 
-    ``gray`` is the luma plane, uint8 (H, W): all that the motion lane needs. Colour is converted only when somebody
+    ``gray`` is the luma plane, uint8 (H, W): all that the motion lane needs. Color is converted only when somebody
     reads ``image``, because the conversion costs more than measuring the motion.
 
     index: position among the frames that the source delivered, from 0.
@@ -189,7 +189,7 @@ class Cue:
     """A region that moved, in FACS terms.
 
     region: as in REGIONS, e.g. "left lip corner" (the subject's left). dx, dy: displacement at the apex in per cent
-    of the distance between the eyes' centres, dx towards the picture's right, dy down. action_units: those whose
+    of the distance between the eyes' centers, dx towards the picture's right, dy down. action_units: those whose
     appearance this movement fits, e.g. ("AU12",): candidates, not a FACS coding.
     """
 
@@ -201,7 +201,7 @@ class Cue:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The recogniser's answer. ``label`` is None when it abstains; ``probabilities`` are calibrated and sum to 1."""
+    """The recognizer's answer. ``label`` is None when it abstains; ``probabilities`` are calibrated and sum to 1."""
 
     label: str | None
     probabilities: dict[str, float]
@@ -227,9 +227,9 @@ class Event:
     objective: class I to V by the action units that moved (Davison et al. 2018); None where the model does not give it,
               and where nothing moves.
     action_units: calibrated probability of each unit that the model knows, e.g. {"AU4": 0.81}; they do not add up to 1.
-    model:    id of the recogniser, empty when none was asked. provider: what really computed it.
+    model:    id of the recognizer, empty when none was asked. provider: what really computed it.
     reported: source time of the frame at which this was reported, so ``reported - movement.apex`` is the look-ahead.
-    motion:   what the recogniser saw, float32 (3, S, S); None where none was asked or the event was read from a file.
+    motion:   what the recognizer saw, float32 (3, S, S); None where none was asked or the event was read from a file.
     """
 
     track: int

@@ -56,5 +56,5 @@ def run(source: FrameSource, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
 
 def log_header(info: SourceInfo, pipeline: Pipeline) -> Header:
     """The first line of the log of a run of ``pipeline`` that starts now."""
-    model, provider = (r.spec.id, r.provider) if (r := pipeline.recogniser) else ("", "")
+    model, provider = (r.spec.id, r.provider) if (r := pipeline.recognizer) else ("", "")
     return header(info, asdict(pipeline.config), model, provider)

@@ -95,10 +95,10 @@ def tab(page: Any, name: str) -> None:
     page.get_by_role("tab", name=name).click()
 
 
-def analyse(page: Any, *videos: Path) -> None:
+def analyze(page: Any, *videos: Path) -> None:
     tab(page, "Recorded")
     page.set_input_files(".mer-files", [str(video) for video in videos])
-    page.click(".mer-analyse")
+    page.click(".mer-analyze")
 
 
 def written(root: Path) -> list[Path]:

@@ -9,7 +9,7 @@ import torch
 import torchvision
 
 from export import pt2, to_onnx
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognize.spec import ModelSpec
 from train.models import create
 
 LABELS = ("negative", "positive", "surprise")

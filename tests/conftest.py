@@ -25,7 +25,7 @@ hypothesis.settings.load_profile("patient")
 # Modules whose tests watch the clock: cameras and streams at their rate, browsers, processes that are killed in time.
 REALTIME = (
     "test_app_", "test_bench_command", "test_bench_runs", "test_bench_speed", "test_cli_ends", "test_cli_keeping",
-    "test_cli_kills", "test_cli_live", "test_demos", "test_face_lane", "test_privacy", "test_recognise_worker",
+    "test_cli_kills", "test_cli_live", "test_demos", "test_face_lane", "test_privacy", "test_recognize_worker",
     "test_sources_camera", "test_sources_industrial", "test_sources_open", "test_sources_senders",
     "test_sources_streams", "test_targets",
 )  # fmt: skip

@@ -58,16 +58,16 @@ def _limit() -> None:
 
 def read_model(content: bytes) -> str:
     """Opens and runs an ONNX file, as a trial does."""
-    from realtime_mer.recognise.onnx import OnnxRecogniser
+    from realtime_mer.recognize.onnx import OnnxRecognizer
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(content)
-        return _outcome(lambda: OnnxRecogniser(path, tried=True))
+        return _outcome(lambda: OnnxRecognizer(path, tried=True))
 
 
 def read_video(content: bytes, suffix: str) -> str:
-    """Opens a video file and looks at its frames, in gray and in colour."""
+    """Opens a video file and looks at its frames, in gray and in color."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"video{suffix}"
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""ONNX files made for a purpose: a few operators, the spec of a recogniser, and something wrong with them."""
+"""ONNX files made for a purpose: a few operators, the spec of a recognizer, and something wrong with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from onnx import TensorProto, helper
 
-from realtime_mer.recognise.spec import KEY, ModelSpec
+from realtime_mer.recognize.spec import KEY, ModelSpec
 
 SIZE = 28
 LABELS = ("negative", "positive", "surprise")

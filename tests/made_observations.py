@@ -85,7 +85,7 @@ def event(
 
 
 def frame(index: int, time: float, size: tuple[int, int] = (320, 240)) -> Frame:
-    """A grey picture, brighter with each frame."""
+    """A gray picture, brighter with each frame."""
     gray = np.full((size[1], size[0]), 40 + index % 160, np.uint8)
     gray[size[1] // 4 : size[1] // 2, size[0] // 4 : size[0] // 2] = 220
     return Frame(index, time, gray)

@@ -11,7 +11,7 @@ import pytest
 from app_pages import (
     EVENTS,
     MARKS,
-    analyse,
+    analyze,
     check_trouble,
     frames,
     measuring,
@@ -261,7 +261,7 @@ def test_two_viewers_stay_apart(chromium: Any, shown_app: Served, shown_clip: tu
     assert pages[1].evaluate(f"{LIVE}.state === undefined")
 
     for page in pages[1:]:
-        analyse(page, shown_clip[1])
+        analyze(page, shown_clip[1])
         page.wait_for_selector(".mer-links a", timeout=90_000)
     assert pages[0].locator(".mer-links a").count() == 0
     result = pages[1].locator(".mer-links a").first.get_attribute("href")
@@ -292,7 +292,7 @@ def test_a_server_that_is_killed_and_started_again_is_told(chromium: Any, shown_
         assert page.locator(".mer-card").count() >= 1  # the events are still there
         assert "has ended" in page.inner_text(".mer-banner")
         page.evaluate(f"{LIVE}.unsaved = 0")
-        analyse(page, shown_clip[1])
+        analyze(page, shown_clip[1])
         page.wait_for_selector(".mer-links a", timeout=90_000)
     context.close()
 

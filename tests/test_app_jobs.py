@@ -305,8 +305,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def analysed(app: Served, clip: Path) -> tuple[Viewer, str]:
-    """A viewer with one analysed job."""
+def analyzed(app: Served, clip: Path) -> tuple[Viewer, str]:
+    """A viewer with one analyzed job."""
     viewer = Viewer(app)
     viewer.ask("GET", "/")
     job = viewer.upload("clip.mp4", clip.read_bytes(), video=False)
@@ -314,8 +314,8 @@ def analysed(app: Served, clip: Path) -> tuple[Viewer, str]:
     return viewer, job
 
 
-def test_a_job_is_its_owners_alone(app: Served, analysed: tuple[Viewer, str]) -> None:
-    viewer, job = analysed
+def test_a_job_is_its_owners_alone(app: Served, analyzed: tuple[Viewer, str]) -> None:
+    viewer, job = analyzed
     stranger = Viewer(app)
     stranger.ask("GET", "/")
     assert stranger.cookie != viewer.cookie
@@ -328,10 +328,10 @@ def test_a_job_is_its_owners_alone(app: Served, analysed: tuple[Viewer, str]) ->
     assert viewer.ask("GET", f"/jobs/{job}/files/events.jsonl")[0] == 200
 
 
-def test_the_results_are_those_of_the_command_line(analysed: tuple[Viewer, str], clip: Path, tmp_path: Path) -> None:
+def test_the_results_are_those_of_the_command_line(analyzed: tuple[Viewer, str], clip: Path, tmp_path: Path) -> None:
     from realtime_mer import cli
 
-    viewer, job = analysed
+    viewer, job = analyzed
     assert cli.main(["analyze", str(clip), "--out", str(tmp_path), "--no-video"]) == 0
     (here := tmp_path / "here.jsonl").write_bytes(viewer.ask("GET", f"/jobs/{job}/files/events.jsonl")[1])
     assert read_jsonl(here).events == read_jsonl(tmp_path / "clip" / "events.jsonl").events
@@ -343,8 +343,8 @@ def test_the_results_are_those_of_the_command_line(analysed: tuple[Viewer, str],
     assert result["events"][0]["words"].startswith("micro: ")
 
 
-def test_a_report_can_do_nothing_on_this_server(app: Served, analysed: tuple[Viewer, str]) -> None:
-    viewer, job = analysed
+def test_a_report_can_do_nothing_on_this_server(app: Served, analyzed: tuple[Viewer, str]) -> None:
+    viewer, job = analyzed
     connection = http.client.HTTPConnection("127.0.0.1", app.port, timeout=30)
     connection.request("GET", f"/jobs/{job}/files/report.html", headers={"Cookie": viewer.cookie})
     answer = connection.getresponse()
@@ -374,14 +374,14 @@ def test_two_pieces_at_once_do_not_mix(app: Served) -> None:
     viewer.json("DELETE", f"/jobs/{job}")
 
 
-def test_files_that_are_not_results_are_not_handed_out(analysed: tuple[Viewer, str]) -> None:
-    viewer, job = analysed
+def test_files_that_are_not_results_are_not_handed_out(analyzed: tuple[Viewer, str]) -> None:
+    viewer, job = analyzed
     for name in (".lock", "..", "../" * 6 + "etc/passwd", "%2e%2e/%2e%2e/x", "upload.txt", "stills", ""):
         assert viewer.ask("GET", f"/jobs/{job}/files/{name}")[0] in (404, 405), name
 
 
-def test_everything_can_be_taken_away_and_opened_again_with_its_reviews(analysed: tuple[Viewer, str]) -> None:
-    viewer, job = analysed
+def test_everything_can_be_taken_away_and_opened_again_with_its_reviews(analyzed: tuple[Viewer, str]) -> None:
+    viewer, job = analyzed
     event = viewer.json("GET", f"/jobs/{job}")["events"][0]["key"]
     viewer.json("POST", f"/jobs/{job}/reviews/anna", {"event": event, "verdict": "rejected", "comment": "a twitch"})
     archive = viewer.ask("GET", f"/jobs/{job}/everything.zip")[1]
@@ -399,8 +399,8 @@ def test_everything_can_be_taken_away_and_opened_again_with_its_reviews(analysed
     viewer.json("DELETE", f"/jobs/{again}")
 
 
-def test_a_log_of_the_command_line_is_opened_too(analysed: tuple[Viewer, str]) -> None:
-    viewer, job = analysed
+def test_a_log_of_the_command_line_is_opened_too(analyzed: tuple[Viewer, str]) -> None:
+    viewer, job = analyzed
     log = viewer.ask("GET", f"/jobs/{job}/files/events.jsonl")[1]
     opened = viewer.upload("events.jsonl", log)
     assert viewer.done(opened)["found"] == 2
@@ -412,10 +412,10 @@ def test_a_log_of_the_command_line_is_opened_too(analysed: tuple[Viewer, str]) -
         viewer.json("DELETE", f"/jobs/{each}")
 
 
-def test_a_clip_is_slow_and_begins_where_it_says(analysed: tuple[Viewer, str], tmp_path: Path) -> None:
+def test_a_clip_is_slow_and_begins_where_it_says(analyzed: tuple[Viewer, str], tmp_path: Path) -> None:
     from realtime_mer.sources import open_source
 
-    viewer, job = analysed
+    viewer, job = analyzed
     event = viewer.json("GET", f"/jobs/{job}")["events"][0]
     (path := tmp_path / "clip.mp4").write_bytes(viewer.ask("GET", f"/jobs/{job}/clip?event={event['key']}&slow=8")[1])
     with open_source(path) as source:
@@ -433,15 +433,15 @@ def test_a_clip_is_slow_and_begins_where_it_says(analysed: tuple[Viewer, str], t
 
 
 @pytest.mark.parametrize("format", ["csv", "elan", "webvtt", "bids", "boris", "megc", "openface", "report"])
-def test_every_format_can_be_exported(analysed: tuple[Viewer, str], format: str) -> None:
-    viewer, job = analysed
+def test_every_format_can_be_exported(analyzed: tuple[Viewer, str], format: str) -> None:
+    viewer, job = analyzed
     status, content = viewer.ask("GET", f"/jobs/{job}/export/{format}")
     assert status == 200
     assert len(content) > 50
 
 
-def test_a_blind_coder_sees_nobody_elses_events(analysed: tuple[Viewer, str]) -> None:
-    viewer, job = analysed
+def test_a_blind_coder_sees_nobody_elses_events(analyzed: tuple[Viewer, str]) -> None:
+    viewer, job = analyzed
     viewer.json("GET", f"/jobs/{job}/reviews/ben?blind=yes")
     seen = viewer.json("GET", f"/jobs/{job}?coder=ben")
     assert seen["events"] == []
@@ -457,8 +457,8 @@ def test_a_blind_coder_sees_nobody_elses_events(analysed: tuple[Viewer, str]) ->
     assert viewer.json("POST", f"/jobs/{job}/reviews/ben/undo")["events"] == {}
 
 
-def test_a_coding_of_another_tool_is_put_beside(analysed: tuple[Viewer, str]) -> None:
-    viewer, job = analysed
+def test_a_coding_of_another_tool_is_put_beside(analyzed: tuple[Viewer, str]) -> None:
+    viewer, job = analyzed
     made = viewer.ask("PUT", f"/jobs/{job}/codings/coder2.csv", b"onset,offset,label\n2.5,2.8,surprise\n")
     assert json.loads(made[1]) == {"name": "coding-coder2.csv", "events": 1}
     assert viewer.json("GET", f"/jobs/{job}")["codings"] == ["coding-coder2.csv"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app_pages import MARKS, analyse, check_trouble, start_camera, tab, wait_for_micro
+from app_pages import MARKS, analyze, check_trouble, start_camera, tab, wait_for_micro
 from app_server import served, until
 
 from realtime_mer.app.settings import AppSettings
@@ -82,7 +82,7 @@ def test_all_works_behind_caddy(number: int, chromium: Any, shown_clip: tuple[Pa
         wait_for_micro(page, 1)
         page.click(".mer-stop")
         page.evaluate("document.querySelector('mer-live').unsaved = 0")
-        analyse(page, shown_clip[1])
+        analyze(page, shown_clip[1])
         page.wait_for_selector(".mer-detail .mer-card", timeout=90_000)
         page.wait_for_function("document.querySelector('.mer-player').duration > 5")
         with page.expect_download() as download:

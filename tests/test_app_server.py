@@ -236,7 +236,7 @@ def test_a_camera_that_the_server_has_not_gives_one_line(app: Served) -> None:
 
 @pytest.fixture
 def stream() -> Iterator[str]:
-    """An MJPEG stream of grey pictures at about 100 frames/s."""
+    """An MJPEG stream of gray pictures at about 100 frames/s."""
     picture = cv2.imencode(".jpg", np.full((480, 640, 3), 90, np.uint8))[1].tobytes()
     with MjpegSender([picture], 100) as sender:
         yield sender.uri

@@ -104,7 +104,7 @@ def test_the_log_of_a_run_is_kept_and_can_be_read_at_any_time(recording: Any, tm
 
 
 def test_the_final_report_has_the_pictures_also_when_the_provisional_one_comes_with_it(recording: Any) -> None:
-    """A busy recogniser answers late: both reports of a movement are in one observation."""
+    """A busy recognizer answers late: both reports of a movement are in one observation."""
 
     def together(observation: Observation, events: list[Event]) -> Observation:
         """Holds provisional reports back until the final one comes."""
@@ -143,4 +143,4 @@ def test_pictures_are_made_of_final_events_only_and_of_those_of_the_end_too() ->
     heat = picture(sink.made[1, 3]["motion"]).astype(int)
     assert heat.shape == (128, 128, 3)
     assert np.ptp(heat[24:40, 24:40], axis=2).min() > 30
-    assert np.ptp(heat[64:, 64:], axis=2).max() < 12  # grey, but for the JPEG
+    assert np.ptp(heat[64:, 64:], axis=2).max() < 12  # gray, but for the JPEG

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app_pages import MARKS, analyse, check_trouble, opened, start_camera, tab, written
+from app_pages import MARKS, analyze, check_trouble, opened, start_camera, tab, written
 from app_server import APEXES, Served, served, until, working_threads
 
 from realtime_mer.review.codings import read_coding
@@ -20,7 +20,7 @@ BENCH = "document.querySelector('mer-recorded').bench"
 
 def open_clip(page: Any, shown_clip: tuple[Path, Path]) -> None:
     """Uploads the clip, and waits until its first event is shown."""
-    analyse(page, shown_clip[1])
+    analyze(page, shown_clip[1])
     page.wait_for_selector(".mer-detail .mer-card", timeout=90_000)
     page.wait_for_function("document.querySelector('.mer-plot .main-svg') !== null")
 
@@ -38,7 +38,7 @@ def said(page: Any) -> dict[str, Any]:
 
 
 def reviewed(page: Any, expression: str) -> None:
-    """Waits until what the coder has said fulfils an expression of ``s``, the events by name."""
+    """Waits until what the coder has said fulfills an expression of ``s``, the events by name."""
     page.wait_for_function(f"((s) => {expression})({BENCH}.said?.events ?? {{}})")
 
 
@@ -60,7 +60,7 @@ def test_from_the_upload_to_a_reviewed_event_in_elan_in_under_ten_interactions(
 
     did(tab, page, "Recorded")
     did(page.set_input_files, ".mer-files", str(shown_clip[1]))
-    did(page.click, ".mer-analyse")
+    did(page.click, ".mer-analyze")
     page.wait_for_selector(".mer-detail .mer-card", timeout=90_000)
     did(page.fill, ".mer-who", "anna")
     did(page.press, ".mer-who", "Enter")
@@ -207,7 +207,7 @@ def test_a_second_coder_is_blind_and_then_compared(page: Any, shown_clip: tuple[
 def test_of_two_files_one_broken_both_are_told(page: Any, shown_clip: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "notes.mp4").write_text("not a video")
     (tmp_path / "more.txt").write_text("no video either")
-    analyse(page, tmp_path / "notes.mp4", tmp_path / "more.txt", shown_clip[1])
+    analyze(page, tmp_path / "notes.mp4", tmp_path / "more.txt", shown_clip[1])
     page.expected = ("400",)
     page.wait_for_selector(".mer-detail .mer-card", timeout=90_000)
     told = page.inner_text(".mer-status")
@@ -221,7 +221,7 @@ def test_a_waiting_job_shows_its_place_and_can_be_stopped(
     page: Any, shown_clip: tuple[Path, Path], tmp_path: Path
 ) -> None:
     videos = [Path(shutil.copy(shown_clip[1], tmp_path / f"{name}.mp4")) for name in ("one", "two", "three", "four")]
-    analyse(page, *videos)
+    analyze(page, *videos)
     page.wait_for_selector(".mer-jobs .mer-running progress[value]", timeout=30_000)
     page.wait_for_function("document.querySelector('.mer-jobs .mer-running .mer-how').textContent.includes('left')")
     last = page.locator(".mer-jobs li", has_text="four.mp4")
@@ -266,7 +266,7 @@ def test_a_break_of_three_seconds_does_not_lose_an_upload(page: Any, shown_clip:
         route.abort()
 
     page.route("**/upload?*", cut)
-    page.click(".mer-analyse")
+    page.click(".mer-analyze")
     until(lambda: len(broken) > 1 or page.wait_for_timeout(50), 20)
     page.expected = (*page.expected, "ERR_FAILED")
     page.wait_for_timeout(1500)

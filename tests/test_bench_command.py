@@ -204,7 +204,7 @@ def test_a_page_left_open_is_looked_at_now_and_then(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("words", "error", "line"),
     [
-        (("throughput", "--groups", "faces,colours"), ConfigError, "unknown curve colours"),
+        (("throughput", "--groups", "faces,colors"), ConfigError, "unknown curve colors"),
         (("throughput", "--rounds", 0), ConfigError, "from 1"),
         (("live", "--for", 1), ConfigError, "more than 2 s"),
         (("memory", "--minutes", 0.5), ConfigError, "at least 1 minute"),

@@ -83,7 +83,7 @@ def test_a_real_difference_is_seen_and_its_direction_judged_by_unit():
     assert "worse" in text(a, b, [slower, faster])
 
 
-def test_neighbouring_samples_that_go_together_widen_the_interval():
+def test_neighboring_samples_that_go_together_widen_the_interval():
     random = np.random.default_rng(5)
     slow = np.repeat(random.gamma(4, 0.25, 40), 50)
     (together,) = compare(result(stage=slow), result(stage=slow))

@@ -20,7 +20,7 @@ from realtime_mer.face import FaceDetector
 from realtime_mer.face.lane import DetectionLane
 from realtime_mer.motion.follow import Follower
 from realtime_mer.observe import Stage
-from realtime_mer.recognise import device as recognise_device
+from realtime_mer.recognize import device as recognize_device
 from realtime_mer.records import Frame
 from realtime_mer.sources import open_source
 from realtime_mer.spotting.detector import MovementDetector
@@ -139,7 +139,7 @@ def test_throughput_counts_frames_and_faces(clip):
 
 def test_streams_are_added_up(clip):
     with build(NO_MODEL) as one, build(NO_MODEL) as other:
-        both = throughput.timed([partial(throughput.analyse, pipeline, clip) for pipeline in (one, other)])
+        both = throughput.timed([partial(throughput.analyze, pipeline, clip) for pipeline in (one, other)])
     assert both.frames == 800
     assert both.measured > 0.95
 
@@ -180,7 +180,7 @@ def test_a_frame_costs_a_fraction_of_landmarks_on_every_frame(clip):
         for start in (0, 130, 260):
             some = frames[start : start + 30]
             theirs = processor_ms_per_frame(lambda some=some: [detector.detect(frame) for frame in some], len(some))
-            ours = processor_ms_per_frame(lambda: throughput.analyse(pipeline, clip), len(frames))
+            ours = processor_ms_per_frame(lambda: throughput.analyze(pipeline, clip), len(frames))
             ratios.append(theirs / ours)
     assert sorted(ratios)[1] > 4, ratios
 
@@ -197,10 +197,10 @@ def test_timing_costs_nothing_when_off(clip):
 
 
 def test_devices_are_timed_and_those_that_are_not_there_say_why(clip, monkeypatch) -> None:
-    """The recogniser's calls and a live run on the CPU; the rows of a GPU that is not there."""
+    """The recognizer's calls and a live run on the CPU; the rows of a GPU that is not there."""
     monkeypatch.setattr(devices, "CALLS", 5)
     monkeypatch.setattr(devices, "make", lambda _: clip)
-    monkeypatch.setattr(recognise_device, "gpu", lambda: "")
+    monkeypatch.setattr(recognize_device, "gpu", lambda: "")
     result = devices.run(100.0, 4.5, Config())
     assert result.facts["cuda"].startswith("no NVIDIA GPU")
     assert result.facts["tensorrt"].startswith("no NVIDIA GPU")

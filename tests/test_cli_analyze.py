@@ -29,7 +29,7 @@ def clip(recording, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(clip, tmp_path_factory):
-    """The clip analysed once, with everything that can be written."""
+    """The clip analyzed once, with everything that can be written."""
     out = tmp_path_factory.mktemp("results")
     assert (
         main(["analyze", str(clip), "--out", str(out), "--clips", "--formats", "csv,elan,webvtt,bids,boris,openface"])

@@ -63,7 +63,7 @@ def test_probe_says_how_small_a_movement_a_face_can_show(tmp_path, recording, ca
     assert main(["probe", str(video), "--face", "--for", "2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["sensitivity"]
     assert 0.1 < found["shift_px"] < 1
-    assert found["minutes"] == pytest.approx(1 / 60, rel=0.3)  # after a second in which the face is learnt
+    assert found["minutes"] == pytest.approx(1 / 60, rel=0.3)  # after a second in which the face is learned
     empty = write_numbered(tmp_path / "empty.mkv", range(0, 2000, 20))
     assert main(["probe", str(empty), "--face"]) == 0
     assert "movements    no face was seen" in capsys.readouterr().out
@@ -107,7 +107,7 @@ def test_doctor_finds_this_machine_well(capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "ok  face model" in out
-    assert "ok  recogniser" in out
+    assert "ok  recognizer" in out
     assert "ok  telemetry        off" in out
     assert "!!" not in out
 

@@ -9,7 +9,7 @@ from cli_media import COMMAND, encoded, play
 from source_media import picture, write_video
 
 from realtime_mer.cli import main
-from realtime_mer.recognise.device import gpu
+from realtime_mer.recognize.device import gpu
 
 USAGE, SOURCE, MODEL, DEVICE, OUTPUT = 2, 3, 4, 5, 6
 

@@ -169,7 +169,7 @@ def test_a_recording_can_be_watched_too(tmp_path, capfd):
     assert main(["live", str(tmp_path), "--rate", "100", "--for", "0.02", "--model", "none"]) == 0
     out, err = capfd.readouterr()
     assert json.loads(out.splitlines()[-1])["frames"] == 3
-    assert err.splitlines()[0] == f"{tmp_path}: 80x60 px, 100 frames/s, 0.1 s; recogniser: none"
+    assert err.splitlines()[0] == f"{tmp_path}: 80x60 px, 100 frames/s, 0.1 s; recognizer: none"
 
 
 def test_missed_frames_that_cannot_be_judged_are_called_so():

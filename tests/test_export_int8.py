@@ -1,4 +1,4 @@
-"""Quantising, comparing, the change of precision for TensorRT, and the command line.
+"""Quantizing, comparing, the change of precision for TensorRT, and the command line.
 
 Random weights and made-up samples throughout.
 """
@@ -20,8 +20,8 @@ from export import data, int8, tensorrt, to_onnx, verify
 from export.data import Data
 from export.program import Probabilities
 from realtime_mer.errors import ConfigError, DataError, DeviceError, ModelError
-from realtime_mer.recognise.onnx import OnnxRecogniser
-from realtime_mer.recognise.spec import Head
+from realtime_mer.recognize.onnx import OnnxRecognizer
+from realtime_mer.recognize.spec import Head
 from train import checkpoint
 
 SIZE = 48
@@ -34,7 +34,7 @@ def lite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def samples(lite: Path) -> Data:
-    """Noise, labelled by what the FP32 file answers, so that its UF1 is 1 and every changed label lowers it."""
+    """Noise, labeled by what the FP32 file answers, so that its UF1 is 1 and every changed label lowers it."""
     x = noise(48, SIZE)
     return Data(x, _run(onnx.load(lite), x).argmax(1).astype(np.int64))
 
@@ -44,16 +44,16 @@ def _run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
     return session.run(["probabilities"], {"input": x})[0]
 
 
-def test_a_quantised_file_is_smaller_keeps_its_spec_and_answers_nearly_the_same(
+def test_a_quantized_file_is_smaller_keeps_its_spec_and_answers_nearly_the_same(
     lite: Path, samples: Data, tmp_path: Path
 ) -> None:
-    report = int8.quantise(lite, tmp_path / "q.onnx", samples)
+    report = int8.quantize(lite, tmp_path / "q.onnx", samples)
     model, spec = to_onnx.read(report.path)
     assert spec.name == "efficient-me-lite-int8"
     assert spec.labels == LABELS
     assert report.int8_size < 0.5 * report.fp32_size
     assert min(report.fp32_ms, report.int8_ms) > 0
-    assert 0 < report.comparison.difference < 0.25, "0 would mean that nothing was quantised"
+    assert 0 < report.comparison.difference < 0.25, "0 would mean that nothing was quantized"
     assert report.comparison.uf1 is not None
     assert report.comparison.uf1[0] == pytest.approx(1.0)
     types = {t.name: t.data_type for t in model.graph.initializer}
@@ -223,7 +223,7 @@ def test_gate_and_heads_stay_as_they_are(tmp_path: Path) -> None:
     spec = replace(spec_of("efficient-me-lite", 128), labels=(*LABELS, "none"), none="none", heads=coded)
     to_onnx.export(module, spec, tmp_path / "plain.onnx")
     x = noise(int8.LEAST, 128)
-    int8.quantise(tmp_path / "plain.onnx", tmp_path / "int8.onnx", Data(x, None))
-    plain, quantised = (OnnxRecogniser(tmp_path / f"{name}.onnx", tried=True).classify(x) for name in ("plain", "int8"))
-    assert np.array_equal(plain[:, 3:], quantised[:, 3:])
-    assert not np.array_equal(plain[:, :3], quantised[:, :3])
+    int8.quantize(tmp_path / "plain.onnx", tmp_path / "int8.onnx", Data(x, None))
+    plain, quantized = (OnnxRecognizer(tmp_path / f"{name}.onnx", tried=True).classify(x) for name in ("plain", "int8"))
+    assert np.array_equal(plain[:, 3:], quantized[:, 3:])
+    assert not np.array_equal(plain[:, :3], quantized[:, :3])

@@ -18,8 +18,8 @@ from backend_models import LABELS, Treacherous, network, noise, spec_of
 from export import pt2, to_onnx
 from export.program import TOLERANCE
 from realtime_mer.errors import ModelError, OutputError
-from realtime_mer.recognise import pt2 as runtime
-from realtime_mer.recognise.spec import KEY, ModelSpec
+from realtime_mer.recognize import pt2 as runtime
+from realtime_mer.recognize.spec import KEY, ModelSpec
 from train.models import MODELS
 
 SLOW = (

@@ -17,11 +17,11 @@ from backend_models import Treacherous, exported, network, noise, programmed, sp
 
 from export import __main__ as command
 from export import pt2
-from realtime_mer import recognise
+from realtime_mer import recognize
 from realtime_mer.errors import ConfigError, DeviceError, ModelError, OutputError
-from realtime_mer.recognise import device, opening
-from realtime_mer.recognise import pt2 as runtime
-from realtime_mer.recognise.spec import KEY
+from realtime_mer.recognize import device, opening
+from realtime_mer.recognize import pt2 as runtime
+from realtime_mer.recognize.spec import KEY
 from train import checkpoint
 
 
@@ -43,7 +43,7 @@ def changed(good: Path, target: Path, ends: str, content: bytes | None) -> Path:
 
 def test_the_spec_is_read_without_torch(file: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from realtime_mer.recognise import pt2; "
+        "import sys; from pathlib import Path; from realtime_mer.recognize import pt2; "
         f"print(pt2.read_spec(Path({str(file)!r})).to_json()); assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
@@ -96,7 +96,7 @@ def test_a_bad_file_is_refused_in_one_line(
     bad = tmp_path / "bad.pt2"
     damage(file, bad)
     with pytest.raises(ModelError, match=says) as caught:
-        recognise.load(bad, "cpu")
+        recognize.load(bad, "cpu")
     assert "\n" not in str(caught.value)
     said = capfd.readouterr()
     assert "Traceback" not in said.err + said.out
@@ -104,18 +104,18 @@ def test_a_bad_file_is_refused_in_one_line(
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no model '.*nothing\.pt2'"):
-        recognise.load(tmp_path / "nothing.pt2", "cpu")
+        recognize.load(tmp_path / "nothing.pt2", "cpu")
 
 
 def test_without_torch_one_line_says_what_to_do(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(DeviceError, match=r"needs torch .*pip install torch"):
-        recognise.load(file, "cpu")
+        recognize.load(file, "cpu")
 
 
 def test_a_program_cannot_run_on_tensorrt(file: Path) -> None:
     with pytest.raises(DeviceError, match=r"torch program and cannot run on tensorrt: give the \.onnx file"):
-        recognise.load(file, "tensorrt")
+        recognize.load(file, "tensorrt")
 
 
 def test_onnx_on_a_gpu_without_its_package_names_both_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,9 +123,9 @@ def test_onnx_on_a_gpu_without_its_package_names_both_ways_out(tmp_path: Path, m
     monkeypatch.setattr(device, "onnxruntime_providers", lambda: ["CPUExecutionProvider"])
     path = exported(tmp_path / "m.onnx")
     with pytest.raises(DeviceError, match=r"m\.onnx needs onnxruntime-gpu.*export pt2") as caught:
-        recognise.load(path, "cuda")
+        recognize.load(path, "cuda")
     assert "\n" not in str(caught.value)
-    assert recognise.load(path, "auto").why == "auto: m.onnx needs onnxruntime-gpu to run on cuda"
+    assert recognize.load(path, "auto").why == "auto: m.onnx needs onnxruntime-gpu to run on cuda"
 
 
 def test_auto_goes_on_to_the_cpu_when_torch_cannot_use_the_gpu(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

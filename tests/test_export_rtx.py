@@ -1,7 +1,7 @@
 """TensorRT-RTX, which builds engines without a GPU: every network of the table, in every precision, after a step of
 training. Random weights would hide what training changes: biases that are not zero, statistics that differ by channel.
 
-What an engine computes needs a GPU to see: tests/test_recognise_contract.py has that.
+What an engine computes needs a GPU to see: tests/test_recognize_contract.py has that.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from export import __main__ as command
 from export import int8, tensorrt, to_onnx
 from export.data import Data
 from realtime_mer.errors import DataError, DeviceError, ModelError
-from realtime_mer.recognise import device, find
-from realtime_mer.recognise import tensorrt as engines
-from realtime_mer.recognise.onnx import OnnxRecogniser
+from realtime_mer.recognize import device, find
+from realtime_mer.recognize import tensorrt as engines
+from realtime_mer.recognize.onnx import OnnxRecognizer
 from train import checkpoint
 from train.models import FLOW, MAPS, MODELS, create
 
@@ -48,15 +48,15 @@ def trained(name: str, **options: object) -> tuple[torch.nn.Module, tuple[int, i
     feature = str(options.pop("feature", entry.feature))
     size = int(options.pop("size", entry.size if name in OWN else SMALL))  # type: ignore[call-overload]
     model = create(name, len(LABELS), feature=feature, size=size, **options)  # type: ignore[arg-type]
-    optimiser = torch.optim.SGD(model.parameters(), 1e-2)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-2)
     x, y = torch.from_numpy(samples(size, feature, 8)), torch.arange(8) % len(LABELS)
     model.train()
     for _ in range(2):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         answer = model(x)
         logits = answer if isinstance(answer, torch.Tensor) else answer[0]
         torch.nn.functional.cross_entropy(logits, y).backward()
-        optimiser.step()
+        optimizer.step()
     return model.eval(), (3, size, size), feature
 
 
@@ -105,7 +105,7 @@ def test_every_shipped_file_is_built_as_it_is(name: str, tmp_path: Path, capfd: 
     assert capfd.readouterr().err == ""
 
 
-def test_the_shipped_file_that_is_quantised_for_the_cpu_is_refused(tmp_path: Path) -> None:
+def test_the_shipped_file_that_is_quantized_for_the_cpu_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="int8 --signed"):
         tensorrt.from_onnx(find("efficient-me-lite"), tmp_path / "m.engine", "fp32")
 
@@ -128,7 +128,7 @@ def test_a_signed_file_runs_with_onnx_runtime_and_is_built(tmp_path: Path, capsy
     assert command.main(["int8", at["m.onnx"], "--calibrate", at["d.npz"], "--signed", "--out", at["signed.onnx"]]) == 0
     assert command.main(["int8", at["m.onnx"], "--calibrate", at["d.npz"], "--out", at["cpu.onnx"]]) == 0
     x = noise(4, 48)
-    plain, signed = (OnnxRecogniser(tmp_path / f, tried=True).classify(x) for f in ("m.onnx", "signed.onnx"))
+    plain, signed = (OnnxRecognizer(tmp_path / f, tried=True).classify(x) for f in ("m.onnx", "signed.onnx"))
     assert 0 < np.abs(plain - signed).max() < 0.3
     assert command.main(["tensorrt", at["signed.onnx"], "--precision", "fp32", "--out", at["m.engine"]]) == 0
     assert (tmp_path / "m.engine.json").is_file()
@@ -162,7 +162,7 @@ def test_too_few_samples_are_refused(tmp_path: Path) -> None:
     to_onnx.export(model, spec_of("ststnet", shape[1]), tmp_path / "m.onnx")
     few = Data(noise(int8.LEAST - 1), None)
     with pytest.raises(DataError, match=f"{int8.LEAST - 1} samples are too few"):
-        int8.quantise(tmp_path / "m.onnx", tmp_path / "q.onnx", few)
+        int8.quantize(tmp_path / "m.onnx", tmp_path / "q.onnx", few)
     assert not (tmp_path / "q.onnx").exists()
 
 

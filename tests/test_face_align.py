@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime_mer.face.align import alignable, apply, inverse, similarity, warp
-from realtime_mer.face.regions import EYE_DISTANCE, EYES_CENTRE, LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS, SIZE
+from realtime_mer.face.regions import EYE_DISTANCE, EYES_CENTER, LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS, SIZE
 
 
 def points_at(right, left):
@@ -28,14 +28,14 @@ def eyes(points):
     st.floats(2, 2000),
     st.floats(-np.pi, np.pi, exclude_min=True),
 )
-def test_the_eyes_come_to_their_places(centre, distance, roll):
+def test_the_eyes_come_to_their_places(center, distance, roll):
     half = distance / 2 * np.array([np.cos(roll), np.sin(roll)])
-    points = points_at(np.array(centre) - half, np.array(centre) + half)
+    points = points_at(np.array(center) - half, np.array(center) + half)
     transform = similarity(points)
     right, left = eyes(apply(transform, points))
-    tolerance = 1e-3 * (1 + np.abs(centre).max() / distance * EYE_DISTANCE)  # landmarks are float32
-    np.testing.assert_allclose(right, np.subtract(EYES_CENTRE, (EYE_DISTANCE / 2, 0)), atol=tolerance)
-    np.testing.assert_allclose(left, np.add(EYES_CENTRE, (EYE_DISTANCE / 2, 0)), atol=tolerance)
+    tolerance = 1e-3 * (1 + np.abs(center).max() / distance * EYE_DISTANCE)  # landmarks are float32
+    np.testing.assert_allclose(right, np.subtract(EYES_CENTER, (EYE_DISTANCE / 2, 0)), atol=tolerance)
+    np.testing.assert_allclose(left, np.add(EYES_CENTER, (EYE_DISTANCE / 2, 0)), atol=tolerance)
     assert np.linalg.det(transform[:, :2]) > 0  # never mirrored
 
 
@@ -91,10 +91,10 @@ def test_a_moving_large_face_does_not_shimmer(recording):
     st.floats(1.5, 3000),
     st.floats(-3.1, 3.1),
 )
-def test_any_face_in_any_picture_gives_a_picture(shape, centre, distance, roll):
+def test_any_face_in_any_picture_gives_a_picture(shape, center, distance, roll):
     """At the border, outside the picture, far larger than it: always uint8 (128, 128)."""
     half = distance / 2 * np.array([np.cos(roll), np.sin(roll)])
-    points = points_at(np.array(centre) - half, np.array(centre) + half)
+    points = points_at(np.array(center) - half, np.array(center) + half)
     gray = np.full(shape, 77, np.uint8)
     seen = warp(gray, similarity(points))
     assert seen.shape == (SIZE, SIZE)

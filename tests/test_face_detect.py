@@ -38,8 +38,8 @@ def one(detector, image) -> Face:
     return found
 
 
-def on_grey(width, height, *pasted):
-    """A grey picture with (patch, x, y) pasted."""
+def on_gray(width, height, *pasted):
+    """A gray picture with (patch, x, y) pasted."""
     image = np.full((height, width, 3), 90, np.uint8)
     for patch, x, y in pasted:
         image[y : y + patch.shape[0], x : x + patch.shape[1]] = patch
@@ -83,7 +83,7 @@ def test_one_face(detector):
 
 
 def test_two_faces_and_the_limit(detector):
-    image = on_grey(640, 300, (HEAD, 0, 0), (HEAD, 330, 0))
+    image = on_gray(640, 300, (HEAD, 0, 0), (HEAD, 330, 0))
     boxes = sorted(found.box for found in detector.detect(frame(image)))
     assert len(boxes) == 2
     assert boxes[0][2] < 320 < boxes[1][0]
@@ -94,7 +94,7 @@ def test_two_faces_and_the_limit(detector):
 @pytest.mark.parametrize(
     "image",
     [
-        pytest.param(on_grey(640, 480), id="grey"),
+        pytest.param(on_gray(640, 480), id="gray"),
         pytest.param(np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8), id="noise"),
         pytest.param(np.repeat(data.coins()[:, :, None], 3, axis=2), id="coins"),
         pytest.param(np.ascontiguousarray(data.coffee()), id="coffee"),
@@ -144,7 +144,7 @@ def test_pitch_grows_upwards():
 
 
 def test_pose_does_not_depend_on_the_place_in_the_picture(detector):
-    poses = [one(detector, on_grey(640, 480, (HEAD, x, y))).pose for x in (0, 340) for y in (0, 180)]
+    poses = [one(detector, on_gray(640, 480, (HEAD, x, y))).pose for x in (0, 340) for y in (0, 180)]
     assert np.ptp(poses, axis=0) == pytest.approx((0, 0, 0), abs=3)
 
 
@@ -171,14 +171,14 @@ def test_a_face_that_fills_the_picture(detector):
 
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (420, 200), (520, 210), (980, 420)])
 def test_a_small_face_in_a_large_picture(detector, x, y):
-    image = on_grey(1280, 720, (HEAD, x, y))
+    image = on_gray(1280, 720, (HEAD, x, y))
     assert detector._landmarks(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)) == []
     assert error(one(detector, image), one(detector, HEAD).points + np.array([x, y])) < 0.03
 
 
 def test_the_same_picture_gives_the_same_answer_in_any_thread(detector):
     first = one(detector, PORTRAIT)
-    detector.detect(frame(on_grey(640, 480, (HEAD, 340, 100))))  # nothing is carried over
+    detector.detect(frame(on_gray(640, 480, (HEAD, 340, 100))))  # nothing is carried over
     results = []
     thread = threading.Thread(target=lambda: results.append(one(detector, PORTRAIT)))
     thread.start()

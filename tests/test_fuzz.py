@@ -29,7 +29,7 @@ from realtime_mer.commands.screen import summary
 from realtime_mer.config import load
 from realtime_mer.errors import MerError
 from realtime_mer.pipeline import Pipeline
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognize.spec import ModelSpec
 from realtime_mer.records import Frame
 from realtime_mer.sinks.convert import FORMATS, OPENFACE, convert
 from realtime_mer.sinks.jsonl import read_jsonl

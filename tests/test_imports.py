@@ -43,7 +43,7 @@ def loaded_after(code):
     return set(done.stdout.rpartition("MODULES")[2].split())
 
 
-@pytest.mark.parametrize("code", ["import sys, realtime_mer", ANALYSE], ids=["import", "analyse"])
+@pytest.mark.parametrize("code", ["import sys, realtime_mer", ANALYSE], ids=["import", "analyze"])
 def test_the_runtime_loads_nothing_heavy(code):
     assert not loaded_after(code) & set(NOT_FOR_THE_RUNTIME)
 

@@ -6,7 +6,7 @@ import pytest
 
 from realtime_mer.face.regions import SIZE
 from realtime_mer.motion import flow as features
-from realtime_mer.motion.flow import FEATURES, OVAL, flow_uvs, recogniser_input
+from realtime_mer.motion.flow import FEATURES, OVAL, flow_uvs, recognizer_input
 from realtime_mer.motion.ring import KeyFrames
 
 CX, CY, A, B = OVAL
@@ -16,7 +16,7 @@ SPOT = (82.0, 88.0)  # where a lip corner lies
 
 
 def texture(seed=0):
-    """Skin-like grey: noise of several sizes."""
+    """Skin-like gray: noise of several sizes."""
     random = np.random.default_rng(seed)
     layers = [cv2.GaussianBlur(random.normal(size=(SIZE, SIZE)), (0, 0), s) * s for s in (1.5, 3, 6)]
     picture = sum(layers)
@@ -34,16 +34,16 @@ def bump(height, at=SPOT, width=8.0):
     return height * np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / (2 * width**2))
 
 
-def test_the_recognisers_input_is_averaged_to_its_size_and_keeps_the_unit(monkeypatch):
+def test_the_recognizers_input_is_averaged_to_its_size_and_keeps_the_unit(monkeypatch):
     motion = np.zeros((3, 128, 128), np.float32)
     motion[0, :, :64] = 1.5
     monkeypatch.setitem(FEATURES, "flow-uvs/1", lambda *_: motion)
     still = KeyFrames([texture()], [texture()])
-    small = recogniser_input(still, "flow-uvs/1", 32)
+    small = recognizer_input(still, "flow-uvs/1", 32)
     assert small.shape == (3, 32, 32)
     assert small.dtype == np.float32
     np.testing.assert_allclose(small[0], np.repeat([[1.5, 0.0]], 16, axis=1).repeat(32, axis=0))
-    assert recogniser_input(still, "flow-uvs/1", 128) is motion
+    assert recognizer_input(still, "flow-uvs/1", 128) is motion
 
 
 def test_a_still_face_has_no_motion():
@@ -147,7 +147,7 @@ def test_what_is_not_one_face_is_refused(onset, apex):
         flow_uvs(onset, apex)
 
 
-def test_the_head_motion_taken_away_is_what_the_shipped_recogniser_was_trained_with():
+def test_the_head_motion_taken_away_is_what_the_shipped_recognizer_was_trained_with():
     """Affine motion, a wavy disturbance and a spot of its own. When these numbers change, the feature needs a new id:
     the fit is shared with the motion of every frame, and may be tuned there."""
     y, x = np.indices((SIZE, SIZE), dtype=np.float64)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from realtime_mer.face.align import apply, similarity
-from realtime_mer.face.regions import EYES_CENTRE, LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
+from realtime_mer.face.regions import EYES_CENTER, LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 from realtime_mer.motion.follow import ANCHOR_AGE, Follower
 from realtime_mer.records import Frame
 
@@ -75,7 +75,7 @@ def test_renewing_the_anchor_changes_neither_landmarks_nor_displacement(recordin
         assert np.abs(after.displacement - before.displacement).max() < 0.1
         assert apart(follower, off.points) < 0.3
         eyes = apply(follower.transform, follower.carried().points[[*RIGHT_EYE_CORNERS, *LEFT_EYE_CORNERS]])
-        np.testing.assert_allclose(eyes.mean(axis=0), EYES_CENTRE, atol=0.3)
+        np.testing.assert_allclose(eyes.mean(axis=0), EYES_CENTER, atol=0.3)
 
 
 def test_an_anchor_is_stale_when_it_is_old_or_the_face_looks_different(recording, follower):

@@ -30,10 +30,10 @@ def meter(face):
     return meter
 
 
-def pulled(gray, centre, dx, dy, width=9.0):
-    """``gray`` with the skin around ``centre`` shifted by (dx, dy) px there, fading out over ``width`` px."""
+def pulled(gray, center, dx, dy, width=9.0):
+    """``gray`` with the skin around ``center`` shifted by (dx, dy) px there, fading out over ``width`` px."""
     x, y = np.meshgrid(GRID, GRID)
-    weight = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * width**2)).astype(np.float32)
+    weight = np.exp(-((x - center[0]) ** 2 + (y - center[1]) ** 2) / (2 * width**2)).astype(np.float32)
     return cv2.remap(gray, x - dx * weight, y - dy * weight, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
@@ -41,7 +41,7 @@ def shifted(gray, matrix):
     return cv2.warpAffine(gray, np.asarray(matrix, np.float64), (SIZE, SIZE), flags=cv2.INTER_CUBIC, borderMode=1)
 
 
-def centre_of(points, name):
+def center_of(points, name):
     return points[list(REGIONS[NAMES.index(name)].points)].mean(axis=0)
 
 
@@ -57,7 +57,7 @@ def test_the_anchor_itself_is_at_rest(face, meter):
 @pytest.mark.parametrize("size", [0.5, 1.5])
 def test_a_moved_region_is_measured(face, meter, name, size):
     gray, points = face
-    reading = meter.measure(pulled(gray, centre_of(points, name), 0.0, -size))
+    reading = meter.measure(pulled(gray, center_of(points, name), 0.0, -size))
     moved = reading.displacement[NAMES.index(name)]
     # the pull fades out within the patch, and where patches overlap the head's fit takes a part of it
     assert 0.4 * size < -moved[1] < 1.1 * size
@@ -79,9 +79,9 @@ def test_head_motion_is_not_motion_of_the_face(face, meter, matrix):
 
 def test_head_motion_and_expression_at_once(face, meter):
     gray, points = face
-    both = shifted(pulled(gray, centre_of(points, "left lip corner"), 0.9, -0.9), [[1, 0, 1.5], [0, 1, 1.0]])
+    both = shifted(pulled(gray, center_of(points, "left lip corner"), 0.9, -0.9), [[1, 0, 1.5], [0, 1, 1.0]])
     moved = meter.measure(both).displacement[NAMES.index("left lip corner")]
-    alone = meter.measure(pulled(gray, centre_of(points, "left lip corner"), 0.9, -0.9))
+    alone = meter.measure(pulled(gray, center_of(points, "left lip corner"), 0.9, -0.9))
     np.testing.assert_allclose(moved, alone.displacement[NAMES.index("left lip corner")], atol=0.15)
 
 
@@ -97,7 +97,7 @@ def test_left_and_right_are_alike(face):
     here_meter, there_meter = Meter(), Meter()
     here_meter.anchor(gray, points)
     there_meter.anchor(np.ascontiguousarray(gray[:, ::-1]), there)
-    moved = pulled(gray, centre_of(points, "left lip corner"), 0.8, -0.6)
+    moved = pulled(gray, center_of(points, "left lip corner"), 0.8, -0.6)
     here = here_meter.measure(moved)
     mirror = there_meter.measure(np.ascontiguousarray(moved[:, ::-1]))
     np.testing.assert_allclose(mirror.displacement, here.displacement * (-1, 1), atol=0.02)
@@ -148,7 +148,7 @@ def test_any_pictures_give_finite_numbers(seed, kind):
 def test_readings_do_not_change_afterwards(face, meter):
     """The meter reuses its buffers; what it handed out must not be one of them."""
     gray, points = face
-    first = meter.measure(pulled(gray, centre_of(points, "chin"), 1.0, 0.0))
+    first = meter.measure(pulled(gray, center_of(points, "chin"), 1.0, 0.0))
     kept = first.displacement.copy(), first.head.copy()
     meter.follow()
     meter.measure(shifted(gray, [[1, 0, 2.0], [0, 1, 2.0]]))
@@ -190,11 +190,11 @@ def test_a_minority_that_moves_by_itself_does_not_pull_the_fit(face):
     assert error(AffineFit(places, trust).fit(shift)) < 1e-3
 
 
-@pytest.mark.parametrize("grey_levels", [2.0, 6.0])
-def test_the_noise_said_is_the_noise_there_is(face, meter, grey_levels):
+@pytest.mark.parametrize("gray_levels", [2.0, 6.0])
+def test_the_noise_said_is_the_noise_there_is(face, meter, gray_levels):
     random = np.random.default_rng(4)
     noisy = [
-        np.clip(face[0] + random.normal(0, grey_levels, face[0].shape), 0, 255).astype(np.uint8) for _ in range(60)
+        np.clip(face[0] + random.normal(0, gray_levels, face[0].shape), 0, 255).astype(np.uint8) for _ in range(60)
     ]
     readings = [meter.measure(gray) for gray in noisy]
     measured = np.std([reading.displacement for reading in readings], axis=0).mean(axis=1)

@@ -19,7 +19,7 @@ from realtime_mer.build import build
 from realtime_mer.config import Config, merge
 from realtime_mer.errors import MerError, SourceError
 from realtime_mer.pipeline import Pipeline
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognize.spec import ModelSpec
 from realtime_mer.records import End, Face, Frame, Kind, SourceInfo, Status
 from realtime_mer.sources import ArraySource
 from realtime_mer.spotting.detector import MovementDetector
@@ -28,7 +28,7 @@ FINAL = (Status.CONFIRMED, Status.REJECTED)
 LABELS = ("negative", "positive", "surprise")
 
 
-class Recogniser:
+class Recognizer:
     """A double that counts its batches. ``wait`` lets each call last until the event is set."""
 
     def __init__(self, wait=None, size=128):
@@ -45,9 +45,9 @@ class Recogniser:
         return np.tile(np.float32([0.7, 0.2, 0.1]), (len(batch), 1))
 
 
-def watch(frames, detect, recogniser=None, config=None):
+def watch(frames, detect, recognizer=None, config=None):
     """All observations of a recording, and the events of its end."""
-    with Pipeline(detect, MovementDetector, recogniser, config) as pipeline:
+    with Pipeline(detect, MovementDetector, recognizer, config) as pipeline:
         return [pipeline.push(frame) for frame in frames], pipeline.finish().events
 
 
@@ -182,7 +182,7 @@ def test_a_movement_under_way_ends_with_a_recalibration(recording, result):
                 asked.append(pipeline.recalibrate())
             seen.append(pipeline.push(frame))
     reasons = [e.movement.reason for o in seen for e in o.events if e.final]
-    assert "the resting face was learnt anew" in reasons
+    assert "the resting face was learned anew" in reasons
 
 
 def test_time_shift(recording, result):
@@ -328,18 +328,18 @@ def test_two_faces_are_two_tracks(recording):
     np.testing.assert_allclose(np.subtract(by_track[right], by_track[left]), 0.4, atol=0.03)
 
 
-def test_a_recogniser_gets_the_motion_at_its_own_size(recording):
-    recogniser = Recogniser(size=28)  # whose double asserts the size of what it gets
-    found = micros(watch(recording.frames[:400], recording.detect, recogniser))
-    assert recogniser.sizes
+def test_a_recognizer_gets_the_motion_at_its_own_size(recording):
+    recognizer = Recognizer(size=28)  # whose double asserts the size of what it gets
+    found = micros(watch(recording.frames[:400], recording.detect, recognizer))
+    assert recognizer.sizes
     assert [event.prediction.label for event in found] == ["negative"] * len(found) != []
 
 
 def test_several_faces_are_classified_in_one_batch(recording):
     frames, detect = side_by_side(recording, delay=0, until=300)
-    recogniser = Recogniser()
-    result = watch(frames, detect, recogniser)
-    assert max(recogniser.sizes) == 2
+    recognizer = Recognizer()
+    result = watch(frames, detect, recognizer)
+    assert max(recognizer.sizes) == 2
     assert [e.prediction.label for e in micros(result)] == ["negative", "negative"]
     assert {e.model for e in micros(result)} == {"double/1"}
     assert {e.track for e in micros(result)} == {1, 2}
@@ -444,8 +444,8 @@ def test_a_live_pipeline_waits_for_neither_detection_nor_classification(recordin
         assert found.wait(20)
         return recording.detect(frame)
 
-    recogniser = Recogniser(wait=name)
-    with Pipeline(detect, MovementDetector, recogniser) as pipeline:
+    recognizer = Recognizer(wait=name)
+    with Pipeline(detect, MovementDetector, recognizer) as pipeline:
         pipeline.begin(live=True)
         assert all(pipeline.push(f).faces == () for f in recording.frames[:20])
         assert len(asked) == 1  # one search at a time
@@ -468,7 +468,7 @@ def test_no_provisional_report_after_the_final_one(recording):
     """The movement is cut short (rejected at once) while its provisional class is still being computed."""
     name = threading.Event()
     frames, detect = absent(recording, 2.4, 9.0)
-    with Pipeline(detect, MovementDetector, Recogniser(wait=name)) as pipeline:
+    with Pipeline(detect, MovementDetector, Recognizer(wait=name)) as pipeline:
         pipeline.begin(live=True)
         events = []
         for frame in frames[:300]:
@@ -481,8 +481,8 @@ def test_no_provisional_report_after_the_final_one(recording):
     assert order[-1] is Status.REJECTED
 
 
-def test_errors_of_the_detector_and_the_recogniser_come_out_of_push(recording):
-    class Broken(Recogniser):
+def test_errors_of_the_detector_and_the_recognizer_come_out_of_push(recording):
+    class Broken(Recognizer):
         def classify(self, batch):  # noqa: ARG002
             raise MerError("the model broke")
 
@@ -523,30 +523,30 @@ def test_the_movement_that_is_cut_off_by_the_end(recording):
 
 
 def test_classes_are_reported_twice_and_computed_once_where_the_apex_stays(recording):
-    recogniser = Recogniser()
-    result = watch(recording.frames[:300], recording.detect, recogniser)
+    recognizer = Recognizer()
+    result = watch(recording.frames[:300], recording.detect, recognizer)
     provisional, final = events_of(result)
     assert (provisional.status, final.status) == (Status.PROVISIONAL, Status.CONFIRMED)
     assert provisional.prediction.probabilities == final.prediction.probabilities
     same = (provisional.movement.onset, provisional.movement.apex) == (final.movement.onset, final.movement.apex)
-    assert recogniser.sizes == ([1] if same else [1, 1])
+    assert recognizer.sizes == ([1] if same else [1, 1])
     quiet = merge(Config(), {"classify": {"provisional": False}})
-    provisional, final = events_of(watch(recording.frames[:300], recording.detect, Recogniser(), quiet))
+    provisional, final = events_of(watch(recording.frames[:300], recording.detect, Recognizer(), quiet))
     assert provisional.prediction is None
     assert final.prediction.label == "negative"
 
 
 def test_an_unsure_class_is_no_class(recording):
-    recogniser = Recogniser()
-    recogniser.spec = replace(recogniser.spec, abstain_below=0.9)
-    (event,) = micros(watch(recording.frames[:300], recording.detect, recogniser))
+    recognizer = Recognizer()
+    recognizer.spec = replace(recognizer.spec, abstain_below=0.9)
+    (event,) = micros(watch(recording.frames[:300], recording.detect, recognizer))
     assert event.prediction.abstained
     assert sum(event.prediction.probabilities.values()) == pytest.approx(1)
 
 
 def test_close_twice(recording):
     closed = []
-    pipeline = Pipeline(recording.detect, MovementDetector, Recogniser(), close=lambda: closed.append(1))
+    pipeline = Pipeline(recording.detect, MovementDetector, Recognizer(), close=lambda: closed.append(1))
     pipeline.begin(live=True)
     pipeline.push(recording.frames[0])
     pipeline.close()
@@ -595,7 +595,7 @@ def test_random_pictures_and_detections_raise_nothing(seed):
         return found
 
     at = 0.0
-    with Pipeline(detect, MovementDetector, Recogniser()) as pipeline:
+    with Pipeline(detect, MovementDetector, Recognizer()) as pipeline:
         for index in range(60):
             at += float(np.exp(random.uniform(-6, 0)))
             shape = (48, 64) if seed % 2 else tuple(random.integers(1, 90, 2))
@@ -620,7 +620,7 @@ def test_memory_stays_flat(recording):
             len(spotter._baseline._lagged),
         )
 
-    with Pipeline(recording.detect, MovementDetector, Recogniser()) as pipeline:
+    with Pipeline(recording.detect, MovementDetector, Recognizer()) as pipeline:
         for frame in recording.frames:
             pipeline.push(frame)
             if frame.index == 400:

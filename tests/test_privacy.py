@@ -91,7 +91,7 @@ def test_nothing_is_told_when_it_was_imported_first_but_off(value: str) -> None:
 
 READY = "ready"  # printed when everything is open; the process ends when its standard input does
 
-# The recogniser, the face detector and the app, all at work once and then left open.
+# The recognizer, the face detector and the app, all at work once and then left open.
 PRODUCT = """
 import sys
 from app_server import served
@@ -99,14 +99,14 @@ import urllib.request
 import cv2
 import numpy as np
 from realtime_mer.face import FaceDetector
-from realtime_mer.recognise import load
+from realtime_mer.recognize import load
 from realtime_mer.records import Frame
 from realtime_mer.synth import portrait
 
 picture = cv2.cvtColor(portrait()[0], cv2.COLOR_BGR2GRAY)
-recogniser = load()
+recognizer = load()
 with FaceDetector() as detector, served() as app:
-    recogniser.classify(np.zeros((1, *recogniser.spec.input_shape), np.float32))
+    recognizer.classify(np.zeros((1, *recognizer.spec.input_shape), np.float32))
     assert len(detector.detect(Frame(0, 0.0, picture))) == 1
     assert urllib.request.urlopen(app.url, timeout=20).status == 200
     print("ready", flush=True)
@@ -117,7 +117,7 @@ CONTROL = """
 import sys
 import onnxruntime
 from pathlib import Path
-model = next((Path(sys.argv[1]) / "realtime_mer/recognise/shipped").glob("*.onnx"))
+model = next((Path(sys.argv[1]) / "realtime_mer/recognize/shipped").glob("*.onnx"))
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 print("ready", flush=True)
 sys.stdin.read()

@@ -263,7 +263,7 @@ def test_two_codings_are_compared_in_what_they_found_called_and_timed() -> None:
     )
     found = agree(a, b, duration=10.0)
     assert (found.in_a, found.in_b, found.pairs, found.f1) == (4, 4, 3, 0.75)
-    assert found.labelled == 3
+    assert found.labeled == 3
     assert found.kappa == pytest.approx(0.0)
     assert found.by_class.keys() == {"x", "y"}
     assert found.times["onset"].n == 3

@@ -75,10 +75,10 @@ def test_frames_keep_their_times_and_the_video_begins_at_the_start(clip: Path, t
 def test_what_cannot_be_shown_is_told(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="shows nothing from"):
         slow_motion(clip, tmp_path / "out.mp4", 100.0, 101.0)
-    grey = [Frame(i, i / 30, np.full((240, 320), 90, np.uint8)) for i in range(30)]
-    write_video(grey, tmp_path / "grey.mp4")
+    gray = [Frame(i, i / 30, np.full((240, 320), 90, np.uint8)) for i in range(30)]
+    write_video(gray, tmp_path / "gray.mp4")
     with pytest.raises(SourceError, match="no face is found"):
-        slow_motion(tmp_path / "grey.mp4", tmp_path / "out.mp4", 0.1, 0.9, magnify=3)
+        slow_motion(tmp_path / "gray.mp4", tmp_path / "out.mp4", 0.1, 0.9, magnify=3)
     assert not (tmp_path / "out.mp4").exists()
 
 
@@ -102,7 +102,7 @@ def test_a_window_has_the_frames_and_times_of_the_whole(tmp_path: Path, suffix: 
     with open_source(path) as source:
         whole = {round(frame.time, 4): int(frame.gray.mean()) for frame in source}
     window = {round(frame.time, 4): int(frame.gray.mean()) for frame in read_window(path, 0.7, 1.3)}
-    assert window == {time: grey for time, grey in whole.items() if 0.7 <= time <= 1.3}
+    assert window == {time: gray for time, gray in whole.items() if 0.7 <= time <= 1.3}
     assert len(window) >= 29
 
 

@@ -12,7 +12,7 @@ from realtime_mer.spotting.detector import MovementDetector
 
 JOIN = ("pipeline", "watched")  # the modules that call the rooms one after the other
 IN_ORDER = ["face", "motion", "spotting", "events"]
-ROOMS = ("face", "motion", "spotting", "events", "recognise")
+ROOMS = ("face", "motion", "spotting", "events", "recognize")
 
 
 def room(frame: FrameType | None) -> str:

@@ -12,11 +12,11 @@ import pytest
 
 from realtime_mer.config import Config, merge
 from realtime_mer.errors import SourceError
-from realtime_mer.motion.flow import recogniser_input
+from realtime_mer.motion.flow import recognizer_input
 from realtime_mer.motion.follow import follow_clip
 from realtime_mer.observe import Stage, observed
 from realtime_mer.pipeline import Pipeline
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognize.spec import ModelSpec
 from realtime_mer.records import End, Frame, Observation, SourceInfo
 from realtime_mer.run import log_header, run, watch
 from realtime_mer.sinks import Sink
@@ -58,7 +58,7 @@ class Told(Sink):
         self.calls.append("close")
 
 
-class Recogniser:
+class Recognizer:
     spec = ModelSpec("double", "1", ("negative", "positive"), "flow-uvs/1", (3, 128, 128))
     provider, why = "test", "for the test"
 
@@ -66,8 +66,8 @@ class Recogniser:
         return np.tile(np.float32([0.75, 0.25]), (len(batch), 1))
 
 
-def pipeline_of(recording, recogniser=None, **options) -> Pipeline:
-    return Pipeline(recording.detect, MovementDetector, recogniser, **options)
+def pipeline_of(recording, recognizer=None, **options) -> Pipeline:
+    return Pipeline(recording.detect, MovementDetector, recognizer, **options)
 
 
 def test_sinks_get_every_frame_then_the_end_then_are_closed(recording) -> None:
@@ -124,11 +124,11 @@ def test_each_run_begins_anew_with_the_settings_in_force(recording) -> None:
     assert events == []
 
 
-def test_an_event_names_its_frames_and_keeps_what_the_recogniser_saw(recording) -> None:
+def test_an_event_names_its_frames_and_keeps_what_the_recognizer_saw(recording) -> None:
     """And that is to the bit what training makes of the same frames and key frames: one function makes both."""
     # from 0.9 s on: the movement at 2.2 s comes before the first anchor is renewed
     frames = tuple(replace(f, index=f.index + 5) for f in recording.frames[90:290])
-    with pipeline_of(recording, Recogniser()) as pipeline:
+    with pipeline_of(recording, Recognizer()) as pipeline:
         events = [e for seen in watch(Source(frames), pipeline) for e in seen.events]
     assert [e.final for e in events] == [False, True]
     event = events[-1]
@@ -143,7 +143,7 @@ def test_an_event_names_its_frames_and_keeps_what_the_recogniser_saw(recording) 
     assert event.motion.shape == (3, 128, 128)
     assert np.abs(event.motion).max() > 0.3
     ring = follow_clip(recording.detection(frames[0].time), frames[:150])
-    again = recogniser_input(ring.key_frames(event.movement.onset, event.movement.apex), "flow-uvs/1", 128)
+    again = recognizer_input(ring.key_frames(event.movement.onset, event.movement.apex), "flow-uvs/1", 128)
     np.testing.assert_array_equal(again, event.motion)
 
 
@@ -163,13 +163,13 @@ def test_observers_see_every_stage_begin_and_end(recording) -> None:
             self.seen.append(stage)
 
     watcher = Watcher()
-    with pipeline_of(recording, Recogniser(), observers=[watcher]) as pipeline:
+    with pipeline_of(recording, Recognizer(), observers=[watcher]) as pipeline:
         observed_events = [seen.events for seen in watch(Source(recording.frames[:300]), pipeline)]
     assert set(watcher.seen) == set(Stage) - {Stage.CHECK}  # nothing to check with
     assert not any(watcher.open.values())
     assert watcher.seen.count(Stage.FOLLOW) == watcher.seen.count(Stage.SPOT) == 300
     assert watcher.seen.count(Stage.WAIT) == 300
-    with pipeline_of(recording, Recogniser()) as pipeline:
+    with pipeline_of(recording, Recognizer()) as pipeline:
         assert [seen.events for seen in watch(Source(recording.frames[:300]), pipeline)] == observed_events
 
 

@@ -85,7 +85,7 @@ def test_no_picture_and_no_name_goes_out(result: Path, shared: Path) -> None:
         with np.load(shared / name) as stored:
             for array in stored.values():
                 pictures += array.dtype == np.uint8
-                # the only planes are those of the flow: centred on no motion, so no shade of a face
+                # the only planes are those of the flow: centered on no motion, so no shade of a face
                 if array.ndim > 3:
                     assert name == FLOW
                     assert np.median(np.abs(array.astype(np.float32))) < 0.5
@@ -179,7 +179,7 @@ def test_a_damaged_file_ends_in_one_line(shared: Path, tmp_path: Path, harm: str
     assert MOTION in str(told.value)
 
 
-def test_a_flow_that_the_recogniser_cannot_read_is_told(shared: Path, tmp_path: Path) -> None:
+def test_a_flow_that_the_recognizer_cannot_read_is_told(shared: Path, tmp_path: Path) -> None:
     for name in (LOG, MOTION):
         (tmp_path / name).write_bytes((shared / name).read_bytes())
     with np.load(shared / FLOW) as stored:

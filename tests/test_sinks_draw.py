@@ -12,13 +12,13 @@ from made_observations import activity, event, face, recording
 from realtime_mer.face.regions import REGIONS
 from realtime_mer.records import Face, FaceSignal, Image, Kind, Observation
 from realtime_mer.sinks.draw import (
-    GREY,
+    GRAY,
     SKY,
     VERMILLION,
     YELLOW,
     Overlay,
     draw_face,
-    event_colour,
+    event_color,
     event_words,
     face_crop,
     heat_map,
@@ -26,7 +26,7 @@ from realtime_mer.sinks.draw import (
 )
 
 
-def grey(height: int = 480, width: int = 640) -> Image:
+def gray(height: int = 480, width: int = 640) -> Image:
     return np.full((height, width, 3), 128, np.uint8)
 
 
@@ -41,8 +41,8 @@ def spread_face(box: tuple[float, float, float, float] = (200, 100, 440, 380)) -
     return dataclasses.replace(made, points=points)
 
 
-def has(image: Image, colour: tuple[int, int, int]) -> int:
-    return int(np.all(np.abs(image.astype(int) - colour) < 40, axis=2).sum())
+def has(image: Image, color: tuple[int, int, int]) -> int:
+    return int(np.all(np.abs(image.astype(int) - color) < 40, axis=2).sum())
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def has(image: Image, colour: tuple[int, int, int]) -> int:
 )
 def test_the_strip_is_added_below_and_the_height_is_even(size: tuple[int, int], width: int) -> None:
     overlay = Overlay()
-    image = grey(*size)
+    image = gray(*size)
     for observation in recording(150):
         overlay.see(observation)
     out = overlay.draw(image, observation)
@@ -65,12 +65,12 @@ def test_the_curve_shows_level_and_events() -> None:
     overlay = Overlay()
     for observation in recording(120):
         overlay.see(observation)
-    strip = overlay.draw(grey(), observation)[480:]
+    strip = overlay.draw(gray(), observation)[480:]
     assert has(strip, SKY) > 20
     assert has(strip, YELLOW) > 5  # the provisional event's mark
     for observation in list(recording(150))[120:]:
         overlay.see(observation)
-    strip = overlay.draw(grey(), observation)[480:]
+    strip = overlay.draw(gray(), observation)[480:]
     assert has(strip, VERMILLION) > 5  # confirmed
     assert has(strip, YELLOW) == 0
 
@@ -88,7 +88,7 @@ def test_what_is_past_the_window_is_forgotten() -> None:
 
 def test_a_moved_region_is_tinted_and_the_others_are_not() -> None:
     signal = FaceSignal(spread_face(), activity(10.0, moved=7))
-    image = grey()
+    image = gray()
     draw_face(image, signal)
     for number, region in enumerate(REGIONS):
         x, y = signal.face.points[list(region.points)].mean(axis=0).astype(int)
@@ -98,12 +98,12 @@ def test_a_moved_region_is_tinted_and_the_others_are_not() -> None:
 
 def test_faces_partly_outside_or_without_landmarks_do_not_fail() -> None:
     for box in ((-200, -50, 40, 60), (600, 400, 900, 700), (5000, 5000, 5100, 5100), (10, 10, 10, 10)):
-        draw_face(grey(), FaceSignal(spread_face(box), activity(9.0), "turned away"))
-    draw_face(grey(), FaceSignal(dataclasses.replace(face(), points=np.zeros((0, 2), np.float32)), activity(9.0)))
-    draw_face(grey(), FaceSignal(dataclasses.replace(face(), points=np.zeros((478, 2), np.float32)), activity(9.0)))
+        draw_face(gray(), FaceSignal(spread_face(box), activity(9.0), "turned away"))
+    draw_face(gray(), FaceSignal(dataclasses.replace(face(), points=np.zeros((0, 2), np.float32)), activity(9.0)))
+    draw_face(gray(), FaceSignal(dataclasses.replace(face(), points=np.zeros((478, 2), np.float32)), activity(9.0)))
 
 
-def test_words_and_colours_of_events() -> None:
+def test_words_and_colors_of_events() -> None:
     made = [
         event(),
         event(label=None),
@@ -114,11 +114,11 @@ def test_words_and_colours_of_events() -> None:
     assert [event_words(e) for e in made] == [
         "micro: negative 70 %", "micro: unsure", "micro? negative 70 %", "blink", "micro-expression",
     ]  # fmt: skip
-    assert [event_colour(e) for e in made] == [VERMILLION, VERMILLION, YELLOW, GREY, VERMILLION]
+    assert [event_color(e) for e in made] == [VERMILLION, VERMILLION, YELLOW, GRAY, VERMILLION]
 
 
 def test_a_crop_shows_the_face_and_repeats_the_edge() -> None:
-    image = grey(400, 600)
+    image = gray(400, 600)
     image[100:200, 300:400] = (0, 0, 255)
     crop = face_crop(image, (300, 100, 400, 200), 60)
     assert crop.shape == (60, 60, 3)
@@ -136,12 +136,12 @@ def test_thumbnails_stand_side_by_side() -> None:
     assert (strip[:64, 68:] == 90).all()
 
 
-def test_the_heat_is_where_the_flow_is_and_still_places_stay_grey() -> None:
+def test_the_heat_is_where_the_flow_is_and_still_places_stay_gray() -> None:
     flow = np.zeros((3, 128, 128), np.float32)
     flow[0, 80:100, 60:90] = -2.0
     heat = heat_map(flow, np.full((128, 128), 100, np.uint8)).astype(int)
-    colourful = np.ptp(heat, axis=2) > 30
-    assert colourful[84:96, 64:86].all()
-    assert not colourful[:70].any()
+    colorful = np.ptp(heat, axis=2) > 30
+    assert colorful[84:96, 64:86].all()
+    assert not colorful[:70].any()
     still = heat_map(np.zeros_like(flow), np.full((128, 128), 100, np.uint8))
     assert (still == 100).all()

@@ -178,7 +178,7 @@ def test_stills_show_onset_apex_and_offset() -> None:
 
 
 @pytest.mark.parametrize("at_end", [False, True])
-def test_the_motion_that_the_recogniser_saw_is_the_fourth_still(at_end: bool) -> None:
+def test_the_motion_that_the_recognizer_saw_is_the_fourth_still(at_end: bool) -> None:
     """On the gray face of the onset, tinted where the motion is."""
     motion = np.zeros((3, 32, 32), np.float32)
     motion[0, 4:12, 4:12] = 2.0

@@ -85,7 +85,7 @@ def test_frames_are_dated_numbered_and_of_one_size(opened: Open) -> None:
         assert stats.captured >= stats.delivered + stats.dropped + stats.skipped
 
 
-def test_gray_and_colour_show_the_same_picture(opened: Open) -> None:
+def test_gray_and_color_show_the_same_picture(opened: Open) -> None:
     with opened() as source:
         frame = read(source, 3)[-1]
         gray, luma = frame.gray.astype(int), cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY).astype(int)

@@ -48,7 +48,7 @@ def test_variable_frame_rate_keeps_the_containers_times(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, -90])
-def test_rotation_is_applied_to_gray_and_colour(tmp_path: Path, rotation: int) -> None:
+def test_rotation_is_applied_to_gray_and_color(tmp_path: Path, rotation: int) -> None:
     if rotation and not hasattr(av.VideoStream, "set_display_rotation"):
         pytest.skip("writing a rotated file needs PyAV 18")
     source = open_source(write_video(tmp_path / "a.mp4", range(0, 50, 10), rotation=rotation))

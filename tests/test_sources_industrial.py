@@ -73,14 +73,14 @@ def test_times_are_those_of_the_camera_on_our_clock(gige: str) -> None:
     assert frames[0].gray.shape == (240, 320)
     times = np.array([frame.time for frame in frames])
     assert np.median(np.diff(times)) == pytest.approx(0.01, abs=5e-4)
-    travelled = np.array([at + wall - min(stamps, key=lambda s: abs(s - at - wall + 0.004)) for at in times])
-    assert np.ptp(travelled) < 0.001  # the intervals are the camera's own, whatever this machine does beside
-    assert 0 <= np.median(travelled) < 0.012
+    traveled = np.array([at + wall - min(stamps, key=lambda s: abs(s - at - wall + 0.004)) for at in times])
+    assert np.ptp(traveled) < 0.001  # the intervals are the camera's own, whatever this machine does beside
+    assert 0 <= np.median(traveled) < 0.012
     assert stats.missed == sum(frame.lost for frame in frames)
     assert not any("beat" in note for note in stats.notes)
 
 
-def test_bayer_pictures_have_a_luma_and_colours(gige: str) -> None:
+def test_bayer_pictures_have_a_luma_and_colors(gige: str) -> None:
     with open_source(f"genicam:{gige}?format=BayerRG8", width=320, height=240, fps=50) as source:
         frame = read(source, 1)[0]
         assert source.info.details["pixel_format"] == "BayerRG8"

@@ -291,7 +291,7 @@ def test_pictures_are_turned_and_mirrored_as_the_display_matrix_says(
 
 
 def combed(gray: np.ndarray) -> float:
-    """How much every second row differs from its neighbours, gray levels."""
+    """How much every second row differs from its neighbors, gray levels."""
     rows = gray.astype(float)
     return float(np.abs(rows[1:-1] - (rows[:-2] + rows[2:]) / 2).mean())
 

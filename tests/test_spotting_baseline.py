@@ -26,10 +26,10 @@ def settled(fps, noise, seconds=20.0, seed=0):
 def test_averages_over_a_time_not_a_count(fps):
     rest = Baseline(SpotConfig())
     for i in range(fps):
-        centre, smooth, before = rest.push(i / fps, np.full_like(STILL, i / fps))
+        center, smooth, before = rest.push(i / fps, np.full_like(STILL, i / fps))
     now = (fps - 1) / fps
-    assert now - SpotConfig().smoothing_s / 2 - 1e-9 <= centre <= now
-    assert smooth == pytest.approx(centre, abs=1e-4)  # a ramp averaged is the ramp at the middle of the times
+    assert now - SpotConfig().smoothing_s / 2 - 1e-9 <= center <= now
+    assert smooth == pytest.approx(center, abs=1e-4)  # a ramp averaged is the ramp at the middle of the times
     assert before[0, 0] == pytest.approx(now - SpotConfig().change_s, abs=1 / fps + SpotConfig().smoothing_s)
 
 

@@ -400,7 +400,7 @@ def test_nothing_is_reported_before_the_resting_face_is_known():
 
 
 def test_a_drifting_face_is_no_event():
-    """As of a face that settles or a head that sways: 0.5 px/s in one region and its neighbours."""
+    """As of a face that settles or a head that sways: 0.5 px/s in one region and its neighbors."""
 
     class Drift(Signals):
         def at(self, time, random):

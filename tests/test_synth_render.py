@@ -173,12 +173,12 @@ def test_light_drifts_and_flickers() -> None:
     assert bright / dark == pytest.approx(1.1 / 0.9, rel=0.05)
 
 
-def test_colour_agrees_with_gray() -> None:
+def test_color_agrees_with_gray() -> None:
     frame = next(iter(render(Script(1, 100), *portrait())))
     again = cv2.cvtColor(frame.image, cv2.COLOR_BGR2GRAY).astype(int)
     assert np.median(np.abs(again - frame.gray)) <= 1
     difference = np.abs(frame.image.astype(int) - portrait()[0]).mean(axis=(0, 1))
-    assert (difference < 10).all()  # the right colours in the right places
+    assert (difference < 10).all()  # the right colors in the right places
 
 
 def test_an_injected_pulse_moves_a_moving_face_by_what_was_asked() -> None:

@@ -149,7 +149,7 @@ def test_a_missing_frame_inside_a_clip_leaves_it_out(tree: Path, tmp_path: Path)
 
 
 def tail_of(stream: Stream) -> list[np.ndarray]:
-    """The pictures after the offset, as grey levels."""
+    """The pictures after the offset, as gray levels."""
     end = round(stream.truth[0].offset * 200)
     return [f.gray.astype(np.float32) for f in stream.frames() if f.index > end]
 

@@ -118,10 +118,10 @@ def test_the_heads_motion_is_no_movement_of_the_skin(brows: RealClip) -> None:
 
 
 def test_a_clip_without_a_face_or_a_picture_is_refused_in_one_line(tmp_path: Path) -> None:
-    grey = tmp_path / "grey.png"
-    cv2.imwrite(str(grey), np.full((200, 160, 3), 128, np.uint8))
+    gray = tmp_path / "gray.png"
+    cv2.imwrite(str(gray), np.full((200, 160, 3), 128, np.uint8))
     with pytest.raises(SourceError, match="no face was found"):
-        measure(RealClip("s", "c", "", (grey,) * 20, 0, 9, 19, 200.0))
+        measure(RealClip("s", "c", "", (gray,) * 20, 0, 9, 19, 200.0))
     with pytest.raises(DataError, match="missing"):
         measure(RealClip("s", "c", "", (tmp_path / "none.jpg",) * 20, 0, 9, 19, 200.0))
 
@@ -202,12 +202,12 @@ def test_the_check_finds_nothing_where_nothing_can_be_seen(smile: RealClip) -> N
 
 
 def test_the_skin_arrives_where_the_donors_did(smile: RealClip) -> None:
-    """By another instrument: a dot on the lip corner, found by its centre of mass, in a rolled carrier."""
+    """By another instrument: a dot on the lip corner, found by its center of mass, in a rolled carrier."""
     image, points = carrier(20, 0.8)
     donor = measure(smile)
-    centre = points[[291, 409, 375]].mean(axis=0)
+    center = points[[291, 409, 375]].mean(axis=0)
     dotted = np.full_like(image, 60)
-    cv2.circle(dotted, tuple(int(16 * v) for v in centre), 16 * 4, (200, 200, 200), -1, cv2.LINE_AA, 4)
+    cv2.circle(dotted, tuple(int(16 * v) for v in center), 16 * 4, (200, 200, 200), -1, cv2.LINE_AA, 4)
     frames, track = still(dotted, points, 100, 1)
     result = list(transplant(frames, track, [Graft(donor, 0.3, 0.4)]))
     apex = round((0.3 + donor.apex) * 100)

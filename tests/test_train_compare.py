@@ -1,4 +1,4 @@
-"""The table of recognisers on made-up motion: rows are tested on strangers, kept, and compared on the same clips."""
+"""The table of recognizers on made-up motion: rows are tested on strangers, kept, and compared on the same clips."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The default recogniser by the general stack: from a tree of data to a file that the runtime opens, and its card."""
+"""The default recognizer by the general stack: from a tree of data to a file that the runtime opens, and its card."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from made_default import Known, tree
 
 from export.__main__ import main as export
-from realtime_mer import recognise
+from realtime_mer import recognize
 from realtime_mer.errors import ConfigError
 from train import capture, checkpoint, gather, heads, models, motion, none, recipe, runs
 from train.cli import main
@@ -51,7 +51,7 @@ def made(tmp_path_factory) -> Path:
 
 
 def test_the_file_opens_in_the_runtime_and_says_how_it_was_measured(made) -> None:
-    opened = recognise.load(made / "runs" / "flow-default" / "model.onnx", device="cpu")
+    opened = recognize.load(made / "runs" / "flow-default" / "model.onnx", device="cpu")
     spec, run = opened.spec, runs.load(made / "runs" / "flow-default-loso")
     assert spec.id == f"flow-default/{PLAN.version}"
     assert spec.training_data.startswith(
@@ -62,7 +62,7 @@ def test_the_file_opens_in_the_runtime_and_says_how_it_was_measured(made) -> Non
     assert {"UAR", "all UF1", "all UAR", "ECE", "coverage", "parameters"} <= set(spec.scores)
     assert spec.temperature != 1.0
     assert 0.5 <= spec.abstain_below < 1
-    assert spec.licence == PLAN.licence
+    assert spec.license == PLAN.license
     network, same = checkpoint.load(made / "runs" / "flow-default" / "model.pt")
     assert same == spec
     x = np.random.default_rng(0).normal(0, 0.5, (5, 3, 128, 128)).astype(np.float32)
@@ -74,7 +74,7 @@ def test_the_file_opens_in_the_runtime_and_says_how_it_was_measured(made) -> Non
     assert spec.labels == ("negative", "positive", "surprise", "none")
     assert spec.none == "none"
     assert np.allclose(opened.classify(x), wanted, atol=1e-5)
-    rest, strong = (recognise.answer(opened.classify(x[:1] * size)[0], spec) for size in (0.001, 1))
+    rest, strong = (recognize.answer(opened.classify(x[:1] * size)[0], spec) for size in (0.001, 1))
     assert rest.prediction.label is None
     assert rest.prediction.probabilities["none"] > 0.9 > 0.1 > strong.prediction.probabilities["none"]
     assert (rest.objective, rest.action_units) == (None, None)  # what did not happen has no action units
@@ -86,7 +86,7 @@ def test_the_file_opens_in_the_runtime_and_says_how_it_was_measured(made) -> Non
 
 
 def test_the_heads_tell_objective_classes_and_action_units_of_people_they_did_not_know(made) -> None:
-    spec = recognise.load(made / "runs" / "flow-default" / "model.onnx", device="cpu").spec
+    spec = recognize.load(made / "runs" / "flow-default" / "model.onnx", device="cpu").spec
     objective, units = spec.heads
     assert (objective.name, objective.labels) == ("objective", ("I", "II", "III"))
     assert objective.scores["UF1"]["value"] > 0.9  # each class moves a place of its own

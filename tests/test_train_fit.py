@@ -27,7 +27,7 @@ from train import (
     evaluate,
     fit,
     losses,
-    optimise,
+    optimize,
     pretrain,
     protocols,
 )
@@ -314,8 +314,8 @@ def test_each_epoch_draws_a_view_and_only_the_first_is_tested(tmp_path) -> None:
 def test_one_cycle_rises_and_falls_and_goes_on_from_a_snapshot(tmp_path, monkeypatch) -> None:
     stage = Stage(8, 0, "adamw", 0.01, weight_decay=0.1, schedule="one-cycle", balance="weights")
     model = create("ststnet", 3)
-    optimizer = optimise.optimizer(model, stage)
-    schedule = optimise.schedule(optimizer, stage, 1)
+    optimizer = optimize.optimizer(model, stage)
+    schedule = optimize.schedule(optimizer, stage, 1)
     rates = []
     for _ in range(stage.epochs):
         rates.append(optimizer.param_groups[0]["lr"])

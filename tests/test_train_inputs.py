@@ -62,7 +62,7 @@ def clip_of(folder: Path, name: str, frames: int = 9, apex: int | None = 6, onse
 
 
 @pytest.mark.parametrize(("apex", "expected"), [("annotated", 6), ("middle", 4)])
-def test_the_apex_is_the_frame_asked_for_and_colours_are_rgb(tmp_path, apex: str, expected: int) -> None:
+def test_the_apex_is_the_frame_asked_for_and_colors_are_rgb(tmp_path, apex: str, expected: int) -> None:
     x, kept, skipped = inputs.build([clip_of(tmp_path, "a")], Input("apex-rgb/1", 8, "none", apex), None, quiet=True)
     assert x.shape == (1, 3, 8, 8)
     assert x[0, :, 0, 0].tolist() == [250 - 10 * expected, 0, 10 * expected]

@@ -13,7 +13,7 @@ import torchvision
 from torch import nn
 
 from realtime_mer.errors import ConfigError, ModelError
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognize.spec import ModelSpec
 from train import checkpoint, models
 from train.models import create, freezing, weights
 from train.models.heads import ARC_SCALE

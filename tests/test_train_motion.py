@@ -11,7 +11,7 @@ import pytest
 
 from realtime_mer.config import Config
 from realtime_mer.face.regions import SIZE
-from realtime_mer.motion.flow import recogniser_input
+from realtime_mer.motion.flow import recognizer_input
 from realtime_mer.records import Face
 from realtime_mer.spotting.detector import MovementDetector
 from realtime_mer.watched import WatchedFace
@@ -77,7 +77,7 @@ def test_the_input_is_that_of_the_pipeline_to_the_last_bit(recording, clip, know
         (onset + 0.02, apex - 0.03),
         (onset, apex + 0.03),
     ]
-    expected = np.stack([recogniser_input(face.ring.key_frames(*pair), HOW.feature, SIZE) for pair in pairs])
+    expected = np.stack([recognizer_input(face.ring.key_frames(*pair), HOW.feature, SIZE) for pair in pairs])
     assert np.array_equal(x[0], expected)
     assert np.ptp(expected[0, 1]) > 0.5  # something moved
     assert not np.array_equal(expected[0], expected[1])

@@ -30,7 +30,7 @@ from train.protocols import (
     spelt_alike,
     subject_split,
 )
-from train.records import THREE, Clip, class_counts, labelled, labels_of, single_frames
+from train.records import THREE, Clip, class_counts, labeled, labels_of, single_frames
 
 
 def clip(
@@ -238,8 +238,8 @@ def test_class_schemes() -> None:
     assert labels_of([fear], "3") == THREE
     assert labels_of([fear], "5") == ("disgust", "happiness", "others", "repression", "surprise")
     assert labels_of([fear, other], "emotion") == ("fear", "others")
-    assert labelled([fear, other], "3") == [fear]
-    assert labelled([fear, other], "emotion", ["others"]) == [other]
+    assert labeled([fear, other], "3") == [fear]
+    assert labeled([fear, other], "emotion", ["others"]) == [other]
     assert class_counts([fear, other, fear], "3") == {"negative": 2}
     with pytest.raises(DataError, match="unknown class scheme"):
         fear.label("4")
@@ -268,7 +268,7 @@ def nearest_mean(features: np.ndarray, labels: np.ndarray, folds: list[Fold]) ->
 
 
 def test_permuted_labels_fall_to_chance_only_without_a_leak() -> None:
-    """Synthetic clips of 10 nearly equal frames. Real labels are learnt; permuted ones only through the leaky split."""
+    """Synthetic clips of 10 nearly equal frames. Permuted labels are learned only through the leaky split."""
     random = np.random.default_rng(0)
     clips = people(20, 9, frames=10)
     samples = single_frames(clips)

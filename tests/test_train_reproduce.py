@@ -51,11 +51,11 @@ def test_hos_averages_are_recomputed_and_the_wrong_ones_named() -> None:
     assert len(table.notes) == 2
 
 
-def test_a_frame_split_puts_neighbours_on_both_sides() -> None:
+def test_a_frame_split_puts_neighbors_on_both_sides() -> None:
     frames = [clip("casme2", f"sub{s}", f"EP{c}@{i}") for s in range(4) for c in range(2) for i in range(60)]
-    share = ho2023.neighbours(frames, protocols.frame_split(frames)[0], within=2)
+    share = ho2023.neighbors(frames, protocols.frame_split(frames)[0], within=2)
     assert share > 0.97
-    clean = ho2023.neighbours(frames, protocols.subject_split(frames)[0], within=2)
+    clean = ho2023.neighbors(frames, protocols.subject_split(frames)[0], within=2)
     assert clean == 0
 
 

@@ -22,7 +22,7 @@ def key(settings: Any, clips: Sequence[Clip]) -> str:
 
 
 def save(file: Path, **arrays: Any) -> None:
-    """Writes arrays as an .npz file through a neighbouring one, so that an interruption leaves none."""
+    """Writes arrays as an .npz file through a neighboring one, so that an interruption leaves none."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(".part.npz")
     np.savez(part, **arrays)

@@ -112,7 +112,7 @@ def reliability(truth: ArrayLike, probabilities: ArrayLike, bins: int = BINS, ad
 
 
 def fit_temperature(truth: ArrayLike, logits: ArrayLike) -> float:
-    """The temperature T > 0 that minimises the log loss of softmax(logits / T) (Guo et al. 2017)."""
+    """The temperature T > 0 that minimizes the log loss of softmax(logits / T) (Guo et al. 2017)."""
     z = np.asarray(logits, float)
     t, _ = checked(truth, np.exp(log_softmax(z, axis=-1)))
 
@@ -141,7 +141,7 @@ def decide(
 def is_answered(
     probabilities: NDArray[np.float64], none: NDArray[np.float64] | float, below: NDArray[np.float64] | float
 ) -> NDArray[np.bool_]:
-    """Whether each sample is answered, (N,), as ``realtime_mer.recognise.predict`` decides: the largest probability is
+    """Whether each sample is answered, (N,), as ``realtime_mer.recognize.predict`` decides: the largest probability is
     that of a class and at least ``below``. probabilities: (N, K), of the classes where something moves."""
     best = (1 - none) * probabilities.max(axis=1)
     answered: NDArray[np.bool_] = (best >= below) & (best >= none)

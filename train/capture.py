@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from realtime_mer.motion.flow import recogniser_input
+from realtime_mer.motion.flow import recognizer_input
 from realtime_mer.motion.ring import NEAR
 from train import models
 from train.cache import key, save
@@ -113,7 +113,7 @@ def _of_clip(
         if isinstance(ring, str):
             yield None
         else:
-            yield recogniser_input(ring.key_frames(onset, apex), motion.feature, motion.size)
+            yield recognizer_input(ring.key_frames(onset, apex), motion.feature, motion.size)
 
 
 def _drawn(how: Capture, random: np.random.Generator) -> Variant:

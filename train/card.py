@@ -97,7 +97,7 @@ def _introduction(run: Run, plan: Recipe) -> str:
 
 
 def _data(run: Run, plan: Recipe) -> str:
-    terms = plan.licence or "The recipe names no terms: the weights are bound by those of the data."
+    terms = plan.license or "The recipe names no terms: the weights are bound by those of the data."
     lines = [terms, "", "| data | clips | subjects | " + " | ".join(run.labels) + " |"]
     lines.append("|---" * (3 + len(run.labels)) + "|")
     for name in sorted(set(_datasets(run).tolist())):

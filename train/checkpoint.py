@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from realtime_mer.errors import ModelError, OutputError
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognize.spec import ModelSpec
 from train.models import create
 
 FORMAT: Final = 1
@@ -50,7 +50,7 @@ def load(path: Path) -> tuple[nn.Module, ModelSpec]:
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Saves plain data and tensors through a neighbouring file, so that an interruption leaves the old one."""
+    """Saves plain data and tensors through a neighboring file, so that an interruption leaves the old one."""
     temporary = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

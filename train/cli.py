@@ -41,7 +41,7 @@ USAGE: Final = """usage: python -m train COMMAND ...
   choose RECIPE.toml             Choose among variations by nested cross-validation
   card RUN                       Write a model card from an evaluation and its controls
   early                          Fit and test when a movement is reported before its end
-  default                        Evaluate, train and describe the shipped recogniser
+  default                        Evaluate, train and describe the shipped recognizer
 
 Run `python -m train COMMAND --help` for a command's options."""
 

@@ -1,4 +1,4 @@
-"""``python -m train compare``: which recogniser deserves to be the default, all tested on the same clips.
+"""``python -m train compare``: which recognizer deserves to be the default, all tested on the same clips.
 
 Appearance or motion, large network or small: leave-one-subject-out with a fixed last epoch; nothing is chosen on tested
 people. It is a reduced comparison (few epochs, small pictures, subjects tested in groups; the table says which), for
@@ -40,7 +40,7 @@ from train.recipe import Data, Input, Model, Recipe, Stage
 from train.records import THREE
 from train.samples import Samples
 
-LEVELS: Final = 128.0  # grey levels of a public map that become 1: they are scaled to their own extremes, about +-128
+LEVELS: Final = 128.0  # gray levels of a public map that become 1: they are scaled to their own extremes, about +-128
 PICTURE: Final = 64  # px of a static apex crop
 MAP, OWN = 28, 128  # px of a public map and of own flow
 CS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # strengths of the linear rows, chosen inside each fold's training subjects

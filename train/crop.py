@@ -15,7 +15,7 @@ import numpy as np
 from realtime_mer.face.regions import LEFT_EYE_CORNERS, REGIONS, RIGHT_EYE_CORNERS
 from realtime_mer.records import Face, Image
 
-# Half side of a region of interest, of the distance between the eyes' centres: neighbouring lip corners just touch.
+# Half side of a region of interest, of the distance between the eyes' centers: neighboring lip corners just touch.
 REGION_HALF: Final = 0.3
 
 
@@ -25,7 +25,7 @@ def face(image: Image, found: Face) -> Image:
 
 
 def by_eyes(image: Image, found: Face) -> Image:
-    """Turned around the picture's centre until the eyes are level, then cut at the box found *before* turning.
+    """Turned around the picture's center until the eyes are level, then cut at the box found *before* turning.
 
     Ab Razak & Sahran 2023, eq. 2 and the text after it.
     """

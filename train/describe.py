@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_mer.recognise.spec import Head, ModelSpec
+from realtime_mer.recognize.spec import Head, ModelSpec
 from train import heads, metrics, models, none, runs
 from train.calibration import SUREST, Decision, calibration, decide, perfect_ece
 from train.inputs import Prepared
@@ -64,7 +64,7 @@ def spec(plan: Recipe, data: Prepared, run: Run | None, people: Iterable[str], c
         none="" if plan.none is None else LABEL,
         training_data=trained_on(data.labels, keys, data.samples.groups, data.samples.y),
         people=tuple(sorted({*data.samples.groups, *people})),
-        licence=plan.licence,
+        license=plan.license,
         protocol="not measured, not calibrated" if run is None else protocol(run),
         scores={} if run is None else scores(run),
         heads=tuple(coded),

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from realtime_mer.errors import DataError
-from train import augment, balance, checkpoint, losses, optimise
+from train import augment, balance, checkpoint, losses, optimize
 from train.models.freezing import hold, unfreeze
 from train.protocols import hold_out
 from train.recipe import Stage
@@ -60,7 +60,7 @@ Watch = Callable[[Epoch, nn.Module], None]
 
 @runtime_checkable
 class OwnsLoss(Protocol):
-    """A network that minimises more than the loss of its answer: a branch's, or that of each of its members."""
+    """A network that minimizes more than the loss of its answer: a branch's, or that of each of its members."""
 
     def loss(self, x: Tensor, y: Tensor, loss_of: losses.Loss, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """Logits (N, K) and the loss."""
@@ -123,9 +123,9 @@ class _Run:
         """Does the stage that is due, or what is left of it."""
         stage, at, model = self._stages[self.at.stage], self.at, self._model
         unfreeze(model)
-        frozen = optimise.frozen(model, stage)
-        optimizer = optimise.optimizer(model, stage)
-        schedule = optimise.schedule(optimizer, stage, len(self._order(stage).split(self._batch(stage))))
+        frozen = optimize.frozen(model, stage)
+        optimizer = optimize.optimizer(model, stage)
+        schedule = optimize.schedule(optimizer, stage, len(self._order(stage).split(self._batch(stage))))
         if self._resumed is not None:
             optimizer.load_state_dict(self._resumed["optimizer"])
             schedule.load_state_dict(self._resumed["schedule"])
@@ -171,7 +171,7 @@ class _Run:
             with unit.computing():
                 logits, loss = _forward(model, x, y, loss_of, None if weights is None else unit.send(weights[part]))
             optimizer.zero_grad(set_to_none=True)
-            (loss + optimise.penalty(model, stage)).backward()
+            (loss + optimize.penalty(model, stage)).backward()
             optimizer.step()
             schedule.step()
             total += loss.detach().double() * len(part)
@@ -238,8 +238,8 @@ def timed_steps(
     unit = open_unit(device, stage.precision)
     unit.place(model)
     model.train()
-    hold(optimise.frozen(model, stage))
-    optimizer, loss_of = optimise.optimizer(model, stage), _loss(stage, classes)
+    hold(optimize.frozen(model, stage))
+    optimizer, loss_of = optimize.optimizer(model, stage), _loss(stage, classes)
     for _ in range(steps):
         begun = time.monotonic()
         with unit.computing():

@@ -16,7 +16,7 @@ from train.datasets import Reading, find_sheets, own, read_below
 from train.datasets.micro import CODINGS
 from train.datasets.sheets import read_sheet
 from train.recipe import Data, Input
-from train.records import Clip, labelled, labels_of, single_frames
+from train.records import Clip, labeled, labels_of, single_frames
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +52,7 @@ def joined(data: Data, folder: Path) -> Gathered:
     """
     if not (data.listed or data.complete or data.weights or data.twins):
         return Gathered(tuple(gather(data, folder)))
-    sets = {name: labelled(one(name, folder), data.scheme) for name in data.names}
+    sets = {name: labeled(one(name, folder), data.scheme) for name in data.names}
     listed = {clip.key for clip in sets[data.listed]} if data.listed else set()
     found: dict[str, tuple[Clip, float]] = {}
     twins: dict[str, Clip] = {}
@@ -111,7 +111,7 @@ def class_list(clips: Sequence[Clip], data: Data) -> tuple[str, ...]:
     return data.only or labels_of(clips, data.scheme)
 
 
-def relabelled(clips: list[Clip], dataset: str, folder: Path) -> list[Clip]:
+def relabeled(clips: list[Clip], dataset: str, folder: Path) -> list[Clip]:
     """The clips of one data set among MEGC2019's, with emotion, action units and objective class from its own sheet.
 
     The composite's list has three classes only. Clips that the sheet does not name are left out.

@@ -23,8 +23,8 @@ from sklearn.metrics import average_precision_score
 from threadpoolctl import threadpool_limits
 
 from realtime_mer.errors import DataError
-from realtime_mer.recognise.spec import ACTION_UNITS, OBJECTIVE
-from realtime_mer.recognise.spec import Head as HeadSpec
+from realtime_mer.recognize.spec import ACTION_UNITS, OBJECTIVE
+from realtime_mer.recognize.spec import Head as HeadSpec
 from train import gather, metrics
 from train.calibration import SUREST
 from train.evaluate import merged

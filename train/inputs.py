@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from realtime_mer.errors import ConfigError, DataError
-from realtime_mer.motion.flow import recogniser_input
+from realtime_mer.motion.flow import recognizer_input
 from realtime_mer.records import Image
 from train import crop, maps, models, motion
 from train.cache import save
@@ -28,7 +28,7 @@ from train.datasets.reading import load_image
 from train.gather import Gathered
 from train.motion import Faces
 from train.recipe import Input
-from train.records import Clip, labelled
+from train.records import Clip, labeled
 from train.samples import Samples
 from train.still import Pairs
 
@@ -80,7 +80,7 @@ def prepare(
     Raises DataError when a picture cannot be read or nothing is left, ConfigError for an unknown feature.
     """
     given = clips if isinstance(clips, Gathered) else Gathered(tuple(clips))
-    usable = labelled(given.clips, scheme, labels)
+    usable = labeled(given.clips, scheme, labels)
     if not usable:
         raise DataError(f"no clip has one of the classes {', '.join(labels)}: check the data set and the scheme")
     x, kept, skipped = _views(usable, how, cache, quiet, keep)
@@ -198,7 +198,7 @@ class _Maker:
         if isinstance(ring, str):
             return ring
         times = [(clip.onset / clip.fps + onset, apex / clip.fps + later) for onset, later in self._moves]
-        return np.stack([recogniser_input(ring.key_frames(*pair), how.feature, how.size) for pair in times])
+        return np.stack([recognizer_input(ring.key_frames(*pair), how.feature, how.size) for pair in times])
 
     def _apex(self, clip: Clip) -> int | str:
         match self._how.apex:
@@ -211,7 +211,7 @@ class _Maker:
         return clip.apex if clip.apex is not None else "the apex is not annotated"
 
     def _three(self, clip: Clip, onset: int, apex: int) -> NDArray[Any] | str:
-        """Onset, the frame half-way, and apex, in grey, cut by the same box (the onset's)."""
+        """Onset, the frame half-way, and apex, in gray, cut by the same box (the onset's)."""
         images = [load_image(clip.frames[i]) for i in (onset, (onset + apex) // 2, apex)]
         if self._how.crop != "none":
             found = self._faces.find(images[0])

@@ -1,4 +1,4 @@
-"""What is minimised: cross-entropy, focal loss, ArcFace. Each is a function (logits, labels, weights) -> scalar tensor.
+"""What is minimized: cross-entropy, focal loss, ArcFace. Each is a function (logits, labels, weights) -> scalar tensor.
 
 weights: (N,), of the samples, 1 in the mean over the training samples; None for equal ones.
 """

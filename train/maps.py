@@ -25,7 +25,7 @@ def is_map(image: Image) -> bool:
 
 
 def on_face(image: Image) -> Floats:
-    """A map, uint8 BGR (28, 28, 3), as float32 (3, SIZE, SIZE): u, v, and 0 for the strain; in grey levels.
+    """A map, uint8 BGR (28, 28, 3), as float32 (3, SIZE, SIZE): u, v, and 0 for the strain; in gray levels.
 
     The median of u and of v stands for rest. Outside the part that the map shows, nothing moves.
     """

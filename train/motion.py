@@ -1,6 +1,6 @@
 """A clip as the runtime follows it: a face is detected once, then registered frame by frame (``motion.follow``).
 
-No alignment is computed here. What a network is trained on is what ``motion.flow.recogniser_input`` makes of the ring.
+No alignment is computed here. What a network is trained on is what ``motion.flow.recognizer_input`` makes of the ring.
 """
 
 from __future__ import annotations

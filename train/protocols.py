@@ -1,7 +1,7 @@
 """Who is trained on and who is tested: pure functions from clips to folds, and the guard against leaks.
 
 Every function gives positions into the sequence of clips that it was given, and the same folds for the same clips and
-seed on every machine. Filter first (``train.records.labelled``): a protocol refuses clips that it has no class for.
+seed on every machine. Filter first (``train.records.labeled``): a protocol refuses clips that it has no class for.
 Training never sees ``Fold.test``; a validation part is taken inside ``Fold.train`` with ``inner_validation``.
 Two protocols leak on purpose, because papers used them: ``frame_split`` and ``balanced_split`` (and ``kfold`` by label
 puts one person on both sides); they exist to be printed beside a clean one.
@@ -91,7 +91,7 @@ def kfold(clips: Sequence[Clip], scheme: str, folds: int = 5, seed: int = 0) -> 
 def frame_split(samples: Sequence[Clip], train: float = 0.7, seed: int = 0) -> list[Fold]:
     """Random split of frames, as Ho et al. (2023): 70 % of all frames train, the rest tests, whoever is on them.
 
-    ``samples`` come from ``single_frames``. It leaks: neighbours of a test frame, 5 ms away, are trained on.
+    ``samples`` come from ``single_frames``. It leaks: neighbors of a test frame, 5 ms away, are trained on.
     """
     if not 0 < train < 1 or len(samples) < 2:
         raise DataError("the frame split needs two samples and a training part between 0 and 1")
@@ -258,7 +258,7 @@ def _shuffled_classes(clips: Sequence[Clip], scheme: str, random: np.random.Gene
     for i, clip in enumerate(clips):
         label = clip.label(scheme)
         if label is None:
-            raise DataError(f"{clip.key} has no class under the scheme {scheme!r}: filter with labelled() first")
+            raise DataError(f"{clip.key} has no class under the scheme {scheme!r}: filter with labeled() first")
         classes[label].append(i)
     return [[classes[name][int(i)] for i in random.permutation(len(classes[name]))] for name in sorted(classes)]
 

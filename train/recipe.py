@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from realtime_mer.errors import ConfigError
-from realtime_mer.recognise.spec import HEADS
+from realtime_mer.recognize.spec import HEADS
 
 T = TypeVar("T")
 
@@ -216,7 +216,7 @@ class Pretrain:
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """name: of the run. seed: of everything random. validation: share of the training clips, by subject, for
-    ``patience`` in ``stage``. version, licence: of the model. about, method, limits: for people, in the model card:
+    ``patience`` in ``stage``. version, license: of the model. about, method, limits: for people, in the model card:
     what the network is, how its design was chosen, what was not measured."""
 
     name: str
@@ -232,7 +232,7 @@ class Recipe:
     head: tuple[Head, ...] = ()
     validation: float = 0.0
     version: str = "1"
-    licence: str = ""
+    license: str = ""
     about: str = ""
     method: str = ""
     limits: str = ""
@@ -240,7 +240,7 @@ class Recipe:
     def fingerprint(self) -> str:
         """Changes when anything does that decides a number: not with the name and the texts."""
         plain = dataclasses.asdict(self)
-        for text in ("name", "version", "licence", "about", "method", "limits"):
+        for text in ("name", "version", "license", "about", "method", "limits"):
             plain.pop(text)
         # What an earlier version had no choice in does not change the name of its runs.
         before = plain["pretrain"] or {"stages": (), "with_test": True}

@@ -24,7 +24,7 @@ from realtime_mer.synth.video import write_video
 from train.motion import Faces
 
 STILL: Final = 4  # frames averaged to the resting face: 20 ms at 200 frames/s
-GRAINS: Final = 6  # differences of neighbouring frames kept as samples of the noise
+GRAINS: Final = 6  # differences of neighboring frames kept as samples of the noise
 BLOCK: Final = 8  # px: noise is rolled by whole JPEG blocks, because the recordings' noise went through JPEG
 ROLL: Final = 1.0  # degrees per s at most, of the drifting head, beside its way
 
@@ -109,7 +109,7 @@ def _moved(picture: Any, x: float, y: float, degrees: float) -> Any:
 
 
 def _noise(images: Sequence[Gray]) -> list[Floats]:
-    """Samples of one frame's noise: differences of neighbours, those with the least motion, over the root of two."""
+    """Samples of one frame's noise: differences of neighbors, those with the least motion, over the root of two."""
     samples = [(after.astype(np.float32) - before) / np.float32(np.sqrt(2)) for before, after in pairwise(images)]
     return sorted(samples, key=lambda sample: float(sample.std()))[:GRAINS]
 

@@ -1,4 +1,4 @@
-"""The noun of training: one labelled clip (or image), whatever data set it came from, and the class lists.
+"""The noun of training: one labeled clip (or image), whatever data set it came from, and the class lists.
 
 Here are the record and the translation of a sheet's emotion word into the classes of a protocol. Reading files is in
 ``train.datasets``, splitting in ``train.protocols``.
@@ -56,7 +56,7 @@ _NUMBER: Final = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One labelled sequence; an image data set gives clips of one frame.
+    """One labeled sequence; an image data set gives clips of one frame.
 
     dataset:  key in ``train.datasets.DATASETS``; for the MEGC2019 composite the data set that the clip came from.
     subject:  unique within the data set; None where the data set does not say (web images).
@@ -134,7 +134,7 @@ class Clip:
         raise DataError(f"unknown class scheme {scheme!r}: use one of {', '.join(SCHEMES)}")
 
 
-def labelled(clips: Iterable[Clip], scheme: str, only: Sequence[str] | None = None) -> list[Clip]:
+def labeled(clips: Iterable[Clip], scheme: str, only: Sequence[str] | None = None) -> list[Clip]:
     """The clips that have a class under the scheme, in their order; with ``only``, one of these classes."""
     return [clip for clip in clips if (label := clip.label(scheme)) is not None and (only is None or label in only)]
 

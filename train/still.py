@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from realtime_mer.motion.flow import recogniser_input
+from realtime_mer.motion.flow import recognizer_input
 from realtime_mer.motion.ring import NEAR
 from realtime_mer.records import Floats
 from train import models
@@ -134,8 +134,8 @@ def _of_clip(
                 continue  # both moments would be the same frame
             first = onset if gap < SHORT else onset - NEAR - gap
             moments = ring.key_frames(first, first + gap)
-            yield recogniser_input(moments, *_FEATURE), True, f"{gap * 1000:g} ms, {variant}"
-        yield recogniser_input(ring.key_frames(onset, apex), *_FEATURE), False, f"onset to apex, {variant}"
+            yield recognizer_input(moments, *_FEATURE), True, f"{gap * 1000:g} ms, {variant}"
+        yield recognizer_input(ring.key_frames(onset, apex), *_FEATURE), False, f"onset to apex, {variant}"
 
 
 _FEATURE: Final = ("flow-uvs/1", 128)

@@ -1,7 +1,7 @@
 """What a change of the file does on real clips: networks trained by subject, each tested on people it never saw.
 
 A quick training of CASME II motion, three classes, LOSO subjects merged into a few folds: enough to give weights that
-react to real input as trained weights do, and a UF1 before and after. It is not the recogniser that is shipped, and
+react to real input as trained weights do, and a UF1 before and after. It is not the recognizer that is shipped, and
 its UF1 is not a result about recognition.
 """
 
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognize.spec import ModelSpec
 from train import checkpoint, models
 from train.evaluate import merged
 from train.fit import fit

@@ -27,13 +27,13 @@ from export.bench import folds, tables
 from export.bench.folds import Answer, Trained
 from export.data import Data
 from export.program import ATTENTION, INPUT, Probabilities
-from realtime_mer import recognise as runtime
+from realtime_mer import recognize as runtime
 from realtime_mer.errors import DeviceError, ModelError
-from realtime_mer.recognise import device
-from realtime_mer.recognise import pt2 as programs
-from realtime_mer.recognise import tensorrt as engines
-from realtime_mer.recognise.opening import open_model
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognize import device
+from realtime_mer.recognize import pt2 as programs
+from realtime_mer.recognize import tensorrt as engines
+from realtime_mer.recognize.opening import open_model
+from realtime_mer.recognize.spec import ModelSpec
 from train import models
 from train.records import THREE
 

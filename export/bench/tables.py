@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from export.bench.folds import Change
 from realtime_mer.bench.results import processor
-from realtime_mer.recognise import device
+from realtime_mer.recognize import device
 
 
 @dataclass(frozen=True, slots=True)

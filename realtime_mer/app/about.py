@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from realtime_mer.errors import MerError
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognize.spec import ModelSpec
 
 WHAT: Final = """
 ## What micro-expressions are
@@ -44,7 +44,7 @@ This is no legal advice.
 
 ## Privacy
 
-- Live pictures are analysed in memory and forgotten. **Nothing is stored unless you record or save it.**
+- Live pictures are analyzed in memory and forgotten. **Nothing is stored unless you record or save it.**
 - Uploads, recordings and what is made from them belong to your browser. They are removed when you remove them, half an
   hour after you have closed the page, and when the server ends.
 - Privacy mode blurs the picture, makes no pictures of faces, and keeps only the events.
@@ -64,7 +64,7 @@ def card(spec: ModelSpec, provider: str = "") -> str:
         *(((head.name.replace("_", " ")), ", ".join(head.labels)) for head in spec.heads),
         ("trained on", spec.training_data),
         ("judged by", spec.protocol),
-        ("licence", spec.licence),
+        ("license", spec.license),
         ("made", " ".join(filter(None, (spec.created, spec.commit)))),
     ]
     lines = ["| | |", "|---|---|"] + [f"| **{name}** | {_cell(value) or 'not stated'} |" for name, value in rows]
@@ -80,14 +80,14 @@ def card(spec: ModelSpec, provider: str = "") -> str:
 
 
 def text(model: str) -> str:
-    """The whole page for the recogniser called ``model``."""
-    from realtime_mer.recognise import find
-    from realtime_mer.recognise.opening import read_spec
+    """The whole page for the recognizer called ``model``."""
+    from realtime_mer.recognize import find
+    from realtime_mer.recognize.opening import read_spec
 
     try:
         shown = card(read_spec(find(model)))
     except MerError as error:
-        shown = f"No recogniser is in use: {error}"
+        shown = f"No recognizer is in use: {error}"
     return f"{WHAT}\n## The model\n\n{shown}\n{USE}"
 
 

@@ -27,7 +27,7 @@ from realtime_mer.sources import open_source
 SHOWN_RATE: Final = 30.0  # frames/s of the annotated video: it is for looking
 
 
-def analyse(job: Job, configure: Callable[[Job], Config]) -> None:
+def analyze(job: Job, configure: Callable[[Job], Config]) -> None:
     """Fills the job's folder from its upload; tells the job how far it is. Raises MerError."""
     suffix = job.upload.suffix
     if suffix in (".jsonl", ".zip"):

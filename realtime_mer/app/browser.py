@@ -97,7 +97,7 @@ def read(packet: bytes) -> Shot | None:
     if not 0 < max(width, height) <= LONGEST_SIDE:
         return None
     gray = decode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
-    return None if gray is None else Shot(time, gray, partial(_colour, content))
+    return None if gray is None else Shot(time, gray, partial(_color, content))
 
 
 def jpeg_size(content: bytes) -> tuple[int, int]:
@@ -111,7 +111,7 @@ def jpeg_size(content: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _colour(content: bytes) -> Image:
+def _color(content: bytes) -> Image:
     image = decode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise SourceError("a picture of the browser's camera can be decoded in gray only")

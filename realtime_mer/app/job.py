@@ -50,7 +50,7 @@ class Options:
 class Job:
     """One recording of one owner. size: bytes of the upload, as announced. told: what went wrong.
 
-    share: of the analysis that is done, None while unknown. rate: frames/s analysed. began: monotonic time of the start
+    share: of the analysis that is done, None while unknown. rate: frames/s analyzed. began: monotonic time of the start
     of the analysis.
     """
 

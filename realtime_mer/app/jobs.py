@@ -37,7 +37,7 @@ JOIN_S: Final = 10.0  # how long an analysis may take to notice that it is to en
 
 
 class Jobs:
-    """All jobs of one server. work: analyses a job; run in the threads of this object, one job after the other.
+    """All jobs of one server. work: analyzes a job; run in the threads of this object, one job after the other.
 
     workers: analyses at once. keep: a folder where jobs stay; by default they lie in a temporary one. Close it at last:
     but for what is kept nothing stays behind. Raises OutputError when the folder is in use or cannot be written.
@@ -87,7 +87,7 @@ class Jobs:
         return job if job is not None and secrets.compare_digest(job.owner, owner) else None
 
     def position(self, job: Job) -> int | None:
-        """How many jobs are analysed before this one can be; None when it does not wait."""
+        """How many jobs are analyzed before this one can be; None when it does not wait."""
         with self._changed:
             return self._queue.index(job) if job in self._queue else None
 

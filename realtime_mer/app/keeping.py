@@ -193,7 +193,7 @@ class Behind(Sink):
     def write(self, observation: Observation, frame: Frame) -> None:
         if self._closed:
             return
-        most = max(8, WAITING_BYTES // (3 * frame.gray.size))  # a colour picture has three bytes a pixel
+        most = max(8, WAITING_BYTES // (3 * frame.gray.size))  # a color picture has three bytes a pixel
         if self._waiting.qsize() >= most:
             self.missing += 1
             self._held += observation.events

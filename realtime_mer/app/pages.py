@@ -20,7 +20,7 @@ SYSTEM_MONO: Final = ("ui-monospace", "Consolas", "monospace")
 
 
 def theme() -> gr.themes.Base:
-    """Quiet greys with one blue (Okabe & Ito's), the system's own fonts: nothing is loaded from elsewhere."""
+    """Quiet grays with one blue (Okabe & Ito's), the system's own fonts: nothing is loaded from elsewhere."""
     return gr.themes.Default(
         primary_hue=gr.themes.colors.blue,
         neutral_hue=gr.themes.colors.slate,

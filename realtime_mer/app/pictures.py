@@ -41,7 +41,7 @@ class EventPictures(Sink):
         self.made.update((event.key, self._of(event)) for event in events if event.final)
 
     def _of(self, event: Event) -> dict[str, str]:
-        """onset, apex, offset, and the motion that the recogniser saw; those that can be had."""
+        """onset, apex, offset, and the motion that the recognizer saw; those that can be had."""
         movement = event.movement
         found = {}
         for name, time in (("onset", movement.onset), ("apex", movement.apex), ("offset", movement.offset)):

@@ -134,7 +134,7 @@ class _Desk:
         return Response(status_code=204)
 
     async def result(self, request: Request) -> Response:
-        """All that the workbench shows of one analysed recording, as far as the coder may see it."""
+        """All that the workbench shows of one analyzed recording, as far as the coder may see it."""
         job, coder = self._done(request), request.query_params.get("coder")
         return _json(await asyncio.to_thread(workbench.result, job, coder))
 
@@ -222,7 +222,7 @@ class _Desk:
     def _done(self, request: Request) -> Job:
         job = self._job(request)
         if job.state is not State.DONE:
-            raise OutputError(f"{job.name} is not analysed: {job.told or job.state}")
+            raise OutputError(f"{job.name} is not analyzed: {job.told or job.state}")
         return job
 
 

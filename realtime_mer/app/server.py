@@ -68,7 +68,7 @@ def create_app(settings: AppSettings, *, away_s: float = AWAY_S, linger_s: float
         raise OutputError(f"the app needs {error.name}: pip install 'realtime-mer[app]'") from None
     workers = max(1, (os.cpu_count() or 2) // 2)
     jobs = Jobs(
-        lambda job: analysis.analyse(job, lambda job: viewer_config({"enter": job.options.enter}, settings)),
+        lambda job: analysis.analyze(job, lambda job: viewer_config({"enter": job.options.enter}, settings)),
         workers=workers,
         linger_s=linger_s,
         keep=settings.keep,

@@ -78,9 +78,9 @@ def read_passwords(path: Path) -> dict[str, str]:
 
 def models() -> list[str]:
     """Names that a viewer may choose from: shipped and cached models that are usable, and none."""
-    from realtime_mer.recognise import catalogue
+    from realtime_mer.recognize import catalog
 
-    return [*dict.fromkeys(entry.path.stem for entry in catalogue() if entry.spec is not None), NO_MODEL]
+    return [*dict.fromkeys(entry.path.stem for entry in catalog() if entry.spec is not None), NO_MODEL]
 
 
 def address(text: object, settings: AppSettings) -> str:

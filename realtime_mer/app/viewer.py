@@ -43,11 +43,11 @@ LATE_S: Final = 0.15  # a delay above it is not real time
 PREVIEW_WIDTH: Final = 640  # px
 PREVIEW_QUALITY: Final = 70
 JOIN_S: Final = 5.0
-BLUR: Final = 24  # the privacy picture is this many blocks wide: nobody is recognised, a head is still seen
+BLUR: Final = 24  # the privacy picture is this many blocks wide: nobody is recognized, a head is still seen
 
 
 class Viewer:
-    """Analyses what ``connect`` opens until it ends or ``close`` is called. Start it with ``start``.
+    """Analyzes what ``connect`` opens until it ends or ``close`` is called. Start it with ``start``.
 
     build: makes the pipeline; called in the thread, since it loads models. owner: the token of its browser.
     private: make no pictures of anybody. anchor: what the wall clock showed at time 0 of the source; where the page
@@ -181,8 +181,8 @@ class Viewer:
         try:
             with self._build(self._config) as pipeline, self._connect() as source:
                 self._source, self._pipeline = source, pipeline
-                recogniser = pipeline.recogniser
-                about = (recogniser.spec.id, recogniser.provider, recogniser.why) if recogniser else ("none", "", "")
+                recognizer = pipeline.recognizer
+                about = (recognizer.spec.id, recognizer.provider, recognizer.why) if recognizer else ("none", "", "")
                 self._head = log_header(source.info, pipeline)
                 if self._anchor is not None:
                     self._head = replace(self._head, anchor=self._anchor)
@@ -308,7 +308,7 @@ class _Page(Sink):
 
 
 def preview(frame: Frame, private: bool) -> bytes:
-    """A small JPEG of the frame; ``private``: so coarse that nobody can be recognised."""
+    """A small JPEG of the frame; ``private``: so coarse that nobody can be recognized."""
     image = frame.image
     height, width = image.shape[:2]
     if private:

@@ -1,4 +1,4 @@
-"""What the Recorded page gets: the state of jobs, and an analysed recording as plain data. No HTTP here.
+"""What the Recorded page gets: the state of jobs, and an analyzed recording as plain data. No HTTP here.
 
 Times are s on the recording's own clock, as in the log; ``zero`` is where its media begin on that clock.
 """
@@ -256,7 +256,7 @@ def _rows(curve: Curve) -> list[list[float]]:
 def _read(job: Job) -> tuple[Recording, Signals]:
     """The log and the signals of a finished job: neither changes any more."""
     if job.state is not State.DONE:
-        raise SourceError(f"{job.name} is not analysed yet")
+        raise SourceError(f"{job.name} is not analyzed yet")
     return _cached(str(job.folder), job.log.stat().st_mtime_ns)
 
 

@@ -52,7 +52,7 @@ def done_before(video: str, log: Path, head: Header, say: Say) -> Recording | No
     if _wanting_whole(before.source, head.source):
         say(f"{video}: its results hold no hash of the whole file; its start, middle, end and size are the same")
     same_settings = (before.settings, before.model) == (head.settings, head.model)
-    others = "" if same_settings else " with other settings or another recogniser"
+    others = "" if same_settings else " with other settings or another recognizer"
     say(f"{video}: already analyzed{others}; use --overwrite to run it again")
     return recording
 

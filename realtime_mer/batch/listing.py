@@ -61,7 +61,7 @@ def find(words: Sequence[str], out: Path, rate: float | None = None) -> list[Ite
 
 
 def share(items: Sequence[Item], part: int, parts: int) -> list[Item]:
-    """Every ``parts``-th item, from the ``part``-th (from 1) on: neighbours, which are often alike, are spread."""
+    """Every ``parts``-th item, from the ``part``-th (from 1) on: neighbors, which are often alike, are spread."""
     return list(items[part - 1 :: parts])
 
 
@@ -131,6 +131,6 @@ def _names(found: Sequence[tuple[str, str | None, float | None]], out: Path) -> 
             raise ConfigError(f"the results of {path} would lie outside the folder of results: {name}")
     if again := [name for name, number in Counter(names).items() if number > 1]:
         raise ConfigError(
-            f"two recordings would be written to {out / again[0]}: analyse them in two calls, or name them in a list"
+            f"two recordings would be written to {out / again[0]}: analyze them in two calls, or name them in a list"
         )
     return names

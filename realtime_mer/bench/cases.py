@@ -61,7 +61,7 @@ def synthetic(seconds: float, seed: int = 1) -> Iterator[tuple[str, list[Case]]]
         yield f"head motion x {factor}", [case(sway=sway)]
     yield "speech and head turns", [case(density=Density(micro=9, macro=0, blinks=6, talks=5, turns=5))]
     for noise in (0.0, 4.0, 8.0):
-        yield f"sensor noise {noise:g} grey levels", [case(camera=Camera(noise=noise))]
+        yield f"sensor noise {noise:g} gray levels", [case(camera=Camera(noise=noise))]
     for quality in (18, 28, 36):
         plain_case = case()
         yield (

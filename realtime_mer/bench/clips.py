@@ -15,7 +15,7 @@ from realtime_mer.assets import cache_dir
 from realtime_mer.records import Frame, Image
 
 VERSION: Final = 1  # part of the file names; raised when the clips change
-GREY: Final = 96  # of what no face covers
+GRAY: Final = 96  # of what no face covers
 # The part of the 640x480 portrait that is repeated: so tight that 16 of them in a square picture still show faces wider
 # than 14 % of it, which the detector finds at its first search.
 TILE: Final = (slice(100, 400), slice(170, 470))  # rows, columns
@@ -78,7 +78,7 @@ def arrange(image: Image, clip: Clip) -> Image:
         return np.asarray(cv2.resize(image[y : y + tall, x : x + wide], size, interpolation=cv2.INTER_LINEAR), np.uint8)
     side, columns = largest_square(clip.faces, *size)
     tile = cv2.resize(image[TILE], (side, side), interpolation=cv2.INTER_AREA)
-    canvas = np.full((clip.height, clip.width, 3), GREY, np.uint8)
+    canvas = np.full((clip.height, clip.width, 3), GRAY, np.uint8)
     for face in range(clip.faces):
         y, x = face // columns * side, face % columns * side
         canvas[y : y + side, x : x + side] = tile

@@ -1,6 +1,6 @@
 """Two stored results side by side: is a difference larger than the noise of each? Measures nothing itself.
 
-Samples of one run are not independent (a busy second slows a hundred frames), so whole blocks of neighbouring samples
+Samples of one run are not independent (a busy second slows a hundred frames), so whole blocks of neighboring samples
 are drawn again: the moving-block bootstrap (Kuensch 1989).
 """
 

@@ -1,4 +1,4 @@
-"""The recogniser on each device: what a batch costs, and what a live run with it is like. Rows that cannot run say why.
+"""The recognizer on each device: what a batch costs, and what a live run with it is like. Rows that cannot run say why.
 
 The same command on a machine with a GPU and on one without: there the rows of the GPU read "no NVIDIA GPU ...".
 """
@@ -19,8 +19,8 @@ from realtime_mer.bench.results import Result, Series, machine, series
 from realtime_mer.build import build
 from realtime_mer.config import Config
 from realtime_mer.errors import DeviceError
-from realtime_mer.recognise import Recogniser, load
-from realtime_mer.recognise.device import gpu
+from realtime_mer.recognize import Recognizer, load
+from realtime_mer.recognize.device import gpu
 from realtime_mer.records import Floats
 
 DEVICES: Final = ("cpu", "cuda", "tensorrt")
@@ -35,12 +35,12 @@ def run(fps: float, seconds: float, config: Config) -> Result:
     host["gpu"] = gpu() or "none"
     for device in DEVICES:
         try:
-            recogniser = load(config.classify.model, device)
+            recognizer = load(config.classify.model, device)
         except DeviceError as error:
             facts[device] = str(error)
             continue
-        facts[device] = recogniser.provider
-        lines += _batches(recogniser, device)
+        facts[device] = recognizer.provider
+        lines += _batches(recognizer, device)
         found, more = _live(replace(config, classify=replace(config.classify, device=device)), fps, seconds, device)
         facts |= found
         lines += more
@@ -48,18 +48,18 @@ def run(fps: float, seconds: float, config: Config) -> Result:
     return Result("devices", settings, facts, tuple(lines), host)
 
 
-def _batches(recogniser: Recogniser, device: str) -> list[Series]:
+def _batches(recognizer: Recognizer, device: str) -> list[Series]:
     """From samples in the host's memory to probabilities there: upload, network, download."""
-    samples = np.random.default_rng(0).standard_normal((max(BATCHES), *recogniser.spec.input_shape)).astype(np.float32)
+    samples = np.random.default_rng(0).standard_normal((max(BATCHES), *recognizer.spec.input_shape)).astype(np.float32)
     what = "a call, from samples in memory to probabilities in memory: on a GPU both ways are in it"
-    return [series(f"{device}, batch of {size}", "ms", what, _timed(recogniser, samples[:size])) for size in BATCHES]
+    return [series(f"{device}, batch of {size}", "ms", what, _timed(recognizer, samples[:size])) for size in BATCHES]
 
 
-def _timed(recogniser: Recogniser, batch: Floats) -> Sequence[float]:
+def _timed(recognizer: Recognizer, batch: Floats) -> Sequence[float]:
     spent = []
     for _ in range(WARM + CALLS):
         began = time.perf_counter()
-        recogniser.classify(batch)
+        recognizer.classify(batch)
         spent.append(1e3 * (time.perf_counter() - began))
     return spent[WARM:]
 
@@ -68,8 +68,8 @@ def _live(config: Config, fps: float, seconds: float, device: str) -> tuple[dict
     """A live run whose events are classified there, and whether each of them says so."""
     with build(config) as pipeline, PacedSource(make(Clip(fps=fps)), fps, remember=False) as source:
         session = live.watch(pipeline, source, seconds)
-        assert pipeline.recogniser is not None
-        provider, dropped = pipeline.recogniser.provider, source.stats().dropped
+        assert pipeline.recognizer is not None
+        provider, dropped = pipeline.recognizer.provider, source.stats().dropped
     frames = np.array(session.frames)
     warm = frames[frames[:, 0] >= frames[0, 0] + live.WARM_UP]
     named = [event.provider == provider for event, _ in session.events if event.prediction is not None]

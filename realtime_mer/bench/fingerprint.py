@@ -27,7 +27,7 @@ from realtime_mer.run import watch
 from realtime_mer.sinks.event_json import to_json
 from realtime_mer.sources import open_source
 
-# Of an event as it is logged. What the recogniser answers is hashed apart: a new model changes that and nothing else.
+# Of an event as it is logged. What the recognizer answers is hashed apart: a new model changes that and nothing else.
 ANSWER: Final = ("label", "probabilities")
 MOVEMENT: Final = (
     *("track", "id", "status", "kind", "reason", "onset", "apex", "offset", "onset_frame", "apex_frame"),

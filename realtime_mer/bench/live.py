@@ -24,7 +24,7 @@ from realtime_mer.records import Event, Kind, Observation, SourceStats, Status
 from realtime_mer.run import watch as watch_source
 from realtime_mer.synth import Truth, read_truth
 
-WARM_UP: Final = 2.0  # s at the start that are not counted: the resting face is learnt, and caches fill
+WARM_UP: Final = 2.0  # s at the start that are not counted: the resting face is learned, and caches fill
 NEAR: Final = 0.25  # s between a reported and a drawn apex that are one movement
 MEMORY_EVERY: Final = 1.0  # s between two looks at the memory
 
@@ -60,7 +60,7 @@ def run(fps: float = 200.0, seconds: float = 60.0, video: Path | None = None, co
         truth = read_truth(video.with_suffix(".truth.json"))
     with build(config) as pipeline, PacedSource(video, fps) as source:
         session = watch(pipeline, source, seconds)
-        provider = pipeline.recogniser.provider if pipeline.recogniser else "none"
+        provider = pipeline.recognizer.provider if pipeline.recognizer else "none"
         size = source.info.size
         stats = source.stats()
         lines = _frame_series(session, source) + event_series(session, truth, source)
@@ -181,7 +181,7 @@ def _facts(session: Session, stats: SourceStats, provider: str, known: bool) -> 
     frames = np.array(session.frames)
     confirmed = sum(event.status is Status.CONFIRMED for event, _ in session.events)
     return {
-        "recogniser runs on": provider,
+        "recognizer runs on": provider,
         "video": "synthetic (drawn portrait)" if known else "given",
         "delivered": len(frames),
         "achieved rate, frames/s": float((len(frames) - 1) / (frames[-1, 0] - frames[0, 0])),

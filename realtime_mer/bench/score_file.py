@@ -36,7 +36,7 @@ class ScoreFile:
 
 def describe(config: Config, seed: int, half: str = "", **more: Any) -> dict[str, Any]:
     """What a file says of itself: when, with what and on what. Paths are cut to the file's name."""
-    from realtime_mer.recognise import find
+    from realtime_mer.recognize import find
 
     settings = asdict(config)
     name = config.classify.model

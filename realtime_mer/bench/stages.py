@@ -13,7 +13,7 @@ WHAT: Final = {
     Stage.WAIT: "the frame path waits for a face detection that runs beside it",
     Stage.FOLLOW: "cutting the aligned 128 px face out of the frame and registering its regions to the anchor",
     Stage.SPOT: "deciding whether a movement began, peaked or ended",
-    Stage.CLASSIFY: "motion and recogniser for the movements reported at this frame, if any",
+    Stage.CLASSIFY: "motion and recognizer for the movements reported at this frame, if any",
 }
 
 

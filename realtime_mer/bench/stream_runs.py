@@ -129,7 +129,7 @@ def _folder_name(row: Row) -> str:
 
 def _fingerprint(config: Config) -> str:
     """Of the settings, the code and the model: what a kept result depends on besides its recording."""
-    from realtime_mer.recognise import find
+    from realtime_mer.recognize import find
 
     digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True, default=str).encode())
     root = Path(realtime_mer.__file__).parent

@@ -147,7 +147,7 @@ def alternate(case: Case, config: Config, rounds: int) -> tuple[list[Timed], lis
     with ExitStack() as stack:
         pipelines = [stack.enter_context(build(config)) for _ in range(case.streams)]
         for _ in range(rounds + 1):
-            ours.append(timed([partial(analyse, pipeline, case.video) for pipeline in pipelines]))
+            ours.append(timed([partial(analyze, pipeline, case.video) for pipeline in pipelines]))
             floor.append(timed([partial(_floor, faces, case.video)] * case.streams))
     return ours[1:], floor[1:], peak_resident()
 
@@ -163,7 +163,7 @@ def timed(jobs: Sequence[Callable[[], tuple[int, int]]]) -> Timed:
     )
 
 
-def analyse(pipeline: Pipeline, video: Path) -> tuple[int, int]:
+def analyze(pipeline: Pipeline, video: Path) -> tuple[int, int]:
     """One pass of ``pipeline`` over ``video``: frames, and faces measured in them."""
     frames = measured = 0
     with open_source(video) as source:

@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
         "--server-cameras",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="let viewers open this machine's cameras and network streams (default: only if no other machine can reach the page)",
+        help="let viewers open this server's cameras and streams (default: only if no other machine can reach it)",
     )
     parser.add_argument(
         "--allowed-host", action="append", default=[], metavar="NAME",

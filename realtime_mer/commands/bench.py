@@ -84,7 +84,7 @@ def add(commands: Commands) -> None:
         "--to", action="append", default=[], metavar="TARGET", help="also send to this target; repeatable"
     )
     sending.set_defaults(run=run_targets)
-    devices = parts.add_parser("devices", help="Run the recogniser on the CPU, a GPU and TensorRT: batches and live")
+    devices = parts.add_parser("devices", help="Run the recognizer on the CPU, a GPU and TensorRT: batches and live")
     devices.add_argument(
         "--fps", type=positive, default=200.0, help="frame rate of the live part (default: %(default)g)"
     )
@@ -217,7 +217,7 @@ def run_targets(arguments: argparse.Namespace) -> int:
 
 
 def run_devices(arguments: argparse.Namespace) -> int:
-    """The recogniser on each device."""
+    """The recognizer on each device."""
     from realtime_mer.bench import devices
 
     devices.run(arguments.fps, arguments.seconds, settings(arguments)).deliver(arguments.out)

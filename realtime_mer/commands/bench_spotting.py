@@ -46,7 +46,8 @@ def add(parts: Any) -> None:
         "--conditions",
         default="full",
         metavar="LIST",
-        help="recording conditions for --casme2 and --long: frames/s or full, h for H.264, @ and the face width in px, e.g. full,200,30h,30h@125",
+        help="conditions of --casme2 and --long: frames/s or full, h for H.264, @ and the face width in px, "
+        "e.g. full,200,30h,30h@125",
     )
     parser.add_argument(
         "--negatives",

@@ -1,4 +1,4 @@
-"""``realtime-mer demo``: makes the bundled clip, analyses it, and holds the events against what was drawn."""
+"""``realtime-mer demo``: makes the bundled clip, analyzes it, and holds the events against what was drawn."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Makes, analyses, compares."""
+    """Makes, analyzes, compares."""
     from realtime_mer.spotting.scores import Movement, spotting
     from realtime_mer.synth import demo_clip, read_truth
 

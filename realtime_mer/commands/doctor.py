@@ -47,7 +47,7 @@ def run(_arguments: argparse.Namespace) -> int:
             found = next((f"{_version(rival)} ({rival})" for rival in RIVALS if _version(rival)), None)
         working &= found is not None
         print(_line(found is not None, name, found or "missing: pip install realtime-mer"))
-    for what, check in (("OpenCV", _opencv), ("face model", _face_model), ("recogniser", _recogniser)):
+    for what, check in (("OpenCV", _opencv), ("face model", _face_model), ("recognizer", _recognizer)):
         working &= _checked(what, check)
     print(_line(not privacy.TOO_LATE, "telemetry", privacy.TOO_LATE or "off in every library used"))
     _checked("GPU", _gpu)
@@ -98,26 +98,26 @@ def _face_model() -> str:
     return str(face_model())
 
 
-def _recogniser() -> str:
-    from realtime_mer.recognise import load
+def _recognizer() -> str:
+    from realtime_mer.recognize import load
 
-    recogniser = load()
-    return f"{recogniser.spec.id} on {recogniser.provider} ({recogniser.why})"
+    recognizer = load()
+    return f"{recognizer.spec.id} on {recognizer.provider} ({recognizer.why})"
 
 
 def _gpu() -> str:
-    from realtime_mer.recognise.device import gpu
+    from realtime_mer.recognize.device import gpu
 
     return gpu() or ""
 
 
 def _tensorrt() -> str:
-    from realtime_mer.recognise.device import capability, gpu, tensorrt_package, which_tensorrt
+    from realtime_mer.recognize.device import capability, gpu, tensorrt_package, which_tensorrt
 
     advice = which_tensorrt(gpu(), capability())
     if not tensorrt_package():
         return f"not installed; {advice}"
-    from realtime_mer.recognise.tensorrt import import_tensorrt, name_of
+    from realtime_mer.recognize.tensorrt import import_tensorrt, name_of
 
     return f"{name_of(import_tensorrt())}; {advice}"
 

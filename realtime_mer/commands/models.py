@@ -1,4 +1,4 @@
-"""``realtime-mer models``: the recognisers that are here, and what they say of themselves."""
+"""``realtime-mer models``: the recognizers that are here, and what they say of themselves."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import asdict
 
 from realtime_mer.commands.options import Commands, print_json
 from realtime_mer.errors import ModelError
-from realtime_mer.recognise import Listed, catalogue, described, find
+from realtime_mer.recognize import Listed, catalog, described, find
 
 
 def add(commands: Commands) -> None:
     """Declares the command."""
-    parser = commands.add_parser("models", help="List recognisers with their classes, training data and scores")
+    parser = commands.add_parser("models", help="List recognizers with their classes, training data and scores")
     parser.add_argument(
         "model",
         nargs="*",
@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Lists them. Raises ModelError for a name or a file that is no model."""
-    listed = [described(find(name)) for name in arguments.model] or catalogue()
+    listed = [described(find(name)) for name in arguments.model] or catalog()
     if bad := next((one for one in listed if arguments.model and one.spec is None), None):
         raise ModelError(bad.problem)
     if arguments.json:
@@ -55,7 +55,7 @@ def _text(listed: Listed) -> str:
         f"  calibrated {f'temperature {spec.temperature:.3f}' if spec.temperature != 1 else ''}",
         f"  input      {spec.feature}, {' x '.join(map(str, spec.input_shape))}",
         f"  data       {spec.training_data}",
-        f"  licence    {spec.licence}",
+        f"  license    {spec.license}",
         f"  people     {_people(spec.people)}",
         f"  protocol   {spec.protocol}",
     ]

@@ -29,8 +29,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="change one setting, e.g. spot.onset_noise=8; repeatable",
     )
-    parser.add_argument("--model", help="recogniser: a name (see `realtime-mer models`), a model file, or none")
-    parser.add_argument("--device", help="device that runs the recogniser: auto (default), cpu, cuda or tensorrt")
+    parser.add_argument("--model", help="recognizer: a name (see `realtime-mer models`), a model file, or none")
+    parser.add_argument("--device", help="device that runs the recognizer: auto (default), cpu, cuda or tensorrt")
 
 
 def settings(arguments: argparse.Namespace, base: Config | None = None) -> Config:

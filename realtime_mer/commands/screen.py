@@ -24,8 +24,8 @@ def introduce(name: str, info: SourceInfo, pipeline: Pipeline) -> str:
     about = [f"{info.size[0]}x{info.size[1]} px", f"{info.rate:.4g} frames/s" if info.rate else "unknown frame rate"]
     if info.duration:
         about.append(f"{info.duration:.1f} s")
-    named = "none" if (r := pipeline.recogniser) is None else f"{r.spec.id} on {r.provider}"
-    return f"{name}: {', '.join(about)}; recogniser: {named}"
+    named = "none" if (r := pipeline.recognizer) is None else f"{r.spec.id} on {r.provider}"
+    return f"{name}: {', '.join(about)}; recognizer: {named}"
 
 
 def describe(stats: SourceStats) -> str:

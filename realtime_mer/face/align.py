@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime_mer.face.regions import EYE_DISTANCE, EYES_CENTRE, LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS, SIZE
+from realtime_mer.face.regions import EYE_DISTANCE, EYES_CENTER, LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS, SIZE
 from realtime_mer.records import Floats, Gray
 
 Transform = NDArray[np.float64]  # (2, 3), maps picture px to aligned px
 
 
 def similarity(points: Floats) -> Transform:
-    """The similarity that puts the eyes' centres at their canonical places.
+    """The similarity that puts the eyes' centers at their canonical places.
 
     points: float32 (K, 2) px, face mesh order. Returns float64 (2, 3). Raises ValueError when the eyes coincide.
     """
@@ -26,8 +26,8 @@ def similarity(points: Floats) -> Transform:
     a = EYE_DISTANCE * across[0] / distance_squared
     b = EYE_DISTANCE * across[1] / distance_squared
     rotation = np.array([[a, b], [-b, a]])
-    centre = (right + left) / 2
-    return np.hstack([rotation, (np.array(EYES_CENTRE) - rotation @ centre)[:, None]])
+    center = (right + left) / 2
+    return np.hstack([rotation, (np.array(EYES_CENTER) - rotation @ center)[:, None]])
 
 
 def alignable(points: NDArray[np.floating]) -> bool:
@@ -37,7 +37,7 @@ def alignable(points: NDArray[np.floating]) -> bool:
 
 
 def eyes(points: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The centres of the right and the left eye."""
+    """The centers of the right and the left eye."""
     right, left = (points[list(corners)].mean(axis=0) for corners in (RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS))
     return right.astype(np.float64), left.astype(np.float64)
 
@@ -68,7 +68,7 @@ def _warp_shrunk(gray: Gray, transform: Transform, size: int, shrink: int) -> Gr
     small = cv2.resize(
         patch, (max(patch.shape[1] // shrink, 1), max(patch.shape[0] // shrink, 1)), interpolation=cv2.INTER_AREA
     )
-    # centre of small pixel i lies at x0 + (i + .5) * shrink - .5 in the picture
+    # center of small pixel i lies at x0 + (i + .5) * shrink - .5 in the picture
     to_picture = np.array([[shrink, 0, x0 + (shrink - 1) / 2], [0, shrink, y0 + (shrink - 1) / 2]], np.float64)
     matrix = np.hstack([transform[:, :2] @ to_picture[:, :2], apply(transform, to_picture[:, 2][None])[0][:, None]])
     return cv2.warpAffine(small, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

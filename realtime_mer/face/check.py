@@ -38,7 +38,7 @@ POINT_OFF: Final = 0.3
 MEAN_OFF: Final = 0.18
 SCALE_OFF: Final = 0.25  # of the logarithm of the distance between the eyes
 NEAR: Final = 1.5  # distances between the eyes: what is further from a known face is another one
-GREY: Final = 128
+GRAY: Final = 128
 
 
 class FaceCheck:
@@ -102,7 +102,7 @@ class FaceCheck:
             ) from error
 
     def _found(self, gray: Gray, part: tuple[int, int, int, int]) -> list[Points]:
-        """The points of every face in a part of the picture: x0, y0, x1, y1 px, grey where it lies outside."""
+        """The points of every face in a part of the picture: x0, y0, x1, y1 px, gray where it lies outside."""
         x0, y0, x1, y1 = part
         height, width = gray.shape
         inside = gray[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
@@ -114,7 +114,7 @@ class FaceCheck:
         left, top = round(max(-x0, 0) * scale), round(max(-y0, 0) * scale)
         right, bottom = round(max(x1 - width, 0) * scale), round(max(y1 - height, 0) * scale)
         if left or top or right or bottom:
-            small = cv2.copyMakeBorder(small, top, bottom, left, right, cv2.BORDER_CONSTANT, value=GREY)
+            small = cv2.copyMakeBorder(small, top, bottom, left, right, cv2.BORDER_CONSTANT, value=GRAY)
         rgb = cv2.cvtColor(small, cv2.COLOR_GRAY2RGB)
         image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=rgb)
         back = np.array([x1 - x0, y1 - y0]), np.array([x0, y0])

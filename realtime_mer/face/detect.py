@@ -33,11 +33,11 @@ _PITCH_FACING: Final = -9.0
 _MOST_FACES: Final = 32  # each costs some 7 ms
 
 # The detector sees the picture at 128 px and expects a whole head of middling size, so two more searches follow when it
-# finds nothing. First with a grey border: of 85 CASME II crops cut by another 15 % on every side, 43 are found without
+# finds nothing. First with a gray border: of 85 CASME II crops cut by another 15 % on every side, 43 are found without
 # it and 85 with it, and the landmarks lie better (black or replicated borders do less).
 _BORDER: Final = 0.5  # width of the border, of the longer side
 _BORDERED_SIDE: Final = 640  # px: a face that fills the picture needs no more, and copying large pictures costs time
-_GREY: Final = (128, 128, 128)
+_GRAY: Final = (128, 128, 128)
 # Then in overlapping squares, because faces below about 14 % of the longer side are missed.
 _SQUARE_SHARE: Final = 0.5  # side of a square, of the longer side: finds faces down to 7 %
 _SMALLEST_SQUARE: Final = 480  # px: finds faces of 66 px; smaller ones could not be measured
@@ -118,7 +118,7 @@ class FaceDetector:
         size = max(1, round(rgb.shape[1] * shrink)), max(1, round(rgb.shape[0] * shrink))
         small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
         width = int(_BORDER * max(small.shape))
-        bordered = cv2.copyMakeBorder(small, width, width, width, width, cv2.BORDER_CONSTANT, value=_GREY)
+        bordered = cv2.copyMakeBorder(small, width, width, width, width, cv2.BORDER_CONSTANT, value=_GRAY)
         scale = np.array([rgb.shape[1] / small.shape[1], rgb.shape[0] / small.shape[0], 1 / shrink], np.float32)
         return [(points - np.array([width, width, 0], np.float32)) * scale for points in self._landmarks(bordered)]
 

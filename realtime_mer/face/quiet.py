@@ -23,7 +23,7 @@ _one_at_a_time = threading.Lock()  # two overlapping redirections would restore 
 def native_log_dropped() -> Iterator[None]:
     """While it is open (some 50 ms), what is written to file descriptor 2 is held back; the rest follows at the end.
 
-    MediaPipe 0.10.30 to 0.10.33 load a library that logs through its own copy of absl before initialising it, straight
+    MediaPipe 0.10.30 to 0.10.33 load a library that logs through its own copy of absl before initializing it, straight
     to the descriptor: it exports no function to set a level, and GLOG_minloglevel, TF_CPP_MIN_LOG_LEVEL and absl-py's
     flags do not reach it (tried). It is silent again once the graph stands.
     """

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 SIZE: Final = 128  # px, side of the aligned face
-EYE_DISTANCE: Final = 44.0  # px between the eyes' centres in the aligned face
-EYES_CENTRE: Final = (64.0, 46.0)  # px, midpoint between the eyes in the aligned face
+EYE_DISTANCE: Final = 44.0  # px between the eyes' centers in the aligned face
+EYES_CENTER: Final = (64.0, 46.0)  # px, midpoint between the eyes in the aligned face
 
-# Corners of the eyes: the landmarks that an expression moves least. They define the eyes' centres.
+# Corners of the eyes: the landmarks that an expression moves least. They define the eyes' centers.
 RIGHT_EYE_CORNERS: Final = (33, 133)
 LEFT_EYE_CORNERS: Final = (263, 362)
 
@@ -22,7 +22,7 @@ LEFT_EYE_CORNERS: Final = (263, 362)
 class Region:
     """A watched part of the face.
 
-    points: landmarks whose mean is its centre. up/down/inward/outward: the FACS action units whose appearance is a
+    points: landmarks whose mean is its center. up/down/inward/outward: the FACS action units whose appearance is a
     movement of this region in that direction (Ekman, Friesen & Hager 2002); inward is towards the face's midline.
     """
 

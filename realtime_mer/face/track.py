@@ -1,6 +1,6 @@
 """Gives every face an identity that it keeps while it stays in view. Pure logic: looks at boxes, never at pictures.
 
-Nobody is recognised: whoever takes another's place at the same size within ``forget`` seconds inherits the identity.
+Nobody is recognized: whoever takes another's place at the same size within ``forget`` seconds inherits the identity.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from realtime_mer.records import Face
 
 Box = tuple[float, float, float, float]
 
-# Two boxes can be the same face only if their centres are less than one face size apart, and their sizes differ by
+# Two boxes can be the same face only if their centers are less than one face size apart, and their sizes differ by
 # less than a factor e (whichever mix of both reaches the limit first).
 _LIMIT: Final = 1.0
 
@@ -100,7 +100,7 @@ def _distance(a: Box, b: Box) -> float:
 def _assign(tracks: list[Box], found: list[Box]) -> dict[int, int]:
     """Which track (value) each found box (key) belongs to: the best assignment of all together, not one by one.
 
-    Maximises the sum of limit^2 - distance^2 over the pairs; squares let one face stay put rather than two both jump.
+    Maximizes the sum of limit^2 - distance^2 over the pairs; squares let one face stay put rather than two both jump.
     """
     size = max(len(tracks), len(found))
     cost = [[0.0] * size for _ in range(size)]  # square: a box may go to an empty row, a track to an empty column

@@ -1,4 +1,4 @@
-"""What a recogniser sees: the motion from onset to apex. The runtime and the training call the same functions here.
+"""What a recognizer sees: the motion from onset to apex. The runtime and the training call the same functions here.
 
 Computed once per event, so it may cost some milliseconds. How regions move in every frame is ``motion``'s affair, and
 what the motion means is the model's.
@@ -18,7 +18,7 @@ from realtime_mer.motion.affine import AffineFit
 from realtime_mer.motion.ring import KeyFrames
 from realtime_mer.records import Floats, Gray
 
-# The face inside the aligned picture (eyes at y 46 of 128, 44 px apart): centre and half axes of an oval, px at SIZE.
+# The face inside the aligned picture (eyes at y 46 of 128, 44 px apart): center and half axes of an oval, px at SIZE.
 # Outside lie hair, background and, where the picture ends, nothing at all: motion there is not the skin's.
 OVAL: Final = (64.0, 67.0, 38.0, 48.0)
 _EDGE: Final = 0.1  # share of the half axes over which the motion fades out at the oval's border
@@ -59,8 +59,8 @@ def skin_flow(first: Gray, last: Gray) -> Floats:
 FEATURES: Final[dict[str, Callable[[Sequence[Gray], Sequence[Gray]], Floats]]] = {"flow-uvs/1": flow_uvs}
 
 
-def recogniser_input(key_frames: KeyFrames, feature: str, size: int) -> Floats:
-    """One sample for a recogniser, float32 (3, size, size): the only way to make one, here and in training.
+def recognizer_input(key_frames: KeyFrames, feature: str, size: int) -> Floats:
+    """One sample for a recognizer, float32 (3, size, size): the only way to make one, here and in training.
 
     key_frames: of ``motion.ring.Ring``, as filled by ``motion.follow``. feature: a key of FEATURES.
     size: side in px; the motion is averaged over areas, and stays in px of the aligned face.

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime_mer.face.align import Transform, alignable, apply, inverse, similarity, warp
-from realtime_mer.face.regions import EYE_DISTANCE, EYES_CENTRE, REGIONS, SIZE
+from realtime_mer.face.regions import EYE_DISTANCE, EYES_CENTER, REGIONS, SIZE
 from realtime_mer.motion.registration import Meter
 from realtime_mer.motion.ring import Ring
 from realtime_mer.records import Face, Floats, Frame, Measurement
@@ -37,7 +37,7 @@ PACE_MEMORY: Final = 0.05  # s over which the speed of each region is averaged
 PACE_MOVING: Final = 2.0
 # Three places that show every kind of head motion: between the eyes and below them left and right.
 PROBES: Final = np.array(
-    [EYES_CENTRE, (EYES_CENTRE[0] - EYE_DISTANCE / 2, 90.0), (EYES_CENTRE[0] + EYE_DISTANCE / 2, 90.0)]
+    [EYES_CENTER, (EYES_CENTER[0] - EYE_DISTANCE / 2, 90.0), (EYES_CENTER[0] + EYE_DISTANCE / 2, 90.0)]
 )
 
 

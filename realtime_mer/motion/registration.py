@@ -24,7 +24,7 @@ from realtime_mer.records import Floats, Gray
 HALF: Final = 12  # px, half side of a region's patch
 SIGMA: Final = 6.0  # px, Gaussian weight inside a patch: about the width of a lip corner at this size
 BLUR: Final = 1.5  # px, smoothing before gradients: makes one linear step valid for about 2 px
-RIDGE: Final = 1.0  # grey levels squared per px squared: what a flat patch must exceed to be believed
+RIDGE: Final = 1.0  # gray levels squared per px squared: what a flat patch must exceed to be believed
 REACH: Final = 10.0  # px, a region displaced further is out of its patch
 STEPS: Final = 4  # Gauss-Newton steps at most; at 100 frames/s and more one is enough
 SETTLED: Final = 0.15  # px: a step shorter than this ends the iteration
@@ -42,7 +42,7 @@ TRUST: Final = np.array([0.0 if region.eye else 0.5 for region in REGIONS] + [1.
 
 # Eye patches, px half width and half height at the aligned size: the opening of the lids and what it shows.
 EYE_HALF: Final = (11, 6)
-FLAT: Final = 10.0  # grey levels, length of a patch's contrast: below it there is nothing but rounding
+FLAT: Final = 10.0  # gray levels, length of a patch's contrast: below it there is nothing but rounding
 RIGHT_EYE: Final = (33, 133, 159, 145)
 LEFT_EYE: Final = (263, 362, 386, 374)
 
@@ -81,31 +81,31 @@ class Meter:
 
     def anchor(self, gray: Gray, points: NDArray[np.floating]) -> None:
         """Takes ``gray`` uint8 (S, S) as the anchor; ``points`` (478, 2) are its landmarks in aligned px."""
-        centres = [points[list(region.points)].mean(axis=0) for region in REGIONS]
-        centres += [points[i] for i in STEADY]
-        self._centres = np.asarray(centres, np.float32)
+        centers = [points[list(region.points)].mean(axis=0) for region in REGIONS]
+        centers += [points[i] for i in STEADY]
+        self._centers = np.asarray(centers, np.float32)
         smooth = _smooth(gray)
-        self._x = self._centres[:, :1] + self._dx
-        self._y = self._centres[:, 1:] + self._dy
+        self._x = self._centers[:, :1] + self._dx
+        self._y = self._centers[:, 1:] + self._dy
         self._template = _sample(smooth, self._x, self._y)
         gx = _sample(cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8), self._x, self._y)
         gy = _sample(cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8), self._x, self._y)
-        centred = self._template - self._template.mean(axis=1, keepdims=True)
-        jacobian = np.stack([gx, gy, np.ones_like(gx), centred], axis=1)  # (K, 4, n): shift, bias, gain
+        centered = self._template - self._template.mean(axis=1, keepdims=True)
+        jacobian = np.stack([gx, gy, np.ones_like(gx), centered], axis=1)  # (K, 4, n): shift, bias, gain
         weighted = jacobian * self._weight
         normal = weighted @ jacobian.transpose(0, 2, 1)
         normal[:, [0, 1, 3], [0, 1, 3]] += RIDGE
         solve = np.linalg.solve(normal, weighted)[:, :2]
-        # px of displacement for one grey level of noise that is the same over GRAIN
+        # px of displacement for one gray level of noise that is the same over GRAIN
         self._unsure = np.sqrt(GRAIN * (solve**2).sum(axis=(1, 2)) / 2).astype(np.float32)[: len(REGIONS)]
         mean = np.broadcast_to(self._weight, (len(solve), 1, len(self._weight)))
         # rows: the step in x and y, the weighted and the plain mean of the difference
         self._answers = np.concatenate(
             [solve, mean, np.full_like(mean, 1 / len(self._weight))], axis=1, dtype=np.float32
         )
-        self._contrast = np.sqrt(centred**2 @ self._weight) + 1.0
-        self._shift = np.zeros_like(self._centres)
-        self._head = AffineFit(self._centres, TRUST)
+        self._contrast = np.sqrt(centered**2 @ self._weight) + 1.0
+        self._shift = np.zeros_like(self._centers)
+        self._head = AffineFit(self._centers, TRUST)
         self._eyes = [points[list(eye)].mean(axis=0).tolist() for eye in (RIGHT_EYE, LEFT_EYE)]
         self._eye_template = [_normal(_eye(gray, eye)) for eye in self._eyes]
 
@@ -123,7 +123,7 @@ class Meter:
             if np.abs(answers[:, :2]).max() < SETTLED:
                 break
         head = self._head.fit(self._shift)
-        self._rigid = (apply(head, self._centres) - self._centres).astype(np.float32)
+        self._rigid = (apply(head, self._centers) - self._centers).astype(np.float32)
         displacement = (self._shift - self._rigid)[: len(REGIONS)]
         residual = self._residual(difference, answers[:, 2], answers[:, 3])
         fit = 1.0 - median(residual / self._contrast)
@@ -140,7 +140,7 @@ class Meter:
         self._shift[:] = 0
 
     def _residual(self, difference: Floats, weighted_mean: Floats, mean: Floats) -> Floats:
-        """Grey levels (K,) that the anchor does not explain: weighted, about the plain mean."""
+        """Gray levels (K,) that the anchor does not explain: weighted, about the plain mean."""
         square = np.multiply(difference, difference, out=self._square) @ self._weight
         residual: Floats = np.sqrt(np.maximum(square - 2 * mean * weighted_mean + mean**2, 0))
         return residual
@@ -163,9 +163,9 @@ def _sample(image: Floats, x: Floats, y: Floats, out: Floats | None = None) -> F
     return cv2.remap(image, x, y, cv2.INTER_LINEAR, out, cv2.BORDER_REPLICATE)
 
 
-def _eye(gray: Gray, centre: tuple[float, float]) -> Floats:
+def _eye(gray: Gray, center: tuple[float, float]) -> Floats:
     size = 2 * EYE_HALF[0] + 1, 2 * EYE_HALF[1] + 1
-    return cv2.getRectSubPix(gray, size, centre, patchType=cv2.CV_32F)
+    return cv2.getRectSubPix(gray, size, center, patchType=cv2.CV_32F)
 
 
 def _normal(values: Floats) -> Floats:

@@ -43,7 +43,7 @@ class Ring:
             self._lost.popleft()
 
     def key_frames(self, onset: float, apex: float) -> KeyFrames:
-        """The pictures from which the recogniser's input is made. onset, apex: s."""
+        """The pictures from which the recognizer's input is made. onset, apex: s."""
         return KeyFrames(self._around(onset), self._around(apex))
 
     def frame(self, time: float) -> int:

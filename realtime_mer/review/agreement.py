@@ -48,7 +48,7 @@ class Times:
 class Agreement:
     """Two codings compared. a, b: names. in_a, in_b: events; pairs: of them, how many were paired.
 
-    presence_kappa: over units of time. kappa: of the labels of the pairs that both have labelled, ``labelled`` of them;
+    presence_kappa: over units of time. kappa: of the labels of the pairs that both have labeled, ``labeled`` of them;
     by_class: of each class against the rest. None: not defined. times: by "onset", "apex", "offset", "duration".
     tolerance_s: of ``Times.within``. iou: overlap from which on events are paired.
     """
@@ -59,7 +59,7 @@ class Agreement:
     in_b: int
     pairs: int
     presence_kappa: float | None
-    labelled: int
+    labeled: int
     kappa: float | None
     by_class: dict[str, float | None]
     times: dict[str, Times]
@@ -93,7 +93,7 @@ def agree(
         in_b=len(b.marks),
         pairs=len(pairs),
         presence_kappa=_presence(a.marks, b.marks, duration),
-        labelled=len(both),
+        labeled=len(both),
         kappa=cohen_kappa([x for x, _ in both], [y for _, y in both]),
         by_class={c: cohen_kappa([x == c for x, _ in both], [y == c for _, y in both]) for c in classes},
         times={name: _times(values, tolerance_s) for name, values in columns.items() if values},
@@ -120,11 +120,11 @@ def icc(ratings: NDArray[np.float64]) -> float | None:
     n, k = ratings.shape
     if n < 2 or k < 2:
         return None
-    centred = ratings - ratings.mean()  # times of a long recording would cancel badly otherwise
-    rows, columns = centred.mean(1), centred.mean(0)
+    centered = ratings - ratings.mean()  # times of a long recording would cancel badly otherwise
+    rows, columns = centered.mean(1), centered.mean(0)
     between = k * float((rows**2).sum()) / (n - 1)
     raters = n * float((columns**2).sum()) / (k - 1)
-    rest = float(((centred - rows[:, None] - columns) ** 2).sum()) / ((n - 1) * (k - 1))
+    rest = float(((centered - rows[:, None] - columns) ** 2).sum()) / ((n - 1) * (k - 1))
     spread = between + (k - 1) * rest + k * (raters - rest) / n
     return (between - rest) / spread if spread > 1e-15 else None
 
@@ -135,7 +135,7 @@ def text(found: Agreement) -> str:
         f"A = {found.a}: {found.in_a} events    B = {found.b}: {found.in_b} events",
         f"found by both (overlap of {found.iou:g} or more): {found.pairs}    F1 {number(found.f1)}",
         f"kappa of presence, in units of {1000 * UNIT_S:g} ms: {number(found.presence_kappa)}",
-        f"kappa of the label, {found.labelled} events that both labelled: {number(found.kappa)}",
+        f"kappa of the label, {found.labeled} events that both labeled: {number(found.kappa)}",
         *(f"  {name}: {number(value)}" for name, value in found.by_class.items()),
     ]
     if found.times:

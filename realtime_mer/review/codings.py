@@ -154,7 +154,7 @@ def _table(path: Path) -> list[Mark]:
 
 
 def _boris_tabular(rows: list[dict[str, str]]) -> list[Mark]:
-    """START and STOP of a subject's behaviour, paired in order; POINTs called apex go to the interval around them."""
+    """START and STOP of a subject's behavior, paired in order; POINTs called apex go to the interval around them."""
     begun: dict[tuple[str, str], list[tuple[float, str]]] = {}
     intervals: list[tuple[float, float, str]] = []
     apexes: list[float] = []

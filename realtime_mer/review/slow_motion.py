@@ -1,7 +1,7 @@
 """Slow motion of a short stretch of video, with the movement of the face magnified on request.
 
 Magnification is Lagrangian (Liu et al. 2005): the motion of the skin since a still moment, without that of the head, is
-measured by the recogniser's own flow, multiplied, and the picture is warped by what was added. So it shows what was
+measured by the recognizer's own flow, multiplied, and the picture is warped by what was added. So it shows what was
 measured, on the regions that were said to move, and nothing else.
 """
 

@@ -1,4 +1,4 @@
-"""Events from a shared recording: its tapes through the spotter and the reporter, its flow through the recogniser."""
+"""Events from a shared recording: its tapes through the spotter and the reporter, its flow through the recognizer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from realtime_mer.config import Config
 from realtime_mer.events import Reporter, answered
 from realtime_mer.motion.ring import Ring
-from realtime_mer.recognise import Recogniser, answer
+from realtime_mer.recognize import Recognizer, answer
 from realtime_mer.records import Event, Status
 from realtime_mer.share.files import Flow, Frames
 from realtime_mer.share.tape import Tape
@@ -37,18 +37,18 @@ def spot_again(frames: Frames, tapes: Sequence[Tape], spotter: MakeSpotter, conf
     return sorted(events, key=lambda event: (event.movement.onset, event.track))
 
 
-def classify_again(events: Sequence[Event], flows: Sequence[Flow], recogniser: Recogniser) -> list[Event]:
-    """``events`` with the recogniser's answers for the confirmed ones whose flow is there: it overlaps by half or more.
+def classify_again(events: Sequence[Event], flows: Sequence[Flow], recognizer: Recognizer) -> list[Event]:
+    """``events`` with the recognizer's answers for the confirmed ones whose flow is there: it overlaps by half or more.
 
     The flow of a movement that was none when the recording was shared cannot be made any more: no prediction.
     """
-    spec = recogniser.spec
-    done = [replace(event, model=spec.id, provider=recogniser.provider) for event in events]
+    spec = recognizer.spec
+    done = [replace(event, model=spec.id, provider=recognizer.provider) for event in events]
     micro = [i for i, event in enumerate(events) if event.status is Status.CONFIRMED]
     pairs = match(movements([events[i] for i in micro]), [Movement(str(f.track), f.onset, f.offset) for f in flows])
     if not pairs:
         return done
-    rows = recogniser.classify(np.stack([flows[j].motion for _, j in pairs]))
+    rows = recognizer.classify(np.stack([flows[j].motion for _, j in pairs]))
     for (i, j), row in zip(pairs, rows, strict=True):
         done[micro[i]] = answered(done[micro[i]], answer(row, spec), flows[j].motion)
     return done

@@ -44,7 +44,7 @@ class Frames:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Flow:
-    """The motion from onset to apex of one event, as the recogniser sees it: float32 (3, S, S). Times in s."""
+    """The motion from onset to apex of one event, as the recognizer sees it: float32 (3, S, S). Times in s."""
 
     track: int
     onset: float

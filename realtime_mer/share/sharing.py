@@ -13,7 +13,7 @@ from realtime_mer.batch.earlier import CONTENT
 from realtime_mer.build import NO_MODEL, build
 from realtime_mer.config import Config, merge
 from realtime_mer.errors import ConfigError, ModelError, OutputError, SourceError
-from realtime_mer.recognise import load
+from realtime_mer.recognize import load
 from realtime_mer.records import Event, SourceInfo
 from realtime_mer.run import run
 from realtime_mer.share.again import classify_again, spot_again
@@ -46,7 +46,7 @@ Analyze it again, with other settings if you like:
 
     realtime-mer share --again FOLDER [--set spot.onset_noise=8]
 
-No picture can be made of it. Whoever has other recordings of the same people may still recognise how they move, how
+No picture can be made of it. Whoever has other recordings of the same people may still recognize how they move, how
 they blink and how they hold their head: it is personal data of theirs all the same.
 """
 
@@ -79,7 +79,7 @@ def share(log: Path, out: Path, beside: Callable[[Path, SourceInfo], Sequence[Si
             sinks = [tapes, *beside(Path(source.info.uri), source.info), SignalsCsv(out / SIGNALS_CSV)]
             run(source, pipeline, sinks)
             write_motion(out / MOTION, tapes)
-            feature = "" if pipeline.recogniser is None else pipeline.recogniser.spec.feature
+            feature = "" if pipeline.recognizer is None else pipeline.recognizer.spec.feature
             write_flow(out / FLOW, tapes.events, feature)
             write_whole(out / LOG, as_log(recording._replace(header=without_names(head), markers=())))
     return again(out)
@@ -88,7 +88,7 @@ def share(log: Path, out: Path, beside: Callable[[Path, SourceInfo], Sequence[Si
 def again(folder: Path, change: Callable[[Config], Config] = lambda config: config) -> Shared:
     """Analyzes a shared recording from its files alone. change: of the settings that it was published with.
 
-    Raises SourceError for files that cannot be read, ModelError where its recogniser is not here.
+    Raises SourceError for files that cannot be read, ModelError where its recognizer is not here.
     """
     recording = read_jsonl(folder / LOG)
     config = change(_config(recording.header))
@@ -96,13 +96,13 @@ def again(folder: Path, change: Callable[[Config], Config] = lambda config: conf
     found = spot_again(frames, tapes, MovementDetector, config)
     if config.classify.model != NO_MODEL:
         feature, flows = read_flow(folder / FLOW)
-        recogniser = load(config.classify.model, config.classify.device)
-        side = recogniser.spec.input_shape[1]
-        if recogniser.spec.feature != feature or any(flow.motion.shape[1:] != (side, side) for flow in flows):
+        recognizer = load(config.classify.model, config.classify.device)
+        side = recognizer.spec.input_shape[1]
+        if recognizer.spec.feature != feature or any(flow.motion.shape[1:] != (side, side) for flow in flows):
             raise ModelError(
-                f"{recogniser.spec.id} does not read the motion in {folder / FLOW}: choose another --model"
+                f"{recognizer.spec.id} does not read the motion in {folder / FLOW}: choose another --model"
             )
-        found = classify_again(found, flows, recogniser)
+        found = classify_again(found, flows, recognizer)
     return Shared([event for event in recording.events if event.final], found)
 
 

@@ -17,7 +17,7 @@ TOUCHES: Final = 1e-3  # s: what overlaps by less is another movement
 class Fate:
     """One published event and what was found in its place: None where there is nothing.
 
-    survives: the same verdict and, where a recogniser answered, the same label, overlapping by half or more.
+    survives: the same verdict and, where a recognizer answered, the same label, overlapping by half or more.
     """
 
     event: Event

@@ -109,7 +109,7 @@ class Tapes(Sink):
     """The tapes of a run. Give ``make`` to ``build(spotter=...)``, and the object itself to the run as a sink.
 
     frames: index, time in s, frames lost before it and whether it repeats the one before, of every frame.
-    events: the final ones, with the motion that the recogniser saw.
+    events: the final ones, with the motion that the recognizer saw.
     """
 
     def __init__(self, spotter: MakeSpotter) -> None:

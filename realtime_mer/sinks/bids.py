@@ -29,10 +29,10 @@ COLUMNS: Final = {
     },
     "apex": {"Description": "Time of the largest displacement, from the start of the recording", "Units": "s"},
     "face": {"Description": "Number of the face, from 1, kept while it stays in view"},
-    "label": {"Description": "Class the recogniser gives; n/a when it abstains or none ran"},
+    "label": {"Description": "Class the recognizer gives; n/a when it abstains or none ran"},
     "probability": {"Description": "Calibrated probability of the most likely class"},
     "strength": {
-        "Description": "Displacement at the apex, on a face with 44 px between the eyes' centres",
+        "Description": "Displacement at the apex, on a face with 44 px between the eyes' centers",
         "Units": "px",
     },
     "reason": {"Description": "Why the movement is not reported as a micro-expression"},

@@ -18,7 +18,7 @@ from realtime_mer.sinks.draw import face_crop, motion_picture, thumbnails
 from realtime_mer.sinks.place import make_folder, replace_file
 from realtime_mer.sinks.video import VideoFile
 
-LONGEST: Final = 2.0  # s from the onset of a micro-expression to its final report, which may wait for a busy recogniser
+LONGEST: Final = 2.0  # s from the onset of a micro-expression to its final report, which may wait for a busy recognizer
 BUDGET: Final = 512 * 2**20  # bytes of pictures kept; with larger or faster ones the pre-roll is shorter
 JPEG_QUALITY: Final = 88  # of the stills: no blocks to be seen, 10 to 20 kB a strip
 
@@ -32,7 +32,7 @@ class FrameRing:
 
     def push(self, frame: Frame, faces: tuple[Face, ...]) -> None:
         self._items.append((frame, faces))
-        most = max(1, self._budget // (3 * frame.gray.size))  # a colour picture has three bytes a pixel
+        most = max(1, self._budget // (3 * frame.gray.size))  # a color picture has three bytes a pixel
         while len(self._items) > most or frame.time - self._items[0][0].time > self._seconds:
             self._items.popleft()
 

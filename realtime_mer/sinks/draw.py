@@ -1,6 +1,6 @@
 """Overlays and figures: what an Observation looks like on the picture. Decides and measures nothing.
 
-Colours are Okabe & Ito's (2008), told apart without colour vision; every colour also has a shape or a word beside it.
+Colors are Okabe & Ito's (2008), told apart without color vision; every color also has a shape or a word beside it.
 Sizes scale with the picture. All pictures are uint8 BGR (H, W, 3).
 """
 
@@ -20,20 +20,20 @@ from realtime_mer.face.regions import REGIONS
 from realtime_mer.records import Event, Face, FaceSignal, Floats, Frame, Gray, Image, Kind, Observation, Status
 from realtime_mer.sinks.text import event_words
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-ORANGE: Final[Colour] = (0, 159, 230)
-SKY: Final[Colour] = (233, 180, 86)
-GREEN: Final[Colour] = (115, 158, 0)
-YELLOW: Final[Colour] = (66, 228, 240)
-VERMILLION: Final[Colour] = (0, 94, 213)
-PURPLE: Final[Colour] = (167, 121, 204)
-INK: Final[Colour] = (28, 24, 21)
-PAPER: Final[Colour] = (245, 243, 240)
-GREY: Final[Colour] = (160, 155, 150)
+ORANGE: Final[Color] = (0, 159, 230)
+SKY: Final[Color] = (233, 180, 86)
+GREEN: Final[Color] = (115, 158, 0)
+YELLOW: Final[Color] = (66, 228, 240)
+VERMILLION: Final[Color] = (0, 94, 213)
+PURPLE: Final[Color] = (167, 121, 204)
+INK: Final[Color] = (28, 24, 21)
+PAPER: Final[Color] = (245, 243, 240)
+GRAY: Final[Color] = (160, 155, 150)
 
-FACE_COLOURS: Final = (SKY, ORANGE, PURPLE, GREEN)  # by track
-MOMENT_COLOURS: Final = {"onset": SKY, "apex": VERMILLION, "offset": GREEN}
+FACE_COLORS: Final = (SKY, ORANGE, PURPLE, GREEN)  # by track
+MOMENT_COLORS: Final = {"onset": SKY, "apex": VERMILLION, "offset": GREEN}
 ARROW_GAIN: Final = 10.0  # an arrow is this many times as long as the movement: 1 px could not be seen
 VISIBLE: Final = 0.3  # px of the aligned face; smaller displacements are drawn as resting
 STRONG: Final = 2.0  # px of the aligned face; drawn with the full tint
@@ -85,11 +85,11 @@ class Overlay:
             latest = self._latest(signal.face.track, observation.time)
             if latest is not None:
                 x, y = signal.face.box[0], signal.face.box[1] - 13 * unit
-                _tag(picture, event_words(latest), (x, y), event_colour(latest))
+                _tag(picture, event_words(latest), (x, y), event_color(latest))
         lost = f"  lost {observation.lost}" if observation.lost else ""
         rate = f"  {observation.fps:.0f} fps" if observation.fps else ""
         _tag(
-            picture, f"{observation.time:.3f} s  #{observation.index}{rate}{lost}", (6 * unit, height - 10 * unit), GREY
+            picture, f"{observation.time:.3f} s  #{observation.index}{rate}{lost}", (6 * unit, height - 10 * unit), GRAY
         )
         for row, note in enumerate(observation.notes[:3]):
             _tag(picture, note, (6 * unit, (14 + 23 * row) * unit), YELLOW)
@@ -105,10 +105,10 @@ class Overlay:
 def draw_face(image: Image, signal: FaceSignal) -> None:
     """Draws onto ``image``: corners of the face's box, and regions tinted, with an arrow, by how far they moved."""
     face, activity, unit = signal.face, signal.activity, _unit(image)
-    colour = FACE_COLOURS[(face.track - 1) % len(FACE_COLOURS)]
-    _corners(image, face.box, colour, unit)
+    color = FACE_COLORS[(face.track - 1) % len(FACE_COLORS)]
+    _corners(image, face.box, color, unit)
     if signal.note:
-        _tag(image, f"face {face.track}: {signal.note}", (face.box[0], face.box[3] + 13 * unit), colour)
+        _tag(image, f"face {face.track}: {signal.note}", (face.box[0], face.box[3] + 13 * unit), color)
     if activity is None or len(face.points) <= max(max(r.points) for r in REGIONS):
         return
     try:
@@ -118,17 +118,17 @@ def draw_face(image: Image, signal: FaceSignal) -> None:
     scale = float(np.hypot(*to_picture[:, 0]))  # picture px per px of the aligned face
     radius = 7.0 * scale  # regions nearly touch
     stroke = float(np.clip(0.45 * scale, 0.45 * unit, 2 * unit))  # a small face gets fine arrows
-    centres = np.array([face.points[list(r.points)].mean(axis=0) for r in REGIONS], np.float64)
+    centers = np.array([face.points[list(r.points)].mean(axis=0) for r in REGIONS], np.float64)
     moves = np.asarray(activity.displacement, np.float64)
     size = np.hypot(moves[:, 0], moves[:, 1])
-    _tint(image, centres, radius, np.clip((size - VISIBLE) / (STRONG - VISIBLE), 0.0, 1.0))
+    _tint(image, centers, radius, np.clip((size - VISIBLE) / (STRONG - VISIBLE), 0.0, 1.0))
     arrows = moves @ to_picture.T * ARROW_GAIN
-    for centre, arrow, moved in zip(centres, arrows, size > VISIBLE, strict=True):
+    for center, arrow, moved in zip(centers, arrows, size > VISIBLE, strict=True):
         if moved:
-            _arrow(image, centre, centre + arrow, stroke)
+            _arrow(image, center, center + arrow, stroke)
         else:
-            cv2.circle(image, _fixed(centre), int(2.2 * stroke * 2**_SHIFT), INK, -1, cv2.LINE_AA, _SHIFT)
-            cv2.circle(image, _fixed(centre), int(1.4 * stroke * 2**_SHIFT), PAPER, -1, cv2.LINE_AA, _SHIFT)
+            cv2.circle(image, _fixed(center), int(2.2 * stroke * 2**_SHIFT), INK, -1, cv2.LINE_AA, _SHIFT)
+            cv2.circle(image, _fixed(center), int(1.4 * stroke * 2**_SHIFT), PAPER, -1, cv2.LINE_AA, _SHIFT)
 
 
 def draw_curve(
@@ -151,36 +151,36 @@ def draw_curve(
 
     for event in events:
         x0, x1 = (int(origin[0] + t * scale[0]) for t in (event.movement.onset, _end(event)))
-        _blend(strip, (x0, 0), (max(x1, x0 + 2), height), event_colour(event), 0.34)
+        _blend(strip, (x0, 0), (max(x1, x0 + 2), height), event_color(event), 0.34)
     for second in range(int(np.ceil(now - window)), int(now) + 1):
         x = int(origin[0] + second * scale[0])
-        cv2.line(strip, (x, int(height - 5 * unit)), (x, height), GREY, 1)
+        cv2.line(strip, (x, int(height - 5 * unit)), (x, height), GRAY, 1)
     for track, points in data.items():
-        colour = FACE_COLOURS[(track - 1) % len(FACE_COLOURS)]
+        color = FACE_COLORS[(track - 1) % len(FACE_COLORS)]
         line = _thinned(points, now, window, width)
         _dashed(strip, line[:, [0, 2]] * scale + origin, PAPER, unit)
         path = np.round((line[:, :2] * scale + origin) * 2**_SHIFT).astype(np.int32)
-        cv2.polylines(strip, [path], False, colour, max(1, round(1.4 * unit)), cv2.LINE_AA, _SHIFT)
+        cv2.polylines(strip, [path], False, color, max(1, round(1.4 * unit)), cv2.LINE_AA, _SHIFT)
     for event in events:
         x = origin[0] + event.movement.apex * scale[0]
         y = 20 * unit
         corner = np.array([[x, y], [x - 4 * unit, y - 7 * unit], [x + 4 * unit, y - 7 * unit]])
-        cv2.fillPoly(strip, [np.round(corner * 2**_SHIFT).astype(np.int32)], event_colour(event), cv2.LINE_AA, _SHIFT)
+        cv2.fillPoly(strip, [np.round(corner * 2**_SHIFT).astype(np.int32)], event_color(event), cv2.LINE_AA, _SHIFT)
     _text(
         strip,
         f"motion / resting noise    dashed: threshold {threshold:.1f}    last {window:g} s",
         (5 * unit, 10 * unit),
         0.36 * unit,
-        GREY,
+        GRAY,
     )
 
 
-def event_colour(event: Event) -> Colour:
+def event_color(event: Event) -> Color:
     if event.status is Status.PROVISIONAL:
         return YELLOW
     if event.status is Status.CONFIRMED:
         return VERMILLION
-    return PURPLE if event.movement.kind is Kind.MACRO else GREY
+    return PURPLE if event.movement.kind is Kind.MACRO else GRAY
 
 
 def face_crop(image: Image, box: tuple[float, float, float, float], size: int) -> Image:
@@ -208,7 +208,7 @@ def thumbnails(pictures: Sequence[tuple[str, float | None, Image]]) -> Image:
         cell = np.empty((height + bar, width + gap, 3), np.uint8)
         cell[:] = PAPER
         cell[:height, :width] = image
-        cell[height : height + 3, :width] = MOMENT_COLOURS.get(moment, GREY)
+        cell[height : height + 3, :width] = MOMENT_COLORS.get(moment, GRAY)
         words = moment if time is None else f"{moment} {time:.3f} s"
         _text(cell, words, (2, height + bar - 4), width / 290, INK)
         cells.append(cell)
@@ -216,7 +216,7 @@ def thumbnails(pictures: Sequence[tuple[str, float | None, Image]]) -> Image:
 
 
 def heat_map(flow: Floats, gray: Gray, full_scale: float | None = None) -> Image:
-    """Where the face moved: the aligned face, tinted by the length of the flow; still places stay grey.
+    """Where the face moved: the aligned face, tinted by the length of the flow; still places stay gray.
 
     flow: float32 (3, S, S) or (2, S, S), of any side; the first two are u and v. gray: uint8 (S, S).
     full_scale: length that gets the full tint, in the flow's unit; by default the 99th percentile.
@@ -226,9 +226,9 @@ def heat_map(flow: Floats, gray: Gray, full_scale: float | None = None) -> Image
         length = cv2.resize(length, gray.shape[::-1], interpolation=cv2.INTER_LINEAR)
     full = full_scale or max(float(np.percentile(length, 99)), 1e-6)
     share = cv2.GaussianBlur(np.clip(length / full, 0.0, 1.0).astype(np.float32), (0, 0), 1.0)
-    # the upper part of inferno: from dark violet to pale yellow, rising in lightness, so it reads without colour
+    # the upper part of inferno: from dark violet to pale yellow, rising in lightness, so it reads without color
     heat = cv2.applyColorMap((70 + 185 * share).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    # places that are almost still are flow's noise: they stay grey
+    # places that are almost still are flow's noise: they stay gray
     alpha = np.sqrt(np.clip(share - 0.1, 0.0, 1.0))[:, :, None] * 0.85
     blended: Image = (gray[:, :, None] * (1 - alpha) + heat * alpha).astype(np.uint8)
     return blended
@@ -263,28 +263,28 @@ def _fixed(point: NDArray[np.float64]) -> tuple[int, int]:
     return int(x), int(y)
 
 
-def _corners(image: Image, box: tuple[float, float, float, float], colour: Colour, unit: float) -> None:
+def _corners(image: Image, box: tuple[float, float, float, float], color: Color, unit: float) -> None:
     x0, y0, x1, y1 = box
     arm = 0.14 * min(x1 - x0, y1 - y0)
     corners = [((x0, y0), (1, 1)), ((x1, y0), (-1, 1)), ((x1, y1), (-1, -1)), ((x0, y1), (1, -1))]
     paths = [np.array([[x + sx * arm, y], [x, y], [x, y + sy * arm]]) for (x, y), (sx, sy) in corners]
     fixed = [np.round(path * 2**_SHIFT).astype(np.int32) for path in paths]
     cv2.polylines(image, fixed, False, INK, max(2, round(4 * unit)), cv2.LINE_AA, _SHIFT)
-    cv2.polylines(image, fixed, False, colour, max(1, round(2 * unit)), cv2.LINE_AA, _SHIFT)
+    cv2.polylines(image, fixed, False, color, max(1, round(2 * unit)), cv2.LINE_AA, _SHIFT)
 
 
-def _tint(image: Image, centres: NDArray[np.float64], radius: float, strength: NDArray[np.float64]) -> None:
+def _tint(image: Image, centers: NDArray[np.float64], radius: float, strength: NDArray[np.float64]) -> None:
     """Soft discs of orange; only the part of the picture that holds them is touched."""
-    moved = [(c, s) for c, s in zip(centres, strength, strict=True) if s > 0]
-    for centre, share in moved:
+    moved = [(c, s) for c, s in zip(centers, strength, strict=True) if s > 0]
+    for center, share in moved:
         reach = int(np.ceil(1.5 * radius))
-        x, y = int(centre[0]), int(centre[1])
+        x, y = int(center[0]), int(center[1])
         x0, y0 = max(x - reach, 0), max(y - reach, 0)
         part = image[y0 : max(y + reach, 0), x0 : max(x + reach, 0)]
         if part.size == 0:
             continue
         rows, columns = np.ogrid[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]]
-        away = np.hypot(columns - centre[0], rows - centre[1]) / radius
+        away = np.hypot(columns - center[0], rows - center[1]) / radius
         alpha = (np.clip(1.5 - away, 0.0, 1.0) * (0.35 + 0.4 * share))[:, :, None].astype(np.float32)
         part[:] = (part * (1 - alpha) + np.array(ORANGE, np.float32) * alpha).astype(np.uint8)
 
@@ -295,37 +295,37 @@ def _arrow(image: Image, start: NDArray[np.float64], end: NDArray[np.float64], u
     across = np.array([-along[1], along[0]])
     head = min(8 * unit, 0.6 * length)
     tip = np.array([end, end - head * along + 0.55 * head * across, end - head * along - 0.55 * head * across])
-    for colour, width in ((INK, 4.0), (YELLOW, 1.8)):
+    for color, width in ((INK, 4.0), (YELLOW, 1.8)):
         thickness = max(1, round(width * unit))
-        cv2.line(image, _fixed(start), _fixed(end - 0.7 * head * along), colour, thickness, cv2.LINE_AA, _SHIFT)
+        cv2.line(image, _fixed(start), _fixed(end - 0.7 * head * along), color, thickness, cv2.LINE_AA, _SHIFT)
         points = [np.round(tip * 2**_SHIFT).astype(np.int32)]
-        if colour == INK:
-            cv2.polylines(image, points, True, colour, max(1, round(2.4 * unit)), cv2.LINE_AA, _SHIFT)
-        cv2.fillPoly(image, points, colour, cv2.LINE_AA, _SHIFT)
+        if color == INK:
+            cv2.polylines(image, points, True, color, max(1, round(2.4 * unit)), cv2.LINE_AA, _SHIFT)
+        cv2.fillPoly(image, points, color, cv2.LINE_AA, _SHIFT)
 
 
-def _tag(image: Image, words: str, where: tuple[float, float], colour: Colour) -> None:
-    """Words on a dark panel with a coloured edge, vertically centred on ``where``; kept inside the picture."""
+def _tag(image: Image, words: str, where: tuple[float, float], color: Color) -> None:
+    """Words on a dark panel with a colored edge, vertically centered on ``where``; kept inside the picture."""
     unit = _unit(image)
     (width, _), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * unit, 1)
     half, full = int(10 * unit), int(width + 14 * unit)
     x = int(np.clip(where[0], 0, max(image.shape[1] - full, 0)))
     y = int(np.clip(where[1], half, image.shape[0] - half))
     _blend(image, (x, y - half), (x + full, y + half), INK, 0.72)
-    image[y - half : y + half, x : x + max(2, int(4 * unit))] = colour
+    image[y - half : y + half, x : x + max(2, int(4 * unit))] = color
     _text(image, words, (x + 9 * unit, y + 4.5 * unit), 0.45 * unit, PAPER)
 
 
-def _text(image: Image, words: str, where: tuple[float, float], scale: float, colour: Colour) -> None:
+def _text(image: Image, words: str, where: tuple[float, float], scale: float, color: Color) -> None:
     plain = words.encode("ascii", "replace").decode()  # cv2's line fonts have nothing else
     at = (round(where[0]), round(where[1]))
-    cv2.putText(image, plain, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, max(1, round(1.8 * scale)), cv2.LINE_AA)
+    cv2.putText(image, plain, at, cv2.FONT_HERSHEY_SIMPLEX, scale, color, max(1, round(1.8 * scale)), cv2.LINE_AA)
 
 
-def _blend(image: Image, corner: tuple[int, int], opposite: tuple[int, int], colour: Colour, alpha: float) -> None:
+def _blend(image: Image, corner: tuple[int, int], opposite: tuple[int, int], color: Color, alpha: float) -> None:
     part = image[max(corner[1], 0) : max(opposite[1], 0), max(corner[0], 0) : max(opposite[0], 0)]
     if part.size:
-        cv2.addWeighted(part, 1 - alpha, np.full_like(part, colour), alpha, 0, dst=part)
+        cv2.addWeighted(part, 1 - alpha, np.full_like(part, color), alpha, 0, dst=part)
 
 
 def _thinned(points: NDArray[np.float64], now: float, window: float, width: int) -> NDArray[np.float64]:
@@ -336,8 +336,8 @@ def _thinned(points: NDArray[np.float64], now: float, window: float, width: int)
     return np.column_stack([points[starts, 0], peaks, points[starts, 2]])
 
 
-def _dashed(image: Image, path: NDArray[np.float64], colour: Colour, unit: float) -> None:
+def _dashed(image: Image, path: NDArray[np.float64], color: Color, unit: float) -> None:
     step = max(2.0, 5 * unit)
     dash = (path[:, 0] // step).astype(int)
     pieces = np.split(np.round(path * 2**_SHIFT).astype(np.int32), np.flatnonzero(np.diff(dash)) + 1)
-    cv2.polylines(image, pieces[dash[0] % 2 :: 2], False, colour, 1, cv2.LINE_AA, _SHIFT)
+    cv2.polylines(image, pieces[dash[0] % 2 :: 2], False, color, 1, cv2.LINE_AA, _SHIFT)

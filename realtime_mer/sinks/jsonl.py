@@ -41,7 +41,7 @@ class Anchor:
 
     time: s on the source's clock. wall: the same moment by the wall clock, ISO 8601, UTC. by: how it was found:
     "capture": by the machine that captured it; "arrival": when the frame had come in, later than its capture by
-    the time that it travelled; "page": by the browser that captured it.
+    the time that it traveled; "page": by the browser that captured it.
     """
 
     time: Measure
@@ -60,7 +60,7 @@ class Header:
     product: version of this package. source: of SourceInfo, without passwords. start: time of the first frame on the
     source's clock, seconds; None when there was none. created: wall-clock time of the start, ISO 8601, UTC.
     settings, settings_hash: the whole configuration and the first 16 hex digits of its SHA-256.
-    model, provider: id of the recogniser and what computes it; empty when there is none.
+    model, provider: id of the recognizer and what computes it; empty when there is none.
     anchor: of a live source; None for recorded ones, and in logs of older versions.
     """
 
@@ -87,7 +87,7 @@ class Summary:
 
     duration: last minus first frame time, s. face_frames: frames with a face. measured_frames: with a measured face.
     tracks: faces seen. events: counts of final events by "confirmed" or the kind of the rejected. labels: of the
-    confirmed, "unsure" for the abstained, "" when no recogniser ran. lost: frames known lost. notes: warnings, with
+    confirmed, "unsure" for the abstained, "" when no recognizer ran. lost: frames known lost. notes: warnings, with
     the number of frames they held for. source: the source's own counts, None when nobody gave them. repeated: frames
     that show what the one before showed. fps: frames/s without these and without holes in the recording; None in the
     log of an older version, and where it is unknown. stopped: the signal that ended the run before its source did, such

@@ -30,7 +30,7 @@ def write_openface(signals_csv: Path, out: Path) -> None:
                 table.writerow(_cells(row))
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         why = f"no column {error}" if isinstance(error, KeyError) else first_line(error)
-        raise SourceError(f"{signals_csv} is not a readable signals.csv ({why}): analyse the recording again") from None
+        raise SourceError(f"{signals_csv} is not a readable signals.csv ({why}): analyze the recording again") from None
     write_whole(out, text.getvalue())
 
 

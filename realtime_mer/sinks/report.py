@@ -113,7 +113,7 @@ def _title(recording: Recording, micro: list[Event], rejected: list[Event]) -> s
     return (
         f"<header><h1>{escape(Path(head.source.uri).name or head.source.uri)}</h1>"
         f"<p>realtime-mer {escape(head.product)} &middot; {escape(head.created)} &middot; "
-        f"recogniser: {escape(head.model or 'none')} {escape(head.provider)}</p></header>"
+        f"recognizer: {escape(head.model or 'none')} {escape(head.provider)}</p></header>"
         f"{cut}<div class='cards'>{boxes}</div>{_delivery(recording)}{_sensitivity(recording)}"
     )
 

@@ -83,7 +83,7 @@ class VideoFile:
 
     def _open(self, image: Image, time: float) -> None:
         height, width = image.shape[:2]
-        self._size = (width + width % 2, height + height % 2)  # H.264's colour planes are halved
+        self._size = (width + width % 2, height + height % 2)  # H.264's color planes are halved
         self._first = time
         self._container = av.open(str(self.path), "w", options=_CONTAINERS[self.path.suffix.lower()])
         self._stream = self._container.add_stream("libx264", rate=Fraction(self._rate).limit_denominator(1001))
@@ -123,7 +123,7 @@ class AnnotatedVideo(Sink):
 
 
 def _fitted(image: Image, size: tuple[int, int]) -> Image:
-    """The picture centred on a canvas of ``size``, shrunk if needed; odd sizes gain a repeated row or column."""
+    """The picture centered on a canvas of ``size``, shrunk if needed; odd sizes gain a repeated row or column."""
     width, height = size
     if image.shape[:2] == (height, width):
         return np.ascontiguousarray(image)

@@ -34,7 +34,7 @@ def open_source(
     """Open a video file, a camera, a stream (rtsp, rtsps, http, https) or a folder of images.
 
     A camera is 0, "0" or "/dev/video0"; "genicam:NAME" (GigE Vision, USB3 Vision) or "basler:NAME", by its serial
-    number or address, and the first one without a name; ?format=BayerRG8 asks for colour.
+    number or address, and the first one without a name; ?format=BayerRG8 asks for color.
 
     rate, times:        of an image folder (one of them): frames/s, or seconds for each image. The rate of a video file
                         too, where it was captured at another one than the file says (slow motion).

@@ -1,6 +1,6 @@
 """Basler cameras through pypylon, Basler's own library: pip install 'realtime-mer[industrial]'.
 
-pypylon is free of charge and not free software; its licence comes with it.
+pypylon is free of charge and not free software; its license comes with it.
 """
 
 from __future__ import annotations

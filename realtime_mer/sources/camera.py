@@ -143,8 +143,8 @@ def _picture(camera: Capture, at: float) -> Shot | None:
         return None
     if image.ndim == 2:
         return Shot(at, image, None)
-    colour: Image = image
-    return Shot(at, np.asarray(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY), np.uint8), lambda: colour)
+    color: Image = image
+    return Shot(at, np.asarray(cv2.cvtColor(color, cv2.COLOR_BGR2GRAY), np.uint8), lambda: color)
 
 
 def _shots(device: int | str, camera: Capture, trusted: bool, counts: Counts, stop: threading.Event) -> Shots:

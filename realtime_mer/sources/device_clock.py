@@ -1,7 +1,7 @@
 """A camera's own clock and frame numbers, put to use: times on our monotonic clock, and exactly how many were lost.
 
 A camera stamps a frame with its own clock, whose origin and speed are its own. The difference between our clock at the
-arrival and the stamp is the offset of the clocks plus the time that the frame travelled. The least difference of late
+arrival and the stamp is the offset of the clocks plus the time that the frame traveled. The least difference of late
 is the offset and the shortest travel. So intervals are the camera's own to microseconds, and all times are late by the
 same shortest travel (exposure, read-out, transfer), which nobody can see from here.
 """

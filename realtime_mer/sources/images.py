@@ -137,7 +137,7 @@ def _read(path: Path, flags: int) -> NDArray[np.uint8] | None:
         return None
 
 
-def _colour(path: Path) -> Image:
+def _color(path: Path) -> Image:
     image = _read(path, cv2.IMREAD_COLOR)
     if image is None:
         raise SourceError(f"{path} can no longer be read")
@@ -153,7 +153,7 @@ def _shots(paths: list[Path], times: list[float], gaps: list[int], counts: Count
             unreadable.append(path.name)
             counts.skip("damaged or unreadable")
         else:
-            yield Shot(time, gray, partial(_colour, path), lost=lost)
+            yield Shot(time, gray, partial(_color, path), lost=lost)
             lost = 0
     if unreadable:
         counts.notes.append(f"{len(unreadable)} images cannot be read and were skipped, the first is {unreadable[0]}")

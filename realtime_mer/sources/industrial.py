@@ -186,8 +186,8 @@ def _shot(picture: NDArray[np.uint8], pixel_format: str, at: float) -> Shot:
     if pixel_format not in BAYER:
         return Shot(at, picture, None)
     to_gray, to_bgr = BAYER[pixel_format]
-    return Shot(at, np.asarray(cv2.cvtColor(picture, to_gray), np.uint8), partial(_colour, picture, to_bgr))
+    return Shot(at, np.asarray(cv2.cvtColor(picture, to_gray), np.uint8), partial(_color, picture, to_bgr))
 
 
-def _colour(picture: NDArray[np.uint8], code: int) -> Image:
+def _color(picture: NDArray[np.uint8], code: int) -> Image:
     return np.asarray(cv2.cvtColor(picture, code), np.uint8)

@@ -50,10 +50,10 @@ class JpegDecoder:
             return to_shot(frames[0], None)
         # EXIF may ask for the picture to be turned: OpenCV does that, and this picture is whole.
         gray = decode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-        return None if gray is None else Shot(None, gray, partial(_colour, data))
+        return None if gray is None else Shot(None, gray, partial(_color, data))
 
 
-def _colour(data: bytes) -> Image:
+def _color(data: bytes) -> Image:
     image = decode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise SourceError("a picture of the stream can be decoded in gray only")

@@ -1,4 +1,4 @@
-"""What a decoded picture looks like upright: luma and colour, turned and mirrored as its display matrix says, with
+"""What a decoded picture looks like upright: luma and color, turned and mirrored as its display matrix says, with
 square pixels. When it was taken is in clock.py, and whether it may be believed in decode.py."""
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def to_shot(
     hole: float = 0.0,
     keyframe: bool = False,
 ) -> Shot:
-    """A decoded frame made upright, gray and colour alike. aspect: width of a pixel by its height, None for square."""
+    """A decoded frame made upright, gray and color alike. aspect: width of a pixel by its height, None for square."""
     gray = _square(way.apply(luma(frame)), way, aspect)
     return Shot(time, gray, partial(_bgr, frame, way, aspect), hole, keyframe=keyframe)
 

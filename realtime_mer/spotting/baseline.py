@@ -59,13 +59,13 @@ class Baseline:
             self._recent.popleft()
         count = len(self._recent)
         smooth = displacement if count == 1 else np.add.reduce([d for _, d in self._recent]) / np.float32(count)
-        centre = (self._recent[0][0] + time) / 2
+        center = (self._recent[0][0] + time) / 2
         if self.position is None:
             self.position = smooth.copy()
         self._lagged.append((time, smooth))
         while len(self._lagged) > 1 and self._lagged[1][0] <= time - settings.change_s:
             self._lagged.popleft()
-        return centre, smooth, self._lagged[0][1]
+        return center, smooth, self._lagged[0][1]
 
     def restart(self) -> None:
         """A movement has ended: where the regions were during it is not what the next one starts from."""

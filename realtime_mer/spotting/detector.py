@@ -105,28 +105,28 @@ class MovementDetector:
         self._settle(time)
         if measurement.eyes < 1 - settings.eyes_shut:
             self._eyes_shut = time
-        centre, smooth, before = baseline.push(time, measurement.displacement)
-        self._history.append(Past(centre, smooth, measurement.head, measurement.eyes))
+        center, smooth, before = baseline.push(time, measurement.displacement)
+        self._history.append(Past(center, smooth, measurement.head, measurement.eyes))
         while self._history[0].time < time - HISTORY:
             self._history.popleft()
 
         change = smooth - before
         away = lengths(change)
-        self._veto.watch(centre, away)
+        self._veto.watch(center, away)
         threshold = self._threshold(step)
         found: list[Movement] = []
         if self._candidate is not None:
             level = baseline.activity(lengths(smooth - self._candidate.origin), self._upper_counts(time))
-            found = self._follow(self._candidate, centre, smooth, level)
+            found = self._follow(self._candidate, center, smooth, level)
         else:
-            level = self._watch(time, step, centre, smooth, before, change, away, threshold)
+            level = self._watch(time, step, center, smooth, before, change, away, threshold)
         assert baseline.position is not None
         where, noise = smooth - baseline.position, baseline.noise.copy()
         seen = Activity(where, noise, measurement.head, measurement.eyes, level, threshold, baseline.least)
         return seen, found
 
     def interrupt(self, reason: str) -> list[Movement]:
-        """As in ``Spotter``. Where the face rests is learnt anew; how restless it is, is remembered."""
+        """As in ``Spotter``. Where the face rests is learned anew; how restless it is, is remembered."""
         found = []
         if (candidate := self._candidate) is not None:
             assert self._latest is not None
@@ -158,7 +158,7 @@ class MovementDetector:
         return baseline.level + rise
 
     def _watch(
-        self, time: float, step: float, centre: float, smooth: Floats, before: Floats, change: Floats, away: Floats,
+        self, time: float, step: float, center: float, smooth: Floats, before: Floats, change: Floats, away: Floats,
         threshold: float,
     ) -> float:  # fmt: skip
         """Looks whether a movement starts, or learns from the frame; gives the activity.
@@ -182,7 +182,7 @@ class MovementDetector:
         if time - self._above_since >= settings.hold_s or step >= settings.hold_s:
             self.state = State.MOVING
             self._candidate = Candidate(
-                self._next_id, centre, centre, level, change, before, baseline.noise, baseline.least
+                self._next_id, center, center, level, change, before, baseline.noise, baseline.least
             )
             self._next_id += 1
         return level

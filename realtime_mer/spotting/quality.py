@@ -47,8 +47,8 @@ CALM: Final = 3.0  # times noise: the threshold of a face that does nothing
 WORTH: Final = 1.1  # a reason that raises the smallest movement by a smaller factor is not told
 SHARE: Final = 0.1  # of the time: less that is not watched is not told
 WIDE: Final = 110.0  # px: a face this wide fills the aligned picture; a narrower one is enlarged
-DARK: Final = 50.0  # mean grey level
-FLAT: Final = 2.0  # grey levels a px of the aligned face: the slope of the shades of a face that is flat or blurred
+DARK: Final = 50.0  # mean gray level
+FLAT: Final = 2.0  # gray levels a px of the aligned face: the slope of the shades of a face that is flat or blurred
 BLOCK: Final = 4  # px over which the slope is averaged: as much as registration smooths
 SLOW: Final = "too few new frames a second"
 HEAD: Final = "the head moves too fast"
@@ -240,9 +240,9 @@ class Quality:
         if looks:
             light, slope = self._sums["light"] / looks, self._sums["slope"] / looks
             if light < DARK:
-                causes.append(f"too dark: {light:.0f} of 255 grey levels")
+                causes.append(f"too dark: {light:.0f} of 255 gray levels")
             if slope < FLAT:
-                causes.append(f"flat or blurred: its shades change by {slope:.1f} grey levels a px")
+                causes.append(f"flat or blurred: its shades change by {slope:.1f} gray levels a px")
         if head > self._settings.head_speed_px_s / 4:
             causes.append(f"the head moves at {head:.0f} px/s")
         causes.append(

@@ -103,7 +103,7 @@ def _head(title: str, entries: Sequence[Entry], kept: Sequence[Entry]) -> str:
     )  # fmt: skip
     boxes = "".join(f"<div class='card'><b>{value}</b><span>{name}</span></div>" for name, value in cards)
     with_what = sorted({f"realtime-mer {e.recording.header.product}, settings {e.recording.header.settings_hash}, "
-                        f"recogniser {e.recording.header.model or 'none'}" for e in kept if e.recording})  # fmt: skip
+                        f"recognizer {e.recording.header.model or 'none'}" for e in kept if e.recording})  # fmt: skip
     mixed = len(with_what) > 1
     warning = "<p class='warn'>The recordings were not all analyzed in the same way.</p>" if mixed else ""
     return (

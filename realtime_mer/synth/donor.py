@@ -1,7 +1,7 @@
 """Measures how the skin of a real, short clip moves: the motion that ``transplant`` puts into another face.
 
 The flow is a coarse-to-fine variational one (Brox et al. 2004; OpenCV's ``VariationalRefinement`` started from zero):
-neither the registration that spots movements nor the flow that the recogniser sees, so that a movement is not measured
+neither the registration that spots movements nor the flow that the recognizer sees, so that a movement is not measured
 with the instrument that it is to test. On drawn movements of known size (portrait with sensor noise and JPEG 95; the
 mean of three frames at the onset against five single ones at the apex) the flow's error in the face is 0.03, 0.04 and
 0.08 px (root mean square) for peaks of 0.3, 1 and 3 px, its correlation with the truth 0.94, 0.99 and 0.996, its size
@@ -34,7 +34,7 @@ BOX: Final[Box] = (20, 12, 108, 122)  # px of the aligned face, within which the
 FINE: Final = 2  # the flow is computed on pictures so many times larger: the eyes of a CASME II face are 130 px apart
 STEP: Final = 0.01  # s between the moments at which the motion is measured
 AROUND: Final = 0.0055  # s: frames so near a moment are averaged with it (three at 200 fps), to lower their noise
-SMOOTH: Final = (0.25, 0.5, 0.25)  # in time, over neighbouring moments: a standard deviation of 7 ms
+SMOOTH: Final = (0.25, 0.5, 0.25)  # in time, over neighboring moments: a standard deviation of 7 ms
 FADE: Final = 5.0  # px of the aligned face over which the motion fades out at the face's outline
 MARGIN: Final = 0.3  # of the longer side: a tight crop's border is repeated so far when no face is found in it
 BLINK: Final = 1.5  # px of the aligned face that a lid moves at most without a blink
@@ -174,7 +174,7 @@ def without_head(moved: Floats) -> Floats:
 def aligned_fine(gray: Gray, transform: Transform) -> Gray:
     """The aligned face, FINE times enlarged, over BOX: uint8 (FINE h, FINE w)."""
     fine = FINE * transform
-    fine[:, 2] += (FINE - 1) / 2  # centre of a coarse pixel: between the fine ones that it is averaged from
+    fine[:, 2] += (FINE - 1) / 2  # center of a coarse pixel: between the fine ones that it is averaged from
     x0, y0, x1, y1 = (FINE * side for side in BOX)
     return np.ascontiguousarray(warp(gray, fine, FINE * SIZE)[y0:y1, x0:x1])
 

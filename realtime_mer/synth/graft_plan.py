@@ -28,7 +28,7 @@ def plan(track: Track, clips: Sequence[RealClip], seed: int, per_minute: float, 
     """Grafts for the carrier of ``track``, in order of time: about ``per_minute``, fewer where they do not fit.
 
     The clips come in a drawn order, and again when there are too few; those with a blink, or with an apex at
-    the onset, are left out. A graft lies FIRST from the beginning, LAST from the end, APART from its neighbours, and
+    the onset, are left out. A graft lies FIRST from the beginning, LAST from the end, APART from its neighbors, and
     only where every frame shows one face that goes on (no gap, no cut).
     Raises ConfigError when ``per_minute`` is not above 0, and what ``donor.measure`` raises.
     """

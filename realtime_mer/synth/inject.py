@@ -50,7 +50,7 @@ class SteadyTrack:
         self._points = np.stack([points for _, points in seen])
 
     def at(self, time: float) -> Floats | None:
-        """Landmarks at ``time``, float32 (478, 2) px: a line fitted through the neighbours; None far from any."""
+        """Landmarks at ``time``, float32 (478, 2) px: a line fitted through the neighbors; None far from any."""
         first, last = np.searchsorted(self._times, (time - 3 * STEADY, time + 3 * STEADY))
         past = self._times[first:last] - time
         if not len(past) or np.abs(past).min() > STEADY:
@@ -60,7 +60,7 @@ class SteadyTrack:
         mean = weights @ past
         spread = weights @ (past - mean) ** 2
         slope = (past - mean) / spread if spread > 0 else np.zeros_like(past)
-        lines = weights * (1 - mean * slope)  # the fitted line's value at 0 as a sum over the neighbours
+        lines = weights * (1 - mean * slope)  # the fitted line's value at 0 as a sum over the neighbors
         return np.asarray(np.tensordot(lines, self._points[first:last], 1), np.float32)
 
 
@@ -102,11 +102,11 @@ def _drawn(frame: Frame, points: Floats, active: list[tuple[Pulse, float]]) -> F
     map_y = np.arange(box[1], box[3], dtype=np.float32)[:, None] - dy
     to_bgr: Callable[[], Image] | None = None
     if frame.to_bgr is not None:
-        to_bgr = partial(_colour, frame.to_bgr, box, map_x, map_y)
+        to_bgr = partial(_color, frame.to_bgr, box, map_x, map_y)
     return replace(frame, gray=_warped(frame.gray, box, map_x, map_y), to_bgr=to_bgr)
 
 
-def _colour(to_bgr: Callable[[], Image], box: Box, map_x: Floats, map_y: Floats) -> Image:
+def _color(to_bgr: Callable[[], Image], box: Box, map_x: Floats, map_y: Floats) -> Image:
     return _warped(to_bgr(), box, map_x, map_y)
 
 

@@ -14,9 +14,9 @@ from realtime_mer.records import Floats, Frame, Image
 
 SIZE: Final = (640, 480)  # px
 ZOOM: Final = 2.2  # puts the eyes 91 px apart, as of somebody sitting before a webcam
-CENTRE: Final = (226.0, 122.0)  # px of the original picture, between nose and eyes
+CENTER: Final = (226.0, 122.0)  # px of the original picture, between nose and eyes
 # Enlarging leaves skin without detail finer than 2 px, so a little fixed grain stands in for pores and lashes.
-GRAIN: Final = 2.0  # grey levels, standard deviation
+GRAIN: Final = 2.0  # gray levels, standard deviation
 
 
 @lru_cache(maxsize=1)
@@ -31,7 +31,7 @@ def portrait() -> tuple[Image, Floats]:
     except ImportError:
         raise SourceError("the demo portrait needs scikit-image: pip install 'realtime-mer[demo]'") from None
     picture = cv2.cvtColor(astronaut(), cv2.COLOR_RGB2BGR)
-    shift = np.array(SIZE) / 2 - ZOOM * np.array(CENTRE)
+    shift = np.array(SIZE) / 2 - ZOOM * np.array(CENTER)
     matrix = np.array([[ZOOM, 0, shift[0]], [0, ZOOM, shift[1]]])
     image = cv2.warpAffine(picture, matrix, SIZE, flags=cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT_101)
     grain = cv2.GaussianBlur(np.random.default_rng(0).standard_normal(SIZE[::-1]).astype(np.float32), (0, 0), 0.8)

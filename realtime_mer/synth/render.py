@@ -93,11 +93,11 @@ class DrawnFace:
 def _head(points: Floats, width: int, height: int) -> tuple[Box, Floats]:
     """The box in which something moves, and how much each of its pixels follows the head, 0 to 1."""
     low, high = points.min(axis=0), points.max(axis=0)
-    centre, half = (low + high) / 2, (high - low) * HEAD
-    x0, y0 = (max(int(v), 0) for v in centre - half * (1 + FADE))
-    x1, y1 = (min(int(v) + 1, limit) for v, limit in zip(centre + half * (1 + FADE), (width, height), strict=True))
-    across = (np.arange(x0, x1) - centre[0]) / half[0]
-    down = (np.arange(y0, y1) - centre[1]) / half[1]
+    center, half = (low + high) / 2, (high - low) * HEAD
+    x0, y0 = (max(int(v), 0) for v in center - half * (1 + FADE))
+    x1, y1 = (min(int(v) + 1, limit) for v, limit in zip(center + half * (1 + FADE), (width, height), strict=True))
+    across = (np.arange(x0, x1) - center[0]) / half[0]
+    down = (np.arange(y0, y1) - center[1]) / half[1]
     beyond = np.clip((np.hypot(across, down[:, None]) - 1) / FADE, 0, 1)
     return (x0, y0, x1, y1), (0.5 + 0.5 * np.cos(np.pi * beyond)).astype(np.float32)
 
@@ -118,11 +118,11 @@ def render(script: Script, image: Image, points: Floats, times: Doubles | None =
         lit = luma * np.float32(script.light(float(time)))
         gray: Gray = cv2.add(lit, noise(index), dtype=cv2.CV_8U)
         small = map_x[y0 % 2 :: 2, x0 % 2 :: 2].copy(), map_y[y0 % 2 :: 2, x0 % 2 :: 2].copy()
-        yield Frame(index, float(time), gray, partial(_colour, gray, face, *small))
+        yield Frame(index, float(time), gray, partial(_color, gray, face, *small))
 
 
-def _colour(gray: Gray, face: DrawnFace, map_x: Floats, map_y: Floats) -> Image:
-    """The picture in colour: chroma is warped at half size when somebody asks for it; its noise is left out."""
+def _color(gray: Gray, face: DrawnFace, map_x: Floats, map_y: Floats) -> Image:
+    """The picture in color: chroma is warped at half size when somebody asks for it; its noise is left out."""
     x0, y0 = (face.box[0] + 1) // 2, (face.box[1] + 1) // 2
     chroma = face.chroma.copy()
     height, width = map_x.shape
@@ -135,10 +135,10 @@ def _colour(gray: Gray, face: DrawnFace, map_x: Floats, map_y: Floats) -> Image:
 
 
 def _noise(script: Script, luma: Floats) -> Callable[[int], Floats]:
-    """A function from frame number to that frame's noise, float32 (H, W) grey levels.
+    """A function from frame number to that frame's noise, float32 (H, W) gray levels.
 
     Drawing fresh normal numbers for every pixel would cost more than the rest of the frame; a shifted part of one
-    large noise picture has the same statistics, and is never the same at one pixel in two neighbouring frames.
+    large noise picture has the same statistics, and is never the same at one pixel in two neighboring frames.
     """
     camera, (height, width) = script.camera, luma.shape
     if camera.noise <= 0 and camera.shot <= 0:

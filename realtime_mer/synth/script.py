@@ -85,7 +85,7 @@ class Sway:
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """What the camera adds. noise: read noise, grey levels. shot: variance per grey level of brightness.
+    """What the camera adds. noise: read noise, gray levels. shot: variance per gray level of brightness.
 
     drift: fraction by which the light wanders slowly. flicker: fraction; flicker_rate: Hz of the lamp, twice the mains.
     """

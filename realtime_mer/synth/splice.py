@@ -4,8 +4,8 @@ Clips of CASME II hold the frames from onset to offset and nothing else, so a sp
 
 What is real and what is made. The clip itself is untouched. The rest before it is its first frames, the rest after it
 its last frames: they are averaged (which removes their noise), moved about by a slow slight sway that dies out at both
-seams, and given fresh noise, taken from differences of the clip's own neighbouring frames, so that it has the real
-level, colour and grain. Looping the few quiet frames instead would repeat the same noise and put a pulse of motion at
+seams, and given fresh noise, taken from differences of the clip's own neighboring frames, so that it has the real
+level, color and grain. Looping the few quiet frames instead would repeat the same noise and put a pulse of motion at
 every turn of the loop. A face at rest in reality does more than this (tremor, gaze, breath), so false alarms per minute
 must be measured on real recordings, not here.
 
@@ -43,12 +43,12 @@ RETURN: Final = 0.5  # s after a face's return that are masked too
 LEAD: Final = 4.0  # s of rest before a clip: settling, and some more in which false alarms can show
 TAIL: Final = 1.5  # s of rest after it: longer than a spotter waits for an offset
 STILL: Final = 4  # frames averaged to the resting face (20 ms at 200 fps: less than .1 px of motion at an onset)
-NOISE_PAIRS: Final = 6  # differences of neighbouring frames kept as samples of the noise
+NOISE_PAIRS: Final = 6  # differences of neighboring frames kept as samples of the noise
 SWAY: Final = 0.002  # of the picture's width, standard deviation: about .25 px of the aligned face
 SWAY_BAND: Final = (0.1, 0.8)  # Hz
 SEAM: Final = 0.6  # s over which the sway dies out towards a clip
 JPEG_BLOCK: Final = 8  # px: noise is shifted by whole blocks, because the clips' noise went through JPEG
-EMPTY: Final = 128  # grey level of the picture without a face
+EMPTY: Final = 128  # gray level of the picture without a face
 TAILS: Final[dict[str, float | None]] = {"hold": None, "back 0.4 s": 0.4, "back 1 s": 1.0}  # name -> ``back_s``
 
 # How the published sheet, or a CSV made from it, names its columns.
@@ -279,7 +279,7 @@ def _mean(pictures: Sequence[Image]) -> Floats:
 
 
 def _noise_samples(pictures: Sequence[Image]) -> list[Floats]:
-    """Samples of one frame's noise: differences of neighbours, those with the least motion, over the root of two."""
+    """Samples of one frame's noise: differences of neighbors, those with the least motion, over the root of two."""
     samples = [(after.astype(np.float32) - before) / np.float32(np.sqrt(2)) for before, after in pairwise(pictures)]
     return sorted(samples, key=lambda sample: float(sample.std()))[:NOISE_PAIRS]
 

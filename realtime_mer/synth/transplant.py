@@ -104,7 +104,7 @@ class Check:
     """How a graft that was measured again in the carrier compares with the donor's motion.
 
     name: of the graft's truth. peak: px that should be there at most.
-    correlation: of the flow found with the motion wanted, over the face, -1 to 1 (uncentred: the carrier holds still).
+    correlation: of the flow found with the motion wanted, over the face, -1 to 1 (uncentered: the carrier holds still).
     ratio: size of the flow found, as a fraction of the motion wanted; low where the carrier has little texture.
     size: the same by how brightness changes where the motion wanted crosses the carrier's gradients (the constraint
           that flow is made of): without smoothness, so it does not shrink where there is little texture.
@@ -152,7 +152,7 @@ def verify(frames: Iterable[Frame], track: Track, grafts: Sequence[Graft]) -> li
 
 def _compared(frame: Frame, track: Track, points: Floats, graft: Graft) -> Doubles:
     """Sums over the face, float64 (5,): wanted by wanted, wanted by found, found by found motion, px squared; expected
-    by expected, expected by seen change of brightness, grey levels squared."""
+    by expected, expected by seen change of brightness, gray levels squared."""
     shift = graft.at(frame.time)
     if shift is None:
         return np.zeros(5)
@@ -205,7 +205,7 @@ def _shifted(frame: Frame, points: Floats, donor: Donor, shift: Floats) -> Frame
     map_y = np.arange(y0, y1, dtype=np.float32)[:, None] - turned[..., 1]
     to_bgr: Callable[[], Image] | None = None
     if frame.to_bgr is not None:
-        to_bgr = partial(_colour, frame.to_bgr, box, map_x, map_y)
+        to_bgr = partial(_color, frame.to_bgr, box, map_x, map_y)
     return replace(frame, gray=_warped(frame.gray, box, map_x, map_y), to_bgr=to_bgr)
 
 
@@ -228,7 +228,7 @@ def _reach(places: Transform, size: tuple[int, int]) -> Box:
     return max(int(low[0]), 0), max(int(low[1]), 0), min(int(high[0]), size[0]), min(int(high[1]), size[1])
 
 
-def _colour(to_bgr: Callable[[], Image], box: Box, map_x: Floats, map_y: Floats) -> Image:
+def _color(to_bgr: Callable[[], Image], box: Box, map_x: Floats, map_y: Floats) -> Image:
     return _warped(to_bgr(), box, map_x, map_y)
 
 

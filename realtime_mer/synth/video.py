@@ -34,7 +34,7 @@ def write_video(
     """Writes ``frames`` to ``path`` and returns how many; each keeps its own time, rounded to 1/90000 s.
 
     codec: "h264", "mjpeg", "ffv1" (lossless) or "y4m" (raw; frames get the constant ``rate`` instead of their times).
-    quality: of h264 the CRF, 0 (best) to 51; of mjpeg the quantiser, 2 (best) to 31; the others ignore it.
+    quality: of h264 the CRF, 0 (best) to 51; of mjpeg the quantizer, 2 (best) to 31; the others ignore it.
     rate: frames/s that the file states; 0 takes that of the first two frames.
     Containers that can hold any times are .mkv, .mp4 and .mov; .avi and a bare .mjpeg cannot.
     Raises ConfigError for an unknown codec, OutputError when nothing can be written or there are no frames.

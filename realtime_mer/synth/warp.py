@@ -1,7 +1,7 @@
 """Draws an expression: landmarks and what moves -> where each output pixel comes from. Knows no time and no script.
 
 An expression is a sum of smooth compact bumps, one per moving region, whose weights are solved so that the mean
-displacement of each region's landmarks is exactly the one asked for, whatever the neighbours do. Bumps are products of
+displacement of each region's landmarks is exactly the one asked for, whatever the neighbors do. Bumps are products of
 two one-dimensional kernels along the picture's axes, so a whole face costs two small matrix products.
 """
 
@@ -22,7 +22,7 @@ Doubles = NDArray[np.float64]
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 px, x1 and y1 excluded
 
 REACH: Final = 6.0  # px of the aligned face: standard deviation of the skin that follows a single landmark
-CUT: Final = 3.0  # a bump ends this many standard deviations from its centre
+CUT: Final = 3.0  # a bump ends this many standard deviations from its center
 LID_SKIN: Final = 0.14 * EYE_DISTANCE  # px: height of the skin above the upper lid that a blink stretches
 # Contours of the eyes, from one corner to the other (face mesh numbers).
 LID_MARGIN: Final = (0.6, 1.3)  # px: the lashes begin so much above, the lower lid so much below, the landmarks' lines
@@ -35,15 +35,15 @@ BY_NAME: Final = {region.name: region for region in REGIONS}
 
 @dataclass(frozen=True, slots=True)
 class Bumps:
-    """n bumps: centres, standard deviations and weights, float64 (n, 2) each, in picture px."""
+    """n bumps: centers, standard deviations and weights, float64 (n, 2) each, in picture px."""
 
-    centres: Doubles
+    centers: Doubles
     widths: Doubles
     weights: Doubles
 
 
 def _kernel(offsets: Doubles, width: Doubles) -> Doubles:
-    """A Gaussian lowered so that it meets zero at CUT standard deviations; 1 at the centre."""
+    """A Gaussian lowered so that it meets zero at CUT standard deviations; 1 at the center."""
     floor = np.exp(-0.5 * CUT**2)
     height = (np.exp(-0.5 * (offsets / width) ** 2) - floor) / (1 - floor)
     return np.asarray(np.maximum(height, 0.0), np.float64)
@@ -64,23 +64,23 @@ def expression(points: Floats, wanted: Mapping[str, Doubles]) -> Bumps:
     marks = [points[list(BY_NAME[name].points)].astype(np.float64) for name in wanted]
     shifts = np.array([linear @ shift for shift in wanted.values()]).reshape(-1, 2)
     # The bump sits where its region arrives: the map is looked up at the output pixel.
-    centres = np.array([m.mean(axis=0) for m in marks]).reshape(-1, 2) + shifts
+    centers = np.array([m.mean(axis=0) for m in marks]).reshape(-1, 2) + shifts
     widths = np.array([np.hypot(REACH * scale, m.std(axis=0)) for m in marks]).reshape(-1, 2)
     gains = np.array(
         [
             [
-                np.prod(_kernel(mark + shift - centre, width), axis=1).mean()
-                for centre, width in zip(centres, widths, strict=True)
+                np.prod(_kernel(mark + shift - center, width), axis=1).mean()
+                for center, width in zip(centers, widths, strict=True)
             ]
             for mark, shift in zip(marks, shifts, strict=True)
         ]
     ).reshape(len(marks), len(marks))
-    return Bumps(centres, widths, np.linalg.solve(gains, shifts))
+    return Bumps(centers, widths, np.linalg.solve(gains, shifts))
 
 
 def joined(first: Bumps, second: Bumps) -> Bumps:
     return Bumps(
-        np.vstack([first.centres, second.centres]),
+        np.vstack([first.centers, second.centers]),
         np.vstack([first.widths, second.widths]),
         np.vstack([first.weights, second.weights]),
     )
@@ -89,8 +89,8 @@ def joined(first: Bumps, second: Bumps) -> Bumps:
 def field(bumps: Bumps, box: Box) -> tuple[Floats, Floats]:
     """The displacement (dx, dy) px over ``box``, float32 (h, w) each."""
     x0, y0, x1, y1 = box
-    across = _kernel(np.arange(x0, x1) - bumps.centres[:, :1], bumps.widths[:, :1]).astype(np.float32)
-    down = _kernel(np.arange(y0, y1) - bumps.centres[:, 1:], bumps.widths[:, 1:]).astype(np.float32)
+    across = _kernel(np.arange(x0, x1) - bumps.centers[:, :1], bumps.widths[:, :1]).astype(np.float32)
+    down = _kernel(np.arange(y0, y1) - bumps.centers[:, 1:], bumps.widths[:, 1:]).astype(np.float32)
     weights = bumps.weights.astype(np.float32)
     dx = ((down * weights[:, :1]).T @ across).astype(np.float32, copy=False)
     dy = ((down * weights[:, 1:]).T @ across).astype(np.float32, copy=False)
@@ -99,14 +99,14 @@ def field(bumps: Bumps, box: Box) -> tuple[Floats, Floats]:
 
 def at(bumps: Bumps, places: Doubles) -> Doubles:
     """The displacement px at ``places`` (k, 2), float64 (k, 2)."""
-    kernels = [_kernel(places[:, None, i] - bumps.centres[None, :, i], bumps.widths[None, :, i]) for i in (0, 1)]
+    kernels = [_kernel(places[:, None, i] - bumps.centers[None, :, i], bumps.widths[None, :, i]) for i in (0, 1)]
     return np.asarray((kernels[0] * kernels[1]) @ bumps.weights)
 
 
 def reach(bumps: Bumps, size: tuple[int, int]) -> Box:
     """The box outside which ``bumps`` displace nothing, clipped to a picture of ``size`` (width, height)."""
-    low = np.floor((bumps.centres - CUT * bumps.widths).min(axis=0)).astype(int)
-    high = np.ceil((bumps.centres + CUT * bumps.widths).max(axis=0)).astype(int) + 1
+    low = np.floor((bumps.centers - CUT * bumps.widths).min(axis=0)).astype(int)
+    high = np.ceil((bumps.centers + CUT * bumps.widths).max(axis=0)).astype(int) + 1
     return max(int(low[0]), 0), max(int(low[1]), 0), min(int(high[0]), size[0]), min(int(high[1]), size[1])
 
 

@@ -63,7 +63,7 @@ def command(argv: Sequence[str]) -> int:
         )
     folder = args.out / f"{made[0][0].name}-choose"
     found = chosen(made, (CLEAN, *args.also), args.outer, args.inner, folder, args.device, args.quiet)
-    print(render(found, [name for name, _ in _labelled(args.vary)]))
+    print(render(found, [name for name, _ in _labeled(args.vary)]))
     return 0
 
 
@@ -87,7 +87,7 @@ def varied(file: Path, vary: Sequence[str]) -> list[Recipe]:
 
     plain = recipe.load(file)
     table = tomllib.loads(file.read_text(encoding="utf-8"))
-    keys, values = zip(*_labelled(vary), strict=True)
+    keys, values = zip(*_labeled(vary), strict=True)
     found = {plain.fingerprint(): plain}
     for combination in itertools.product(*values):
         changed = json.loads(json.dumps(table))
@@ -193,7 +193,7 @@ def _trained(
     return found
 
 
-def _labelled(vary: Sequence[str]) -> list[tuple[str, list[Any]]]:
+def _labeled(vary: Sequence[str]) -> list[tuple[str, list[Any]]]:
     found = []
     for text in vary:
         key, equals, values = text.partition("=")

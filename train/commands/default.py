@@ -1,4 +1,4 @@
-"""``python -m train default``: scores the shipped recogniser's recipe with its controls, then fits it.
+"""``python -m train default``: scores the shipped recognizer's recipe with its controls, then fits it.
 
 It is ``evaluate``, ``fit`` and ``card`` of ``train/recipes/default.toml``; whatever is there already is not done again.
 """
@@ -25,7 +25,7 @@ def command(argv: Sequence[str]) -> int:
     """Runs the command. Returns 0."""
     parser = argparse.ArgumentParser(
         prog="python -m train default",
-        description="Evaluate the shipped recogniser's recipe with its controls, train it, and write its model card.",
+        description="Evaluate the shipped recognizer's recipe with its controls, train it, and write its model card.",
     )
     parser.add_argument("--seed", type=int, help="random seed (default: the recipe's)")
     add_common(parser)

@@ -34,7 +34,7 @@ from realtime_mer.synth.splice import TAILS, read_casme2
 from train.runs import store
 
 THRESHOLDS: Final = (0.0, 0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
-STRENGTH: Final = 0.3  # inverse of the ridge, on standardised terms
+STRENGTH: Final = 0.3  # inverse of the ridge, on standardized terms
 
 
 def command(argv: Sequence[str]) -> int:

@@ -90,7 +90,7 @@ def _clips(source: Path) -> list[Path]:
 
 
 def _events(log: Path, folder: Path) -> Iterator[dict[str, str]]:
-    """The confirmed events of a log, with the label that the recogniser gave, to be corrected by hand; of a review what
+    """The confirmed events of a log, with the label that the recognizer gave, to be corrected by hand; of a review what
     its coder has accepted or added."""
     from realtime_mer.records import Status
     from realtime_mer.review.apply import coded

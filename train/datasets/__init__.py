@@ -3,7 +3,7 @@
 Nothing here downloads, trains or splits. What a sheet leaves out or contradicts is reported by row, never guessed.
 """
 
-from train.datasets.catalogue import DATASETS, Dataset, find_root, find_sheets, read, read_below
+from train.datasets.catalog import DATASETS, Dataset, find_root, find_sheets, read, read_below
 from train.datasets.command import command
 from train.datasets.reading import Problem, Reading, load_image
 

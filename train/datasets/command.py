@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from realtime_mer.errors import DataError
-from train.datasets.catalogue import CODED, DATASETS, Dataset, find_sheets, read_below, read_sheets
+from train.datasets.catalog import CODED, DATASETS, Dataset, find_sheets, read_below, read_sheets
 from train.datasets.macro import unpack_fer2013
 from train.datasets.reading import Problem, Reading, load_image
 from train.records import class_counts
@@ -38,13 +38,13 @@ def command(argv: Sequence[str]) -> int:
         raise DataError(f"{args.data} is not a folder: give the folder that holds the data sets")
     names = args.name or list(DATASETS)
     if args.data is None:
-        print("\n\n".join(catalogue_text(name, DATASETS[name]) for name in names))
+        print("\n\n".join(catalog_text(name, DATASETS[name]) for name in names))
         print("\nWith --data DIR: which of them are in DIR, and whether they are whole.")
         return 0
     return max(present(name, args.data, args.problems, args.verify) for name in names)
 
 
-def catalogue_text(name: str, entry: Dataset) -> str:
+def catalog_text(name: str, entry: Dataset) -> str:
     """One data set as text: what, where, layout."""
     lines = [f"{name}: {entry.what}", f"  paper   {entry.paper}", f"  ask     {entry.ask}", f"  layout  {entry.layout}"]
     if entry.sheets:

@@ -67,7 +67,7 @@ def read_fer2013(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:
 def unpack_fer2013(table: Path, folder: Path) -> int:
     """Writes the pictures of fer2013.csv (columns emotion, pixels, Usage) as PNG files into class folders.
 
-    Returns how many. DataError naming the row when one is not 48 x 48 grey values with a label from 0 to 6.
+    Returns how many. DataError naming the row when one is not 48 x 48 gray values with a label from 0 to 6.
     """
     count = 0
     try:
@@ -164,7 +164,7 @@ def read_ckplus(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:
 
 
 def read_ckplus48(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:
-    """Class folders of single frames, three from the end of each labelled CK+ sequence: anger/S010_004_00000017.png."""
+    """Class folders of single frames, three from the end of each labeled CK+ sequence: anger/S010_004_00000017.png."""
     clips: list[Clip] = []
     problems: list[Problem] = []
     for folder in Tree(root).folders():

@@ -119,7 +119,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def load_image(path: Path, gray: bool = False) -> NDArray[np.uint8]:
-    """A picture as uint8 BGR (H, W, 3), or grey (H, W). DataError when it cannot be read."""
+    """A picture as uint8 BGR (H, W, 3), or gray (H, W). DataError when it cannot be read."""
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:

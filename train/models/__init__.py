@@ -24,7 +24,7 @@ from train.models.weights import load
 
 # What a sample is: the feature id that the runtime computes, and its usual shape.
 APEX: Final = "apex-rgb/1"  # one face crop, RGB, 0 to 1
-FRAMES: Final = "frames-gray/1"  # onset, middle, apex in grey, 0 to 1
+FRAMES: Final = "frames-gray/1"  # onset, middle, apex in gray, 0 to 1
 FLOW: Final = "flow-uvs/1"  # onset-to-apex motion: u, v, strain, in px of the aligned face
 MAPS: Final = "maps-uvs/1"  # the public MEGC2019 maps: u, v, strain, scaled per clip to 0..1
 FEATURES: Final = (APEX, FRAMES, FLOW, MAPS)
@@ -54,12 +54,12 @@ def _vision(name: str, about: str, size: int = 224) -> Entry:
 
 MODELS: Final[dict[str, Entry]] = {
     "alexnet": _vision("alexnet", "AlexNet (Ho 2023)", 227),
-    "alexnet-2012": Entry("AlexNet with cross-channel normalisation (Ho 2023)", APEX, 227, classic.alexnet),
+    "alexnet-2012": Entry("AlexNet with cross-channel normalization (Ho 2023)", APEX, 227, classic.alexnet),
     "squeezenet": _vision("squeezenet1_1", "SqueezeNet 1.1 (Ho 2023)", 227),
     "squeezenet-relu": _vision("squeezenet1_1+relu", "SqueezeNet 1.1 with its last ReLU (Ho 2023)", 227),
     "squeezenet-1.0": _vision("squeezenet1_0+relu", "SqueezeNet 1.0, whose weights can be had (Ho 2023)", 227),
     "googlenet": _vision("googlenet", "GoogLeNet (Ho 2023)"),
-    "googlenet-2015": Entry("GoogLeNet with cross-channel normalisation (Ho 2023)", APEX, 224, classic.googlenet),
+    "googlenet-2015": Entry("GoogLeNet with cross-channel normalization (Ho 2023)", APEX, 224, classic.googlenet),
     "efficientnet-b0": _vision("efficientnet_b0", "EfficientNet-B0 (Ho 2023, Ab Razak 2023)"),
     "resnet18": _vision("resnet18", "ResNet-18 (Ibrahim 2020)"),
     "resnet34": _vision("resnet34", "ResNet-34 (Ibrahim 2020)"),
@@ -79,7 +79,7 @@ MODELS: Final[dict[str, Entry]] = {
     "ststnet": Entry("STSTNet (Liong 2019)", MAPS, 28, flow.ststnet, (MAPS, FLOW)),
     "off-apexnet": Entry("OFF-ApexNet (Gan 2019)", MAPS, 28, flow.off_apexnet, (MAPS, FLOW)),
     "flow-default": Entry(
-        "the shipped recogniser: four perceptrons on block means of motion",
+        "the shipped recognizer: four perceptrons on block means of motion",
         FLOW,
         128,
         flow_default.flow_default,
@@ -112,7 +112,7 @@ def create(
     name:      a key of MODELS. classes: number of outputs.
     feature:   input feature id; empty means the network's usual one. It decides the scaling at the network's entry.
     size:      side of the input in px; 0 means the usual one.
-    weights:   "none" (random), "imagenet", "default" (the shipped recogniser), the path of a model of ``train fit``, or
+    weights:   "none" (random), "imagenet", "default" (the shipped recognizer), the path of a model of ``train fit``, or
                of a state dict of the ImageNet network.
     head:      "linear" or "arcface" (cosines times a scale, for ``losses.arcface``; Deng et al. 2019).
     stem:      "2d" or "3d" (hata-resnet only: three frames convolved in time without padding).
@@ -188,6 +188,6 @@ def parameters(model: nn.Module) -> int:
 
 
 def keras_parameters(model: nn.Module) -> int:
-    """Number of values as Keras counts them: also batch-norm statistics and the input's normalisation."""
+    """Number of values as Keras counts them: also batch-norm statistics and the input's normalization."""
     statistics = (b for name, b in model.named_buffers() if not name.endswith("num_batches_tracked"))
     return parameters(model) + sum(b.numel() for b in statistics)

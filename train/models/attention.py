@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Stem3d(nn.Module):
-    """A convolution over three grey frames, 3x7x7, no padding in time: three frames become one map of 64 channels."""
+    """A convolution over three gray frames, 3x7x7, no padding in time: three frames become one map of 64 channels."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""AlexNet and GoogLeNet as they were published, with cross-channel normalisation: what Ho et al. 2023 describe.
+"""AlexNet and GoogLeNet as they were published, with cross-channel normalization: what Ho et al. 2023 describe.
 
-torchvision's are later ones: its AlexNet has 64 first filters and no normalisation (Krizhevsky 2014), its GoogLeNet has
+torchvision's are later ones: its AlexNet has 64 first filters and no normalization (Krizhevsky 2014), its GoogLeNet has
 batch norm, and 3x3 where the paper has 5x5. ImageNet weights of these two are Caffe's and MATLAB's, not torchvision's.
 """
 
@@ -30,10 +30,10 @@ POOLED: Final = (1, 6)  # the blocks after which the side is halved
 
 
 def alexnet(classes: int, settings: Settings) -> nn.Module:
-    """AlexNet (Krizhevsky et al. 2012): 96 filters, two groups, normalisation over 5 channels after the first two."""
+    """AlexNet (Krizhevsky et al. 2012): 96 filters, two groups, normalization over 5 channels after the first two."""
     features = nn.Sequential(
-        *_convolution(3, 96, 11, stride=4), _normalised(), _pool(),
-        *_convolution(96, 256, 5, padding=2, groups=2), _normalised(), _pool(),
+        *_convolution(3, 96, 11, stride=4), _normalized(), _pool(),
+        *_convolution(96, 256, 5, padding=2, groups=2), _normalized(), _pool(),
         *_convolution(256, 384, 3, padding=1), *_convolution(384, 384, 3, padding=1, groups=2),
         *_convolution(384, 256, 3, padding=1, groups=2),
         _pool(), nn.AdaptiveAvgPool2d(6),  # 6 px already where the input has 227
@@ -54,8 +54,8 @@ def alexnet(classes: int, settings: Settings) -> nn.Module:
 def googlenet(classes: int, settings: Settings) -> nn.Module:
     """GoogLeNet (Szegedy et al. 2015) without auxiliary classifiers, as in the toolbox of Ho et al."""
     parts: list[nn.Module] = [
-        *_convolution(3, 64, 7, stride=2, padding=3), _pool(), _normalised(),
-        *_convolution(64, 64, 1), *_convolution(64, 192, 3, padding=1), _normalised(),
+        *_convolution(3, 64, 7, stride=2, padding=3), _pool(), _normalized(),
+        *_convolution(64, 64, 1), *_convolution(64, 192, 3, padding=1), _normalized(),
         _pool(),
     ]  # fmt: skip
     channels = 192
@@ -102,6 +102,6 @@ def _pool() -> nn.Module:
     return nn.MaxPool2d(3, 2, ceil_mode=True)
 
 
-def _normalised() -> nn.Module:
-    """Cross-channel normalisation (Krizhevsky et al. 2012, section 3.3), with the constants of Caffe and MATLAB."""
+def _normalized() -> nn.Module:
+    """Cross-channel normalization (Krizhevsky et al. 2012, section 3.3), with the constants of Caffe and MATLAB."""
     return nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)

@@ -1,4 +1,4 @@
-"""SqueezeNet 1.0's ImageNet weights from the file of Han et al. 2016 ("Deep Compression"): 676 kB, BSD licence.
+"""SqueezeNet 1.0's ImageNet weights from the file of Han et al. 2016 ("Deep Compression"): 676 kB, BSD license.
 
 Every layer holds its biases, a table of 256 numbers, and for each weight that is not zero a position in that table and
 its distance from the one before. The network was trained on BGR, 0 to 255, minus a mean for each channel; its first

@@ -1,4 +1,4 @@
-"""The shipped recogniser's network: a few small perceptrons on block means of motion, averaged.
+"""The shipped recognizer's network: a few small perceptrons on block means of motion, averaged.
 
 Each member sees the face as GRID x GRID means of u and v and of their parts to the right, down, left and up, scaled
 to length one (``describe``): what matters is where and which way the skin moves, not how far. When it answers, logits

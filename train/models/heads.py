@@ -12,7 +12,7 @@ ARC_SCALE = 16.0
 
 
 class CosineHead(nn.Module):
-    """ARC_SCALE times the cosine between the feature and one learned centre per class.
+    """ARC_SCALE times the cosine between the feature and one learned center per class.
 
     The angular margin is not here but in ``train.losses``: prediction needs no labels.
     """

@@ -20,11 +20,11 @@ import torchvision
 from torch import Tensor, nn
 
 from realtime_mer.errors import ModelError
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognize.spec import ModelSpec
 from train.models import compressed
 
 FOLDER: Final = "REALTIME_MER_WEIGHTS"
-DEFAULT: Final = "default"  # the shipped recogniser: its ONNX file has constants where training needs weights
+DEFAULT: Final = "default"  # the shipped recognizer: its ONNX file has constants where training needs weights
 SHIPPED: Final = Path(__file__).parents[1] / "shipped" / "default.pt"
 
 # Our name -> the torchvision weights entry whose file holds its ImageNet weights.

@@ -139,7 +139,7 @@ def _baselines(setting: Setting) -> Table:
 
 def _feature_maps(plan: Recipe, data: Prepared, setting: Setting) -> Table:
     """Figures 5 and 6: the last block's maps of one person's disgust, after the macro-expression stage, as pictures."""
-    disgust = gather.relabelled(list(data.clips), "casme2", setting.data)
+    disgust = gather.relabeled(list(data.clips), "casme2", setting.data)
     wanted = next((clip.key for clip in disgust if clip.emotion == "disgust"), data.clips[0].key)
     position = next(i for i, clip in enumerate(data.clips) if clip.key == wanted)
     rows: list[tuple[str, ...]] = []

@@ -40,7 +40,7 @@ def command(argv: Sequence[str]) -> int:
     parser.add_argument("--table", action="append", metavar="N", help="only this table; repeatable")
     parser.add_argument(
         "--scale", choices=("quick", "cpu", "full"), default="quick",
-        help="quick: reduced, minutes on a CPU; cpu: the paper's size as far as two cores get in hours; full: everything",
+        help="quick: reduced, minutes on a CPU; cpu: as far as two cores get in hours; full: the paper's own size",
     )  # fmt: skip
     parser.add_argument(
         "--protocol", choices=("as-published", "clean"), default="as-published",

@@ -23,7 +23,7 @@ from train.datasets.reading import load_image
 from train.protocols import Fold
 from train.records import Clip
 
-Volume = NDArray[np.uint8]  # (T, H, W), grey
+Volume = NDArray[np.uint8]  # (T, H, W), gray
 Values = NDArray[np.float64]
 
 VERSION: Final = 1
@@ -35,7 +35,7 @@ SLOPES: Final = 3  # bins of a direction in time
 
 
 def lbp_top(volume: Volume) -> Values:
-    """Local binary patterns on three orthogonal planes (Zhao and Pietikäinen 2007): 4 neighbours, radii 1, 1 and STEP.
+    """Local binary patterns on three orthogonal planes (Zhao and Pietikäinen 2007): 4 neighbors, radii 1, 1 and STEP.
 
     (25 x 3 x 16,): a histogram of each block and plane, each summing to 1.
     """
@@ -51,9 +51,9 @@ def lbp_top(volume: Volume) -> Values:
         ((0, 1, 0), (-STEP, 0, 0), (0, -1, 0), (STEP, 0, 0)),
     )
     found = []
-    for neighbours in planes:
+    for neighbors in planes:
         codes = np.zeros(volume.shape, np.int64)
-        for bit, shift in enumerate(neighbours):
+        for bit, shift in enumerate(neighbors):
             codes |= (moved(*shift) >= moved(0, 0, 0)).astype(np.int64) << bit
         found.append(_histograms(codes, None, 16))
     return np.concatenate(found, axis=1).ravel()
@@ -104,13 +104,13 @@ def volume(clip: Clip) -> Volume:
     """The clip from onset to offset, or all of it where they are not annotated. Raises DataError."""
     first = 0 if clip.onset is None else clip.onset
     last = len(clip.frames) - 1 if clip.offset is None else clip.offset
-    grey = (load_image(path, gray=True) for path in clip.frames[first : last + 1])
-    faces = [cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for picture in grey]
+    gray = (load_image(path, gray=True) for path in clip.frames[first : last + 1])
+    faces = [cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for picture in gray]
     return np.stack(faces).astype(np.uint8)
 
 
 def answers(x: Values, y: NDArray[np.int64], fold: Fold) -> NDArray[np.int64]:
-    """The classes that a linear SVM (C = 1) on standardised values names for the tested clips of a fold."""
+    """The classes that a linear SVM (C = 1) on standardized values names for the tested clips of a fold."""
     machine: Any = make_pipeline(StandardScaler(), SVC(kernel="linear", C=1.0))
     machine.fit(x[list(fold.train)], y[list(fold.train)])
     return np.asarray(machine.predict(x[list(fold.test)]))

@@ -1,4 +1,4 @@
-"""What the last block of a network gives for one picture, every channel as a grey tile: figures 5 and 6 of Ab Razak.
+"""What the last block of a network gives for one picture, every channel as a gray tile: figures 5 and 6 of Ab Razak.
 
 The picture is of a person of the data folder, and some channels still show the face: the file is the user's own.
 """
@@ -38,11 +38,11 @@ def draw(maps: NDArray[np.float32], at_most: int, file: Path) -> None:
     Raises OutputError when the file cannot be written.
     """
     low, high = maps.min((1, 2), keepdims=True), maps.max((1, 2), keepdims=True)
-    grey = (255 * (maps - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)[:at_most]
-    rows = -(-len(grey) // COLUMNS)
+    gray = (255 * (maps - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)[:at_most]
+    rows = -(-len(gray) // COLUMNS)
     step = TILE + GAP
     sheet = np.full((rows * step + GAP, COLUMNS * step + GAP), 255, np.uint8)
-    for number, tile in enumerate(grey):
+    for number, tile in enumerate(gray):
         top, left = GAP + number // COLUMNS * step, GAP + number % COLUMNS * step
         sheet[top : top + TILE, left : left + TILE] = cv2.resize(tile, (TILE, TILE), interpolation=cv2.INTER_NEAREST)
     try:

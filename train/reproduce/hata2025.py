@@ -65,7 +65,7 @@ def tables(setting: Setting, wanted: Sequence[str]) -> Iterator[Table]:
         samm = gather.one("samm", setting.data), SEVEN["samm"], "7"
         sets = {"2D": samm, "3D": samm}
     else:
-        crops = gather.relabelled(gather.one("megc2019", setting.data), "samm", setting.data)
+        crops = gather.relabeled(gather.one("megc2019", setting.data), "samm", setting.data)
         sets = {
             "2D": (crops, SEVEN["samm"], "7"),
             "3D": (gather.gather(plan.data, setting.data), FIVE["casme2"], "5"),
@@ -147,7 +147,7 @@ def _row(
 
 
 def _variant(plan: Recipe, stem: str, scheme: str, crop: str) -> Recipe:
-    """One frame enters in colour through 2-D filters, three in grey through 3-D ones."""
+    """One frame enters in color through 2-D filters, three in gray through 3-D ones."""
     feature = models.APEX if stem == "2D" else models.FRAMES
     plan = common.with_input(common.with_model(plan, stem=stem.lower()), feature=feature, crop=crop)
     return dataclasses.replace(plan, data=dataclasses.replace(plan.data, scheme=scheme))

@@ -1,7 +1,7 @@
 """Ho et al. 2023: six ImageNet networks on single frames of CASME II, none, 20 % or 50 % of the layers frozen.
 
 They split the frames at random, 70 to 30. A clip has some 70 frames 5 ms apart, so nearly every test frame has its
-neighbour in the training set: the task is to recognise a picture seen before. The clean partner tests other people.
+neighbor in the training set: the task is to recognize a picture seen before. The clean partner tests other people.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from train import fit, gather, models, protocols
 from train.protocols import Fold
 from train.recipe import Recipe, Stage
-from train.records import Clip, labelled, labels_of
+from train.records import Clip, labeled, labels_of
 from train.reproduce import common
 from train.reproduce.common import Setting, Table
 from train.samples import Samples
@@ -108,7 +108,7 @@ def tables(setting: Setting, wanted: Sequence[str]) -> Iterator[Table]:
     plan = common.load(PAPER, setting)
     clips = []
     if set(wanted) & {"1", "2", "3", "4"}:
-        clips = labelled(gather.gather(plan.data, setting.data), plan.data.scheme)
+        clips = labeled(gather.gather(plan.data, setting.data), plan.data.scheme)
     if "1" in wanted:
         yield _counts(clips)
     if "5" in wanted:
@@ -148,7 +148,7 @@ def _table(number: str, plan: Recipe, frames: list[Clip], setting: Setting) -> T
     )
     notes = [
         "leak: frames of one clip are trained on and tested; per cent accuracy throughout",
-        neighbours_note(frames),
+        neighbors_note(frames),
         "subject split: other people are tested, " + note,
     ]
     if setting.quick:
@@ -229,7 +229,7 @@ def position(frame: Clip) -> int:
     return int(frame.clip.rsplit("@", 1)[1])
 
 
-def neighbours(frames: Sequence[Clip], fold: Fold, within: int) -> float:
+def neighbors(frames: Sequence[Clip], fold: Fold, within: int) -> float:
     """Share of the tested frames that have a training frame of the same clip at most ``within`` frames away."""
     trained: dict[str, set[int]] = defaultdict(set)
     for i in fold.train:
@@ -241,9 +241,9 @@ def neighbours(frames: Sequence[Clip], fold: Fold, within: int) -> float:
     return float(np.mean(near))
 
 
-def neighbours_note(frames: Sequence[Clip]) -> str:
+def neighbors_note(frames: Sequence[Clip]) -> str:
     fold = protocols.frame_split(frames)[0]
-    share = neighbours(frames, fold, round(NEAR * 200))
+    share = neighbors(frames, fold, round(NEAR * 200))
     return (
         f"in a 70:30 split of all {len(frames)} frames, {100 * share:.1f} % of the tested ones "
         "have a training frame of the same clip within 10 ms"

@@ -2,7 +2,7 @@
 
 The protocols are clean: hold-out by data set, and leave-one-subject-out. What cannot be checked is which epoch was
 reported. Their WAR and UAR are recomputed here from the confusion matrices that they print. The 99.35 % on
-macro-expressions comes from a random split of neighbouring video frames of the same people.
+macro-expressions comes from a random split of neighboring video frames of the same people.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def objective_clips(setting: Setting) -> list[Clip]:
     if find_root("samm", setting.data):
         samm = gather.one("samm", setting.data)
     else:
-        samm = gather.relabelled(gather.one("megc2019", setting.data), "samm", setting.data)
+        samm = gather.relabeled(gather.one("megc2019", setting.data), "samm", setting.data)
     return [clip for clip in (*casme2, *samm) if clip.label("objective") in MEGC2018]
 
 

@@ -1,7 +1,7 @@
 // An event as a card, for the live list and for the workbench. All text from the server is set as text, never as HTML.
 
 import { make, milliseconds } from "./ask.js";
-import { eventColour } from "./draw.js";
+import { eventColor } from "./draw.js";
 
 const MOST = 100; // cards of each status that are shown: a page left open for hours must not grow
 const ARROWS = "→↘↓↙←↖↑↗";
@@ -15,7 +15,7 @@ export function eventCard(event, zero, pictures = null) {
     class: `mer-card mer-${event.status}`, "data-key": event.key, "data-kind": event.kind, tabindex: "0",
     "aria-label": `${event.line}, ${when}, ${how}`,
   }, make("header", {}, make("h3", {}, event.words), make("span", { class: "mer-when" }, `${when} · ${how}`)));
-  card.style.setProperty("--mark", eventColour(event));
+  card.style.setProperty("--mark", eventColor(event));
   if (event.reason) card.append(make("p", { class: "mer-reason" }, event.reason));
   if (event.coded && event.status !== "rejected") card.append(make("p", { class: "mer-coded" }, event.coded));
   card.append(pictures ?? strip(event, zero), bars(event), cues(event));

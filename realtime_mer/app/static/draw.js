@@ -1,20 +1,20 @@
-// What is drawn over the picture and below it. Okabe & Ito's colours; every colour also has a shape or a word.
+// What is drawn over the picture and below it. Okabe & Ito's colors; every color also has a shape or a word.
 
 export const FACES = ["#56b4e9", "#e69f00", "#cc79a7", "#009e73"];
 const YELLOW = "#f0e442";
 const VERMILLION = "#d55e00";
-const GREY = "#96969f";
+const GRAY = "#96969f";
 const GAIN = 10; // an arrow is this many times as long as the movement: 1 px could not be seen
 const VISIBLE = 0.3; // px of the aligned face; smaller displacements are drawn as resting
 const STRONG = 2;
 const WINDOW = 8; // s of the curve
 
-export const faceColour = (track) => FACES[(track - 1) % FACES.length];
+export const faceColor = (track) => FACES[(track - 1) % FACES.length];
 
-export function eventColour(event) {
+export function eventColor(event) {
   if (event.status === "provisional") return YELLOW;
   if (event.status === "confirmed") return VERMILLION;
-  return event.kind === "macro" ? "#cc79a7" : GREY;
+  return event.kind === "macro" ? "#cc79a7" : GRAY;
 }
 
 // Makes the canvas as large as it is shown, in device pixels; returns its context, scaled to CSS pixels.
@@ -37,17 +37,17 @@ export function overlay(canvas, size, faces, labels) {
   const scale = width / size[0];
   for (const face of faces) {
     const [x0, y0, x1, y1] = face.box.map((v) => v * scale);
-    const colour = faceColour(face.track);
-    corners(pen, x0, y0, x1, y1, colour);
+    const color = faceColor(face.track);
+    corners(pen, x0, y0, x1, y1, color);
     for (const [x, y, dx, dy, moved] of face.regions) region(pen, x * scale, y * scale, dx * scale, dy * scale, moved, (x1 - x0) / 200);
     const words = labels.get(face.track) ?? (face.note ? `face ${face.track}: ${face.note}` : `face ${face.track}`);
-    tag(pen, words, x0, y0 - 14, colour);
+    tag(pen, words, x0, y0 - 14, color);
   }
 }
 
-function corners(pen, x0, y0, x1, y1, colour) {
+function corners(pen, x0, y0, x1, y1, color) {
   const arm = 0.14 * Math.min(x1 - x0, y1 - y0);
-  for (const [style, line] of [["rgba(20,20,25,.7)", 5], [colour, 2.5]]) {
+  for (const [style, line] of [["rgba(20,20,25,.7)", 5], [color, 2.5]]) {
     pen.strokeStyle = style;
     pen.lineWidth = line;
     pen.beginPath();
@@ -91,14 +91,14 @@ function dot(pen, x, y, radius, style) {
   pen.fill();
 }
 
-function tag(pen, words, x, y, colour) {
+function tag(pen, words, x, y, color) {
   pen.font = "600 12px system-ui, sans-serif";
   const wide = pen.measureText(words).width + 16;
   x = Math.max(0, Math.min(x, pen.canvas.clientWidth - wide));
   y = Math.max(11, y);
   pen.fillStyle = "rgba(20,20,25,.78)";
   pen.fillRect(x, y - 11, wide, 22);
-  pen.fillStyle = colour;
+  pen.fillStyle = color;
   pen.fillRect(x, y - 11, 4, 22);
   pen.fillStyle = "#f5f3f0";
   pen.textBaseline = "middle";
@@ -139,11 +139,11 @@ export class Curve {
       const to = Math.max(x(event.offset ?? event.reported), from + 2);
       if (to < 0) continue;
       pen.globalAlpha = 0.28;
-      pen.fillStyle = eventColour(event);
+      pen.fillStyle = eventColor(event);
       pen.fillRect(from, 0, to - from, height - 16);
       pen.globalAlpha = 1;
       const apex = x(event.apex);
-      pen.fillStyle = eventColour(event);
+      pen.fillStyle = eventColor(event);
       pen.beginPath();
       pen.moveTo(apex, 24);
       pen.lineTo(apex - 5, 15);
@@ -171,7 +171,7 @@ export class Curve {
     pen.globalAlpha = 1;
     for (const [track, points] of this.points) {
       this.line(pen, points, x, y, 2, ink, [5, 4], 1);
-      this.line(pen, points, x, y, 1, faceColour(track), [], 2);
+      this.line(pen, points, x, y, 1, faceColor(track), [], 2);
     }
     if (all.length) {
       const words = `threshold ${limit.toFixed(1)}`;

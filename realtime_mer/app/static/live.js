@@ -31,7 +31,7 @@ const BODY = `
   <p>This page looks for short movements of the face and says which class of emotion they fit. The answer is a guess
   about a movement: no proof of a feeling, and none of a lie or of stress.</p>
   <ul>
-    <li>Pictures are analysed on <b class="mer-where"></b> and forgotten. Nothing is stored unless you record or save it.</li>
+    <li>Pictures are analyzed on <b class="mer-where"></b> and forgotten. Nothing is stored unless you record or save it.</li>
     <li class="mer-targets" hidden></li>
     <li>Everybody in the picture must know of it and agree (EU AI Act, Art. 50(3)).</li>
     <li>Not at work and not in education: inferring emotions there is banned in the EU (Art. 5(1)(f)).</li>

@@ -20,7 +20,7 @@ const BODY = `
     <label><input type="checkbox" class="mer-quietly"> Privacy mode: no pictures, no videos, only events</label>
     <label class="mer-field">Sensitivity <output></output>
       <input class="mer-level" type="range" min="3" max="20" step="0.5"></label>
-    <button class="mer-analyse mer-primary" type="button" disabled>Analyse</button>
+    <button class="mer-analyze mer-primary" type="button" disabled>Analyze</button>
     <div class="mer-status" role="status"></div>
     <h2>Recordings</h2>
     <p class="mer-empty mer-none">None yet. They stay here for half an hour after this page is closed.</p>
@@ -47,8 +47,8 @@ class MerRecorded extends HTMLElement {
     level.oninput();
     const files = this.find(".mer-files");
     files.accept = this.settings.kinds.join(",");
-    files.onchange = () => (this.find(".mer-analyse").disabled = !files.files.length);
-    this.find(".mer-analyse").onclick = () => this.analyse();
+    files.onchange = () => (this.find(".mer-analyze").disabled = !files.files.length);
+    this.find(".mer-analyze").onclick = () => this.analyze();
     this.onLeave = (leave) => this.uploads.size && leave.preventDefault();
     this.onRecorded = ({ detail }) => {
       this.wanted = detail;
@@ -68,11 +68,11 @@ class MerRecorded extends HTMLElement {
 
   // --- uploads -----------------------------------------------------------------------------------------------------
 
-  async analyse() {
+  async analyze() {
     const input = this.find(".mer-files");
     const files = [...input.files];
     input.value = "";
-    this.find(".mer-analyse").disabled = true;
+    this.find(".mer-analyze").disabled = true;
     this.problems = [];
     this.wanted = null;
     const options = { enter: Number(this.find(".mer-level").value), private: this.find(".mer-quietly").checked, video: this.find(".mer-video").checked };

@@ -43,11 +43,11 @@ export class Timeline {
     if (!this.element.isConnected) return;
     const ink = getComputedStyle(this.element).color;
     const lines = Object.entries(result.curves).flatMap(([track, rows]) => {
-      const colour = FACES[(Number(track) - 1) % FACES.length];
+      const color = FACES[(Number(track) - 1) % FACES.length];
       const x = rows.map((row) => row[0] - result.start);
       return [
-        { x, y: rows.map((row) => row[1]), mode: "lines", name: `face ${track}`, line: { color: colour, width: 1.4 } },
-        { x, y: rows.map((row) => row[2]), mode: "lines", name: `threshold ${track}`, line: { color: colour, width: 1, dash: "dot" }, hoverinfo: "skip" },
+        { x, y: rows.map((row) => row[1]), mode: "lines", name: `face ${track}`, line: { color: color, width: 1.4 } },
+        { x, y: rows.map((row) => row[2]), mode: "lines", name: `threshold ${track}`, line: { color: color, width: 1, dash: "dot" }, hoverinfo: "skip" },
       ];
     });
     const top = Math.max(1, ...Object.values(result.curves).flatMap((rows) => rows.map((row) => row[1])));
@@ -82,14 +82,14 @@ export class Timeline {
 
   draw() {
     const { start } = this.result;
-    const colours = this.shown.map((event) => (event.status === "confirmed" ? MICRO : OTHER));
+    const colors = this.shown.map((event) => (event.status === "confirmed" ? MICRO : OTHER));
     const shapes = this.shown.map((event, i) => ({
-      type: "rect", yref: "paper", x0: event.onset - start, x1: (event.offset ?? event.apex) - start, y0: 0, y1: 1, fillcolor: colours[i], layer: "below",
-      opacity: event.status === "confirmed" ? 0.32 : 0.16, line: { width: event.key === this.chosen ? 2 : 0, color: colours[i] },
+      type: "rect", yref: "paper", x0: event.onset - start, x1: (event.offset ?? event.apex) - start, y0: 0, y1: 1, fillcolor: colors[i], layer: "below",
+      opacity: event.status === "confirmed" ? 0.32 : 0.16, line: { width: event.key === this.chosen ? 2 : 0, color: colors[i] },
     }));
     const apexes = {
       x: [this.shown.map((event) => event.apex - start)], y: [this.shown.map(() => 1.06 * this.top)], text: [this.shown.map((event) => event.line ?? event.words)],
-      customdata: [this.shown.map((event) => event.key)], "marker.color": [colours], "marker.size": [this.shown.map((event) => (event.key === this.chosen ? 15 : 10))],
+      customdata: [this.shown.map((event) => event.key)], "marker.color": [colors], "marker.size": [this.shown.map((event) => (event.key === this.chosen ? 15 : 10))],
     };
     window.Plotly.update(this.plot, apexes, { shapes }, [this.plot.data.length - 1]);
   }

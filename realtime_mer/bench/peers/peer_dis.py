@@ -1,4 +1,4 @@
-"""OpenCV's DIS optical flow (fast preset) between neighbouring whole frames. argv: VIDEO SECONDS."""
+"""OpenCV's DIS optical flow (fast preset) between neighboring whole frames. argv: VIDEO SECONDS."""
 
 import cv2
 from timing import time_frames
@@ -7,7 +7,7 @@ flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 previous = None
 
 
-def analyse(bgr):
+def analyze(bgr):
     global previous
     gray = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
     if previous is not None:
@@ -16,4 +16,4 @@ def analyse(bgr):
 
 
 what = "decode, dense flow from frame to frame; no face, no events"
-time_frames(what, "opencv-python", analyse, finds_faces=False)
+time_frames(what, "opencv-python", analyze, finds_faces=False)

@@ -9,10 +9,10 @@ from timing import time_frames
 recognizer = EmotiEffLibRecognizer(engine="onnx", model_name="enet_b0_8_best_vgaf", device="cpu")
 
 
-def analyse(bgr):
+def analyze(bgr):
     height, width = bgr.shape[:2]
     face = bgr[:, (width - height) // 2 : (width + height) // 2, ::-1].copy()
     return len(recognizer.predict_emotions(face, logits=False)[0])
 
 
-time_frames("decode, eight emotions of a face that was found beforehand", "emotiefflib", analyse)
+time_frames("decode, eight emotions of a face that was found beforehand", "emotiefflib", analyze)

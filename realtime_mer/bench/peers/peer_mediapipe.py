@@ -15,8 +15,8 @@ options = mp.tasks.vision.FaceLandmarkerOptions(
 milliseconds = itertools.count(0, 10)
 with mp.tasks.vision.FaceLandmarker.create_from_options(options) as landmarker:
 
-    def analyse(bgr):
+    def analyze(bgr):
         image = mp.Image(image_format=mp.ImageFormat.SRGB, data=cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
         return landmarker.detect_for_video(image, next(milliseconds)).face_landmarks
 
-    time_frames("decode, 478 landmarks on every frame; no motion, no events", "mediapipe", analyse)
+    time_frames("decode, 478 landmarks on every frame; no motion, no events", "mediapipe", analyze)

@@ -23,14 +23,14 @@ def frames():
         offset = last + 0.01
 
 
-def analyse(frame):
+def analyze(frame):
     return pipeline.push(frame).faces
 
 
 with pipeline:
     time_frames(
-        "decode, follow the face, motion of 15 regions, spotting, and the recogniser for what was spotted",
+        "decode, follow the face, motion of 15 regions, spotting, and the recognizer for what was spotted",
         "realtime-mer",
-        analyse,
+        analyze,
         frames(),
     )

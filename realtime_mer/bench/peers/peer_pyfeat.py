@@ -7,9 +7,9 @@ from timing import time_frames
 detector = Detectorv1(device="cpu")
 
 
-def analyse(bgr):
+def analyze(bgr):
     rgb = torch.from_numpy(bgr[:, :, ::-1].copy()).permute(2, 0, 1)
     return len(detector.detect(rgb[None], data_type="tensor", progress_bar=False))
 
 
-time_frames("decode, face, landmarks, pose, 20 action units, emotions on every frame", "py-feat", analyse)
+time_frames("decode, face, landmarks, pose, 20 action units, emotions on every frame", "py-feat", analyze)

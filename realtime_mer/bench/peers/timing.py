@@ -26,23 +26,23 @@ def decoded(path: str) -> Iterator[Any]:
 def time_frames(
     what: str,
     package: str,
-    analyse: Callable[[Any], object],
+    analyze: Callable[[Any], object],
     frames: Iterable[Any] | None = None,
     *,
     finds_faces: bool = True,
 ) -> None:
-    """Runs ``analyse`` on frame after frame for argv[2] seconds, decoding included, and prints the result.
+    """Runs ``analyze`` on frame after frame for argv[2] seconds, decoding included, and prints the result.
 
-    The first two frames are not counted: they load models. analyse returns something false where it found no face.
+    The first two frames are not counted: they load models. analyze returns something false where it found no face.
     """
     video, seconds = sys.argv[1], float(sys.argv[2])
     source = iter(decoded(video) if frames is None else frames)
     for _ in range(2):
-        analyse(next(source))
+        analyze(next(source))
     count = found = 0
     wall, cpu = time.perf_counter(), time.process_time()
     while (took := time.perf_counter() - wall) < seconds:
-        found += bool(analyse(next(source)))
+        found += bool(analyze(next(source)))
         count += 1
     used = time.process_time() - cpu
     print(

@@ -5,7 +5,7 @@ the GPU that is there. TensorRT-RTX is in the public index and builds without an
 ``PORTABLE``; the kernels are compiled when an engine is loaded. The first that is installed is used.
 
 An engine fits one GPU model (RTX: one family) and one version, so it is a cache, never a model: beside it lies the
-ModelSpec as JSON, and a cached one is named by a hash of model, GPU, version and precision. Quantising and
+ModelSpec as JSON, and a cached one is named by a hash of model, GPU, version and precision. Quantizing and
 torch-tensorrt are in ``export``. Running one needs torch, for device memory and streams. Nothing is imported before it
 is asked to work.
 """
@@ -22,11 +22,11 @@ from typing import Any, Final
 import numpy as np
 
 from realtime_mer.errors import DeviceError, ModelError, OutputError, first_line
-from realtime_mer.recognise.device import ENGINE, RTX_RUNS, Run, gpu, tensorrt_package
-from realtime_mer.recognise.spec import ModelSpec
+from realtime_mer.recognize.device import ENGINE, RTX_RUNS, Run, gpu, tensorrt_package
+from realtime_mer.recognize.spec import ModelSpec
 from realtime_mer.records import Floats
 
-LARGEST_BATCH: Final = 64  # of the optimisation profile; a larger batch runs in parts
+LARGEST_BATCH: Final = 64  # of the optimization profile; a larger batch runs in parts
 USUAL_BATCH: Final = 8  # what the kernels are tuned for: the faces of a room
 PORTABLE: Final = tuple(f"SM{major}{minor}" for major, minor in RTX_RUNS)
 
@@ -66,7 +66,7 @@ def build(content: bytes, shape: tuple[int, ...], precision: str) -> bytes:
     """An engine from an ONNX file. Takes seconds to minutes.
 
     The network is strongly typed: TensorRT computes in the types that the file states (FP32, FP16, or INT8 by its
-    quantise/dequantise pairs), so ``precision`` only decides whether FP32 may use TF32: "fp32" says no.
+    quantize/dequantize pairs), so ``precision`` only decides whether FP32 may use TF32: "fp32" says no.
     Without a GPU TensorRT-RTX builds for the families in PORTABLE, and TensorRT cannot. Raises DeviceError without
     either, ModelError when it refuses the file.
     """

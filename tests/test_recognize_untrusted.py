@@ -1,4 +1,4 @@
-"""Models that somebody else made: what is no recogniser is refused in one line, whatever it does to the process."""
+"""Models that somebody else made: what is no recognizer is refused in one line, whatever it does to the process."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 from cli_media import COMMAND
 
-from realtime_mer import recognise
+from realtime_mer import recognize
 from realtime_mer.errors import MerError, ModelError
-from realtime_mer.recognise import pt2, tensorrt, trial
-from realtime_mer.recognise.onnx import OnnxRecogniser
-from realtime_mer.recognise.spec import KEY
+from realtime_mer.recognize import pt2, tensorrt, trial
+from realtime_mer.recognize.onnx import OnnxRecognizer
+from realtime_mer.recognize.spec import KEY
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 def refused(path: Path) -> str:
     with pytest.raises(ModelError) as caught:
-        recognise.load(path, "cpu")
+        recognize.load(path, "cpu")
     assert "\n" not in str(caught.value)
     assert path.name in str(caught.value)
     return str(caught.value)
@@ -51,17 +51,17 @@ def refused(path: Path) -> str:
 def test_a_good_one_is_tried_once_and_opened(tmp_path: Path, tried: list[list[str]]) -> None:
     path = made.write(tmp_path / "good.onnx", made.good())
     for _ in range(3):
-        opened = recognise.load(path, "cpu")
+        opened = recognize.load(path, "cpu")
     assert opened.spec == made.SPEC
     np.testing.assert_allclose(opened.classify(np.ones((4, 3, 28, 28), np.float32)), [[0.2, 0.3, 0.5]] * 4, atol=1e-6)
     assert len(tried) == 1
     path.write_bytes(made.model(made.good(), replace(made.SPEC, version="1")))
-    assert recognise.load(path, "cpu").spec.version == "1"
+    assert recognize.load(path, "cpu").spec.version == "1"
     assert len(tried) == 2
 
 
 def test_the_shipped_one_is_opened_in_this_process(tried: list[list[str]]) -> None:
-    recognise.load("default", "cpu")
+    recognize.load("default", "cpu")
     assert not tried
 
 
@@ -88,7 +88,7 @@ def test_another_number_of_answers_than_labels_is_refused(tmp_path: Path, labels
 
 
 def test_answers_that_stop_being_probabilities_are_one_line(tmp_path: Path) -> None:
-    opened = recognise.load(made.write(tmp_path / "later.onnx", made.good_until_it_moves()), "cpu")
+    opened = recognize.load(made.write(tmp_path / "later.onnx", made.good_until_it_moves()), "cpu")
     opened.classify(np.zeros((1, 3, 28, 28), np.float32))
     with pytest.raises(ModelError, match=r"^made/0 answers 4\.2, 4\.3, 4\.5, which are not probabilities"):
         opened.classify(np.full((1, 3, 28, 28), 5, np.float32))
@@ -159,16 +159,16 @@ def test_a_model_that_crashes_the_loader_is_one_line(tmp_path: Path, monkeypatch
 def test_a_module_in_the_working_directory_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "numpy.py").write_text("raise SystemExit(9)")
     monkeypatch.chdir(tmp_path)
-    recognise.load(made.write(tmp_path / "good.onnx", made.good()), "cpu")
+    recognize.load(made.write(tmp_path / "good.onnx", made.good()), "cpu")
 
 
-def test_the_catalogue_goes_on_behind_a_bad_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_catalog_goes_on_behind_a_bad_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REALTIME_MER_CACHE", str(tmp_path))
     monkeypatch.setattr(trial, "LIMIT_S", 6.0)
     (tmp_path / "models").mkdir()
     made.write(tmp_path / "models" / "a.onnx", made.endless())
     made.write(tmp_path / "models" / "b.onnx", made.good())
-    found = {row.path.name: row.problem for row in recognise.catalogue()}
+    found = {row.path.name: row.problem for row in recognize.catalog()}
     assert "was not ready after 6 s" in found.pop("a.onnx")
     assert found.pop("b.onnx") == ""
     assert "default.onnx" in found
@@ -204,7 +204,7 @@ def test_the_place_of_an_engine_is_not_in_the_hands_of_a_file(
 @pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "", ".", "..", "a\nb"])
 def test_a_name_that_can_be_no_file_is_one_line(name: str) -> None:
     with pytest.raises(ModelError, match="no model") as caught:
-        recognise.find(name)
+        recognize.find(name)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 700
 
@@ -212,13 +212,13 @@ def test_a_name_that_can_be_no_file_is_one_line(name: str) -> None:
 def test_a_folder_or_a_file_without_permission_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "folder.onnx").mkdir()
     with pytest.raises(ModelError):
-        recognise.load(tmp_path / "folder.onnx", "cpu")
+        recognize.load(tmp_path / "folder.onnx", "cpu")
     closed = made.write(tmp_path / "closed.onnx", made.good())
     closed.chmod(0)
     if os.access(closed, os.R_OK):
         pytest.skip("this user may read everything")
     with pytest.raises(ModelError, match="Permission denied"):
-        OnnxRecogniser(closed)
+        OnnxRecognizer(closed)
 
 
 def _archive(path: Path, spec: bytes, compression: int = zipfile.ZIP_DEFLATED) -> Path:

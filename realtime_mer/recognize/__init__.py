@@ -1,6 +1,6 @@
-"""Recognisers: files that tell from onset-to-apex motion which class of emotion it fits.
+"""Recognizers: files that tell from onset-to-apex motion which class of emotion it fits.
 
-``load`` finds a file and opens it on a device; a ``Recogniser`` answers; ``predict`` turns an answer into a Prediction.
+``load`` finds a file and opens it on a device; a ``Recognizer`` answers; ``predict`` turns an answer into a Prediction.
 How the motion is computed is ``features``' affair; how a model is made is that of the training package.
 """
 
@@ -17,9 +17,9 @@ import numpy as np
 
 from realtime_mer.assets import cache_dir
 from realtime_mer.errors import ModelError
-from realtime_mer.recognise.device import DEVICES, ENGINE, ONNX, PROGRAM
-from realtime_mer.recognise.spec import OBJECTIVE, ModelSpec
-from realtime_mer.recognise.trial import SHIPPED
+from realtime_mer.recognize.device import DEVICES, ENGINE, ONNX, PROGRAM
+from realtime_mer.recognize.spec import OBJECTIVE, ModelSpec
+from realtime_mer.recognize.trial import SHIPPED
 from realtime_mer.records import Floats, Prediction
 from realtime_mer.typed import shown
 
@@ -29,9 +29,9 @@ __all__ = [
     "Answer",
     "Listed",
     "ModelSpec",
-    "Recogniser",
+    "Recognizer",
     "answer",
-    "catalogue",
+    "catalog",
     "find",
     "load",
     "predict",
@@ -41,7 +41,7 @@ DEFAULT: Final = "default"
 LONGEST_PATH: Final = 500  # characters of a path that are repeated in a message
 
 
-class Recogniser(Protocol):
+class Recognizer(Protocol):
     """A model that is open on a device.
 
     ``provider`` names what really computes, e.g. "onnxruntime 1.31.1 CPU"; ``why`` how that came to be chosen.
@@ -62,18 +62,18 @@ class Recogniser(Protocol):
         ...
 
 
-def load(name: str | Path = DEFAULT, device: str = "auto") -> Recogniser:
+def load(name: str | Path = DEFAULT, device: str = "auto") -> Recognizer:
     """Opens a model by the name of a shipped or cached one, or by the path of an .onnx, .pt2 or .engine file.
 
     Open only models that you trust. An .onnx file that is not shipped is tried in another process first, which takes
-    about a second (``recognise.trial``). A .pt2 file can run any code (``recognise.pt2``), and so can an engine.
+    about a second (``recognize.trial``). A .pt2 file can run any code (``recognize.pt2``), and so can an engine.
 
     device: "auto" takes a GPU that works, else the CPU; ``why`` of the result says what was chosen and why.
     Raises ModelError for a file that is missing, damaged, without ModelSpec or for another version; DeviceError for a
     device that is unknown or not there.
     """
-    from realtime_mer.recognise.onnx import check_fits
-    from realtime_mer.recognise.opening import open_model
+    from realtime_mer.recognize.onnx import check_fits
+    from realtime_mer.recognize.opening import open_model
 
     path = find(name)
     opened = open_model(path, device)
@@ -92,14 +92,14 @@ class Listed:
     problem: str = ""
 
 
-def catalogue() -> list[Listed]:
+def catalog() -> list[Listed]:
     """The shipped models, then those in the cache's models folder, each sorted by name."""
     return [described(path) for folder in (SHIPPED, _cached()) for path in sorted(folder.glob("*.onnx"))]
 
 
 def described(path: Path) -> Listed:
     """What one model file says of itself. Raises ModelError when it cannot be read at all."""
-    from realtime_mer.recognise.opening import read_spec
+    from realtime_mer.recognize.opening import read_spec
 
     origin = {SHIPPED: "shipped", _cached(): "cached"}.get(path.parent, "file")
     spec, problem = None, ""

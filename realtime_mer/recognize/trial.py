@@ -20,10 +20,10 @@ from typing import Final
 from realtime_mer.errors import MerError, ModelError
 
 LIMIT_S: Final = 30.0  # to start Python, open the model and run it: a good model needs about one
-MEMORY: Final = 8 << 30  # bytes of address space that a trial may take; a recogniser takes well under one GiB
+MEMORY: Final = 8 << 30  # bytes of address space that a trial may take; a recognizer takes well under one GiB
 SHIPPED: Final = Path(__file__).parent / "shipped"
 _REFUSED: Final = 3  # exit code; 1 and 2 are Python's own
-_COMMAND: Final = "import sys; from realtime_mer.recognise.trial import attempt; sys.exit(attempt(sys.argv[1]))"
+_COMMAND: Final = "import sys; from realtime_mer.recognize.trial import attempt; sys.exit(attempt(sys.argv[1]))"
 
 _tried: dict[str, str] = {}  # SHA-256 of a file -> why it was refused, empty when it passed; of this process
 
@@ -44,7 +44,7 @@ def check(path: Path, content: bytes) -> None:
 
 def attempt(path: str) -> int:
     """What the other process does: opens and runs the model, and prints why it is refused. Returns the exit code."""
-    from realtime_mer.recognise.onnx import OnnxRecogniser
+    from realtime_mer.recognize.onnx import OnnxRecognizer
 
     with contextlib.suppress(ImportError, ValueError, OSError):  # Windows; a system that has no such limit
         import resource
@@ -52,7 +52,7 @@ def attempt(path: str) -> int:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     try:
         with contextlib.redirect_stdout(None):  # ONNX Runtime prints there when it tries again
-            OnnxRecogniser(Path(path), tried=True)
+            OnnxRecognizer(Path(path), tried=True)
     except MerError as error:
         print(error)
         return _REFUSED
@@ -74,7 +74,7 @@ def _try(path: Path) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"{path} was not ready after {LIMIT_S:g} s: it does not end, or is far too large for a live recogniser"
+        return f"{path} was not ready after {LIMIT_S:g} s: it does not end, or is far too large for a live recognizer"
     except (OSError, ValueError) as error:
         return f"{path} could not be tried in a process of its own: {error}"
     if done.returncode == _REFUSED:

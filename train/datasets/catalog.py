@@ -36,7 +36,7 @@ from train.protocols import doubts
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """One entry of the catalogue.
+    """One entry of the catalog.
 
     what:    one line. ask: where it can be asked for. paper: its reference. layout: one clip's place below the root.
     folders: names that the root usually has. sheets: patterns of the annotation sheet's file name, none if not needed.
@@ -152,7 +152,7 @@ DATASETS: Final[dict[str, Dataset]] = {
         ("fer2013", "FER2013"), (), "7", 35887, read_fer2013,
     ),
     "ferplus": Dataset(
-        "FERPlus: FER2013 labelled anew by ten voters, 8 classes",
+        "FERPlus: FER2013 labeled anew by ten voters, 8 classes",
         "https://github.com/microsoft/FERPlus (labels; pictures from FER2013)", "Barsoum et al., ICMI 2016",
         "FER2013Train/label.csv and FER2013Train/fer0000000.png; FER2013Valid; FER2013Test",
         ("FERPlus", "ferplus"), (), "emotion", None, read_ferplus,
@@ -164,7 +164,7 @@ DATASETS: Final[dict[str, Dataset]] = {
         ("CK+", "CKplus", "ckplus"), (), "7", 327, read_ckplus,
     ),
     "ckplus48": Dataset(
-        "CK+48: the last three frames of the labelled CK+ sequences as 48 px faces, 118 subjects",
+        "CK+48: the last three frames of the labeled CK+ sequences as 48 px faces, 118 subjects",
         "derived from CK+ (ask there)", "Lucey et al., CVPRW 2010",
         "anger/S010_004_00000017.png", ("ckplus48", "CK+48"), (), "7", 981, read_ckplus48,
     ),
@@ -179,7 +179,7 @@ DATASETS: Final[dict[str, Dataset]] = {
         "KDEF/AF01/AF01AFS.JPG", ("KDEF", "kdef"), (), "7", 4900, read_kdef,
     ),
     "taiwanese": Dataset(
-        "1,232 posed colour stills of 29 Taiwanese performers, 7 expressions",
+        "1,232 posed color stills of 29 Taiwanese performers, 7 expressions",
         "public copies name neither maker nor terms: for research only",
         "not named by the public copies",
         "faces_256x256/2731g15.jpg", ("taiwanese", "Taiwanese"), (), "7", None, read_taiwanese,

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from realtime_mer.assets import cache_dir
 from realtime_mer.errors import DeviceError, MerError, ModelError, first_line
-from realtime_mer.recognise import pt2, tensorrt
-from realtime_mer.recognise.device import ENGINE, ONNXRUNTIME, PROGRAM, TORCH, Choice, Run, candidates
-from realtime_mer.recognise.onnx import OnnxRecogniser, read_file
-from realtime_mer.recognise.spec import ModelSpec, check_answer, probe
+from realtime_mer.recognize import pt2, tensorrt
+from realtime_mer.recognize.device import ENGINE, ONNXRUNTIME, PROGRAM, TORCH, Choice, Run, candidates
+from realtime_mer.recognize.onnx import OnnxRecognizer, read_file
+from realtime_mer.recognize.spec import ModelSpec, check_answer, probe
 from realtime_mer.records import Floats
 
 _log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def read_spec(path: Path) -> ModelSpec:
 
 def _on(path: Path, choice: Choice) -> Opened:
     if choice.backend == ONNXRUNTIME:
-        model = OnnxRecogniser(path, choice.device)
+        model = OnnxRecognizer(path, choice.device)
         return Opened(model.spec, model.provider, choice.why, model.classify)
     if choice.backend == TORCH:
         spec = pt2.read_spec(path)

@@ -55,7 +55,7 @@ class ModelSpec:
     abstain_below: the runtime abstains when the largest probability is lower.
     none:        the label that says that nothing moves; the runtime abstains when it is the most probable. Empty: the
                  model has none, and answers noise as if it were a movement.
-    training_data, licence, protocol: for people, one line each.
+    training_data, license, protocol: for people, one line each.
     people: whom it was trained on, data set and subject, e.g. "casme2/sub01": their recordings prove nothing about it.
     scores:      e.g. {"UF1": {"value": .8, "low": .72, "high": .86}, "ECE": {"value": .03}}.
     heads:       further answers beside the labels; empty where the file has none.
@@ -75,7 +75,7 @@ class ModelSpec:
     none: str = ""
     training_data: str = ""
     people: tuple[str, ...] = ()
-    licence: str = ""
+    license: str = ""
     protocol: str = ""
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     heads: tuple[Head, ...] = ()
@@ -94,7 +94,7 @@ class ModelSpec:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the file's outputs that a recogniser gives, side by side in one row a sample."""
+        """Names of the file's outputs that a recognizer gives, side by side in one row a sample."""
         return (PROBABILITIES, *(head.name for head in self.heads))
 
     @property
@@ -115,6 +115,8 @@ class ModelSpec:
             values = convert(from_json(text), dict[str, Any])
             if values.get("format") != FORMAT:
                 raise ValueError(f"format {shown(values.get('format'))}, this version reads {FORMAT}")
+            if "licence" in values:  # as files of version 0.1 spell it
+                values["license"] = values.pop("licence")
             return convert(values, ModelSpec)
         except ValueError as error:
             raise ModelError(f"the model spec of {where} cannot be used ({error}): export the model again") from None
@@ -162,7 +164,7 @@ def _finite(far: Floats) -> Floats:
 
 def _wrong(spec: ModelSpec) -> str:
     """What is wrong with the values of a spec, in one line; empty when nothing is. The types are right."""
-    told = (spec.name, spec.version, spec.feature, spec.training_data, spec.licence, spec.protocol, spec.commit)
+    told = (spec.name, spec.version, spec.feature, spec.training_data, spec.license, spec.protocol, spec.commit)
     for text in (*told, spec.created, *spec.labels, *spec.people, *spec.scores):
         if not text.isprintable():
             return f"{shown(text)} is not one line of text"

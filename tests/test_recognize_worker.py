@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from realtime_mer.recognise.worker import BatchWorker
+from realtime_mer.recognize.worker import BatchWorker
 
 
 class Recorder:

@@ -8,10 +8,10 @@ import onnx
 import pytest
 from backend_models import exported, noise, spec_of
 
-from realtime_mer import recognise
+from realtime_mer import recognize
 from realtime_mer.errors import DeviceError, MerError, ModelError
-from realtime_mer.recognise import device, tensorrt
-from realtime_mer.recognise.spec import KEY
+from realtime_mer.recognize import device, tensorrt
+from realtime_mer.recognize.spec import KEY
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_a_bad_file_is_refused_in_one_line(file: Path, tmp_path: Path, damage, s
     bad = tmp_path / "bad.onnx"
     bad.write_bytes(damage(file.read_bytes()))
     with pytest.raises(ModelError, match=says) as caught:
-        recognise.load(bad, "cpu")
+        recognize.load(bad, "cpu")
     assert "\n" not in str(caught.value)
 
 
@@ -53,7 +53,7 @@ def test_an_engine_needs_its_spec_beside_it(tmp_path: Path) -> None:
     engine = tmp_path / "m.engine"
     engine.write_bytes(b"engine")
     with pytest.raises(ModelError, match=r"m\.engine\.json"):
-        recognise.load(engine, "auto")
+        recognize.load(engine, "auto")
 
 
 def test_an_engine_keeps_its_spec_and_runs_with_tensorrt_only(tmp_path: Path) -> None:
@@ -62,9 +62,9 @@ def test_an_engine_keeps_its_spec_and_runs_with_tensorrt_only(tmp_path: Path) ->
     assert tensorrt.read_spec(engine) == spec
     assert not list(tmp_path.glob("*.part"))
     with pytest.raises(DeviceError, match="cannot run on cpu"):
-        recognise.load(engine, "cpu")
+        recognize.load(engine, "cpu")
     with pytest.raises(MerError) as caught:  # no TensorRT, or an engine that is none
-        recognise.load(engine, "tensorrt")
+        recognize.load(engine, "tensorrt")
     assert "\n" not in str(caught.value)
 
 
@@ -96,7 +96,7 @@ def test_the_key_of_an_engine_changes_with_model_gpu_version_and_precision(monke
     assert key() == key()
 
 
-def test_the_catalogue_lists_shipped_and_cached_models_and_names_what_is_broken(
+def test_the_catalog_lists_shipped_and_cached_models_and_names_what_is_broken(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REALTIME_MER_CACHE", str(tmp_path))
@@ -104,14 +104,14 @@ def test_the_catalogue_lists_shipped_and_cached_models_and_names_what_is_broken(
     cache.mkdir()
     (cache / "good.onnx").write_bytes(file.read_bytes())
     (cache / "bad.onnx").write_bytes(b"no model")
-    listed = {(row.origin, row.path.name): row for row in recognise.catalogue()}
+    listed = {(row.origin, row.path.name): row for row in recognize.catalog()}
     assert listed["shipped", "default.onnx"].spec is not None
     good, bad = listed["cached", "good.onnx"], listed["cached", "bad.onnx"]
     assert good.spec == spec_of("ststnet", 28)
     assert len(good.sha256) == 64
     assert bad.spec is None
     assert "bad.onnx" in bad.problem
-    assert recognise.load("good", "cpu").classify(noise(1)).shape == (1, 3)
+    assert recognize.load("good", "cpu").classify(noise(1)).shape == (1, 3)
 
 
 def test_gpu_name_is_text() -> None:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from realtime_mer.errors import DeviceError, MerError, ModelError, first_line
-from realtime_mer.recognise.device import Run
-from realtime_mer.recognise.spec import KEY, ModelSpec
+from realtime_mer.recognize.device import Run
+from realtime_mer.recognize.spec import KEY, ModelSpec
 from realtime_mer.records import Floats
 
 if TYPE_CHECKING:

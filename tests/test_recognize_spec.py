@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_mer.errors import ModelError
-from realtime_mer.recognise import answer
-from realtime_mer.recognise.spec import Head, ModelSpec, check_answer
+from realtime_mer.recognize import answer
+from realtime_mer.recognize.spec import Head, ModelSpec, check_answer
 
 LABELS = ("negative", "positive", "surprise")
 OBJECTIVE = {"name": "objective", "labels": ["I", "II"]}
@@ -55,6 +55,7 @@ def test_no_motion_has_no_objective_class_and_no_action_units() -> None:
 def test_a_spec_of_before_there_was_none_still_opens() -> None:
     older = asdict(SPEC)
     del older["none"]
+    older["licence"] = older.pop("license")
     assert ModelSpec.from_json(json.dumps(older)) == SPEC
 
 
@@ -88,7 +89,7 @@ def test_a_field_of_a_later_version_is_left_out() -> None:
         ({"labels": ["none"], "none": "none"}, "none must be one of two labels or more"),
         ({"none": 3}, "none: expected str, got int"),
         ({"name": "flow\n\x1b[2J"}, r"'flow\\n\\x1b\[2J' is not one line of text"),
-        ({"licence": "a\nb"}, r"'a\\nb' is not one line of text"),
+        ({"license": "a\nb"}, r"'a\\nb' is not one line of text"),
         ({"scores": {"UF1": 0.8}}, r"scores\[\.\.\.\]: expected object, got float"),
         ({"scores": {"UF1": {}}}, "score 'UF1' must have a value"),
         ({"scores": {"UF1": {"value": 0.8, "low": 0.7}}}, "score 'UF1' must have a value, and low and high together"),

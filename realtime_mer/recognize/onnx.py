@@ -12,18 +12,18 @@ import numpy as np
 
 from realtime_mer.errors import DeviceError, ModelError, first_line
 from realtime_mer.motion.flow import FEATURES
-from realtime_mer.recognise import trial
-from realtime_mer.recognise.device import PLUGIN, PROVIDERS, RTX, session_provider
-from realtime_mer.recognise.spec import KEY, PROBES, ModelSpec, check_answer, probe
+from realtime_mer.recognize import trial
+from realtime_mer.recognize.device import PLUGIN, PROVIDERS, RTX, session_provider
+from realtime_mer.recognize.spec import KEY, PROBES, ModelSpec, check_answer, probe
 from realtime_mer.records import Floats
 
-# A recogniser of this size takes well under a millisecond; more threads would only disturb the rest of the pipeline.
+# A recognizer of this size takes well under a millisecond; more threads would only disturb the rest of the pipeline.
 THREADS: Final = 1
 _registering = threading.Lock()
 _ERRORS_ONLY: Final = 3  # ONNX Runtime's severity: its warnings speak to developers of models
 
 
-class OnnxRecogniser:
+class OnnxRecognizer:
     """A model file, open. Safe to use from several threads.
 
     device: "cpu", "cuda", "tensorrt" or ``device.RTX``. tried: open it at once, without a trial in another process

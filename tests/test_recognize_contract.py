@@ -1,7 +1,7 @@
 """One contract over every back end: same file, same answers as ONNX Runtime on the CPU, whatever the batch.
 
 The GPU ones run with `pytest -m gpu` on a machine that has one, print their figures, and are skipped elsewhere with
-the reason. Random weights: these tests are about computing the same, not about recognising anything.
+the reason. Random weights: these tests are about computing the same, not about recognizing anything.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import pytest
 from backend_models import LABELS, exported, noise, programmed, spec_of
 
 from realtime_mer.errors import DeviceError
-from realtime_mer.recognise import device, opening, pt2, tensorrt
-from realtime_mer.recognise.onnx import OnnxRecogniser
+from realtime_mer.recognize import device, opening, pt2, tensorrt
+from realtime_mer.recognize.onnx import OnnxRecognizer
 
 # Largest difference of a probability; half precision keeps 11 bits.
 TOLERANCE = {"torch": 1e-5, "fp32": 1e-4, "fp16": 2e-2}
@@ -33,7 +33,7 @@ class Running:
 
 def _onnxruntime(where: str) -> Callable[[Path], Running]:
     def start(path: Path) -> Running:
-        model = OnnxRecogniser(path, where)
+        model = OnnxRecognizer(path, where)
         return Running(model.provider, model.classify, TOLERANCE["fp32"])
 
     return start
@@ -96,7 +96,7 @@ def running(request: pytest.FixtureRequest, file: Path) -> Running:
 def test_same_answers_as_the_reference_for_any_batch(running: Running, file: Path, count: int) -> None:
     batch = noise(count)
     answer = running.classify(batch)
-    expected = OnnxRecogniser(file, "cpu").classify(batch)
+    expected = OnnxRecognizer(file, "cpu").classify(batch)
     assert answer.shape == (count, len(LABELS))
     assert answer.dtype == np.float32
     assert np.ptp(expected, axis=0).max() > 0.01 or count == 1, "the network ignores its input: the test shows nothing"
@@ -104,7 +104,7 @@ def test_same_answers_as_the_reference_for_any_batch(running: Running, file: Pat
     np.testing.assert_allclose(answer.sum(axis=1), 1, atol=1e-3)
 
 
-def test_a_sample_does_not_depend_on_its_neighbours(running: Running) -> None:
+def test_a_sample_does_not_depend_on_its_neighbors(running: Running) -> None:
     batch = noise(9)
     together = running.classify(batch)
     alone = np.concatenate([running.classify(batch[i : i + 1]) for i in range(9)])
@@ -185,19 +185,19 @@ def test_a_provider_that_did_not_load_is_an_error_not_a_fall_back(file: Path, mo
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", falls_back)
     with pytest.raises(DeviceError, match="could not load its cuda provider"):
-        OnnxRecogniser(file, "cuda")
+        OnnxRecognizer(file, "cuda")
 
 
 def test_auto_goes_on_when_a_provider_does_not_load(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "gpu", lambda: "Some GPU")
     monkeypatch.setattr(device, "onnxruntime_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
     monkeypatch.setattr(
-        opening, "OnnxRecogniser", lambda path, where: _refuse() if where == "cuda" else OnnxRecogniser(path, where)
+        opening, "OnnxRecognizer", lambda path, where: _refuse() if where == "cuda" else OnnxRecognizer(path, where)
     )
     opened = opening.open_model(file, "auto")
     assert "CPU" in opened.provider
     assert "libraries are missing" in opened.why
 
 
-def _refuse() -> OnnxRecogniser:
+def _refuse() -> OnnxRecognizer:
     raise DeviceError("libraries are missing")
