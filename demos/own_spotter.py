@@ -47,7 +47,7 @@ class FixedThreshold:
         return Activity(away, np.ones(len(away)), measurement.head, measurement.eyes, moved, LIMIT), found
 
     def interrupt(self, reason: str) -> list[Movement]:
-        found = self._end(self._inside[-1][0], Kind.UNSURE, reason) if self._inside else []
+        found = self._end(self._inside[-1][0], Kind.UNDECIDED, reason) if self._inside else []
         self._forget()
         return found
 

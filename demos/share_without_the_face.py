@@ -15,14 +15,14 @@ from realtime_mer.batch.listing import find
 from realtime_mer.batch.recordings import Wanted, analyze
 from realtime_mer.bench.clips import Clip, make
 from realtime_mer.share.sharing import again, share
-from realtime_mer.share.survival import fates, text
+from realtime_mer.share.survival import survivals, text
 from realtime_mer.sinks import LOG
 
 
 def main(result: Path, out: Path) -> dict[float, int]:
     """Prints which events survive; returns how many micro-expressions there are at each threshold."""
     shared = share(result / LOG, out)  # here the recording is needed
-    print(text(*fates(shared.published, shared.found)))
+    print(text(*survivals(shared.published, shared.found)))
     found = {}
     for noise in (4.0, 5.0, 8.0, 16.0):  # from here on only what was shared
         events = again(out, lambda config, noise=noise: with_onset(config, noise)).found

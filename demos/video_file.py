@@ -19,7 +19,7 @@ def main(video: str | None = None) -> int:
                 movement = event.movement
                 if event.status == "confirmed":
                     found += 1
-                    label = (event.prediction and event.prediction.label) or "unsure"
+                    label = (event.prediction and event.prediction.label) or "abstained"
                     moved = ", ".join(cue.region for cue in event.cues)
                     print(f"{movement.onset:8.3f} s  {1000 * movement.duration:4.0f} ms  {label:10} {moved}")
                 elif event.status == "rejected":

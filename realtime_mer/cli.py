@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from realtime_mer.console import NOTHING_BEGUN, at_once, finish
+from realtime_mer.console import NOTHING_BEGUN, exit_on_signal, finish
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
 
     def command() -> int:
-        with at_once(PROGRAM, NOTHING_BEGUN):
+        with exit_on_signal(PROGRAM, NOTHING_BEGUN):
             arguments = parser(words[:1] if words and words[0] in COMMANDS else COMMANDS).parse_args(words)
         return int(arguments.run(arguments))
 

@@ -57,28 +57,30 @@ def finish(command: Callable[[], int], program: str, interrupted: str) -> int:
             with handling(interrupt):
                 code = command()
         except MerError as error:
-            complain(program, str(error))
+            report_error(program, str(error))
             code = error.exit_code
         except KeyboardInterrupt as error:
-            complain(program, str(error) or interrupted)
+            report_error(program, str(error) or interrupted)
             code = 128 + getattr(error, "number", signal.SIGINT)
         except ImportError as error:
             if received:  # some libraries make one of a signal that arrives while they are loaded
-                complain(program, interrupted)
+                report_error(program, interrupted)
                 code = 128 + received[0]
             elif (error.name or "").startswith("realtime_mer"):
                 raise
             else:
-                complain(program, f"{error}: `realtime-mer doctor` says what is missing and how to get it")
+                report_error(program, f"{error}: `realtime-mer doctor` says what is missing and how to get it")
                 code = MerError.exit_code
         finally:
             sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
     except BrokenPipeError:
-        abandon_output()  # its reader (head, less) has seen enough: nothing to complain about
+        discard_output()  # its reader (head, less) has seen enough: nothing to complain about
     except OSError as error:  # files are told of where they are read and written: what is left is a print
-        abandon_output()
+        discard_output()
         why = error.strerror or str(error)
-        complain(program, f"{error.filename}: {why}" if error.filename else f"cannot write to standard output: {why}")
+        report_error(
+            program, f"{error.filename}: {why}" if error.filename else f"cannot write to standard output: {why}"
+        )
         code = OutputError.exit_code
     return code
 
@@ -133,7 +135,7 @@ class Stop:
 
 
 @contextlib.contextmanager
-def at_once(program: str, text: str) -> Iterator[None]:
+def exit_on_signal(program: str, text: str) -> Iterator[None]:
     """Within it, a signal says one line and ends the process there: for imports and for opening, before anything has
     been written. An exception would be lost or changed in the depths of a library that is being loaded."""
     try:
@@ -154,18 +156,18 @@ def at_once(program: str, text: str) -> Iterator[None]:
             os.close(errors)
 
 
-def complain(program: str, text: str) -> None:
+def report_error(program: str, text: str) -> None:
     """One line on standard error, after the program's name; a file's name may have line ends."""
-    say(f"{program}: {' '.join(text.splitlines())}")
+    print_status(f"{program}: {' '.join(text.splitlines())}")
 
 
-def say(text: str) -> None:
+def print_status(text: str) -> None:
     """A line on standard error; nothing when that is gone."""
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
 
-def tell(text: str) -> bool:
+def print_output(text: str) -> bool:
     """Text on standard output, for a command whose work goes on whether or not anyone reads it.
 
     True when it was written or its reader has left; False when it cannot be written (a full disk), which is said once.
@@ -173,9 +175,9 @@ def tell(text: str) -> bool:
     try:
         print(text, flush=True)
     except OSError as error:
-        abandon_output()
+        discard_output()
         if error.errno not in _READER_LEFT:
-            say(f"cannot write to standard output: {error.strerror}")
+            print_status(f"cannot write to standard output: {error.strerror}")
             return False
     return True
 
@@ -193,7 +195,7 @@ def output_closed() -> bool:
     return False
 
 
-def abandon_output() -> None:
+def discard_output() -> None:
     """Sends the rest of standard output nowhere, so that the flush at exit does not fail once more."""
     with contextlib.suppress(OSError):  # it may be no file at all
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

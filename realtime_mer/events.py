@@ -98,7 +98,7 @@ class Reporter:
         rate, gap, lost = ring.rate(movement.onset, movement.end)
         if movement.kind in (Kind.MICRO, Kind.HELD) and 0 < rate < self._config.spot.min_rate_fps:
             reason = f"{rate:.1f} frames/s cannot resolve a micro-expression"
-            movement = replace(movement, kind=Kind.UNSURE, reason=reason)
+            movement = replace(movement, kind=Kind.UNDECIDED, reason=reason)
         model, provider = (r.spec.id, r.provider) if (r := self._recognizer) else ("", "")
         return Event(
             track=track,

@@ -39,7 +39,7 @@ def observed(call: Callable[..., Result], stage: Stage, observers: Sequence[Obse
     if not observers:
         return call
 
-    def told(*arguments: object) -> Result:
+    def watched(*arguments: object) -> Result:
         for observer in observers:
             observer.started(stage)
         try:
@@ -48,4 +48,4 @@ def observed(call: Callable[..., Result], stage: Stage, observers: Sequence[Obse
             for observer in observers:
                 observer.ended(stage)
 
-    return told
+    return watched

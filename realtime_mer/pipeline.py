@@ -117,7 +117,7 @@ class Pipeline:
             self._relearn = False
             for track in tuple(self._faces):
                 events += self._drop(track, RECALIBRATED, frame.time)
-            self._lane.hurry()
+            self._lane.check_now()
         self._count(frame)
         events += self._detected(frame)
         signals = []
@@ -126,7 +126,7 @@ class Pipeline:
             signals.append(signal)
             events += self._report(track, movements, frame.time)
             if not watched.in_sight:
-                self._lane.hurry()
+                self._lane.check_now()
         events += self._reporter.classified(frame.time, wait=not self._live)
         notes = (*((broken.what.value,) if broken else ()), *self._notes())
         return Observation(frame.index, frame.time, tuple(signals), tuple(events), self._rate(), frame.lost, notes)
@@ -204,7 +204,7 @@ class Pipeline:
             self._faces[face.track] = WatchedFace(face, asked, spotter, self._config.faces, self._observers)
         for track in set(self._faces) - {face.track for face in seen}:
             self._faces[track].miss()
-            self._lane.hurry()
+            self._lane.check_now()
             if self._faces[track].gone:
                 events += self._drop(track, "the face left the picture", asked.time)
         return events
@@ -232,7 +232,7 @@ class Pipeline:
                 events += self._drop(track, broken.reason, frame.time)
             else:
                 events += self._report(track, watched.interrupt(broken.reason), frame.time)
-        self._lane.hurry()
+        self._lane.check_now()
         if broken.what is not Break.HOLE:
             self._lane.forget()
         if resized:

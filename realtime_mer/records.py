@@ -133,8 +133,13 @@ class Kind(StrEnum):
     BLINK = "blink"  # the eyes only
     HEAD = "head"  # the head moved
     SPEECH = "speech"  # one of a run of mouth movements
-    UNSURE = "unsure"  # the recording does not allow to say
+    UNDECIDED = "undecided"  # cannot be decided from this recording
     DISMISSED = "dismissed"  # a coder says that it is no micro-expression
+
+    @classmethod
+    def _missing_(cls, value: object) -> Kind | None:
+        """As logs of version 0.1 spell it."""
+        return cls.UNDECIDED if value == "unsure" else None
 
 
 class Status(StrEnum):
@@ -268,13 +273,13 @@ class Event:
     def coded(self) -> str:
         """Objective class and the action units that are more likely there than not, the most likely first, e.g.
         "objective class II 74 %, AU4 81 %"; empty where neither is known."""
-        told = []
+        parts = []
         if self.objective is not None and self.objective.label is not None:
             share = self.objective.probabilities[self.objective.label]
-            told.append(f"objective class {self.objective.label} {100 * share:.0f} %")
+            parts.append(f"objective class {self.objective.label} {100 * share:.0f} %")
         units = sorted((self.action_units or {}).items(), key=lambda item: -item[1])
-        told += [f"{unit} {100 * share:.0f} %" for unit, share in units if share >= LIKELY]
-        return ", ".join(told)
+        parts += [f"{unit} {100 * share:.0f} %" for unit, share in units if share >= LIKELY]
+        return ", ".join(parts)
 
     @property
     def key(self) -> tuple[int, int]:

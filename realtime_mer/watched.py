@@ -83,7 +83,7 @@ class WatchedFace:
         if not slipped and self.in_sight:
             return ()
         ended = self.interrupt("the face was lost and found again")
-        self._follower.seat(face, frame)
+        self._follower.reinitialize(face, frame)
         self.in_sight = True
         return ended
 

@@ -12,7 +12,7 @@ import pytest
 from app_server import until
 
 from realtime_mer.app import benchmark
-from realtime_mer.app.child import GRACE, Child
+from realtime_mer.app.process import GRACE, Subprocess
 from realtime_mer.bench.results import Result, machine, series
 from realtime_mer.config import Config, merge
 from realtime_mer.errors import MerError
@@ -49,7 +49,7 @@ def beside(work: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 @pytest.mark.parametrize("script", SLEEPERS.values(), ids=SLEEPERS.keys())
 def test_what_is_stopped_is_gone_with_its_children(script: str, tmp_path: Path) -> None:
-    child, file = Child(), tmp_path / "pids"
+    child, file = Subprocess(), tmp_path / "pids"
     thread, results = beside(lambda: child.run(["bash", "-c", script], tmp_path))
     until(lambda: file.exists() and file.read_text().endswith("\n"), 20)
     pids = [int(pid) for pid in file.read_text().split()]
@@ -64,7 +64,7 @@ def test_what_is_stopped_is_gone_with_its_children(script: str, tmp_path: Path) 
 
 
 def test_a_child_runs_again_after_a_stop_and_never_after_close(tmp_path: Path) -> None:
-    child = Child()
+    child = Subprocess()
     child.stop()  # nothing runs: nothing happens
     done = child.run([sys.executable, "-c", "import sys; sys.exit('no')"], tmp_path)
     assert done is not None

@@ -61,7 +61,7 @@ def test_jobs_wait_for_their_turn_and_a_waiting_one_can_be_stopped(make: Callabl
     assert [jobs.position(job) for job in (first, second, third)] == [None, 0, 1]
     jobs.halt(second)
     assert second.state is State.STOPPED
-    assert "stopped before it began" in second.told
+    assert "stopped before it began" in second.error
     assert jobs.position(third) == 0
     going.set()
     until(lambda: third.state is State.DONE, 5)
@@ -78,10 +78,10 @@ def test_one_that_fails_is_told_and_the_others_go_on(make: Callable[..., Jobs]) 
     jobs = make(work)
     bad, worse, good = (uploaded(jobs, ANNA, name) for name in ("bad.mp4", "worse.mp4", "good.mp4"))
     until(lambda: good.state is State.DONE, 5)
-    assert (bad.state, bad.told) == (State.FAILED, "bad.mp4 is not a video")  # and not where the server keeps it
+    assert (bad.state, bad.error) == (State.FAILED, "bad.mp4 is not a video")  # and not where the server keeps it
     assert worse.state is State.FAILED
-    assert "RuntimeError" in worse.told
-    assert "boom" not in worse.told
+    assert "RuntimeError" in worse.error
+    assert "boom" not in worse.error
 
 
 def test_the_same_file_of_two_owners_is_two_jobs(make: Callable[..., Jobs]) -> None:
@@ -407,7 +407,7 @@ def test_a_log_of_the_command_line_is_opened_too(analyzed: tuple[Viewer, str]) -
     broken = viewer.upload("events.jsonl", b'{"type": "x"}\n' * 100)
     told = viewer.done(broken)
     assert told["state"] == "failed"
-    assert "not an event log" in told["told"]
+    assert "not an event log" in told["error"]
     for each in (opened, broken):
         viewer.json("DELETE", f"/jobs/{each}")
 

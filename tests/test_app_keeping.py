@@ -143,7 +143,7 @@ def test_a_recording_is_a_log_as_any_other(page: Page, tmp_path: Path, capsys: p
     assert page.last("state")["recording"]["frames"] > 100
     page.order(type="record-stop")
     until(lambda: page.last("recorded"), 60)
-    assert page.last("recorded")["told"] == ""
+    assert page.last("recorded")["error"] == ""
     page.order(type="stop")
     until(lambda: page.last("stopped"), 20)
 

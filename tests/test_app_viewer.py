@@ -68,7 +68,7 @@ def test_events_are_told_in_order_and_those_of_the_end_before_the_stop(recording
     micro = [m["status"] for m in events if m["key"] == events[0]["key"]]
     assert micro == ["provisional", "confirmed"]
     last = messages[-3]
-    assert (last["kind"], last["reason"]) == ("unsure", "the recording ended before the movement did")
+    assert (last["kind"], last["reason"]) == ("undecided", "the recording ended before the movement did")
     assert last["offset_frame"] in (CUT - 1, CUT - 2)
     for message in events:
         final = message["status"] != "provisional"
@@ -131,7 +131,7 @@ def test_pictures_are_made_of_final_events_only_and_of_those_of_the_end_too() ->
     motion[0, 4:12, 4:12] = 2.0
     last = (
         dataclasses.replace(event(3, 2.5), motion=motion),
-        event(4, 2.6, kind=Kind.UNSURE, reason="cut short"),
+        event(4, 2.6, kind=Kind.UNDECIDED, reason="cut short"),
         event(5, 2.7, provisional=True),
         event(6, 2.5, track=2),  # was never seen
     )

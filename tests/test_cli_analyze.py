@@ -181,18 +181,18 @@ def test_a_movement_that_the_end_cuts_short_is_in_the_log_and_in_the_summary(rec
     log = read_jsonl(tmp_path / "cut" / "events.jsonl")
     (event,) = log.events
     assert (event.movement.kind, event.status, event.movement.reason) == (
-        Kind.UNSURE, Status.REJECTED, "the recording ended before the movement did",
+        Kind.UNDECIDED, Status.REJECTED, "the recording ended before the movement did",
     )  # fmt: skip
     assert abs(event.movement.apex - drawn.apex) < 0.04
     assert_frames_are_the_nearest(event)
     assert number - 3 <= event.offset_frame <= number - 1
     assert event.reported == pytest.approx((number - 1) / 100)
-    assert (log.summary.frames, log.summary.events) == (number, {"unsure": 1})
-    assert "0 micro-expressions, rejected: 1 unsure" in capfd.readouterr().out
+    assert (log.summary.frames, log.summary.events) == (number, {"undecided": 1})
+    assert "0 micro-expressions, rejected: 1 undecided" in capfd.readouterr().out
     with open(tmp_path / "cut" / "signals.csv", newline="") as file:
         assert sum(1 for _ in csv.DictReader(file)) == number
     with open(tmp_path / "cut" / "events.csv", newline="") as file:
-        assert [row["kind"] for row in csv.DictReader(file)] == ["unsure"]
+        assert [row["kind"] for row in csv.DictReader(file)] == ["undecided"]
 
 
 def test_a_file_that_was_cut_off_is_analysed_to_where_it_ends(recording, tmp_path, capfd):

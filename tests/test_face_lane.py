@@ -82,7 +82,7 @@ def test_what_is_confirmed_is_not_searched_until_its_landmarks_are_old():
     right[0] = False
     assert asked(lane, 3.0) == ["found"]  # what is not confirmed is searched for at once
     right[0] = True
-    lane.hurry()
+    lane.check_now()
     assert asked(lane, 3.1) == ["found"]
     assert asked(lane, 5.0) is None
     assert asked(lane, 5.5) == ["found"]  # the landmarks are old
@@ -143,9 +143,9 @@ def test_when_a_detection_is_due():
     lane.answer(0.0)
     assert [lane.due(t, watching=False) for t in (0.1, 0.2)] == [False, True]
     assert [lane.due(t, watching=True) for t in (0.2, 0.5)] == [False, True]
-    lane.hurry()
+    lane.check_now()
     assert lane.due(0.01, watching=True)
     lane.ask(frame(0.01), None, watching=False)
     lane.answer(0.01)
-    assert not lane.due(0.02, watching=True)  # the hurry is over
+    assert not lane.due(0.02, watching=True)  # the request has been met
     lane.close()

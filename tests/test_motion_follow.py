@@ -117,7 +117,7 @@ def test_a_new_seat_continues_the_displacement(recording, follower):
     for earlier in recording.frames[1:232]:
         last = follower.step(earlier)
     assert np.abs(last.displacement).max() > 0.5
-    follower.seat(recording.detection(moment.time), moment)
+    follower.reinitialize(recording.detection(moment.time), moment)
     after = follower.step(replace(moment, time=moment.time + 0.01))
     assert np.abs(after.displacement - last.displacement).max() < 0.2
 

@@ -147,7 +147,7 @@ def test_nothing_is_taken_out_just_after_the_face_was_lost_or_seated(face, frame
         played.settle(frames)
         after = lengths(played.step("up", keyframe))
         seated = Played(face, 100).settle()
-        seated.follower.seat(face[1], seated.frame("down"))
+        seated.follower.reinitialize(face[1], seated.frame("down"))
         seated.settle(frames)
         again = lengths(seated.step("up", keyframe))
         if not keyframe:

@@ -256,7 +256,7 @@ def test_too_few_frames_are_said_and_nothing_is_confirmed(recording):
     assert micros(result) == []
     low = [e for e in finals(result) if "frames/s cannot resolve" in e.movement.reason]
     assert low
-    assert {e.movement.kind for e in low} == {Kind.UNSURE}
+    assert {e.movement.kind for e in low} == {Kind.UNDECIDED}
     assert not [e for e in events_of(result) if e.status is Status.REJECTED and e.movement.offset is None]
     assert {o.notes for o in result[0][10:]} == {("fewer than 20 frames/s: micro-expressions cannot be resolved",)}
     assert result[0][0].notes == ()
@@ -374,7 +374,7 @@ def test_a_face_that_is_away_for_long_is_another_track(recording):
 def test_a_face_that_leaves_in_mid_movement(recording):
     frames, detect = absent(recording, 2.32, 9.0)
     spans = [e.movement for e in finals(watch(frames, detect))]
-    assert [s.kind for s in spans] == [Kind.UNSURE]
+    assert [s.kind for s in spans] == [Kind.UNDECIDED]
     assert spans[0].reason == "a cut in the recording"
 
 
@@ -517,7 +517,7 @@ def test_the_movement_that_is_cut_off_by_the_end(recording):
     assert isinstance(end, End)
     assert end.time == observations[-1].time
     (event,) = end.events
-    assert event.movement.kind is Kind.UNSURE
+    assert event.movement.kind is Kind.UNDECIDED
     assert event.offset_frame <= 231
     assert "recording ended" in event.movement.reason
 

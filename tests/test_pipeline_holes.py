@@ -30,7 +30,7 @@ def test_a_hole_in_a_movement_interrupts_it(recording):
     observations, events = watch(frames, recording.detect)
     assert [o.index for o in observations if Break.HOLE.value in o.notes] == [at]
     (cut,) = (e for e in final(events, Status.REJECTED) if "in the recording" in e.movement.reason)
-    assert cut.movement.kind is Kind.UNSURE
+    assert cut.movement.kind is Kind.UNDECIDED
     assert cut.movement.end < frames[at].time
     assert cut.reported == frames[at].time
     assert not [e for e in events if e.movement.onset < frames[at].time <= e.movement.end]
@@ -74,7 +74,12 @@ def test_repeated_frames_do_not_raise_the_frame_rate(recording):
 
     observations, events = watch([seen(f) for f in recording.frames], recording.detect)
     assert not final(events, Status.CONFIRMED)
-    assert {e.movement.kind for e in final(events, Status.REJECTED)} <= {Kind.UNSURE, Kind.MACRO, Kind.HEAD, Kind.BLINK}
+    assert {e.movement.kind for e in final(events, Status.REJECTED)} <= {
+        Kind.UNDECIDED,
+        Kind.MACRO,
+        Kind.HEAD,
+        Kind.BLINK,
+    }
     assert all(0 < e.fps < 20 for e in events)
     assert all(5 < o.fps < 11 for o in observations[100:])
     assert all("show something new" in o.notes[0] for o in observations[30:])

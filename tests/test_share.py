@@ -19,7 +19,7 @@ from realtime_mer.errors import ConfigError, MerError, OutputError, SourceError
 from realtime_mer.records import Frame, Kind
 from realtime_mer.share.files import FLOW, MOTION, read_flow, read_motion
 from realtime_mer.share.sharing import README, again, share
-from realtime_mer.share.survival import fates, text
+from realtime_mer.share.survival import survivals, text
 from realtime_mer.sinks import LOG, Sink
 from realtime_mer.sinks.jsonl import as_log, read_jsonl
 from realtime_mer.synth.demo import demo_clip
@@ -147,7 +147,7 @@ def test_a_recording_without_events(tmp_path: Path) -> None:
         analyze(Item(str(tmp_path / "wall.mp4"), tmp_path / "wall", None), pipeline, Wanted(video=False))
     shared = share(tmp_path / "wall" / LOG, tmp_path / "out")
     assert (shared.published, shared.found) == ([], [])
-    assert text(*fates(shared.published, shared.found)).startswith("0 of 0")
+    assert text(*survivals(shared.published, shared.found)).startswith("0 of 0")
 
 
 @pytest.mark.parametrize("harm", ["cut", "text", "pickle", "missing", "shape", "count", "breaks", "times", "nan"])
@@ -197,7 +197,7 @@ def test_fates() -> None:
     published = [event(1, 1.0), event(2, 3.0), event(3, 5.0)]
     moved = replace(published[0], movement=replace(published[0].movement, onset=1.02))
     turned = replace(published[2], movement=replace(published[2].movement, kind=Kind.HELD, reason="it stayed"))
-    results, more = fates(published, [moved, turned, event(4, 8.0)])
+    results, more = survivals(published, [moved, turned, event(4, 8.0)])
     assert [fate.survives for fate in results] == [True, False, False]
     assert [e.movement.id for e in more] == [4]
     said = text(results, more)

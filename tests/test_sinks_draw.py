@@ -112,7 +112,7 @@ def test_words_and_colors_of_events() -> None:
         dataclasses.replace(event(), prediction=None),
     ]
     assert [event_words(e) for e in made] == [
-        "micro: negative 70 %", "micro: unsure", "micro? negative 70 %", "blink", "micro-expression",
+        "micro: negative 70 %", "micro: abstained", "micro? negative 70 %", "blink", "micro-expression",
     ]  # fmt: skip
     assert [event_color(e) for e in made] == [VERMILLION, VERMILLION, YELLOW, GRAY, VERMILLION]
 

@@ -44,7 +44,7 @@ def test_elan(tmp_path: Path) -> None:
         (1000, 1300, "negative 0.70 (left lip corner AU12, left cheek)")
     ]
     assert [a[:2] for a in eaf.get_annotation_data_for_tier("face 1 apex")] == [(1120, 1130), (1220, 1230)]
-    assert eaf.get_annotation_data_for_tier("face 1 micro (2)")[0][2].startswith("unsure")
+    assert eaf.get_annotation_data_for_tier("face 1 micro (2)")[0][2].startswith("abstained")
     assert [a[:3] for a in eaf.get_annotation_data_for_tier("face 1 head")] == [(2620, 2630, "turned")]
     assert eaf.get_linked_files()[0]["MEDIA_URL"] == "file:///videos/subject%201%20%26%202.mp4"
     for tier in eaf.get_tier_names():

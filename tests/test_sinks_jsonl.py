@@ -210,7 +210,7 @@ def test_a_run_that_was_cut_short_has_its_events_and_no_summary(tmp_path: Path, 
 
 
 def test_the_events_of_the_end_are_logged_and_counted_but_are_no_frame(tmp_path: Path) -> None:
-    cut = event(9, 1.69, kind=Kind.UNSURE, reason="the recording ended before the movement did")
+    cut = event(9, 1.69, kind=Kind.UNDECIDED, reason="the recording ended before the movement did")
     more = (event(8, 1.6, track=2, label=None), cut, event(10, 1.8, provisional=True))
     _, logged, summary, _markers = read_jsonl(log(tmp_path / "e", 200, more))
     assert logged[1:] == list(more[:2])
@@ -220,7 +220,7 @@ def test_the_events_of_the_end_are_logged_and_counted_but_are_no_frame(tmp_path:
     assert summary is not None
     assert (summary.frames, summary.lost, summary.tracks) == (200, 1, 1)
     assert summary.duration == pytest.approx(1.99)
-    assert (summary.events, summary.labels) == ({"confirmed": 2, "unsure": 1}, {"negative": 1, "unsure": 1})
+    assert (summary.events, summary.labels) == ({"confirmed": 2, "undecided": 1}, {"negative": 1, "abstained": 1})
 
 
 def test_no_frames_at_all(tmp_path: Path) -> None:

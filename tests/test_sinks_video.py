@@ -142,7 +142,7 @@ def test_a_clip_that_the_end_cuts_short_is_finished(tmp_path: Path) -> None:
 
 
 def test_an_event_that_only_the_end_reports_has_its_clip(tmp_path: Path) -> None:
-    last = (event(3, 2.4), event(4, 2.5, kind=Kind.UNSURE, reason="cut short"), event(5, 2.6, provisional=True))
+    last = (event(3, 2.4), event(4, 2.5, kind=Kind.UNDECIDED, reason="cut short"), event(5, 2.6, provisional=True))
     play(EventClips(tmp_path, 100.0, before=0.2, after=0.1), last=last)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["event-1-1.mp4", "event-1-3.mp4"]
     # from 2.2 s to 2.8 s at 100 frames/s
@@ -169,7 +169,7 @@ def test_stills_show_onset_apex_and_offset() -> None:
     for observation in recording():
         image = np.full((240, 320), observation.index // 2, np.uint8)
         sink.write(observation, Frame(observation.index, observation.time, image))
-    sink.end(End(2.99, (event(3, 2.5), event(4, 2.6, kind=Kind.UNSURE, reason="cut short"))))
+    sink.end(End(2.99, (event(3, 2.5), event(4, 2.6, kind=Kind.UNDECIDED, reason="cut short"))))
     for key, levels in (((1, 1), [50, 56, 65]), ((1, 3), [125, 131, 140])):
         strip = sink.strips.pop(key)
         assert strip.shape[1] == 3 * 36 - 4  # nobody was asked what it was: there is no picture of the motion

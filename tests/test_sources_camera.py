@@ -17,7 +17,7 @@ from realtime_mer.records import SourceInfo
 from realtime_mer.sources import camera as camera_module
 from realtime_mer.sources import open_source
 from realtime_mer.sources.camera import open_camera
-from realtime_mer.sources.feed import Counts, Feed, Shot, Shots
+from realtime_mer.sources.feed import Counts, Feed, RawFrame, RawFrames
 
 
 class FakeCamera:
@@ -132,16 +132,16 @@ def test_a_frame_rate_that_cannot_be_true_is_measured(told: float) -> None:
 def test_reads_that_fail_are_skipped_and_not_missed_as_well() -> None:
     gray, counts = np.zeros((8, 8), np.uint8), Counts()
 
-    def shots() -> Shots:
+    def raw_frames() -> RawFrames:
         for number in range(1, 400):
             time.sleep(0.0005)
             if 200 <= number < 300:
                 counts.skip()
             else:
-                yield Shot(number / 30, gray.copy(), None)
+                yield RawFrame(number / 30, gray.copy(), None)
 
     info = SourceInfo("test", "camera", True, (8, 8), 30.0, "monotonic")
-    with Feed(info, Shot(0.0, gray, None), shots(), counts, threading.Event(), buffer_s=100) as source:
+    with Feed(info, RawFrame(0.0, gray, None), raw_frames(), counts, threading.Event(), buffer_s=100) as source:
         lost = sum(frame.lost for frame in source)
         stats = source.stats()
     assert (stats.skipped, stats.missed, lost) == (100, 0, 100)

@@ -23,7 +23,7 @@ from realtime_mer.errors import SourceError
 from realtime_mer.sources import Source, open_source, probe
 from realtime_mer.sources.device_clock import DeviceClock, FrameNumbers
 from realtime_mer.sources.genicam import AravisCamera
-from realtime_mer.sources.industrial import Chosen, Grab, Wishes, open_industrial
+from realtime_mer.sources.industrial import CameraRequest, Chosen, Grab, open_industrial
 
 
 def read(source: Source, frames: int) -> list[Any]:
@@ -51,7 +51,7 @@ def gige() -> Iterator[str]:
 
 def test_times_are_those_of_the_camera_on_our_clock(gige: str) -> None:
     """This camera stamps with the wall clock of the same machine, so the truth is known."""
-    camera = AravisCamera(gige, Wishes(320, 240, 100.0, 2.0))
+    camera = AravisCamera(gige, CameraRequest(320, 240, 100.0, 2.0))
     stamps: list[float] = []
     grab = camera.grab
 
@@ -173,8 +173,8 @@ def test_without_pypylon_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatc
         open_source("basler:")
 
 
-def _wishes(**wishes: Any) -> Any:
-    return Wishes(width=640, height=480, exposure=1.0, **wishes)
+def _wishes(**request: Any) -> Any:
+    return CameraRequest(width=640, height=480, exposure=1.0, **request)
 
 
 # --- made-up buffers ---------------------------------------------------------------------------------------------

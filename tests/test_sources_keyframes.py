@@ -18,7 +18,7 @@ from realtime_mer.bench.conditions import thinned
 from realtime_mer.bench.paced import PacedSource
 from realtime_mer.records import Frame, SourceInfo
 from realtime_mer.sources import open_source, rtsp
-from realtime_mer.sources.feed import AHEAD_FRAMES, Counts, Feed, Shot, Shots
+from realtime_mer.sources.feed import AHEAD_FRAMES, Counts, Feed, RawFrame, RawFrames
 from realtime_mer.sources.live import Stream
 from realtime_mer.synth import MOVEMENTS, Pulse, inject, portrait
 
@@ -101,8 +101,8 @@ def test_frames_as_an_rtsp_stream_decodes_them_are_marked(tmp_path: Path, monkey
     """A file in place of the server, which is not everywhere; with one: test_sources_contract.py."""
     path = write_frames(tmp_path / "a.ts", drawn(50), g="20", sc_threshold="0", bf="0")
     monkeypatch.setattr(rtsp, "_ask", lambda _: None)
-    shots = list(rtsp._shots(Stream(str(path), 5.0, {})))
-    assert [number for number, shot in enumerate(shots) if shot.keyframe] == [20, 40]
+    raw_frames = list(rtsp._raw_frames(Stream(str(path), 5.0, {})))
+    assert [number for number, raw in enumerate(raw_frames) if raw.keyframe] == [20, 40]
 
 
 def test_an_mjpeg_stream_marks_nothing() -> None:
@@ -123,17 +123,17 @@ def test_the_frame_after_a_keyframe_that_was_dropped_has_its_mark() -> None:
     gray = np.zeros((8, 8), np.uint8)
     reading, full, again = threading.Event(), threading.Event(), threading.Event()
 
-    def shots() -> Shots:
+    def raw_frames() -> RawFrames:
         reading.wait(10)
         for number in range(1, 60):
-            yield Shot(number / 100, gray.copy(), None, keyframe=number == 50)
+            yield RawFrame(number / 100, gray.copy(), None, keyframe=number == 50)
         full.set()
         again.wait(10)
-        yield Shot(1.0, gray.copy(), None)
-        yield Shot(1.01, gray.copy(), None)
+        yield RawFrame(1.0, gray.copy(), None)
+        yield RawFrame(1.01, gray.copy(), None)
 
     info = SourceInfo("made", "camera", True, (8, 8), 100, "monotonic")
-    with Feed(info, Shot(0.0, gray, None), shots(), Counts(), threading.Event(), buffer_s=0.2) as source:
+    with Feed(info, RawFrame(0.0, gray, None), raw_frames(), Counts(), threading.Event(), buffer_s=0.2) as source:
         frames = iter(source)
         reading.set()
         assert full.wait(10)

@@ -20,7 +20,7 @@ from source_media import SIZE, MjpegServer, jpeg, number_in, picture
 from realtime_mer.errors import SourceError
 from realtime_mer.records import SourceInfo
 from realtime_mer.sources import open_source
-from realtime_mer.sources.feed import Counts, Feed, Shot, Shots
+from realtime_mer.sources.feed import Counts, Feed, RawFrame, RawFrames
 from realtime_mer.sources.jpeg import JpegDecoder
 from realtime_mer.sources.multipart import PART_BYTES, Parts
 from realtime_mer.sources.sender import AHEAD_S, SenderClock
@@ -122,10 +122,10 @@ def test_half_a_jpeg_is_no_picture(share: float, way: list[int], capfd: pytest.C
     assert decoder(whole) is not None
     assert decoder(whole[: int(share * len(whole))] + END) is None
     assert decoder(whole[: int(share * len(whole))]) is None
-    shot = decoder(whole)
-    assert shot is not None
+    raw = decoder(whole)
+    assert raw is not None
     plain = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_GRAYSCALE)
-    assert np.abs(shot.gray.astype(int) - plain).max() <= 2
+    assert np.abs(raw.gray.astype(int) - plain).max() <= 2
     assert capfd.readouterr().err == ""
 
 
@@ -140,11 +140,11 @@ def test_a_picture_that_exif_turns_is_turned() -> None:
     data = jpeg(5)
     tag = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # orientation 6: turn clockwise
     exif = b"\xff\xe1" + (len(tag) + 8).to_bytes(2, "big") + b"Exif\0\0" + tag
-    shot = JpegDecoder()(data[:2] + exif + data[2:])
-    assert shot is not None
-    assert shot.gray.shape == (SIZE[0], SIZE[1])
-    assert shot.to_bgr is not None
-    assert np.abs(shot.to_bgr().astype(int) - cv2.rotate(picture(5), cv2.ROTATE_90_CLOCKWISE)).mean() < 5
+    raw = JpegDecoder()(data[:2] + exif + data[2:])
+    assert raw is not None
+    assert raw.gray.shape == (SIZE[0], SIZE[1])
+    assert raw.to_bgr is not None
+    assert np.abs(raw.to_bgr().astype(int) - cv2.rotate(picture(5), cv2.ROTATE_90_CLOCKWISE)).mean() < 5
 
 
 def test_damaged_pictures_of_a_stream_are_skipped_and_counted(capfd: pytest.CaptureFixture[str]) -> None:
@@ -239,14 +239,14 @@ def test_what_waits_for_a_slow_reader_is_never_older_than_the_buffer(burst: int)
     """200 frames/s for 3 s of capture time, all while the reader looks at its first frame; in bursts and one by one."""
     gray, go = np.zeros((8, 8), np.uint8), threading.Event()
 
-    def shots() -> Shots:
+    def raw_frames() -> RawFrames:
         go.wait(5)
         for number in range(1, 600):
-            yield Shot((number // burst * burst) / 200 + number % burst * 1e-5, gray.copy(), None)
+            yield RawFrame((number // burst * burst) / 200 + number % burst * 1e-5, gray.copy(), None)
 
     counts = Counts()
     info = SourceInfo("test", "stream", True, (8, 8), 200.0, "monotonic")
-    with Feed(info, Shot(-1.0, gray, None), shots(), counts, threading.Event(), buffer_s=0.5) as source:
+    with Feed(info, RawFrame(-1.0, gray, None), raw_frames(), counts, threading.Event(), buffer_s=0.5) as source:
         frames = iter(source)
         go.set()
         time.sleep(1)

@@ -89,7 +89,7 @@ def test_an_interruption_ends_the_movement_and_says_why(make: MakeSpotter) -> No
     assert spotter.interrupt("face out of sight") == []
     reports(spotter, measurements(2.15))
     (cut,) = spotter.interrupt("face out of sight")
-    assert (cut.kind, cut.status, cut.reason) == (Kind.UNSURE, Status.REJECTED, "face out of sight")
+    assert (cut.kind, cut.status, cut.reason) == (Kind.UNDECIDED, Status.REJECTED, "face out of sight")
     assert spotter.interrupt("face out of sight") == []
     assert not spotter.settled
 

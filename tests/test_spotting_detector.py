@@ -209,7 +209,7 @@ def test_noise_alone_is_no_event(fps):
 def test_blinks_alone_are_no_micro_expression(fps):
     reports = play(Signals(blinks=((2.0, 2.08, 2.22), (3.5, 3.6, 3.8), (5.0, 5.06, 5.2))), fps)
     assert micros(reports) == []
-    assert {s.kind for s in finals(reports)} <= {Kind.BLINK, Kind.UNSURE}  # at 30 frames/s its edges are one frame
+    assert {s.kind for s in finals(reports)} <= {Kind.BLINK, Kind.UNDECIDED}  # at 30 frames/s its edges are one frame
 
 
 @pytest.mark.parametrize("fps", RATES)
@@ -368,7 +368,7 @@ def test_the_end_of_the_recording_and_the_loss_of_the_face_end_a_movement():
     cut = Signals(moves=(Move("smile", 2.0, 2.12, 2.35),), duration=2.14)
     spotter = MovementDetector()
     last = finals(play(cut, spotter=spotter))[-1]
-    assert (last.kind, last.status) == (Kind.UNSURE, Status.REJECTED)
+    assert (last.kind, last.status) == (Kind.UNDECIDED, Status.REJECTED)
     assert "recording ended" in last.reason
     spotter = MovementDetector()
     random = np.random.default_rng(0)

@@ -20,7 +20,7 @@ from realtime_mer.spotting.detector import MovementDetector
 from realtime_mer.spotting.early import Evidence, probability
 from train.cli import main
 from train.commands import early
-from train.commands.early import Course, Noting
+from train.commands.early import Course, RecordingDetector
 
 
 def evidence(rise: float = 0.1, strength: float = 3.0, fall: float = 2.0, now: float = 1.0) -> Evidence:
@@ -55,7 +55,7 @@ def test_the_detector_tells_what_it_knows() -> None:
     """A raised cosine that rises in 0.1 s and falls in 0.2 s."""
     seen: dict[int, list[Evidence]] = {}
     move = Move("inner brow raise", 2.0, 2.1, 2.3, peak=2.0)
-    found = play(Signals((move,)), spotter=Noting(SpotConfig(), into=seen))
+    found = play(Signals((move,)), spotter=RecordingDetector(SpotConfig(), into=seen))
     assert [m.status for _, m in found] == [Status.CONFIRMED]  # it reports nothing before the end
     first = seen[1][0]
     assert first.now - first.apex < 0.06

@@ -198,8 +198,8 @@ def _nothing(run: Run) -> list[str]:
         lines.append(f"| {row.kind} | {row.count} | {row.answered:.1%} | {row.none:.1%} | {uf1} |")
     still = [row for row in rows if row.still]
     share = sum(row.answered * row.count for row in still) / max(sum(row.count for row in still), 1)
-    told = _NOTHING.format(share=share, lost=(run.none[run.main] > SUREST).mean() if run.none is not None else 0)
-    return ["## Where nothing moves", _wrapped(told), "\n".join(lines)]
+    text = _NOTHING.format(share=share, lost=(run.none[run.main] > SUREST).mean() if run.none is not None else 0)
+    return ["## Where nothing moves", _wrapped(text), "\n".join(lines)]
 
 
 def _coded(coded: Sequence[Tested]) -> list[str]:
@@ -210,9 +210,9 @@ def _coded(coded: Sequence[Tested]) -> list[str]:
             parts += [_UNITS, _units(head)]
         else:
             found = metrics.bootstrap(head.truth, head.probabilities, head.groups, head.labels)
-            told = _OBJECTIVE.format(clips=len(head.truth), people=len(set(head.groups)), uf1=_cell(found["UF1"]))
+            text = _OBJECTIVE.format(clips=len(head.truth), people=len(set(head.groups)), uf1=_cell(found["UF1"]))
             parts += [
-                _wrapped(told),
+                _wrapped(text),
                 _fenced(metrics.render(metrics.score(head.truth, head.probabilities, head.labels))),
             ]
     return ["## Objective class and action units", *parts] if parts else []

@@ -38,7 +38,7 @@ def evaluated(plan: Recipe, data: Prepared, out: Path) -> Run | None:
     return None
 
 
-def of_head(plan: Recipe, run: Run | None, taught: heads.Taught, out: Path) -> heads.Tested | None:
+def of_head(plan: Recipe, run: Run | None, taught: heads.HeadData, out: Path) -> heads.Tested | None:
     """How the head of the same recipe did on the same clips in the evaluation ``run``; None when it was not tested."""
     if run is None:
         return None
@@ -86,19 +86,19 @@ def trained_on(labels: Sequence[str], keys: Sequence[str], groups: Sequence[str]
     parts = []
     for name in sorted(set(names.tolist())):
         counts = np.bincount(y[names == name], minlength=len(labels))
-        told = ", ".join(f"{count} {label}" for label, count in zip(labels, counts, strict=True))
-        parts.append(f"{name} {counts.sum()} ({told})")
+        text = ", ".join(f"{count} {label}" for label, count in zip(labels, counts, strict=True))
+        parts.append(f"{name} {counts.sum()} ({text})")
     return f"{len(keys)} clips of {len(set(groups))} subjects: {'; '.join(parts)}"
 
 
 def protocol(run: Run) -> str:
     """How the scores were measured, in one line."""
     folds, people = len(set(run.folds)), len(set(run.groups))
-    told = MEASURED.get(run.protocol, run.protocol)
-    told += "" if folds == people else f", {people} subjects in {folds} groups"
+    text = MEASURED.get(run.protocol, run.protocol)
+    text += "" if folds == people else f", {people} subjects in {folds} groups"
     calibrated = "not calibrated" if run.calibrated is None else "temperature and threshold nested"
     of = "" if run.main.all() else "; scores of own motion, and of all with public maps"
-    return f"{told}, pooled; {calibrated}{of}"
+    return f"{text}, pooled; {calibrated}{of}"
 
 
 def scores(run: Run) -> Scores:

@@ -149,7 +149,7 @@ def _one(plan: Plan, number: int, model: nn.Module, tell: Watch | None) -> None:
             "logits": fit.predict(model, test.x, device).tolist(),
             "moved": {name: fit.predict(model, x[list(fold.test)], device).tolist() for name, x in data.moved.items()},
             "best": None if best_logits is None else best_logits.tolist(),
-            "looks": looks.by_class(model, test, len(data.labels), device) if looks.told(recipe.input) else None,
+            "looks": looks.by_class(model, test, len(data.labels), device) if looks.supported(recipe.input) else None,
             "curves": [_plain(line) for line in curves],
             "seconds": time.perf_counter() - began,
         },

@@ -42,7 +42,7 @@ Truth = NDArray[np.int64]  # positions in the labels (N,); of action units 0 or 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taught:
+class HeadData:
     """What a head learns from. x: float32 (N, 2, CELLS, CELLS), as ``flow_default.cell_means``. y: see Truth."""
 
     plan: Head
@@ -59,10 +59,10 @@ class Taught:
     def each(self) -> bool:
         return self.plan.name == ACTION_UNITS
 
-    def take(self, chosen: Sequence[int]) -> Taught:
+    def take(self, chosen: Sequence[int]) -> HeadData:
         """The clips at these positions, in their order."""
         where = np.asarray(chosen, np.int64)
-        return Taught(self.plan, self.labels, tuple(self.clips[i] for i in chosen), self.x[where], self.y[where])
+        return HeadData(self.plan, self.labels, tuple(self.clips[i] for i in chosen), self.x[where], self.y[where])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +93,7 @@ class Tested:
         )  # fmt: skip
 
 
-def prepare(plan: Head, how: Input, data: Path, cache: Path | None, quiet: bool) -> Taught:
+def prepare(plan: Head, how: Input, data: Path, cache: Path | None, quiet: bool) -> HeadData:
     """Inputs and truth of every clip that is coded. how: of the recipe; only its feature and size count.
 
     Raises DataError when the data are not there, or code too little.
@@ -108,20 +108,20 @@ def prepare(plan: Head, how: Input, data: Path, cache: Path | None, quiet: bool)
     if plan.name == OBJECTIVE:
         labels = tuple(label for label in MEGC2018 if any(clip.objective == label for clip in clips))
         y = np.array([labels.index(clip.objective) for clip in clips], np.int64)
-        return Taught(plan, labels, tuple(clips), x, y)
+        return HeadData(plan, labels, tuple(clips), x, y)
     counts = Counter(unit for clip in clips for unit in clip.units)
     units = sorted(unit for unit, count in counts.items() if plan.least <= count < len(clips))
     if not units:
         raise DataError(f"no action unit is coded in {plan.least} clips of {plan.data}, and not in all: lower `least`")
     y = np.array([[unit in clip.units for unit in units] for clip in clips], np.int64)
-    return Taught(plan, tuple(f"AU{unit}" for unit in units), tuple(clips), x, y)
+    return HeadData(plan, tuple(f"AU{unit}" for unit in units), tuple(clips), x, y)
 
 
 def _coded(clip: Clip, name: str) -> bool:
     return clip.objective in MEGC2018 if name == OBJECTIVE else bool(clip.units)
 
 
-def fit(taught: Taught, chosen: Sequence[int]) -> CodingHead:
+def fit(taught: HeadData, chosen: Sequence[int]) -> CodingHead:
     """The head that the clips at these positions teach; what none of them shows, or all of them, is never, or always,
     the answer."""
     where = np.asarray(chosen, np.int64)
@@ -157,7 +157,7 @@ def _put(head: CodingHead, rows: list[int], found: LogisticRegression) -> None:
     head.bias[rows] = torch.tensor(biases, dtype=torch.float32)
 
 
-def test(taught: Taught, folds: Sequence[Fold]) -> Tested:
+def test(taught: HeadData, folds: Sequence[Fold]) -> Tested:
     """Trained and tested fold by fold. Raises DataError as ``protocols.check`` and ``fit``."""
     check(folds, taught.clips)
     probabilities = np.zeros((len(taught.clips), len(taught.labels)))
@@ -170,7 +170,7 @@ def test(taught: Taught, folds: Sequence[Fold]) -> Tested:
     return Tested(taught.plan.name, taught.labels, taught.y, probabilities, tuple(taught.groups))
 
 
-def measure(plans: Sequence[Taught], folder: Path, groups: int, fingerprint: str) -> list[Tested]:
+def measure(plans: Sequence[HeadData], folder: Path, groups: int, fingerprint: str) -> list[Tested]:
     """Every head tested by leave-one-person-out (or in ``groups``), kept in ``folder``."""
     file = folder / FILE
     identity = [fingerprint, groups, *(sorted(clip.key for clip in taught.clips) for taught in plans)]
@@ -191,7 +191,7 @@ def measured(folder: Path) -> list[Tested]:
     return [Tested.from_plain(one) for one in json.loads(file.read_text(encoding="utf-8"))["heads"]]
 
 
-def spec(taught: Taught, tested: Tested | None) -> HeadSpec:
+def spec(taught: HeadData, tested: Tested | None) -> HeadSpec:
     """What the model's file says of a head."""
     who = f"{len(taught.clips)} clips of {len(set(taught.groups))} subjects of {taught.plan.data}"
     return HeadSpec(
@@ -245,12 +245,12 @@ def units(tested: Tested, repeats: int = 500, seed: int = 0) -> list[Unit]:
         y, p = tested.truth[:, k], tested.probabilities[:, k]
         draws = [np.concatenate([members[person] for person in people]) for people in drawn]
         between = [average_precision_score(y[d], p[d]) for d in draws if y[d].any()]
-        told, share = p >= SUREST, float(y.mean())
-        hits = int((told & (y == 1)).sum())
+        sure, share = p >= SUREST, float(y.mean())
+        hits = int((sure & (y == 1)).sum())
         low, high = np.quantile(between, (0.025, 0.975)).tolist()
         rows.append(Unit(
             unit, int(y.sum()), share, float(average_precision_score(y, p)), low, high,
-            2 * hits / max(int(told.sum() + y.sum()), 1), 2 * share / (1 + share), float(((p - y) ** 2).mean()),
+            2 * hits / max(int(sure.sum() + y.sum()), 1), 2 * share / (1 + share), float(((p - y) ** 2).mean()),
             share * (1 - share),
         ))  # fmt: skip
     return rows

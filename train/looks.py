@@ -25,7 +25,7 @@ SIDE: Final = 14  # cells of a map
 BATCH: Final = 16
 
 
-def told(how: Input) -> bool:
+def supported(how: Input) -> bool:
     """Whether it means anything for these inputs."""
     return how.feature in PICTURES
 

@@ -15,7 +15,7 @@ analysis      the analysis of one job
 workbench     what the Recorded page gets of a job, as plain data
 routes        the plain routes of jobs
 guard         which requests are answered at all
-child         a command in a process of its own that can be stopped
+process       a command in a process of its own that can be stopped
 timeline      the histograms of the benchmark
 benchmark     the tab of the latency benchmark
 about         the words of the About page

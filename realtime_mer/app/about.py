@@ -21,7 +21,7 @@ and head motion are rejected, each with its reason.
 - **No proof of a feeling.** People show feelings without such movements, and such movements without the feeling.
 - **No sign of a lie or of stress.** There is no such score here, and there will be none.
 - **Not a fact about a person.** The class is a classifier's opinion on one movement. Its probability says how often
-  such opinions were right on the data below; "unsure" means that it abstained.
+  such opinions were right on the data below; "abstained" means that it abstained.
 - **Not a FACS coding.** Action units are candidates that fit the direction in which a region moved.
 """
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import gradio as gr
 
-from realtime_mer.app.child import Child
+from realtime_mer.app.process import Subprocess
 from realtime_mer.app.settings import AppSettings
 from realtime_mer.app.timeline import histograms
 from realtime_mer.bench import compare
@@ -98,28 +98,28 @@ class Benches:
     """The benchmark process of each page, by Gradio's session hash."""
 
     def __init__(self) -> None:
-        self._children: dict[str, Child] = {}
+        self._processes: dict[str, Subprocess] = {}
 
-    def of(self, key: str) -> Child:
+    def of(self, key: str) -> Subprocess:
         """The page's process; nothing runs in a new one."""
-        return self._children.setdefault(key, Child())
+        return self._processes.setdefault(key, Subprocess())
 
     @property
     def busy(self) -> bool:
-        return any(child.busy for child in list(self._children.values()))
+        return any(process.busy for process in list(self._processes.values()))
 
     def leave(self, key: str) -> None:
         """The page is closed: its benchmark ends."""
-        if (child := self._children.pop(key, None)) is not None:
-            child.close()
+        if (process := self._processes.pop(key, None)) is not None:
+            process.close()
 
     def close(self) -> None:
         """The server ends."""
-        for key in list(self._children):
+        for key in list(self._processes):
             self.leave(key)
 
 
-def measure(fps: float, seconds: float, config: Config, child: Child) -> Result | None:
+def measure(fps: float, seconds: float, config: Config, process: Subprocess) -> Result | None:
     """The result of ``realtime-mer bench latency`` with these settings; None when it was stopped.
 
     Raises OutputError with what the command said when it failed.
@@ -129,7 +129,7 @@ def measure(fps: float, seconds: float, config: Config, child: Child) -> Result 
         (scratch / "settings.toml").write_text(to_toml(config), encoding="utf-8")
         options = {"--fps": f"{fps:g}", "--for": f"{seconds:g}", "--config": scratch / "settings.toml"}
         command = [*COMMAND, *(f"{name}={value}" for name, value in options.items()), f"--out={scratch / RESULT}"]
-        done = child.run(command, scratch)
+        done = process.run(command, scratch)
         if done is None:
             return None
         if done.returncode:

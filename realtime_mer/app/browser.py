@@ -18,7 +18,7 @@ import numpy as np
 
 from realtime_mer.errors import SourceError
 from realtime_mer.records import Image, SourceInfo
-from realtime_mer.sources.feed import Counts, Feed, Shot, Shots, Source
+from realtime_mer.sources.feed import Counts, Feed, RawFrame, RawFrames, Source
 from realtime_mer.sources.images import decode
 
 HEAD: Final = struct.Struct("<d")  # capture time in s, then the JPEG
@@ -53,8 +53,8 @@ class BrowserCamera:
 
     def open(self) -> Source:
         """Waits for the first picture. Raises SourceError when none comes."""
-        shots = self._shots()
-        first = next(shots, None)
+        raw_frames = self._raw_frames()
+        first = next(raw_frames, None)
         if first is None:
             raise SourceError("the browser sent no picture: allow the page to use the camera, then start again")
         height, width = first.gray.shape
@@ -67,9 +67,9 @@ class BrowserCamera:
             clock="page",
             details={"pixel_format": "jpeg", "protocol": "websocket"},
         )
-        return Feed(info, first, shots, self._counts, self._stop, buffer_s=self._buffer_s)
+        return Feed(info, first, raw_frames, self._counts, self._stop, buffer_s=self._buffer_s)
 
-    def _shots(self) -> Shots:
+    def _raw_frames(self) -> RawFrames:
         waited, patience, skipped = 0.0, FIRST_S, False
         while not self._stop.is_set() and waited < patience:
             try:
@@ -82,14 +82,14 @@ class BrowserCamera:
             skipped = not skipped and monotonic() - came > self._buffer_s
             if skipped:
                 self._counts.dropped += 1
-            elif (shot := read(packet)) is None:
+            elif (raw := read(packet)) is None:
                 self._counts.skip()
             else:
-                yield shot
+                yield raw
 
 
-def read(packet: bytes) -> Shot | None:
-    """One packet as a shot; None when it is not a picture with a time."""
+def read(packet: bytes) -> RawFrame | None:
+    """One packet as a raw frame; None when it is not a picture with a time."""
     if not HEAD.size + 4 < len(packet) <= PACKET_BYTES or not np.isfinite(time := HEAD.unpack_from(packet)[0]):
         return None
     content = packet[HEAD.size :]
@@ -97,7 +97,7 @@ def read(packet: bytes) -> Shot | None:
     if not 0 < max(width, height) <= LONGEST_SIDE:
         return None
     gray = decode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
-    return None if gray is None else Shot(time, gray, partial(_color, content))
+    return None if gray is None else RawFrame(time, gray, partial(_color, content))
 
 
 def jpeg_size(content: bytes) -> tuple[int, int]:

@@ -45,8 +45,8 @@ class _Note:
 
 def note(job: Job) -> None:
     """Makes a job one that is found again. Raises OutputError."""
-    told = _Note(job.id, job.owner, job.name, job.options.private, job.frames, job.found)
-    write_whole(job.folder / NOTE, json.dumps(asdict(told)) + "\n")
+    note = _Note(job.id, job.owner, job.name, job.options.private, job.frames, job.found)
+    write_whole(job.folder / NOTE, json.dumps(asdict(note)) + "\n")
 
 
 def kept(root: Path) -> list[Job]:
@@ -56,15 +56,15 @@ def kept(root: Path) -> list[Job]:
         if not re.fullmatch(r".+-[A-Za-z0-9_-]{8}", folder.name) or folder.is_symlink():
             continue  # not of this program
         try:
-            told = convert(from_json((folder / NOTE).read_text(encoding="utf-8")), _Note)
+            note = convert(from_json((folder / NOTE).read_text(encoding="utf-8")), _Note)
             if not (folder / LOG).is_file():
                 raise ValueError("it has no log")
         except (OSError, ValueError):
             if _is_unfinished(folder):
                 shutil.rmtree(folder, ignore_errors=True)
             continue
-        job = Job(told.id, told.owner, told.name, folder, 0, Options(private=told.private), State.DONE)
-        job.frames, job.found = told.frames, told.found
+        job = Job(note.id, note.owner, note.name, folder, 0, Options(private=note.private), State.DONE)
+        job.frames, job.found = note.frames, note.found
         found.append(job)
     return found
 

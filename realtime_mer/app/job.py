@@ -48,7 +48,7 @@ class Options:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One recording of one owner. size: bytes of the upload, as announced. told: what went wrong.
+    """One recording of one owner. size: bytes of the upload, as announced. error: what went wrong.
 
     share: of the analysis that is done, None while unknown. rate: frames/s analyzed. began: monotonic time of the start
     of the analysis.
@@ -61,7 +61,7 @@ class Job:
     size: int
     options: Options
     state: State = State.UPLOADING
-    told: str = ""
+    error: str = ""
     share: float | None = None
     frames: int = 0
     found: int = 0

@@ -134,7 +134,7 @@ class Jobs:
             if job in self._queue:
                 self._queue.remove(job)
             if job.state in (State.UPLOADING, State.QUEUED):
-                job.state, job.told = State.STOPPED, f"{job.name}: stopped before it began"
+                job.state, job.error = State.STOPPED, f"{job.name}: stopped before it began"
                 shutil.rmtree(job.folder, ignore_errors=True)
 
     def discard(self, job: Job) -> None:
@@ -199,13 +199,16 @@ class Jobs:
             try:
                 self._work(job)
                 note(job)
-                ended, told = State.DONE, ""
+                ended, error_text = State.DONE, ""
             except MerError as error:
-                ended, told = State.STOPPED if job.stop.is_set() else State.FAILED, str(error)
+                ended, error_text = State.STOPPED if job.stop.is_set() else State.FAILED, str(error)
             except Exception as error:  # one job must not end the thread that the others wait for
-                ended, told = State.FAILED, f"{job.name}: an internal error ended the analysis ({type(error).__name__})"
+                ended, error_text = (
+                    State.FAILED,
+                    f"{job.name}: an internal error ended the analysis ({type(error).__name__})",
+                )
             # a viewer knows the name of the file, and is not told where the server keeps it
-            job.told = told.replace(str(job.upload), job.name).replace(str(job.folder) + os.sep, "")
+            job.error = error_text.replace(str(job.upload), job.name).replace(str(job.folder) + os.sep, "")
             job.state = ended
 
     def _last_seen(self, job: Job) -> float:

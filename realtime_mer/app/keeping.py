@@ -89,7 +89,7 @@ class Keeper(Sink):
             note(job)
             job.state = State.DONE
         except MerError as error:
-            job.state, job.told = State.FAILED, str(error)
+            job.state, job.error = State.FAILED, str(error)
         return job
 
     def write(self, observation: Observation, frame: Frame) -> None:
@@ -115,7 +115,7 @@ class Keeper(Sink):
         self._kept = self._job = None
         if kept is not None and job is not None:
             kept.abandon()
-            job.state, job.told = State.FAILED, why
+            job.state, job.error = State.FAILED, why
 
 
 class _Kept:

@@ -103,8 +103,8 @@ class Live:
             for run in self._runs.values()
             if run.viewer.owner == owner
         ]
-        told = {"missing": missing, "runs": own, "targets": [target.name for target in self._settings.targets]}
-        return JSONResponse(told, headers={"Cache-Control": "no-store"})
+        facts = {"missing": missing, "runs": own, "targets": [target.name for target in self._settings.targets]}
+        return JSONResponse(facts, headers={"Cache-Control": "no-store"})
 
     async def log(self, request: Request) -> Response:
         """The log of a run so far: what ``realtime-mer report`` and ``convert`` read."""
@@ -235,7 +235,7 @@ class Live:
                 viewer.tell({"type": "recording", "job": job.id, "name": job.name})
             case "record-stop":
                 if (done := await asyncio.to_thread(viewer.keeper.finish)) is not None:
-                    viewer.tell({"type": "recorded", "job": done.id, "name": done.name, "told": done.told})
+                    viewer.tell({"type": "recorded", "job": done.id, "name": done.name, "error": done.error})
             case "marker":
                 at = order.get("time")
                 time_s = convert(at, float) if at is not None else None

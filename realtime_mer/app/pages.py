@@ -50,7 +50,7 @@ def build_page(settings: AppSettings, benches: benchmark.Benches) -> gr.Blocks:
             benchmark.tab(settings, benches)
         with gr.Tab("About", id="about"):
             gr.Markdown(about.text(settings.config.classify.model), elem_classes="mer-about")
-        page.unload(_leaver(benches))
+        page.unload(_on_unload(benches))
     page.queue(max_size=32, default_concurrency_limit=2, api_open=False)
     return page
 
@@ -79,7 +79,7 @@ def _recorded_settings(settings: AppSettings) -> dict[str, Any]:
     }
 
 
-def _leaver(benches: benchmark.Benches) -> Any:
+def _on_unload(benches: benchmark.Benches) -> Any:
     def leave(request: gr.Request) -> None:
         benches.leave(str(request.session_hash))
 

@@ -44,29 +44,29 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 def routes(jobs: Jobs) -> list[Route]:
     """The routes of one server's jobs."""
-    desk = _Desk(jobs)
+    handlers = _Handlers(jobs)
     table: list[tuple[str, str, Handler]] = [
-        ("GET", "/jobs", desk.list),
-        ("POST", "/jobs", desk.begin),
-        ("PUT", "/jobs/{id}/upload", desk.upload),
-        ("POST", "/jobs/{id}/stop", desk.stop),
-        ("DELETE", "/jobs/{id}", desk.remove),
-        ("GET", "/jobs/{id}", desk.result),
-        ("GET", "/jobs/{id}/files/{name:path}", desk.file),
-        ("GET", f"/jobs/{{id}}/{ALL}", desk.everything),
-        ("GET", "/jobs/{id}/clip", desk.clip),
-        ("GET", "/jobs/{id}/export/{format}", desk.export),
-        ("GET", "/jobs/{id}/reviews/{coder}", desk.review),
-        ("POST", "/jobs/{id}/reviews/{coder}", desk.decide),
-        ("POST", "/jobs/{id}/reviews/{coder}/undo", desk.undo),
-        ("PUT", "/jobs/{id}/codings/{name}", desk.coding),
-        ("GET", "/jobs/{id}/agreement", desk.agreement),
+        ("GET", "/jobs", handlers.list),
+        ("POST", "/jobs", handlers.begin),
+        ("PUT", "/jobs/{id}/upload", handlers.upload),
+        ("POST", "/jobs/{id}/stop", handlers.stop),
+        ("DELETE", "/jobs/{id}", handlers.remove),
+        ("GET", "/jobs/{id}", handlers.result),
+        ("GET", "/jobs/{id}/files/{name:path}", handlers.file),
+        ("GET", f"/jobs/{{id}}/{ALL}", handlers.everything),
+        ("GET", "/jobs/{id}/clip", handlers.clip),
+        ("GET", "/jobs/{id}/export/{format}", handlers.export),
+        ("GET", "/jobs/{id}/reviews/{coder}", handlers.review),
+        ("POST", "/jobs/{id}/reviews/{coder}", handlers.decide),
+        ("POST", "/jobs/{id}/reviews/{coder}/undo", handlers.undo),
+        ("PUT", "/jobs/{id}/codings/{name}", handlers.coding),
+        ("GET", "/jobs/{id}/agreement", handlers.agreement),
     ]
     return [Route(path, _answered(handler), methods=[method]) for method, path, handler in table]
 
 
 def _answered(handler: Handler) -> Handler:
-    """``handler`` with errors told in one line: 404, 409 or 400."""
+    """``handler`` whose errors become one line: 404, 409 or 400."""
 
     async def answer(request: Request) -> Response:
         try:
@@ -74,8 +74,8 @@ def _answered(handler: Handler) -> Handler:
         except _MissingError:
             return PlainTextResponse("there is no such recording here: it was removed, or is somebody else's", 404)
         except (MerError, ValueError) as error:
-            told = str(error) if isinstance(error, MerError) else f"not understood: {error}"
-            return PlainTextResponse(told, 400)
+            text = str(error) if isinstance(error, MerError) else f"not understood: {error}"
+            return PlainTextResponse(text, 400)
         except ClientDisconnect:
             return Response(status_code=400)
 
@@ -86,7 +86,7 @@ class _MissingError(Exception):
     """There is no such job, or file of it, for who asks."""
 
 
-class _Desk:
+class _Handlers:
     """Answers the requests about one server's jobs."""
 
     def __init__(self, jobs: Jobs) -> None:
@@ -222,7 +222,7 @@ class _Desk:
     def _done(self, request: Request) -> Job:
         job = self._job(request)
         if job.state is not State.DONE:
-            raise OutputError(f"{job.name} is not analyzed: {job.told or job.state}")
+            raise OutputError(f"{job.name} is not analyzed: {job.error or job.state}")
         return job
 
 

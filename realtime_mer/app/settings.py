@@ -1,4 +1,4 @@
-"""What the server was started with, and which of a viewer's wishes it grants. No web framework here."""
+"""What the server was started with, and which requests of a viewer it grants. No web framework here."""
 
 from __future__ import annotations
 
@@ -115,13 +115,13 @@ def sensitivity(enter: object) -> float:
     return value
 
 
-def viewer_config(wishes: dict[str, Any], settings: AppSettings) -> Config:
+def viewer_config(request: dict[str, Any], settings: AppSettings) -> Config:
     """The server's settings with a viewer's sensitivity ("enter") and "model" put in. Raises ConfigError, ModelError.
 
     A model is chosen by name only, so that no file of the server can be named.
     """
     config = settings.config
-    enter, model = wishes.get("enter"), wishes.get("model")
+    enter, model = request.get("enter"), request.get("model")
     if enter is not None:
         config = replace(config, spot=replace(config.spot, onset_noise=sensitivity(enter)))
     if model is not None and model != config.classify.model:

@@ -55,7 +55,7 @@ def state(job: Job, position: int | None) -> dict[str, Any]:
         "id": job.id,
         "name": job.name,
         "state": job.state.value,
-        "told": job.told,
+        "error": job.error,
         "size": job.size,
         "share": job.share,
         "frames": job.frames,

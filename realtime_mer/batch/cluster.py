@@ -32,7 +32,7 @@ def on_ray(tools: Tools[Task, Value], tasks: Sequence[Task], address: str, jobs:
         raise ConfigError("a Ray cluster needs ray: pip install 'realtime-mer[cluster]'") from None
     host, _, port = address.rpartition(":")
     if port.isdecimal():
-        _reach(host, int(port), address)
+        _check_reachable(host, int(port), address)
     try:
         ray.init(
             address=None if address == "local" else address,
@@ -52,7 +52,7 @@ def on_ray(tools: Tools[Task, Value], tasks: Sequence[Task], address: str, jobs:
         yield from _run(ray, tools, deque((task, 0) for task in tasks), workers)
 
 
-def _reach(host: str, port: int, address: str) -> None:
+def _check_reachable(host: str, port: int, address: str) -> None:
     """Looks whether anybody listens: Ray itself tries for minutes. Raises ConfigError."""
     try:
         socket.create_connection((host, port), REACH_S).close()

@@ -83,20 +83,20 @@ def in_processes(
     is raised. Raises MerError when workers cannot open their tools.
     """
     pool = _Pool(tools, min(jobs, max(len(tasks), 1)))
-    told: list[int] = []
+    signals: list[int] = []
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        if told:
+        if signals:
             raise Interrupted(number)  # a second one ends it at once
-        told.append(number)
+        signals.append(number)
 
     with handling(interrupt):
         try:
-            yield from pool.run(deque((task, 0) for task in tasks), told)
+            yield from pool.run(deque((task, 0) for task in tasks), signals)
         finally:
             pool.close()
-    if told:
-        raise Interrupted(told[0])
+    if signals:
+        raise Interrupted(signals[0])
 
 
 class _Worker:
@@ -123,8 +123,8 @@ class _Pool:
         self._workers: list[_Worker] = []
         self._unopened = 0  # workers in a row that died while opening
 
-    def run(self, waiting: deque[tuple[Any, int]], told: list[int]) -> Iterator[Done[Any, Any]]:
-        while not told and (waiting or any(w.doing for w in self._workers)):
+    def run(self, waiting: deque[tuple[Any, int]], signals: list[int]) -> Iterator[Done[Any, Any]]:
+        while not signals and (waiting or any(w.doing for w in self._workers)):
             busy = sum(w.doing is not None for w in self._workers)
             while len(self._workers) < min(self._size, busy + len(waiting)):
                 self._workers.append(_Worker(self._tools))
@@ -220,8 +220,8 @@ class Progress:
         self._worked += worked
         spent = time.monotonic() - self._began
         left = (self._tasks - self._done) * spent / self._worked if self._worked else 0.0
-        told = f"{self._done} of {self._tasks}"
-        return f"{told}, about {clock(left)} left" if left >= 1 else told
+        progress = f"{self._done} of {self._tasks}"
+        return f"{progress}, about {clock(left)} left" if left >= 1 else progress
 
 
 def clock(seconds: float) -> str:

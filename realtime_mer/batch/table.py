@@ -52,9 +52,9 @@ class Table:
 
     def summary(self) -> str:
         """In a line or two."""
-        told = ", ".join(f"{self._counts[name]} {name}" for name in ("analyzed", "done before", "failed"))
+        counts = ", ".join(f"{self._counts[name]} {name}" for name in ("analyzed", "done before", "failed"))
         where = f"; {self._file.path}" if self._file is not None else ""
-        return f"{sum(self._counts.values())} recordings: {told}{where}"
+        return f"{sum(self._counts.values())} recordings: {counts}{where}"
 
     def __enter__(self) -> Self:
         return self

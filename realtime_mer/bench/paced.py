@@ -17,8 +17,8 @@ import numpy as np
 from realtime_mer.errors import ConfigError
 from realtime_mer.records import Frame, SourceInfo, SourceStats
 from realtime_mer.sources import open_source
-from realtime_mer.sources.feed import Counts, Feed, Shots
-from realtime_mer.sources.picture import Keyframes, Upright, to_shot
+from realtime_mer.sources.feed import Counts, Feed, RawFrames
+from realtime_mer.sources.picture import Keyframes, Upright, raw_frame
 
 
 class PacedSource:
@@ -38,10 +38,10 @@ class PacedSource:
         self._fps, self._stop = fps, threading.Event()
         with open_source(video) as recorded:  # refuses what is no video
             size = recorded.info.size
-        shots, counts = self._shots(video), Counts()
-        first = next(shots)
+        raw_frames, counts = self._raw_frames(video), Counts()
+        first = next(raw_frames)
         info = SourceInfo(f"{video.name} at {fps:g} frames/s", "array", True, size, fps, "monotonic")
-        self._feed = Feed(info, first, shots, counts, self._stop, buffer_s=buffer_s)
+        self._feed = Feed(info, first, raw_frames, counts, self._stop, buffer_s=buffer_s)
 
     @property
     def info(self) -> SourceInfo:
@@ -72,7 +72,7 @@ class PacedSource:
         wanted = [clip_time + number * (self._length or 0.0) for number in range(repetitions)]
         return [float(np.interp(t, clip, capture)) for t in wanted if clip[0] <= t <= clip[-1]]
 
-    def _shots(self, video: Path) -> Shots:
+    def _raw_frames(self, video: Path) -> RawFrames:
         start, index, upright, keyframes = time.monotonic(), 0, Upright(), Keyframes()
         while not self._stop.is_set():
             before = index
@@ -88,7 +88,7 @@ class PacedSource:
                         self.lateness.append(now - due)
                         self._played.append(now)
                     index += 1
-                    yield to_shot(picture, now, upright(picture), keyframe=keyframes.push(picture))
+                    yield raw_frame(picture, now, upright(picture), keyframe=keyframes.push(picture))
                     if self._stop.is_set():
                         return
             self._length = (index - before) / self._fps

@@ -81,10 +81,10 @@ def measure(
             task, (result, fresh) = done.task, done.value
             results[task.row, task.number] = result
             missing[task.row] -= 1
-            told = progress.step(worked=fresh)
+            line = progress.step(worked=fresh)
             if say is not None:
                 failed = f" FAILED: {result.failed}" if result.failed else ""
-                say(f"{told}: {rows[task.row].name}: {task.name}{failed}")
+                say(f"{line}: {rows[task.row].name}: {task.name}{failed}")
             while ready < len(rows) and not missing[ready]:
                 rows[ready].streams += [results[key] for key in sorted(results) if key[0] == ready]
                 yield rows[ready]

@@ -18,7 +18,7 @@ from realtime_mer.commands.convert import formats
 from realtime_mer.commands.options import Commands, add_rate, add_settings, settings
 from realtime_mer.commands.screen import RunProgress, introduce, summary
 from realtime_mer.config import Config
-from realtime_mer.console import NOTHING_BEGUN, at_once, complain, say, tell
+from realtime_mer.console import NOTHING_BEGUN, exit_on_signal, print_output, print_status, report_error
 from realtime_mer.errors import ConfigError, OutputError
 from realtime_mer.pipeline import Pipeline
 from realtime_mer.records import SourceInfo
@@ -114,15 +114,15 @@ def run(arguments: argparse.Namespace) -> int:
             worst = worst or code
             table.add(done)
             if many:
-                say(progress.step(worked=done.value is None or done.value.fresh))
+                print_status(progress.step(worked=done.value is None or done.value.fresh))
     if many:
-        say(table.summary())
+        print_status(table.summary())
     return worst
 
 
 def _here(config: Config, wanted: Wanted, items: Sequence[Item]) -> Iterator[Done[Item, Outcome]]:
     """One after the other, in this process."""
-    with at_once("realtime-mer", NOTHING_BEGUN):
+    with exit_on_signal("realtime-mer", NOTHING_BEGUN):
         pipeline = build(config)
     with pipeline:
         for item in items:
@@ -131,18 +131,18 @@ def _here(config: Config, wanted: Wanted, items: Sequence[Item]) -> Iterator[Don
 
 def _look_on(item: Item, info: SourceInfo, pipeline: Pipeline) -> Sequence[Sink]:
     """Says what is about to be watched, and shows how far it has come."""
-    say(introduce(item.path, info, pipeline))
+    print_status(introduce(item.path, info, pipeline))
     return [RunProgress(item.path, info)]
 
 
 def _tell(done: Done[Item, Outcome]) -> int:
     """Prints what came of a recording; its exit code."""
     if done.value is None:
-        complain("realtime-mer", done.error)
+        report_error("realtime-mer", done.error)
         return done.code
     for note in done.value.notes:
-        say(note)
-    written = tell(summary(done.task.path, done.task.folder, done.value.recording))
+        print_status(note)
+    written = print_output(summary(done.task.path, done.task.folder, done.value.recording))
     return 0 if written else OutputError.exit_code
 
 

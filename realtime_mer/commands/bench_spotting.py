@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from realtime_mer.commands.options import add_settings, positive, settings
-from realtime_mer.console import say
+from realtime_mer.console import print_status
 from realtime_mer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     rows: list[Row] = []
     if not arguments.markdown:
         print(spotting_tables.HEADER)
-    for row in stream_runs.measure(trials, config, options, say):
+    for row in stream_runs.measure(trials, config, options, print_status):
         rows.append(row)
         if not arguments.markdown:
             print(spotting_tables.line(row), flush=True)
@@ -152,7 +152,7 @@ def _score(arguments: argparse.Namespace) -> int:
         raise ConfigError("--score FILE.csv needs --truth NAME SHEET: what it is scored against")
     row, notes = score_others(arguments.score, _long_name(arguments.truth[0]), Path(arguments.truth[1]))
     for note in notes:
-        say(note)
+        print_status(note)
     print(spotting_tables.counted(row))
     return 0
 
@@ -251,7 +251,7 @@ def _clips(arguments: argparse.Namespace) -> list[RealClip]:
     frames, sheet = arguments.casme2
     clips = read_casme2(frames, sheet, left_out=left_out)
     if left_out:
-        say(f"CASME II: {len(clips)} clips; {len(left_out)} rows are left out, e.g. {left_out[0]}")
+        print_status(f"CASME II: {len(clips)} clips; {len(left_out)} rows are left out, e.g. {left_out[0]}")
     return clips
 
 
@@ -278,7 +278,7 @@ def _long(arguments: argparse.Namespace, name: str, frames: Path, sheet: Path) -
 
     videos = long_videos(name, frames, sheet)
     for note in videos.notes:
-        say(note)
+        print_status(note)
     chosen = halved(videos.cases, arguments.half or "")
     for condition in conditions.parse(arguments.conditions):
         yield (

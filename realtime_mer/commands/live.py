@@ -29,7 +29,15 @@ from realtime_mer.commands.options import (
 )
 from realtime_mer.commands.screen import describe, introduce
 from realtime_mer.config import SpotConfig
-from realtime_mer.console import NOTHING_BEGUN, Interrupted, Stop, abandon_output, at_once, output_closed, say
+from realtime_mer.console import (
+    NOTHING_BEGUN,
+    Interrupted,
+    Stop,
+    discard_output,
+    exit_on_signal,
+    output_closed,
+    print_status,
+)
 from realtime_mer.errors import OutputError
 from realtime_mer.pipeline import Pipeline
 from realtime_mer.records import Frame, Observation
@@ -96,14 +104,14 @@ def run(arguments: argparse.Namespace) -> int:
     if output_closed() and arguments.out is None:
         raise OutputError("standard output is closed and would get the events: redirect it, or add --out DIR")
     with ExitStack() as stack:
-        with at_once("realtime-mer", NOTHING_BEGUN):
+        with exit_on_signal("realtime-mer", NOTHING_BEGUN):
             pipeline = stack.enter_context(build(config))
             began = time.monotonic()
             sending = stack.enter_context(targets(arguments))
             opened = _open(arguments)
         if opened is None:
             if not arguments.quiet:
-                say(f"{arguments.source}: no frame came within {arguments.seconds:g} s")
+                print_status(f"{arguments.source}: no frame came within {arguments.seconds:g} s")
             return 0
         source = stack.enter_context(opened)
         stop = Stop(source)
@@ -112,7 +120,9 @@ def run(arguments: argparse.Namespace) -> int:
         sinks = _sinks(source, pipeline, stop, printed, folder, sending, arguments)
         if not arguments.quiet:
             sinks.append(_Status(source, pipeline.config.spot, sending))
-            say(introduce(source.info.uri, source.info, pipeline) + (f"; writing to {folder}" if folder else ""))
+            print_status(
+                introduce(source.info.uri, source.info, pipeline) + (f"; writing to {folder}" if folder else "")
+            )
         if arguments.seconds is not None and not source.info.live:
             sinks.append(_Limit(source, arguments.seconds))
         left = None if arguments.seconds is None else max(arguments.seconds - (time.monotonic() - began), 0.0)
@@ -125,8 +135,8 @@ def run(arguments: argparse.Namespace) -> int:
             target.close()  # it may have something left to deliver
         if not arguments.quiet:
             for line in (f"{source.info.uri}: {describe(source.stats())}", *doing(sending)):
-                say(line)
-    printed.told(folder)
+                print_status(line)
+    printed.report_end(folder)
     if stop.number not in (None, signal.SIGINT):
         raise Interrupted(stop.number, f"ended by {stop.reason()}; everything written so far is complete")
     return 0
@@ -158,13 +168,13 @@ class _Standard(LineStream):
             self._failed = error
             self._source.close()
 
-    def told(self, folder: Path | None) -> None:
+    def report_end(self, folder: Path | None) -> None:
         """After the run: says why it ended. Raises OutputError when standard output failed."""
         if self._failed is not None:
-            abandon_output()
+            discard_output()
             if isinstance(self._failed, OutputError):
                 raise self._failed
-            say(f"realtime-mer: the reader of standard output has left; {folder} is complete to that moment")
+            print_status(f"realtime-mer: the reader of standard output has left; {folder} is complete to that moment")
 
 
 class _Status(Sink):
@@ -183,7 +193,7 @@ class _Status(Sink):
         line = f"{observation.fps:.1f} frames/s; {describe(self._source.stats())}; {faces}"
         can = self._quality.result()
         unwell = doing([target for target in self._sending if target.state.trouble or target.state.missed])
-        say("; ".join((line, *((can.line,) if can else ()), *observation.notes, *unwell)))
+        print_status("; ".join((line, *((can.line,) if can else ()), *observation.notes, *unwell)))
 
     def close(self) -> None:
         """Nothing is open."""

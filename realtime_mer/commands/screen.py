@@ -92,7 +92,7 @@ def _line(event: Event, with_face: bool) -> str:
     if prediction is not None:
         best = max(prediction.probabilities, key=lambda name: prediction.probabilities[name])
         likely = f"{best} {prediction.probabilities[best]:.2f}"
-        label = f"unsure ({likely})" if prediction.abstained else likely
+        label = f"abstained ({likely})" if prediction.abstained else likely
     face = f"{event.track:6d}" if with_face else ""
     moved = ", ".join(f"{cue.region} {'/'.join(cue.action_units)}".strip() for cue in event.cues[:CUES])
     return f"{face}{movement.onset:10.3f}{movement.apex:10.3f}{movement.end:10.3f}   {label:16} {moved}"

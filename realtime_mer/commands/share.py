@@ -9,7 +9,7 @@ from typing import Final
 
 from realtime_mer.commands.options import Commands, add_settings, settings
 from realtime_mer.commands.screen import RunProgress
-from realtime_mer.console import say
+from realtime_mer.console import print_status
 from realtime_mer.errors import ConfigError
 from realtime_mer.sinks import LOG
 
@@ -35,7 +35,7 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Shares a recording, or analyzes a shared one again, and says which of its events survive."""
     from realtime_mer.share.sharing import again, share
-    from realtime_mer.share.survival import fates, text
+    from realtime_mer.share.survival import survivals, text
 
     result: Path = arguments.result
     if arguments.again:
@@ -48,6 +48,6 @@ def run(arguments: argparse.Namespace) -> int:
         out = arguments.out or OUT / result.resolve().name
         shared = share(result / LOG, out, lambda path, info: [RunProgress(path.name, info)])
         size = sum(path.stat().st_size for path in out.iterdir())
-        say(f"{out}: {', '.join(sorted(p.name for p in out.iterdir()))}; {size / 1e6:.1f} MB, no picture")
-    print(text(*fates(shared.published, shared.found)))
+        print_status(f"{out}: {', '.join(sorted(p.name for p in out.iterdir()))}; {size / 1e6:.1f} MB, no picture")
+    print(text(*survivals(shared.published, shared.found)))
     return 0

@@ -45,7 +45,7 @@ class DetectionLane(Generic[Context]):
         self._searched = -math.inf  # s, of the latest one that was searched
         self._hurry = False
 
-    def hurry(self) -> None:
+    def check_now(self) -> None:
         """A face may have been lost: the next detection is due at once."""
         self._hurry = True
 

@@ -50,9 +50,9 @@ class Follower:
         self._meter = Meter()
         self._carry = np.zeros((len(REGIONS), 2), np.float32)
         self._last = self._carry
-        self.seat(face, frame)
+        self.reinitialize(face, frame)
 
-    def seat(self, face: Face, frame: Frame) -> None:
+    def reinitialize(self, face: Face, frame: Frame) -> None:
         """Starts anew from a detection in ``frame``: what was measured before is not continued."""
         self.face = face
         self.transform: Transform = similarity(face.points)

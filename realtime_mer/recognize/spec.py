@@ -164,8 +164,8 @@ def _finite(far: Floats) -> Floats:
 
 def _wrong(spec: ModelSpec) -> str:
     """What is wrong with the values of a spec, in one line; empty when nothing is. The types are right."""
-    told = (spec.name, spec.version, spec.feature, spec.training_data, spec.license, spec.protocol, spec.commit)
-    for text in (*told, spec.created, *spec.labels, *spec.people, *spec.scores):
+    texts = (spec.name, spec.version, spec.feature, spec.training_data, spec.license, spec.protocol, spec.commit)
+    for text in (*texts, spec.created, *spec.labels, *spec.people, *spec.scores):
         if not text.isprintable():
             return f"{shown(text)} is not one line of text"
     if not spec.labels or not all(spec.labels) or len(set(spec.labels)) < len(spec.labels):

@@ -23,6 +23,7 @@ from realtime_mer.sinks.jsonl import Recording, read_jsonl
 MACHINE: Final = "machine"
 LARGEST: Final = 64 << 20  # bytes of a file of another tool
 MOST: Final = 100_000  # marks
+NO_LABEL: Final = ("abstained", "unsure")  # what our exports say, now and in version 0.1
 LABELS: Final = ("label", "emotion", "code", "behavior", "behaviour", "category", "trial_type")
 _APEX: Final = re.compile(r"\bapex(es)?\b", re.IGNORECASE)
 _OWN: Final = re.compile(r"face \d+ (\w+)( \(\d+\))?")  # a tier of our own ELAN export
@@ -108,7 +109,7 @@ def _elan(path: Path, tier: str | None) -> list[Mark]:
         for start, end, text in tiers[name]:
             label = _SHARE.sub("", text.strip()) if _OWN.fullmatch(name) else text.strip()
             apex = next((time for time in apexes if start <= time <= end), None)
-            marks.append(Mark(start, end, apex, "" if label in ("unsure", "micro") else label))
+            marks.append(Mark(start, end, apex, "" if label in (*NO_LABEL, "micro") else label))
     return marks
 
 
@@ -166,7 +167,7 @@ def _boris_tabular(rows: list[dict[str, str]]) -> list[Mark]:
         label = row.get("modifier #1", "") if own else name
         key = row.get("subject", ""), name
         if kind == "START":
-            begun.setdefault(key, []).append((time, "" if label == "unsure" else label))
+            begun.setdefault(key, []).append((time, "" if label in NO_LABEL else label))
         elif kind == "STOP" and begun.get(key):
             onset, said = begun[key].pop(0)
             intervals.append((onset, time, said))

@@ -14,7 +14,7 @@ TOUCHES: Final = 1e-3  # s: what overlaps by less is another movement
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class Survival:
     """One published event and what was found in its place: None where there is nothing.
 
     survives: the same verdict and, where a recognizer answered, the same label, overlapping by half or more.
@@ -39,7 +39,7 @@ class Fate:
         return f"{start}  survives" + (f", {moved}" if moved else "")
 
 
-def fates(published: Sequence[Event], found: Sequence[Event]) -> tuple[list[Fate], list[Event]]:
+def survivals(published: Sequence[Event], found: Sequence[Event]) -> tuple[list[Survival], list[Event]]:
     """What became of each published event, and the events that were not published."""
     before, after = movements(published), movements(found)
     partner = dict(match(before, after))
@@ -50,13 +50,13 @@ def fates(published: Sequence[Event], found: Sequence[Event]) -> tuple[list[Fate
             # what is left in its place, if anything: the movement that shares most of its time
             near = [k for k in range(len(found)) if after[k].video == before[i].video and _shared(before[i], after[k])]
             j = max(near, key=lambda k: overlap(before[i], after[k]), default=None)
-            result.append(Fate(event, None if j is None else found[j], False))
+            result.append(Survival(event, None if j is None else found[j], False))
             continue
-        result.append(Fate(event, found[j], _same(event, found[j])))
+        result.append(Survival(event, found[j], _same(event, found[j])))
     return result, [event for k, event in enumerate(found) if k not in used]
 
 
-def text(results: Sequence[Fate], more: Sequence[Event]) -> str:
+def text(results: Sequence[Survival], more: Sequence[Event]) -> str:
     """A line for each micro-expression, and the counts."""
     micro = [fate for fate in results if fate.event.status is Status.CONFIRMED]
     rejected = [fate for fate in results if fate.event.status is Status.REJECTED]
@@ -81,4 +81,4 @@ def _named(event: Event) -> str:
     kind = event.movement.kind.value
     if event.prediction is None:
         return kind
-    return f"{kind}, {event.prediction.label or 'unsure'}"
+    return f"{kind}, {event.prediction.label or 'abstained'}"

@@ -22,7 +22,7 @@ COLUMNS: Final = {
             "blink": "eye blink",
             "head": "head movement",
             "speech": "one of a run of mouth movements",
-            "unsure": "the recording does not allow to say",
+            "undecided": "cannot be decided from this recording",
             "dismissed": "a coder says that it is no micro-expression",
             "marker": "noted while recording; the note is the reason",
         },

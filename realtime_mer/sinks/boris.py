@@ -22,7 +22,7 @@ APEX: Final = "micro-expression apex"
 
 
 def write_boris(recording: Recording, out: Path) -> None:
-    """Modifier #1: the label ("unsure" when abstaining), #2: the regions that moved. Raises OutputError."""
+    """Modifier #1: the label ("abstained" when abstaining), #2: the regions that moved. Raises OutputError."""
     head = recording.header
     media = Path(head.source.uri).name
     rows: list[tuple[float, str, int, list[object]]] = []
@@ -139,4 +139,4 @@ def _project_rows(event: Event, head: Header) -> list[tuple[float, str, str, str
 
 
 def _label(event: Event) -> str:
-    return (event.prediction.label or "unsure") if event.prediction else ""
+    return (event.prediction.label or "abstained") if event.prediction else ""

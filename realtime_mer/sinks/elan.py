@@ -121,7 +121,7 @@ def describe(event: Event) -> str:
     words = event.movement.kind.value
     if event.prediction is not None:
         best = max(event.prediction.probabilities.values(), default=0.0)
-        words = f"{event.prediction.label} {best:.2f}" if event.prediction.label is not None else "unsure"
+        words = f"{event.prediction.label} {best:.2f}" if event.prediction.label is not None else "abstained"
     moved = ", ".join(f"{c.region} {'/'.join(c.action_units)}".rstrip() for c in event.cues)
     return f"{words} ({moved})" if moved else words
 

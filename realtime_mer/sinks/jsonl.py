@@ -87,7 +87,7 @@ class Summary:
 
     duration: last minus first frame time, s. face_frames: frames with a face. measured_frames: with a measured face.
     tracks: faces seen. events: counts of final events by "confirmed" or the kind of the rejected. labels: of the
-    confirmed, "unsure" for the abstained, "" when no recognizer ran. lost: frames known lost. notes: warnings, with
+    confirmed, "abstained" for the abstained, "" when no recognizer ran. lost: frames known lost. notes: warnings, with
     the number of frames they held for. source: the source's own counts, None when nobody gave them. repeated: frames
     that show what the one before showed. fps: frames/s without these and without holes in the recording; None in the
     log of an older version, and where it is unknown. stopped: the signal that ended the run before its source did, such
@@ -207,7 +207,7 @@ class JsonLines(Sink):
                 self._lines.write(_line(to_json(event)))
             if event.status is Status.CONFIRMED:
                 prediction = event.prediction
-                self._labels["" if prediction is None else prediction.label or "unsure"] += 1
+                self._labels["" if prediction is None else prediction.label or "abstained"] += 1
             if event.final:
                 confirmed = event.status is Status.CONFIRMED
                 self._events["confirmed" if confirmed else event.movement.kind.value] += 1

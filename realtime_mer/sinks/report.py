@@ -32,7 +32,7 @@ _FACES: Final = ("var(--sky)", "var(--orange)", "var(--purple)", "var(--green)")
 LIMITS: Final = (
     "A micro-expression is a short facial movement. It is no proof of a feeling, and none of a lie or of stress.",
     "Labels are a classifier's opinion on one movement; the probability says how often such an opinion was right on "
-    "the data named in the model card. “Unsure” means that it abstained.",
+    "the data named in the model card. “Abstained” means that it abstained.",
     "Action units are candidates that fit the direction of a region's movement, not a FACS coding by a person.",
     "Movements that are too weak, outside the picture, hidden, or made during head motion are missed. "
     "Low frame rates, lost frames and compression make it worse: see the recording's facts.",
@@ -317,7 +317,7 @@ def _milliseconds(seconds: float | None) -> str:
 
 
 def _label(event: Event) -> str:
-    return "not classified" if event.prediction is None else event.prediction.label or "unsure"
+    return "not classified" if event.prediction is None else event.prediction.label or "abstained"
 
 
 def _class(event: Event) -> str:

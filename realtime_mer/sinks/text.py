@@ -6,13 +6,13 @@ from realtime_mer.records import Event, Status
 
 
 def event_words(event: Event) -> str:
-    """A few words: "micro: negative 83 %", "micro: unsure", "movement ...", "blink"."""
+    """A few words: "micro: negative 83 %", "micro: abstained", "movement ...", "blink"."""
     if event.status is Status.REJECTED:
         return event.movement.kind.value
     if event.prediction is None:
         return "micro-expression" if event.status is Status.CONFIRMED else "movement ..."
     best = max(event.prediction.probabilities.values(), default=0.0)
-    label = "unsure" if event.prediction.label is None else f"{event.prediction.label} {100 * best:.0f} %"
+    label = "abstained" if event.prediction.label is None else f"{event.prediction.label} {100 * best:.0f} %"
     return f"micro: {label}" if event.status is Status.CONFIRMED else f"micro? {label}"
 
 

@@ -62,16 +62,16 @@ def open_source(
         raise SourceError(f"{text} is no industrial camera: its exposure cannot be chosen")
     # Each kind is imported when it is asked for: a file needs no HTTP, a stream no image folder.
     if industrial:
-        from realtime_mer.sources.industrial import Wishes
+        from realtime_mer.sources.industrial import CameraRequest
 
-        wishes, name = Wishes(width, height, fps, exposure), text.partition(":")[2]
+        request, name = CameraRequest(width, height, fps, exposure), text.partition(":")[2]
         if make == "genicam":
             from realtime_mer.sources.genicam import open_genicam
 
-            return open_genicam(name, wishes, buffer_s=buffer_s)
+            return open_genicam(name, request, buffer_s=buffer_s)
         from realtime_mer.sources.basler import open_basler
 
-        return open_basler(name, wishes, buffer_s=buffer_s)
+        return open_basler(name, request, buffer_s=buffer_s)
     if camera:
         from realtime_mer.sources.camera import open_camera
 

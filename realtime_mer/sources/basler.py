@@ -13,24 +13,24 @@ import numpy as np
 
 from realtime_mer.errors import SourceError, first_line
 from realtime_mer.sources.feed import Source
-from realtime_mer.sources.industrial import Chosen, Grab, Wishes, address_of, choose_format, open_industrial
+from realtime_mer.sources.industrial import CameraRequest, Chosen, Grab, address_of, choose_format, open_industrial
 
 BUFFERS: Final = 64
 NO_NUMBER: Final = (1 << 64) - 1  # what a camera without frame numbers says
 NS: Final = 1e9  # ticks/s of cameras that do not say otherwise
 
 
-def open_basler(name: str, wishes: Wishes, *, buffer_s: float = 1.0) -> Source:
+def open_basler(name: str, request: CameraRequest, *, buffer_s: float = 1.0) -> Source:
     """The camera of this serial number, user-defined name or address; "" takes the first one. Raises SourceError."""
-    named, wishes = address_of(name, wishes)
-    camera = BaslerCamera(named, wishes)
+    named, request = address_of(name, request)
+    camera = BaslerCamera(named, request)
     return open_industrial(f"basler:{named or camera.chosen.about['serial']}", camera, buffer_s=buffer_s)
 
 
 class BaslerCamera:
     """A camera that is delivering."""
 
-    def __init__(self, name: str, wishes: Wishes) -> None:
+    def __init__(self, name: str, request: CameraRequest) -> None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # where warnings are errors, those of its import end the process
@@ -45,7 +45,7 @@ class BaslerCamera:
         except self._wrong as error:
             raise SourceError(f"Basler camera {name}: {first_line(error)}") from None
         try:
-            self.chosen = self._set_up(wishes)
+            self.chosen = self._set_up(request)
             self._ticks = float(self._value("GevTimestampTickFrequency") or NS)
             self._camera.MaxNumBuffer.Value = BUFFERS
             self._camera.StartGrabbing(pylon.GrabStrategy_OneByOne)
@@ -91,22 +91,22 @@ class BaslerCamera:
         found = ", ".join(device.GetSerialNumber() for device in devices)
         raise SourceError(f"no Basler camera {name}: " + (f"cameras here: {found}" if found else "none answers here"))
 
-    def _set_up(self, wishes: Wishes) -> Chosen:
+    def _set_up(self, request: CameraRequest) -> Chosen:
         camera = self._camera
         about = camera.GetDeviceInfo()
         model = about.GetModelName()
-        chosen = choose_format(camera.PixelFormat.Symbolics, wishes.pixel_format, model)
+        chosen = choose_format(camera.PixelFormat.Symbolics, request.pixel_format, model)
         camera.PixelFormat.Value = chosen
-        for side, shift, wished in (("Width", "OffsetX", wishes.width), ("Height", "OffsetY", wishes.height)):
+        for side, shift, wished in (("Width", "OffsetX", request.width), ("Height", "OffsetY", request.height)):
             if wished is not None:
                 self._crop(side, shift, wished)
-        if wishes.exposure is not None:
-            self._set(("ExposureTime", "ExposureTimeAbs"), 1000 * wishes.exposure)
+        if request.exposure is not None:
+            self._set(("ExposureTime", "ExposureTimeAbs"), 1000 * request.exposure)
         exposure = self._value("ExposureTime", "ExposureTimeAbs")
         with suppress(self._wrong, AttributeError):
             camera.AcquisitionFrameRateEnable.Value = True
         fastest = 1e6 / exposure if exposure else float("inf")
-        self._set(("AcquisitionFrameRate", "AcquisitionFrameRateAbs"), min(wishes.fps or float("inf"), fastest))
+        self._set(("AcquisitionFrameRate", "AcquisitionFrameRateAbs"), min(request.fps or float("inf"), fastest))
         rate = self._value("ResultingFrameRate", "ResultingFrameRateAbs", "AcquisitionFrameRateAbs") or 0.0
         named = {"vendor": about.GetVendorName(), "model": model, "serial": about.GetSerialNumber()}
         size = camera.Width.Value, camera.Height.Value

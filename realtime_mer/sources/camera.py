@@ -15,7 +15,7 @@ import numpy as np
 
 from realtime_mer.errors import SourceError
 from realtime_mer.records import Image, SourceInfo
-from realtime_mer.sources.feed import Counts, Feed, Shot, Shots, Source
+from realtime_mer.sources.feed import Counts, Feed, RawFrame, RawFrames, Source
 
 WIDTH, HEIGHT = 640, 480
 FASTEST_FPS = 240.0  # asked for when the caller names no rate: drivers then take the nearest rate that they have
@@ -69,8 +69,8 @@ def open_camera(
         camera.release()
         raise
     counts, stop = Counts(), threading.Event()
-    shots = _shots(device, camera, trusted, counts, stop)
-    first = next(shots)
+    raw_frames = _raw_frames(device, camera, trusted, counts, stop)
+    first = next(raw_frames)
     seen_height, seen_width = first.gray.shape
     code = int(camera.get(cv2.CAP_PROP_FOURCC))
     info = SourceInfo(
@@ -88,7 +88,7 @@ def open_camera(
             "asked": {"width": width or WIDTH, "height": height or HEIGHT, "fps": fps or FASTEST_FPS},
         },
     )
-    return Feed(info, first, shots, counts, stop, buffer_s=buffer_s)
+    return Feed(info, first, raw_frames, counts, stop, buffer_s=buffer_s)
 
 
 def _present() -> str:
@@ -137,17 +137,17 @@ def _warm_up(device: int | str, camera: Capture) -> tuple[bool, float]:
     return len(sane) == len(told) and all(a < b for a, b in pairwise(sane)), measured
 
 
-def _picture(camera: Capture, at: float) -> Shot | None:
+def _picture(camera: Capture, at: float) -> RawFrame | None:
     good, image = camera.retrieve()
     if not good or image is None:
         return None
     if image.ndim == 2:
-        return Shot(at, image, None)
+        return RawFrame(at, image, None)
     color: Image = image
-    return Shot(at, np.asarray(cv2.cvtColor(color, cv2.COLOR_BGR2GRAY), np.uint8), lambda: color)
+    return RawFrame(at, np.asarray(cv2.cvtColor(color, cv2.COLOR_BGR2GRAY), np.uint8), lambda: color)
 
 
-def _shots(device: int | str, camera: Capture, trusted: bool, counts: Counts, stop: threading.Event) -> Shots:
+def _raw_frames(device: int | str, camera: Capture, trusted: bool, counts: Counts, stop: threading.Event) -> RawFrames:
     heard = time.monotonic()
     try:
         while not stop.is_set():
@@ -157,10 +157,10 @@ def _shots(device: int | str, camera: Capture, trusted: bool, counts: Counts, st
                 stop.wait(RETRY_S)
                 continue
             heard = now = time.monotonic()
-            shot = _picture(camera, (_driver_time(camera, now) if trusted else None) or now)
-            if shot is None:
+            raw = _picture(camera, (_driver_time(camera, now) if trusted else None) or now)
+            if raw is None:
                 counts.skip()
             else:
-                yield shot
+                yield raw
     finally:
         camera.release()

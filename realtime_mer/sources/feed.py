@@ -1,6 +1,6 @@
 """The one contract of all sources, and the thread and queue behind it. What is read, and how, is in the other modules.
 
-A source is a generator of ``Shot``s, run ahead of its reader in a thread. Recorded sources wait for the reader and
+A source is a generator of ``RawFrame``s, run ahead of its reader in a thread. Recorded sources wait for the reader and
 lose nothing; live ones cannot wait, so a frame that finds the queue full is dropped at the entry and counted.
 """
 
@@ -56,7 +56,7 @@ class Source(Protocol):
         self.close()
 
 
-class Shot(NamedTuple):
+class RawFrame(NamedTuple):
     """One picture as read, before it has been accepted. ``time`` is None when the source gave it none.
 
     hole, lost: as of a Frame: seconds of which the source knows nothing, and frames that it knows to be missing.
@@ -71,7 +71,7 @@ class Shot(NamedTuple):
     keyframe: bool = False
 
 
-Shots = Generator[Shot, None, None]
+RawFrames = Generator[RawFrame, None, None]
 
 
 @dataclass(slots=True)
@@ -114,19 +114,19 @@ class Counts:
 
 
 class Feed(Source):
-    """A Source made from a generator of shots. Live sources capture from the start, recorded ones when first read.
+    """A Source made from a generator of raw frames. Live sources capture from the start, recorded ones when first read.
 
-    first:  the shot that the opener has read to learn the size.
+    first:  the raw frame that the opener has read to learn the size.
     stop:   set by ``close``; the generator must end soon after. abort: unblocks it where it waits on a network.
     buffer_s: how much a live source may hold for a slow reader, in seconds of capture time.
-    numbered: the shots of a live source say themselves how many were lost before them: nothing is judged.
+    numbered: a live source whose raw frames carry the number lost before them: nothing is estimated.
     """
 
     def __init__(
         self,
         info: SourceInfo,
-        first: Shot,
-        shots: Shots,
+        first: RawFrame,
+        raw_frames: RawFrames,
         counts: Counts,
         stop: threading.Event,
         *,
@@ -134,7 +134,7 @@ class Feed(Source):
         buffer_s: float = 1.0,
         numbered: bool = False,
     ) -> None:
-        self._info, self._first, self._shots, self._counts, self._stop = info, first, shots, counts, stop
+        self._info, self._first, self._raw_frames, self._counts, self._stop = info, first, raw_frames, counts, stop
         self._abort, self._buffer_s, self._gaps, self._numbered = abort, buffer_s, Gaps(), numbered
         self._queue: deque[Frame] = deque()
         self._changed = threading.Condition()
@@ -179,7 +179,7 @@ class Feed(Source):
         if self._abort is not None:
             self._abort()
         if self._thread.ident is None:  # never read, so nobody else will end the generator
-            self._shots.close()
+            self._raw_frames.close()
         elif self._thread is not threading.current_thread():
             self._thread.join(JOIN_S)
 
@@ -205,14 +205,14 @@ class Feed(Source):
     def _run(self) -> None:
         try:
             self._take(self._first)
-            for shot in self._shots:
+            for raw in self._raw_frames:
                 if self._stop.is_set():
                     break
-                self._take(shot)
+                self._take(raw)
         except BaseException as error:  # handed to the reader, who raises it
             self._error = error
         finally:
-            self._shots.close()
+            self._raw_frames.close()
             self._gaps.finish()
             with self._changed:
                 self._done = True
@@ -230,37 +230,37 @@ class Feed(Source):
             places = max(round(self._buffer_s / usual), AHEAD_FRAMES)  # in a burst, many frames come at once
         return len(self._queue) >= places or (bool(self._queue) and time - self._queue[0].time > self._buffer_s)
 
-    def _take(self, shot: Shot) -> None:
-        """Number and date one shot and queue it, wait with it (recorded), or drop it (live)."""
+    def _take(self, raw: RawFrame) -> None:
+        """Number and date one raw frame and queue it, wait with it (recorded), or drop it (live)."""
         counts, live = self._counts, self._info.live
         if live and not self._reading:
             return  # nobody asked for it yet, so it is neither kept nor counted
-        self._keyframe |= shot.keyframe
-        if shot.time is None or not isfinite(shot.time) or (self._last is not None and shot.time <= self._last):
+        self._keyframe |= raw.keyframe
+        if raw.time is None or not isfinite(raw.time) or (self._last is not None and raw.time <= self._last):
             counts.skip("without a usable time")
             return
         counts.captured += 1
-        counts.missed += shot.lost
+        counts.missed += raw.lost
         skipped = counts.skipped - self._skipped_before
-        unusable = skipped + shot.lost
+        unusable = skipped + raw.lost
         self._lost += unusable
-        self._hole = max(self._hole, shot.hole, self._unseen(shot.time, shot.gray, unusable))
-        self._last, self._skipped_before = shot.time, counts.skipped
+        self._hole = max(self._hole, raw.hole, self._unseen(raw.time, raw.gray, unusable))
+        self._last, self._skipped_before = raw.time, counts.skipped
         if live:
-            judged = (self._gaps.restart(shot.hole) if shot.hole else 0) + self._gaps.judge(shot.time, skipped)
+            judged = (self._gaps.restart(raw.hole) if raw.hole else 0) + self._gaps.judge(raw.time, skipped)
             self._lost += 0 if self._numbered else judged
         with self._changed:
-            if live and self._full(shot.time):
+            if live and self._full(raw.time):
                 counts.dropped += 1
                 self._lost += 1
                 return
             while not live and len(self._queue) >= AHEAD_FRAMES and not self._stop.is_set():
                 self._changed.wait()
-            shot.gray.flags.writeable = False
-            repeated = self._repeats.seen(shot.gray)
+            raw.gray.flags.writeable = False
+            repeated = self._repeats.seen(raw.gray)
             counts.repeated += repeated
             before = self._lost, self._hole, repeated, self._keyframe
-            self._queue.append(Frame(self._index, shot.time, shot.gray, shot.to_bgr, *before))
+            self._queue.append(Frame(self._index, raw.time, raw.gray, raw.to_bgr, *before))
             self._changed.notify_all()
         self._index += 1
         self._lost, self._hole, self._keyframe = 0, 0.0, False

@@ -18,8 +18,8 @@ from realtime_mer.errors import SourceError
 from realtime_mer.records import SourceInfo
 from realtime_mer.sources.clock import NO_TIME, FileClock, Timed, at_rate
 from realtime_mer.sources.decode import Pictures, Slots, deinterlaced, pictures
-from realtime_mer.sources.feed import Counts, Feed, Shots, Source
-from realtime_mer.sources.picture import STRICT, Keyframes, Upright, pixel_aspect, to_shot
+from realtime_mer.sources.feed import Counts, Feed, RawFrames, Source
+from realtime_mer.sources.picture import STRICT, Keyframes, Upright, pixel_aspect, raw_frame
 
 # One decoder thread is the cheapest by CPU time (H.264 640x480: 4,400 frames/s per core, with two frame threads 3,000),
 # and the pipeline wants the other cores. Above this size one core may not keep up, so libav may use them all.
@@ -102,8 +102,8 @@ def _open_track(path: Path, container: av.container.InputContainer, rate: float 
     announced = _rate(path, stream)
     if announced > MOST_FPS and rate is None:
         counts.notes.append(f"the file's times give {announced:.6g} frames/s, which cannot be true: give --rate")
-    shots = _shots(container, stream, counts, announced, rate)
-    first = next(shots, None)
+    raw_frames = _raw_frames(container, stream, counts, announced, rate)
+    first = next(raw_frames, None)
     if first is None:
         untimed = "its frames carry no timestamps; give their rate (--rate)"
         raise SourceError(f"{path}: {untimed if NO_TIME in counts.reasons else 'no frame can be decoded'}")
@@ -122,7 +122,7 @@ def _open_track(path: Path, container: av.container.InputContainer, rate: float 
         duration=_end(container, stream)[0] if rate is None else stream.frames / rate or None,
         details=_details(container, stream, announced, rate),
     )
-    return Feed(info, first, shots, counts, threading.Event())
+    return Feed(info, first, raw_frames, counts, threading.Event())
 
 
 def _details(
@@ -182,9 +182,9 @@ def _end(container: av.container.InputContainer, stream: av.VideoStream) -> tupl
     return None, CUT_S
 
 
-def _shots(
+def _raw_frames(
     container: av.container.InputContainer, stream: av.VideoStream, counts: Counts, announced: float, rate: float | None
-) -> Shots:
+) -> RawFrames:
     avi = container.format.name == "avi"
     slots = Slots() if avi else None
     start, base = starts_at(container), float(stream.time_base or 1)
@@ -206,7 +206,7 @@ def _shots(
     )
     try:
         for time, hole, frame in timed:
-            yield to_shot(frame, time, upright(frame), aspect, hole, keyframes.push(frame))
+            yield raw_frame(frame, time, upright(frame), aspect, hole, keyframes.push(frame))
     except (av.error.FFmpegError, OSError) as error:
         counts.notes.append(f"reading stopped at {ended:.3f} s: {reason(error)}")
     finally:

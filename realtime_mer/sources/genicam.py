@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from realtime_mer.errors import SourceError
 from realtime_mer.sources.feed import Source
-from realtime_mer.sources.industrial import Chosen, Grab, Wishes, address_of, choose_format, open_industrial
+from realtime_mer.sources.industrial import CameraRequest, Chosen, Grab, address_of, choose_format, open_industrial
 
 LIBRARIES: Final = ("libaravis-0.8.so.0", "libaravis-0.8.0.dylib", "aravis-0.8-0.dll")
 BUFFERS_S: Final = 0.5  # of frames that the library may hold while we are busy
@@ -73,10 +73,10 @@ _SIGNATURES: Final[dict[str, tuple[Any, ...]]] = {  # result, then arguments; a 
 }
 
 
-def open_genicam(name: str, wishes: Wishes, *, buffer_s: float = 1.0) -> Source:
+def open_genicam(name: str, request: CameraRequest, *, buffer_s: float = 1.0) -> Source:
     """The camera of this id, serial number or address; "" takes the first one. Raises SourceError."""
-    named, wishes = address_of(name, wishes)
-    camera = AravisCamera(named, wishes)
+    named, request = address_of(name, request)
+    camera = AravisCamera(named, request)
     return open_industrial(f"genicam:{named or camera.chosen.about['serial']}", camera, buffer_s=buffer_s)
 
 
@@ -119,12 +119,12 @@ def _load(names: tuple[str, ...], short: str) -> ctypes.CDLL:
 class AravisCamera:
     """A camera that is delivering."""
 
-    def __init__(self, name: str, wishes: Wishes) -> None:
+    def __init__(self, name: str, request: CameraRequest) -> None:
         self._aravis = aravis = Aravis()
         self._camera: int | None = aravis.call("camera_new", self._find(name).encode())
         self._stream: int | None = None
         try:
-            self.chosen = self._set_up(wishes)
+            self.chosen = self._set_up(request)
             self._start()
         except BaseException:
             self.close()
@@ -165,40 +165,40 @@ class AravisCamera:
         found = ", ".join(names[0] for names in seen)
         raise SourceError(f"no GenICam camera {name}: " + (f"cameras here: {found}" if found else "none answers here"))
 
-    def _set_up(self, wishes: Wishes) -> Chosen:
+    def _set_up(self, request: CameraRequest) -> Chosen:
         call, camera = self._aravis.call, self._camera
         count = c_uint()
         listed = call("camera_dup_available_pixel_formats_as_strings", camera, byref(count))
         available = [listed[i].decode() for i in range(count.value)]
         model = (call("camera_get_model_name", camera) or b"").decode(errors="replace")
-        pixel_format = choose_format(available, wishes.pixel_format, model)
+        pixel_format = choose_format(available, request.pixel_format, model)
         call("camera_set_pixel_format_from_string", camera, pixel_format.encode())
-        size = self._crop(wishes)
+        size = self._crop(request)
         exposure = None
         if call("camera_is_exposure_time_available", camera):
-            if wishes.exposure is not None:
-                call("camera_set_exposure_time", camera, wishes.exposure * 1000)
+            if request.exposure is not None:
+                call("camera_set_exposure_time", camera, request.exposure * 1000)
             exposure = call("camera_get_exposure_time", camera) / 1000
         rate = 0.0
         if call("camera_is_frame_rate_available", camera):
             least, most = c_double(), c_double()
             call("camera_get_frame_rate_bounds", camera, byref(least), byref(most))
             most.value = min(most.value, 1000 / exposure if exposure else most.value)
-            call("camera_set_frame_rate", camera, min(max(wishes.fps or most.value, least.value), most.value))
+            call("camera_set_frame_rate", camera, min(max(request.fps or most.value, least.value), most.value))
             rate = call("camera_get_frame_rate", camera)
         call("camera_set_acquisition_mode", camera, CONTINUOUS)
         names = {"vendor": "camera_get_vendor_name", "serial": "camera_get_device_serial_number"}
         about = {key: (call(name, camera) or b"").decode(errors="replace") for key, name in names.items()}
         return Chosen(size, rate, exposure, pixel_format, {"model": model, **about})
 
-    def _crop(self, wishes: Wishes) -> tuple[int, int]:
+    def _crop(self, request: CameraRequest) -> tuple[int, int]:
         """Sets the region that is read, from the middle of the sensor, and returns its size."""
         call, camera = self._aravis.call, self._camera
-        if wishes.width is not None or wishes.height is not None:
+        if request.width is not None or request.height is not None:
             across, down = c_int(), c_int()
             call("camera_get_sensor_size", camera, byref(across), byref(down))
-            width = min(wishes.width or across.value, across.value)
-            height = min(wishes.height or down.value, down.value)
+            width = min(request.width or across.value, across.value)
+            height = min(request.height or down.value, down.value)
             left, top = (across.value - width) // 2 & STEP, (down.value - height) // 2 & STEP
             call("camera_set_region", camera, left, top, width, height)
         region = [c_int() for _ in range(4)]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from realtime_mer.errors import SourceError
 from realtime_mer.records import Image, SourceInfo
-from realtime_mer.sources.feed import Counts, Feed, Shot, Shots, Source
+from realtime_mer.sources.feed import Counts, Feed, RawFrame, RawFrames, Source
 from realtime_mer.sources.picture import jpeg_luma
 
 JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"  # how their files start
@@ -79,8 +79,8 @@ def open_images(folder: Path, rate: float | None, times: Sequence[float] | None)
         counts.notes.append(
             f"{sum(gaps)} numbers are missing among the images, first before {before}: their time stays"
         )
-    shots = _shots(paths, when, gaps, counts)
-    first = next(shots, None)
+    raw_frames = _raw_frames(paths, when, gaps, counts)
+    first = next(raw_frames, None)
     if first is None:
         raise SourceError(f"{folder}: none of its {len(paths)} images can be read")
     height, width = first.gray.shape
@@ -96,7 +96,7 @@ def open_images(folder: Path, rate: float | None, times: Sequence[float] | None)
         duration=span + 1 / rate if rate else span,
         details={"pixel_format": paths[0].suffix.lower().lstrip("."), "first": paths[0].name, "last": paths[-1].name},
     )
-    return Feed(info, first, shots, counts, threading.Event())
+    return Feed(info, first, raw_frames, counts, threading.Event())
 
 
 def decode(data: NDArray[np.uint8], flags: int) -> NDArray[np.uint8] | None:
@@ -144,7 +144,7 @@ def _color(path: Path) -> Image:
     return image
 
 
-def _shots(paths: list[Path], times: list[float], gaps: list[int], counts: Counts) -> Shots:
+def _raw_frames(paths: list[Path], times: list[float], gaps: list[int], counts: Counts) -> RawFrames:
     unreadable, lost = [], 0
     for path, time, gap in zip(paths, times, gaps, strict=True):
         gray = _read(path, cv2.IMREAD_GRAYSCALE)
@@ -153,7 +153,7 @@ def _shots(paths: list[Path], times: list[float], gaps: list[int], counts: Count
             unreadable.append(path.name)
             counts.skip("damaged or unreadable")
         else:
-            yield Shot(time, gray, partial(_color, path), lost=lost)
+            yield RawFrame(time, gray, partial(_color, path), lost=lost)
             lost = 0
     if unreadable:
         counts.notes.append(f"{len(unreadable)} images cannot be read and were skipped, the first is {unreadable[0]}")

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from realtime_mer.errors import SourceError
 from realtime_mer.records import Image, SourceInfo
 from realtime_mer.sources.device_clock import DeviceClock, FrameNumbers
-from realtime_mer.sources.feed import Counts, Feed, Shot, Shots, Source
+from realtime_mer.sources.feed import Counts, Feed, RawFrame, RawFrames, Source
 
 # OpenCV's old names of Bayer patterns are shifted by a pixel: these are the new ones, which say what they mean.
 BAYER: Final = {
@@ -51,7 +51,7 @@ class Grab(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class CameraRequest:
     """What is asked of a camera; None leaves it as it is. width, height: px, from the middle of the sensor.
 
     fps: frames/s; None asks for the most that it has. exposure: ms.
@@ -86,13 +86,13 @@ class Grabber(Protocol):
     def close(self) -> None: ...
 
 
-def address_of(text: str, wishes: Wishes) -> tuple[str, Wishes]:
-    """NAME of "NAME?format=FORMAT", and ``wishes`` with that format. Raises SourceError."""
+def address_of(text: str, request: CameraRequest) -> tuple[str, CameraRequest]:
+    """NAME of "NAME?format=FORMAT", and ``request`` with that format. Raises SourceError."""
     name, _, query = text.partition("?")
     asked = parse_qs(query)
     if set(asked) - {"format"} or not set(asked.get("format", ())) <= set(FORMATS):
         raise SourceError(f"{text}: an industrial camera knows ?format= with {', '.join(FORMATS)}")
-    return name, replace(wishes, pixel_format=asked["format"][0]) if asked else wishes
+    return name, replace(request, pixel_format=asked["format"][0]) if asked else request
 
 
 def choose_format(available: Sequence[str], wished: str | None, name: str) -> str:
@@ -112,8 +112,8 @@ def open_industrial(uri: str, camera: Grabber, *, buffer_s: float) -> Source:
     except BaseException:
         camera.close()
         raise
-    shots = _shots(uri, camera, clock if stamped else None, counts, stop)
-    first = next(shots)
+    raw_frames = _raw_frames(uri, camera, clock if stamped else None, counts, stop)
+    first = next(raw_frames)
     info = SourceInfo(
         uri=uri,
         kind="camera",
@@ -129,7 +129,7 @@ def open_industrial(uri: str, camera: Grabber, *, buffer_s: float) -> Source:
             **chosen.about,
         },
     )
-    return Feed(info, first, shots, counts, stop, buffer_s=buffer_s, numbered=True)
+    return Feed(info, first, raw_frames, counts, stop, buffer_s=buffer_s, numbered=True)
 
 
 def _warm_up(uri: str, camera: Grabber, clock: DeviceClock) -> bool:
@@ -150,7 +150,9 @@ def _warm_up(uri: str, camera: Grabber, clock: DeviceClock) -> bool:
     return stamped
 
 
-def _shots(uri: str, camera: Grabber, clock: DeviceClock | None, counts: Counts, stop: threading.Event) -> Shots:
+def _raw_frames(
+    uri: str, camera: Grabber, clock: DeviceClock | None, counts: Counts, stop: threading.Event
+) -> RawFrames:
     numbers, rate = FrameNumbers(), max(camera.chosen.rate, 1.0)
     heard, last, lost = time.monotonic(), None, 0
     try:
@@ -176,17 +178,17 @@ def _shots(uri: str, camera: Grabber, clock: DeviceClock | None, counts: Counts,
                 counts.skip("incomplete: parts were lost on the way")
                 continue
             last = at if last is None else max(at, last)
-            yield _shot(grab.picture, camera.chosen.pixel_format, at)._replace(hole=hole, lost=lost)
+            yield _raw_frame(grab.picture, camera.chosen.pixel_format, at)._replace(hole=hole, lost=lost)
             lost = 0
     finally:
         camera.close()
 
 
-def _shot(picture: NDArray[np.uint8], pixel_format: str, at: float) -> Shot:
+def _raw_frame(picture: NDArray[np.uint8], pixel_format: str, at: float) -> RawFrame:
     if pixel_format not in BAYER:
-        return Shot(at, picture, None)
+        return RawFrame(at, picture, None)
     to_gray, to_bgr = BAYER[pixel_format]
-    return Shot(at, np.asarray(cv2.cvtColor(picture, to_gray), np.uint8), partial(_color, picture, to_bgr))
+    return RawFrame(at, np.asarray(cv2.cvtColor(picture, to_gray), np.uint8), partial(_color, picture, to_bgr))
 
 
 def _color(picture: NDArray[np.uint8], code: int) -> Image:

@@ -16,16 +16,16 @@ from av.video.codeccontext import VideoCodecContext
 
 from realtime_mer.errors import SourceError
 from realtime_mer.records import Image
-from realtime_mer.sources.feed import Shot
+from realtime_mer.sources.feed import RawFrame
 from realtime_mer.sources.images import decode
-from realtime_mer.sources.picture import EXIF, EXIF_BYTES, STRICT, to_shot
+from realtime_mer.sources.picture import EXIF, EXIF_BYTES, STRICT, raw_frame
 
 JPEG_END = b"\xff\xd9"
 END_BYTES = 64  # some cameras pad a picture behind its end marker
 
 
 class JpegDecoder:
-    """Turns one JPEG after another into shots. Not to be shared between threads."""
+    """Turns one JPEG after another into raw frames. Not to be shared between threads."""
 
     def __init__(self) -> None:
         codec = CodecContext.create("mjpeg", "r")
@@ -33,7 +33,7 @@ class JpegDecoder:
         codec.options, codec.thread_count = STRICT, 1
         self._codec = codec
 
-    def __call__(self, data: bytes) -> Shot | None:
+    def __call__(self, data: bytes) -> RawFrame | None:
         """The picture without a time; None when it is damaged, cut, or no JPEG.
 
         What is cut within the last block, 16x16 px in the lower right corner, goes unnoticed.
@@ -47,10 +47,10 @@ class JpegDecoder:
         if len(frames) != 1 or frames[0].is_corrupt:
             return None
         if EXIF not in data[:EXIF_BYTES]:
-            return to_shot(frames[0], None)
+            return raw_frame(frames[0], None)
         # EXIF may ask for the picture to be turned: OpenCV does that, and this picture is whole.
         gray = decode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-        return None if gray is None else Shot(None, gray, partial(_color, data))
+        return None if gray is None else RawFrame(None, gray, partial(_color, data))
 
 
 def _color(data: bytes) -> Image:

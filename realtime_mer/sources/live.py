@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from realtime_mer.errors import SourceError
 from realtime_mer.records import SourceInfo
-from realtime_mer.sources.feed import Counts, Feed, Shots, Source
+from realtime_mer.sources.feed import Counts, Feed, RawFrames, Source
 from realtime_mer.sources.sender import SenderClock
 
 CONNECT_S = 0.8  # for one attempt to reach a host: a local one answers in far less, and close() must not wait for it
@@ -27,7 +27,7 @@ def without_password(uri: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-class Line:
+class CancellableSocket:
     """Holds a second handle on the socket in use, so that ``cut`` ends a read that is waiting in another thread."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class Stream:
     sender: SenderClock = field(default_factory=SenderClock)
     counts: Counts = field(default_factory=Counts)
     stop: threading.Event = field(default_factory=threading.Event)
-    line: Line = field(default_factory=Line)
+    socket: CancellableSocket = field(default_factory=CancellableSocket)
 
     @property
     def name(self) -> str:
@@ -89,13 +89,13 @@ class Stream:
         return without_password(self.uri)
 
 
-def open_stream(stream: Stream, connect: Callable[[Stream], Shots], *, buffer_s: float, retries: int) -> Source:
-    """Start capturing: ``connect`` gives the shots of one connection, and is called again when that is lost.
+def open_stream(stream: Stream, connect: Callable[[Stream], RawFrames], *, buffer_s: float, retries: int) -> Source:
+    """Start capturing: ``connect`` gives the raw frames of one connection, and is called again when that is lost.
 
     Raises SourceError when no picture can be had.
     """
-    shots = keep_connected(stream, connect, retries)
-    first = next(shots)
+    raw_frames = keep_connected(stream, connect, retries)
+    first = next(raw_frames)
     height, width = first.gray.shape
     clock = stream.clock or "monotonic"
     info = SourceInfo(
@@ -107,13 +107,13 @@ def open_stream(stream: Stream, connect: Callable[[Stream], Shots], *, buffer_s:
         clock=clock,
         details=stream.details,
     )
-    return Feed(info, first, shots, stream.counts, stream.stop, abort=stream.line.cut, buffer_s=buffer_s)
+    return Feed(info, first, raw_frames, stream.counts, stream.stop, abort=stream.socket.cut, buffer_s=buffer_s)
 
 
-def keep_connected(stream: Stream, connect: Callable[[Stream], Shots], retries: int) -> Shots:
-    """The shots of ``connect(stream)``, called again with growing delays when the connection ends or fails.
+def keep_connected(stream: Stream, connect: Callable[[Stream], RawFrames], retries: int) -> RawFrames:
+    """The raw frames of ``connect(stream)``, called again with growing delays when the connection ends or fails.
 
-    The first shot of a new connection has a hole before it.
+    The first raw frame of a new connection has a hole before it.
     Raises SourceError when the very first connection fails, or after ``retries`` failed attempts in a row.
     """
     name, stop = stream.name, stream.stop
@@ -122,18 +122,18 @@ def keep_connected(stream: Stream, connect: Callable[[Stream], Shots], retries: 
         started = time.monotonic()
         try:
             stream.sender.reconnected()
-            shots = connect(stream)
+            raw_frames = connect(stream)
             try:
-                for shot in shots:
+                for raw in raw_frames:
                     if connected and failures > 0:
                         stream.counts.reconnects += 1
-                        if last is not None and shot.time is not None:
-                            shot = shot._replace(hole=max(shot.time - last, shot.hole))
-                    failures, connected, last = 0, True, shot.time or last
-                    yield shot
+                        if last is not None and raw.time is not None:
+                            raw = raw._replace(hole=max(raw.time - last, raw.hole))
+                    failures, connected, last = 0, True, raw.time or last
+                    yield raw
             finally:
-                shots.close()
-                stream.line.drop()
+                raw_frames.close()
+                stream.socket.drop()
             why = "the sender ended the stream"
         except SourceError as error:
             if not connected:

@@ -21,11 +21,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from realtime_mer.errors import SourceError
-from realtime_mer.sources.feed import Shots, Source
+from realtime_mer.sources.feed import RawFrames, Source
 from realtime_mer.sources.jpeg import JpegDecoder
-from realtime_mer.sources.live import CONNECT_S, Line, Stream, open_stream
+from realtime_mer.sources.live import CONNECT_S, CancellableSocket, Stream, open_stream
 from realtime_mer.sources.multipart import Parts
-from realtime_mer.sources.stamps import StampedShots, stamp_of
+from realtime_mer.sources.stamps import StampedFrames, stamp_of
 
 READ_BYTES = 1 << 16
 
@@ -38,21 +38,21 @@ def open_mjpeg(uri: str, *, buffer_s: float, timeout_s: float, retries: int) -> 
     must be whole within ``timeout_s``. Raises SourceError.
     """
     stream = Stream(uri, timeout_s, {"pixel_format": "jpeg", "protocol": "http multipart"})
-    return open_stream(stream, _shots, buffer_s=buffer_s, retries=retries)
+    return open_stream(stream, _raw_frames, buffer_s=buffer_s, retries=retries)
 
 
 class _Connection(http.client.HTTPConnection):
-    """Gives a host ``CONNECT_S`` to answer, and shows its socket to the line that may have to be cut."""
+    """Gives a host ``CONNECT_S`` to answer, and registers its socket so that it can be cancelled."""
 
-    def __init__(self, host: str, *, line: Line, **settings: Any) -> None:
+    def __init__(self, host: str, *, cancellable: CancellableSocket, **settings: Any) -> None:
         super().__init__(host, **settings)
-        self.line = line
+        self.cancellable = cancellable
 
     def connect(self) -> None:
         patience, self.timeout = self.timeout, CONNECT_S
         super().connect()
         self.sock.settimeout(patience)
-        self.line.watch(self.sock)
+        self.cancellable.watch(self.sock)
 
 
 class _SecureConnection(_Connection, http.client.HTTPSConnection):
@@ -60,15 +60,15 @@ class _SecureConnection(_Connection, http.client.HTTPSConnection):
 
 
 class _Handler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
-    def __init__(self, line: Line) -> None:
+    def __init__(self, cancellable: CancellableSocket) -> None:
         super().__init__()
-        self._line = line
+        self._cancellable = cancellable
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(partial(_Connection, line=self._line), req)
+        return self.do_open(partial(_Connection, cancellable=self._cancellable), req)
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(partial(_SecureConnection, line=self._line), req)
+        return self.do_open(partial(_SecureConnection, cancellable=self._cancellable), req)
 
 
 def _open(stream: Stream) -> http.client.HTTPResponse:
@@ -77,7 +77,7 @@ def _open(stream: Stream) -> http.client.HTTPResponse:
     if parts.username:
         keys.add_password(None, bare, unquote(parts.username), unquote(parts.password or ""))
     opener = urllib.request.build_opener(
-        _Handler(stream.line), urllib.request.HTTPBasicAuthHandler(keys), urllib.request.HTTPDigestAuthHandler(keys)
+        _Handler(stream.socket), urllib.request.HTTPBasicAuthHandler(keys), urllib.request.HTTPDigestAuthHandler(keys)
     )
     unfinished = f"{bare}: the server has not finished its answer in {stream.timeout_s:g} s"
     try:
@@ -106,7 +106,7 @@ def _deadline(stream: Stream) -> Iterator[threading.Event]:
 
     def hang_up() -> None:
         late.set()
-        stream.line.hang_up()
+        stream.socket.hang_up()
 
     timer = threading.Timer(stream.timeout_s, hang_up)
     timer.daemon = True
@@ -126,8 +126,8 @@ def _boundary(headers: Message, name: str) -> str:
     return boundary
 
 
-def _shots(stream: Stream) -> Shots:
-    name, decoder, dates = stream.name, JpegDecoder(), StampedShots(stream)
+def _raw_frames(stream: Stream) -> RawFrames:
+    name, decoder, dates = stream.name, JpegDecoder(), StampedFrames(stream)
     with _open(stream) as response:
         parts = Parts(_boundary(response.headers, name))
         whole = time.monotonic()
@@ -138,11 +138,11 @@ def _shots(stream: Stream) -> Shots:
                     break
                 for headers, content in parts.push(data):
                     whole = time.monotonic()
-                    shot = decoder(content)
-                    if shot is None:
+                    raw = decoder(content)
+                    if raw is None:
                         stream.counts.skip()
                     else:
-                        yield from dates.push(shot, stamp_of(headers.get("x-timestamp")), whole)
+                        yield from dates.push(raw, stamp_of(headers.get("x-timestamp")), whole)
             except TimeoutError:
                 raise SourceError(f"{name} has sent nothing for {stream.timeout_s:g} s") from None
             except (OSError, http.client.HTTPException, ValueError) as error:

@@ -18,7 +18,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from realtime_mer.records import Gray, Image
-from realtime_mer.sources.feed import Shot
+from realtime_mer.sources.feed import RawFrame
 
 # Pixel formats whose first plane is 8-bit luma, so that gray costs nothing.
 LUMA_FIRST = frozenset(
@@ -120,17 +120,17 @@ def luma(frame: av.VideoFrame) -> Gray:
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
 
 
-def to_shot(
+def raw_frame(
     frame: av.VideoFrame,
     time: float | None,
     way: Orientation = UPRIGHT,
     aspect: Fraction | None = None,
     hole: float = 0.0,
     keyframe: bool = False,
-) -> Shot:
+) -> RawFrame:
     """A decoded frame made upright, gray and color alike. aspect: width of a pixel by its height, None for square."""
     gray = _square(way.apply(luma(frame)), way, aspect)
-    return Shot(time, gray, partial(_bgr, frame, way, aspect), hole, keyframe=keyframe)
+    return RawFrame(time, gray, partial(_bgr, frame, way, aspect), hole, keyframe=keyframe)
 
 
 def _bgr(frame: av.VideoFrame, way: Orientation, aspect: Fraction | None) -> Image:

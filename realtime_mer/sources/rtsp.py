@@ -10,10 +10,10 @@ import av
 import av.error
 
 from realtime_mer.errors import SourceError
-from realtime_mer.sources.feed import Shots, Source
+from realtime_mer.sources.feed import RawFrames, Source
 from realtime_mer.sources.file import reason
 from realtime_mer.sources.live import CONNECT_S, Stream, open_stream
-from realtime_mer.sources.picture import Keyframes, Upright, to_shot
+from realtime_mer.sources.picture import Keyframes, Upright, raw_frame
 
 PORTS = {"rtsp": 554, "rtsps": 322}
 # libav cannot be interrupted from outside, so it waits in slices of this length, s, between which close() is heard.
@@ -28,7 +28,7 @@ def open_rtsp(uri: str, *, buffer_s: float, timeout_s: float, retries: int) -> S
     Times are the sender's, put on the monotonic clock: the intervals are the sender's own.
     """
     stream = Stream(uri, timeout_s, {"protocol": "rtsp over tcp"}, clock="sender")
-    return open_stream(stream, _shots, buffer_s=buffer_s, retries=retries)
+    return open_stream(stream, _raw_frames, buffer_s=buffer_s, retries=retries)
 
 
 def _ask(stream: Stream) -> None:
@@ -36,7 +36,7 @@ def _ask(stream: Stream) -> None:
     parts, name = urlsplit(stream.uri), stream.name
     try:
         with socket.create_connection((parts.hostname or "", parts.port or PORTS[parts.scheme]), CONNECT_S) as sock:
-            stream.line.watch(sock)
+            stream.socket.watch(sock)
             if parts.scheme == "rtsp":  # a TLS server waits for the client's hello, so only the port is tried
                 sock.settimeout(stream.timeout_s)
                 sock.sendall(f"OPTIONS {name} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
@@ -48,7 +48,7 @@ def _ask(stream: Stream) -> None:
         raise SourceError(f"{name} cannot be reached: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _shots(stream: Stream) -> Shots:
+def _raw_frames(stream: Stream) -> RawFrames:
     name, heard = stream.name, time.monotonic()
     _ask(stream)
     if stream.stop.is_set():
@@ -74,7 +74,7 @@ def _shots(stream: Stream) -> Shots:
                     for frame in packet.decode():
                         sent = None if frame.pts is None else frame.pts * base
                         at, hole = stream.sender.local(sent, heard)
-                        yield to_shot(frame, at, upright(frame), hole=hole, keyframe=keyframes.push(frame))
+                        yield raw_frame(frame, at, upright(frame), hole=hole, keyframe=keyframes.push(frame))
                 return
             except av.error.ExitError:  # a slice went by
                 if time.monotonic() - heard > stream.timeout_s:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from realtime_mer.sources.feed import Shot, Shots
+from realtime_mer.sources.feed import RawFrame, RawFrames
 from realtime_mer.sources.live import Stream
 
 TRIED = 3  # pictures looked at before the stamps are believed
@@ -25,30 +25,30 @@ def stamp_of(text: str | None) -> float | None:
     return stamp if math.isfinite(stamp) and stamp > 0 else math.nan
 
 
-class StampedShots:
-    """Dates the shots of one connection. The first connection decides whether the sender's stamps are believed."""
+class StampedFrames:
+    """Dates the raw frames of one connection. The first connection decides whether the sender's stamps are believed."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._waiting: list[tuple[Shot, float | None, float]] = []
+        self._waiting: list[tuple[RawFrame, float | None, float]] = []
         self._unusable = 0
 
-    def push(self, shot: Shot, stamp: float | None, arrived: float) -> Shots:
-        """The shots that can be dated now: none, this one, or all that had to wait."""
+    def push(self, raw: RawFrame, stamp: float | None, arrived: float) -> RawFrames:
+        """The raw frames that can be dated now: none, this one, or all that had to wait."""
         if self._stream.clock is not None:
-            yield self._dated(shot, stamp, arrived)
+            yield self._dated(raw, stamp, arrived)
             return
-        self._waiting.append((shot, stamp, arrived))
+        self._waiting.append((raw, stamp, arrived))
         if len(self._waiting) >= TRIED or stamp is None or arrived - self._waiting[0][2] > TRIED_S:
             yield from self.rest()
 
-    def rest(self) -> Shots:
-        """The shots that still wait when the stamps must be judged by them alone."""
+    def rest(self) -> RawFrames:
+        """The raw frames that still wait when the stamps must be judged by them alone."""
         waiting, self._waiting = self._waiting, []
         if self._stream.clock is None and waiting:
             self._decide([stamp for _, stamp, _ in waiting], waiting[-1][2] - waiting[0][2])
-        for shot, stamp, arrived in waiting:
-            yield self._dated(shot, stamp, arrived)
+        for raw, stamp, arrived in waiting:
+            yield self._dated(raw, stamp, arrived)
 
     def _decide(self, stamps: list[float | None], seconds: float) -> None:
         if None in stamps:
@@ -62,10 +62,10 @@ class StampedShots:
                 "the sender's X-Timestamp is not a time that increases: times of arrival are used instead"
             )
 
-    def _dated(self, shot: Shot, stamp: float | None, arrived: float) -> Shot:
+    def _dated(self, raw: RawFrame, stamp: float | None, arrived: float) -> RawFrame:
         stream = self._stream
         if stream.clock == "monotonic":
-            return shot._replace(time=stream.sender.arrival(arrived))
+            return raw._replace(time=stream.sender.arrival(arrived))
         usable = None if stamp is None or math.isnan(stamp) else stamp
         at, hole = stream.sender.local(usable, arrived)
         self._unusable = 0 if at is not None else self._unusable + 1
@@ -73,4 +73,4 @@ class StampedShots:
             stream.clock = "monotonic"
             stream.counts.notes.append("the sender's X-Timestamp stopped: from then on times of arrival are used")
             at = stream.sender.arrival(arrived)
-        return shot._replace(time=at, hole=hole)
+        return raw._replace(time=at, hole=hole)

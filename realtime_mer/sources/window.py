@@ -12,7 +12,7 @@ import av.error
 from realtime_mer.errors import SourceError
 from realtime_mer.records import Frame
 from realtime_mer.sources.file import open_file, starts_at, video_track
-from realtime_mer.sources.picture import Upright, pixel_aspect, to_shot
+from realtime_mer.sources.picture import Upright, pixel_aspect, raw_frame
 
 BACK_S: Final = (0.0, 1.0, 5.0, 30.0, float("inf"))  # before the wanted time, s
 SLACK_S: Final = 1e-6  # of rounding between the times of a log and those of a container
@@ -51,8 +51,8 @@ def _frames(path: Path, container: av.container.InputContainer, start: float, en
             return
         if time < start - SLACK_S or time <= last:
             continue
-        shot = to_shot(decoded, time, upright(decoded), aspect, 0.0, False)
-        yield Frame(index, time, shot.gray, shot.to_bgr)
+        raw = raw_frame(decoded, time, upright(decoded), aspect, 0.0, False)
+        yield Frame(index, time, raw.gray, raw.to_bgr)
         index, last = index + 1, time
 
 

@@ -130,7 +130,7 @@ class MovementDetector:
         found = []
         if (candidate := self._candidate) is not None:
             assert self._latest is not None
-            found = [self._report(candidate, self._onset(candidate), self._latest, Kind.UNSURE, reason)]
+            found = [self._report(candidate, self._onset(candidate), self._latest, Kind.UNDECIDED, reason)]
         known, veto = self._baseline if self.settled else self._known, self._veto
         self._start()
         self._veto.recall(veto)

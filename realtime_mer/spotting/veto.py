@@ -66,7 +66,7 @@ class Veto:
         px, moved = strength(vector), moved_regions(vector)
         inside = [m for m in history if onset - settings.change_s <= m.time <= until] or [history[-1]]
         if onset < self.settled:
-            return Kind.UNSURE, "began before the face was known"
+            return Kind.UNDECIDED, "began before the face was known"
         if problem := self._size(px, candidate.least):
             return problem
         if max(m.head for m in inside) > settings.head_speed_px_s:
@@ -80,7 +80,7 @@ class Veto:
             kind = Kind.SPEECH if moved <= MOUTH else Kind.MACRO
             return kind, f"one of a run of movements: another ended {max(onset - max(since), 0):.2f} s before"
         if until - onset < settings.micro_min_s:
-            return Kind.UNSURE, f"lasted only {until - onset:.3f} s"
+            return Kind.UNDECIDED, f"lasted only {until - onset:.3f} s"
         return None
 
     def _blink(self, candidate: Candidate, inside: History) -> str:
@@ -100,7 +100,7 @@ class Veto:
     def _size(self, px: float, least: float) -> tuple[Kind, str] | None:
         settings = self._settings
         if px < least:
-            return Kind.UNSURE, f"moved only {px:.2f} px, less than {least:.2f} px"
+            return Kind.UNDECIDED, f"moved only {px:.2f} px, less than {least:.2f} px"
         if px > settings.max_shift_px:
             return Kind.MACRO, f"moved {px:.1f} px, more than {settings.max_shift_px:g} px"
         return None

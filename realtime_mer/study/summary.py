@@ -67,7 +67,7 @@ def _rates(groups: Sequence[tuple[str, Sequence[Entry]]], what: str) -> str:
         count, minutes, rate, low, high = minute_rate(entries)
         people = len({entry.participant for entry in entries})
         labels = Counter(
-            event.prediction.label or "unsure" for entry in entries for event in entry.confirmed if event.prediction
+            event.prediction.label or "abstained" for entry in entries for event in entry.confirmed if event.prediction
         )
         rejected = sum(entry.rejected for entry in entries)
         named = ", ".join(f"{number} {label}" for label, number in labels.most_common())

@@ -17,7 +17,7 @@ from realtime_mer.errors import SourceError
 from realtime_mer.face.detect import FaceDetector
 from realtime_mer.records import Face, Floats, Frame, Image
 from realtime_mer.synth.movements import Pulse
-from realtime_mer.synth.warp import Box, Doubles, expression, field, reach
+from realtime_mer.synth.warp import Box, Doubles, affected_box, expression, field
 
 STEADY: Final = 0.12  # s: landmarks are smoothed with a Gaussian of this standard deviation, so that their jitter
 # does not shake the pulse; head motion below about 1 Hz is followed without lag (local line, not local mean)
@@ -94,7 +94,7 @@ def _drawn(frame: Frame, points: Floats, active: list[tuple[Pulse, float]]) -> F
         for region, *direction in pulse.movement.parts:
             wanted[region] = wanted.get(region, np.zeros(2)) + size * np.array(direction, np.float64)
     bumps = expression(points, wanted)
-    box = reach(bumps, frame.size)
+    box = affected_box(bumps, frame.size)
     if box[0] >= box[2] or box[1] >= box[3]:
         return frame
     dx, dy = field(bumps, box)

@@ -15,7 +15,18 @@ import numpy as np
 from realtime_mer.face.regions import EYE_DISTANCE
 from realtime_mer.records import Floats, Frame, Gray, Image
 from realtime_mer.synth.script import Script
-from realtime_mer.synth.warp import Box, Bumps, Doubles, at, close_lids, expression, field, joined, reach, to_picture
+from realtime_mer.synth.warp import (
+    Box,
+    Bumps,
+    Doubles,
+    affected_box,
+    at,
+    close_lids,
+    expression,
+    field,
+    joined,
+    to_picture,
+)
 
 NOSE_TIP: Final = 1  # face mesh number
 # Relief of a face in px of the aligned face (depth, standard deviations): the head's dome, and the nose upon it.
@@ -79,7 +90,7 @@ class DrawnFace:
         map_y = ys + self.follow * ((back[1, 0] * xs + back[1, 2]) + (back[1, 1] - 1) * ys)
         posed = (self.points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
         bumps = self.bumps(script, time, posed)
-        face = reach(bumps, (self.luma.shape[1], self.luma.shape[0]))
+        face = affected_box(bumps, (self.luma.shape[1], self.luma.shape[0]))
         face = max(face[0], x0), max(face[1], y0), min(face[2], x1), min(face[3], y1)
         dx, dy = field(bumps, face)
         if closure := script.closure(time):

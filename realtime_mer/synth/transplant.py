@@ -192,7 +192,7 @@ def _moved(frame: Frame, points: Floats, active: Sequence[tuple[Donor, Floats]])
 
 def _shifted(frame: Frame, points: Floats, donor: Donor, shift: Floats) -> Frame:
     places = _places(points, donor)
-    box = _reach(places, frame.size)
+    box = _affected_box(places, frame.size)
     if box[0] >= box[2] or box[1] >= box[3]:
         return frame
     x0, y0, x1, y1 = box
@@ -221,7 +221,7 @@ def _at_arrival(shift: Floats) -> Floats:
     return np.asarray(arrived, np.float32)
 
 
-def _reach(places: Transform, size: tuple[int, int]) -> Box:
+def _affected_box(places: Transform, size: tuple[int, int]) -> Box:
     x0, y0, x1, y1 = BOX
     corners = apply(cv2.invertAffineTransform(places), np.array([[x0, y0], [x1, y0], [x0, y1], [x1, y1]], np.float64))
     low, high = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int) + 1

@@ -103,7 +103,7 @@ def at(bumps: Bumps, places: Doubles) -> Doubles:
     return np.asarray((kernels[0] * kernels[1]) @ bumps.weights)
 
 
-def reach(bumps: Bumps, size: tuple[int, int]) -> Box:
+def affected_box(bumps: Bumps, size: tuple[int, int]) -> Box:
     """The box outside which ``bumps`` displace nothing, clipped to a picture of ``size`` (width, height)."""
     low = np.floor((bumps.centers - CUT * bumps.widths).min(axis=0)).astype(int)
     high = np.ceil((bumps.centers + CUT * bumps.widths).max(axis=0)).astype(int) + 1

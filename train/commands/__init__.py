@@ -59,7 +59,7 @@ def prepared(plan: Recipe, args: argparse.Namespace) -> tuple[Recipe, Prepared]:
     return without(plan, data, left_out(args)) if left_out(args) else (plan, data)
 
 
-def taught(plan: Recipe, args: argparse.Namespace) -> list[heads.Taught]:
+def head_data(plan: Recipe, args: argparse.Namespace) -> list[heads.HeadData]:
     """What the recipe's heads learn from, without the subjects of ``--leave-out``."""
     found = []
     for head in plan.head:

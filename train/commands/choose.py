@@ -164,8 +164,8 @@ def render(found: Found, keys: Sequence[str]) -> str:
     """Which designs were chosen how often, and their scores beside those of the recipe itself."""
     lines = []
     for design, count in Counter(found.picked).most_common():
-        told = ", ".join(f"{key} = {_get(found.designs[design], key)}" for key in keys)
-        lines.append(f"chosen {count} times: {told}" + (" (the recipe itself)" if design == 0 else ""))
+        text = ", ".join(f"{key} = {_get(found.designs[design], key)}" for key in keys)
+        lines.append(f"chosen {count} times: {text}" + (" (the recipe itself)" if design == 0 else ""))
     for name, (first, plain) in found.tested.items():
         own = metrics.bootstrap(found.truth, first, found.groups, found.labels)["UF1"]
         itself = metrics.bootstrap(found.truth, plain, found.groups, found.labels)["UF1"]

@@ -13,7 +13,7 @@ from typing import Final
 from train import card, commands
 from train.cli_options import add_common, add_jobs
 from train.commands import evaluate, fit
-from train.commands.evaluate import Asked
+from train.commands.evaluate import Options
 
 RECIPE: Final = Path(__file__).parents[1] / "recipes" / "default.toml"
 COMMAND: Final = "python -m train default --data DATA\npython -m export onnx runs/flow-default/model.pt"
@@ -39,9 +39,9 @@ def command(argv: Sequence[str]) -> int:
 def make(args: argparse.Namespace) -> None:
     """args: as ``commands.read`` and ``evaluate.measure`` want them."""
     plan, data = commands.read(args)
-    evaluate.show(evaluate.measure(plan, data, args, Asked(), COMMAND))
-    controls = [Asked(groups=CONTROL, permute=shuffle) for shuffle in SHUFFLES]
-    for control in (Asked(without_maps=True), Asked("leave-one-dataset-out"), *controls):
+    evaluate.show(evaluate.measure(plan, data, args, Options(), COMMAND))
+    controls = [Options(groups=CONTROL, permute=shuffle) for shuffle in SHUFFLES]
+    for control in (Options(without_maps=True), Options("leave-one-dataset-out"), *controls):
         evaluate.measure(plan, data, args, control)
     file = fit.model(plan, data, args)
     print(card.write(args.out / f"{plan.name}-loso", file.with_name("card.md")))

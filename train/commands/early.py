@@ -117,7 +117,7 @@ class Cost:
         )
 
 
-class Noting(MovementDetector):
+class RecordingDetector(MovementDetector):
     """A spotter that reports nothing before its end, and keeps what it knew."""
 
     def __init__(self, *arguments: Any, into: dict[int, list[Evidence]]) -> None:
@@ -184,9 +184,9 @@ def _noted(args: argparse.Namespace) -> list[Course]:
     config = merge(Config(), {"classify": {"model": "none"}})
     notes: list[dict[int, list[Evidence]]] = []
 
-    def spotter(*arguments: Any) -> Noting:
+    def spotter(*arguments: Any) -> RecordingDetector:
         notes.append({})
-        return Noting(*arguments, into=notes[-1])
+        return RecordingDetector(*arguments, into=notes[-1])
 
     courses: list[Course] = []
     with build(config, spotter=spotter) as pipeline:

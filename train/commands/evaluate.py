@@ -37,14 +37,14 @@ def command(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     plan, data = commands.read(args)
     command = f"python -m train evaluate {args.recipe.name}\npython -m train fit {args.recipe.name}"
-    asked = Asked(args.protocol, args.groups, args.permute, args.without_maps)
-    show(measure(plan, data, args, asked, command))
-    print(f"python -m train report {args.out / asked.folder(plan)}")
+    options = Options(args.protocol, args.groups, args.permute, args.without_maps)
+    show(measure(plan, data, args, options, command))
+    print(f"python -m train report {args.out / options.folder(plan)}")
     return 0
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Options:
     """What is to be measured: a protocol, or a control. groups: join the subjects in so many, 0: one by one.
     permute: seed of a shuffle of the labels, 0: none. without_maps: recordings only."""
 
@@ -56,8 +56,8 @@ class Asked:
     @property
     def control(self) -> str:
         """What makes it a control, in words; empty for the plain protocol."""
-        told = ["trained without public maps"] if self.without_maps else []
-        return ", ".join(told + ([f"permuted labels, shuffle {self.permute}"] if self.permute else []))
+        parts = ["trained without public maps"] if self.without_maps else []
+        return ", ".join(parts + ([f"permuted labels, shuffle {self.permute}"] if self.permute else []))
 
     def folder(self, plan: Recipe) -> str:
         permuted = f"-permuted-{self.permute}" if self.permute else ""
@@ -65,31 +65,33 @@ class Asked:
         return f"{plan.name}-{self.protocol}{maps}{permuted}"
 
 
-def measure(plan: Recipe, data: Prepared, args: argparse.Namespace, asked: Asked, command: str = "") -> Run:
+def measure(plan: Recipe, data: Prepared, args: argparse.Namespace, options: Options, command: str = "") -> Run:
     """Runs one evaluation into its folder below ``args.out``. Calibrated is what scores the model: no control.
 
     command: what makes the model again, for the card.
     """
-    rule = evaluate.PROTOCOLS[asked.protocol]
-    if asked.without_maps:
+    rule = evaluate.PROTOCOLS[options.protocol]
+    if options.without_maps:
         data = recordings_only(data, plan)
-    if asked.permute:
-        data = permuted(data, asked.permute)
+    if options.permute:
+        data = permuted(data, options.permute)
     folds = rule.make(data.clips, plan.data.scheme, plan.seed)
-    if asked.groups:
+    if options.groups:
         if not (rule.clean and rule.once):
-            raise ConfigError(f"--groups joins subjects: not for the protocol {asked.protocol}")
-        folds = evaluate.merged(folds, asked.groups)
-    scored = asked.protocol in describe.MEASURED and not asked.control
+            raise ConfigError(f"--groups joins subjects: not for the protocol {options.protocol}")
+        folds = evaluate.merged(folds, options.groups)
+    scored = options.protocol in describe.MEASURED and not options.control
     if not scored:
         data = replace(data, pairs=None)  # a control is about the classes
     else:
-        heads.measure(commands.taught(plan, args), args.out / asked.folder(plan), asked.groups, plan.fingerprint())
+        heads.measure(
+            commands.head_data(plan, args), args.out / options.folder(plan), options.groups, plan.fingerprint()
+        )
     return evaluate.evaluate(
-        plan, data, folds, args.out / asked.folder(plan), protocol=asked.protocol, clean=rule.clean, once=rule.once,
+        plan, data, folds, args.out / options.folder(plan), protocol=options.protocol, clean=rule.clean, once=rule.once,
         start=commands.start(plan, data, args), device=args.device, quiet=args.quiet,
         jobs=args.jobs, calibrate=plan.calibrate if scored else None,
-        about={"control": asked.control, "command": command},
+        about={"control": options.control, "command": command},
     )  # fmt: skip
 
 

@@ -52,7 +52,7 @@ def model(plan: Recipe, data: Prepared, args: argparse.Namespace) -> Path:
     if plan.none is not None:
         network = WithNone(network, none.gate(data, range(len(data.clips)), plan.none))
         options["none"] = True
-    taught = commands.taught(plan, args)
+    taught = commands.head_data(plan, args)
     if taught:
         options["heads"] = [(one.plan.name, len(one.labels), one.each) for one in taught]
         network = WithHeads(network, options["heads"])

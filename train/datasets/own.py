@@ -219,8 +219,8 @@ def _unpack(row: Row, span: Span, folder: Path) -> list[float]:
 def _folder(table: Path, row: Row) -> Path:
     """Where what is made from a recording is kept; another one when the recording changes."""
     state = row.path.stat()
-    told = f"{row.name} {state.st_size} {state.st_mtime_ns} {row.fps}"
-    return table.with_name(f"{table.stem}-frames") / hashlib.sha256(told.encode()).hexdigest()[:16]
+    identity = f"{row.name} {state.st_size} {state.st_mtime_ns} {row.fps}"
+    return table.with_name(f"{table.stem}-frames") / hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 def _kept(file: Path, make: Callable[[], list[float]]) -> list[float]:

@@ -36,8 +36,8 @@ def measures(x: Tensor) -> Tensor:
     strongest = length.topk(STRONGEST, dim=1).values
     inside = (fine - F.interpolate(blocks, scale_factor=2.0, mode="nearest")).pow(2).sum(1).mean((1, 2)).sqrt()
     middle = length.topk(length.shape[1] // 2 + 1, dim=1).values[:, -1]
-    told = [length.pow(2).mean(1).sqrt(), strongest.mean(1), strongest[:, 0], middle, inside]
-    return (torch.cat([torch.stack(told, dim=1), sides], dim=1) + LEAST).log()
+    features = [length.pow(2).mean(1).sqrt(), strongest.mean(1), strongest[:, 0], middle, inside]
+    return (torch.cat([torch.stack(features, dim=1), sides], dim=1) + LEAST).log()
 
 
 class Gate(nn.Module):

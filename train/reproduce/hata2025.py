@@ -92,7 +92,7 @@ def _table(
 ) -> Table:
     lines, folders, notes = [], [], []
     for stem, (clips, labels, scheme) in sets.items():
-        base, told = _variant(plan, stem, scheme, CROP[number]), ""
+        base, remark = _variant(plan, stem, scheme, CROP[number]), ""
         data = common.inputs(clips, labels, base, setting)
         if data.skipped:
             notes.append(f"{stem}: {len(data.skipped)} clips left out, first {data.skipped[0]}")
@@ -106,12 +106,13 @@ def _table(
             if isinstance(found, str):
                 lines.append((*row, found, "", ""))
                 continue
-            cells, where, told = found
+            cells, where, remark = found
             lines.append((*row, *cells))
             folders += where
-        if told:
+        if remark:
             whole = bool(common.present(("samm",), setting))
-            notes.append(f"{stem} on {'SAMM' if whole else 'SAMM apex crops' if stem == '2D' else 'CASME II'}: {told}")
+            tested = "SAMM" if whole else "SAMM apex crops" if stem == "2D" else "CASME II"
+            notes.append(f"{stem} on {tested}: {remark}")
     columns = ("row", "printed (SAMM)", "as published", "accuracy clean", "UF1 clean")
     notes = [
         "leak as published: folds are drawn by label, the same person is trained on and tested",

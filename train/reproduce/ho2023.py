@@ -134,10 +134,10 @@ def _table(number: str, plan: Recipe, frames: list[Clip], setting: Setting) -> T
         if isinstance(found, str):
             lines.append((*printed, found, "", ""))
             continue
-        cells, where, told = found
+        cells, where, remark = found
         lines.append((*printed, *cells))
         folders += where
-        note = told or note
+        note = remark or note
     columns = (
         "network",
         "printed average",

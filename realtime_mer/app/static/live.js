@@ -246,7 +246,7 @@ class MerLive extends HTMLElement {
     if (word === "ended") {
       this.mark("", "the camera ended");
       this.say("the camera ended: it was unplugged, or another program or the browser took it away. The events are kept.", true);
-      this.told = true;
+      this.reported = true;
       this.stop();
     } else if (word === "muted") {
       this.trouble = "the camera sends no pictures: it is muted, by a switch on it or by the browser";
@@ -276,10 +276,10 @@ class MerLive extends HTMLElement {
       if (code === TAKEN_OVER) {
         this.say("this run is shown in another window now");
         this.unsaved = 0;
-        this.told = true;
+        this.reported = true;
       }
-      if (this.stopping || this.told || !this.run?.id) {
-        if (!this.stopping && !this.told) this.say("the server cannot be reached", true);
+      if (this.stopping || this.reported || !this.run?.id) {
+        if (!this.stopping && !this.reported) this.say("the server cannot be reached", true);
         this.end();
       } else this.broken();
     };
@@ -299,7 +299,7 @@ class MerLive extends HTMLElement {
     const gone = (performance.now() - this.away) / 1000;
     if (gone > AWAY_S) {
       this.say("the server has not answered for 30 s: the run has ended. Its events are kept here until the page is closed.", true);
-      this.told = true;
+      this.reported = true;
       return this.end();
     }
     this.say(`the connection to the server is lost: trying again for ${Math.ceil(AWAY_S - gone)} s`, true);
@@ -355,7 +355,7 @@ class MerLive extends HTMLElement {
     this.camera?.close();
     this.camera = null;
     this.recording = null;
-    this.stopping = this.told = this.capturing = false;
+    this.stopping = this.reported = this.capturing = false;
     this.away = undefined;
     this.trouble = "";
     sessionStorage.removeItem(RUN);
@@ -454,7 +454,7 @@ class MerLive extends HTMLElement {
     } else if (message.type === "refused") {
       this.notice = { text: message.text, until: performance.now() + 8000 };
     } else if (message.type === "error") {
-      this.told = true;
+      this.reported = true;
       this.say(message.text, true);
     }
   }
@@ -470,7 +470,7 @@ class MerLive extends HTMLElement {
   recorded(message) {
     this.recording = null;
     this.sign();
-    if (message.told) return this.say(`the recording failed: ${message.told}`, true);
+    if (message.error) return this.say(`the recording failed: ${message.error}`, true);
     document.dispatchEvent(new CustomEvent("mer-recorded", { detail: message.job }));
     this.notice = { text: `${message.name} is recorded: it is on the Recorded page`, until: performance.now() + 15000 };
   }
@@ -505,7 +505,7 @@ class MerLive extends HTMLElement {
   }
 
   banner(state) {
-    if (this.told) return;
+    if (this.reported) return;
     const missing = this.recording?.missing ? `the recorded video lacks ${this.recording.missing} frames` : "";
     const calibrating = state?.calibrating != null ? `calibrating: look at the camera, relaxed; ${Math.ceil(state.calibrating)} s left` : "";
     const notice = this.notice && this.notice.until > performance.now() ? this.notice.text : "";
@@ -519,7 +519,7 @@ class MerLive extends HTMLElement {
       this.present = performance.now();
       fetched(this.settings.root, "/live/runs").catch(() => {}); // the owner's recordings live on
     }
-    if (!this.socket || this.away !== undefined || this.told) return;
+    if (!this.socket || this.away !== undefined || this.reported) return;
     if (this.state && this.run.browser && this.pace.age(performance.now()) > DEAD_MS) return this.lost();
     if (this.state && this.answered && performance.now() - this.answered > SILENT_MS) {
       const seconds = Math.round((performance.now() - this.answered) / 1000);

@@ -97,9 +97,9 @@ class MerRecorded extends HTMLElement {
       try {
         const answer = await fetch(`${this.root}/jobs/${id}/upload?at=${have}`, { method: "PUT", body: file.slice(have, have + PIECE) });
         if (!answer.ok && answer.status !== 409) break; // stopped or removed
-        const told = (await answer.json()).have;
-        if (answer.status === 409 && told === have) break; // it is not being uploaded any more
-        have = told;
+        const size = (await answer.json()).have;
+        if (answer.status === 409 && size === have) break; // it is not being uploaded any more
+        have = size;
         since = performance.now();
       } catch {
         if (performance.now() - since > GIVE_UP_MS) {
@@ -180,7 +180,7 @@ class MerRecorded extends HTMLElement {
     }
     if (job.state === "recording") return `recording: ${job.frames} frames, ${job.found} micro-expressions`;
     if (job.state === "done") return `${job.found} micro-expression${job.found === 1 ? "" : "s"} in ${job.frames} frames`;
-    return job.told;
+    return job.error;
   }
 
   async finish(id) {
@@ -208,7 +208,7 @@ class MerRecorded extends HTMLElement {
   }
 
   tell() {
-    const failed = this.jobs.filter((job) => job.state === "failed").map((job) => job.told);
+    const failed = this.jobs.filter((job) => job.state === "failed").map((job) => job.error);
     const lines = [...(this.gone ? ["the server cannot be reached: trying again"] : []), ...this.problems, ...failed];
     const status = this.find(".mer-status");
     if (status.dataset.lines === lines.join("\n")) return;

@@ -17,7 +17,7 @@ from typing import Final
 GRACE: Final = 3.0  # s that an interrupted process has to clear up
 
 
-class Child:
+class Subprocess:
     """Runs one command at a time. ``stop`` and ``close`` may be called from any thread, also when nothing runs."""
 
     def __init__(self) -> None:
