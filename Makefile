@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check fuzz kills wheels rooms test-gpu system clean
+.PHONY: demo test check docs fuzz kills wheels rooms test-gpu system clean
 
 demo: $(VENV)/.demo
 	$(BIN)/realtime-mer demo
@@ -35,7 +35,11 @@ INPUTS ?= 100000
 fuzz: $(VENV)/.dev
 	REALTIME_MER_FUZZ=$(INPUTS) $(BIN)/python -m pytest -q -s --timeout=0 --tb=short tests/test_fuzz.py
 
-# Draws the rooms of the runtime and their imports: docs/images/rooms.svg.
+# The site, in build/site. Warnings are errors.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+# Draws the rooms of the runtime and their imports: docs/images/rooms.svg and docs/architecture.md.
 rooms: $(VENV)/.dev
 	$(BIN)/python docs/rooms.py
 

@@ -1,6 +1,6 @@
-"""Draws docs/images/rooms.svg: the rooms of the runtime, how large they are, and who imports whom.
+"""Draws docs/images/rooms.svg (the rooms of the runtime and their imports) and the rooms of docs/architecture.md.
 
-python docs/rooms.py [--out docs/images/rooms.svg]
+python docs/rooms.py
 
 The order is that of the contract in pyproject.toml: what is run comes first, what flows comes last. A room imports only
 from rooms further down. Commands, which ``cli`` finds by name, do not count as its imports. Lines are rounded to
@@ -9,7 +9,7 @@ hundreds, so that not every change of the code changes the picture.
 
 from __future__ import annotations
 
-import argparse
+import ast
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,12 @@ from pathlib import Path
 from typing import Final
 
 import grimp
+from drawn import within
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PICTURE: Final = ROOT / "docs" / "images" / "rooms.svg"
+PAGE: Final = ROOT / "docs" / "architecture.md"
+SCRIPT: Final = "docs/rooms.py"
 PACKAGE: Final = "realtime_mer"
 Imports = Mapping[tuple[str, str], int]  # (room, room that it imports) -> imports of a module by a module
 
@@ -109,12 +112,24 @@ def _rounded(size: int) -> str:
     return f"{100 * round(size / 100):,}" if size >= 100 else "&lt; 100"
 
 
+def about(room: str) -> str:
+    """The first paragraph of a room's own docstring."""
+    path = ROOT / PACKAGE / room
+    source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
+    return " ".join((ast.get_docstring(ast.parse(source)) or "").partition("\n\n")[0].split())
+
+
+def page(text: str) -> str:
+    """The page of the architecture with each room in its own words, in the order of the contract."""
+    sizes = lines()
+    rooms = [room for layer in layers() for room in layer if room in sizes]
+    return within(text, SCRIPT, "\n".join(f"- **{room}**: {about(room)}" for room in rooms) + "\n")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=PICTURE)
-    out = parser.parse_args().out
-    out.write_text(draw(layers(), lines(), imports()), encoding="utf-8")
-    print(out)
+    """Draws both."""
+    PICTURE.write_text(draw(layers(), lines(), imports()), encoding="utf-8")
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

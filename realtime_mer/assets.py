@@ -1,10 +1,10 @@
-"""The face model file: where it is kept, whether it is the right one, and how set-up obtains it.
+"""The face model file: where it is cached, how it is verified, and how `setup` downloads it.
 
-The file is not committed and nothing here runs a model. Only ``fetch_face_model`` uses the network, and only set-up
-calls it; at run time a missing file is an error that names the command to run.
+The file is not part of the repository. Only ``fetch_face_model`` uses the network, and only `setup` calls it; at run
+time a missing file is an error that names the command to run.
 
-Written by hand: pooch would replace about thirty lines (one download, one checksum, one renaming) and bring requests
-and its packages into every installation, while the wheel as first origin and the one-line errors would stay.
+Written by hand: pooch would replace about thirty lines (a download, a checksum, a rename) and bring requests and its
+dependencies into every installation; the wheel as first origin and the one-line errors would remain.
 """
 
 from __future__ import annotations

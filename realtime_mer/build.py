@@ -1,4 +1,4 @@
-"""From settings to a pipeline: the only place that knows which parts there are."""
+"""Makes a pipeline from settings. The only module that knows which parts exist."""
 
 from __future__ import annotations
 

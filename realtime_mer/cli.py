@@ -1,6 +1,6 @@
-"""The command line: finds the subcommand and runs it. How it ends is in ``console``.
+"""The command line: finds the subcommand and runs it. Exit codes and signals are handled in ``console``.
 
-Little is imported here: until ``main`` runs, Ctrl-C would end in Python's own words.
+Few modules are imported here: until ``main`` runs, Ctrl-C would print a traceback.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Every setting, its default, its unit and what it does. Read from TOML and from ``section.key=value`` pairs.
+"""Every setting with its default, unit, range and meaning. Read from TOML and from ``section.key=value`` pairs.
 
-All lengths of time are seconds and all lengths on the face are px of the aligned face (128 px, 44 px between the
-eyes), so that one set of values serves any frame rate and any picture size.
+Durations are in seconds and lengths on the face in px of the aligned face (128 px wide, 44 px between the eyes), so
+that one set of values serves any frame rate and picture size.
 """
 
 from __future__ import annotations
@@ -23,75 +23,89 @@ def setting(default: Any, unit: str, help: str, low: float | None = None, high: 
 
 @dataclass(frozen=True, slots=True)
 class FacesConfig:
-    max_faces: int = setting(4, "faces", "how many faces are followed at once", 1, 32)
-    min_score: float = setting(0.5, "0-1", "a detection with a lower score is ignored", 0, 1)
-    search_s: float = setting(0.2, "s", "how often to look for faces while there is none", 0.01, 10)
-    check_s: float = setting(0.5, "s", "how often the detector checks the faces that are followed", 0.02, 10)
-    landmarks_s: float = setting(4.0, "s", "how long landmarks serve while a light check confirms the faces", 0, 60)
-    patience_s: float = setting(0.04, "s", "a recording waits this long (of video time) for a detection", 0, 1)
-    forget_s: float = setting(2.0, "s", "a face that returns within this time keeps its track number", 0, 60)
-    min_width_px: float = setting(60.0, "px", "a face narrower than this in the frame is not measured", 20, 2000)
-    max_turn_deg: float = setting(35.0, "deg", "a face turned further away (yaw or pitch) is not measured", 5, 90)
+    max_faces: int = setting(4, "faces", "maximum number of faces followed at once", 1, 32)
+    min_score: float = setting(0.5, "0-1", "detections with a lower score are ignored", 0, 1)
+    search_s: float = setting(0.2, "s", "interval between searches while no face is followed", 0.01, 10)
+    check_s: float = setting(0.5, "s", "interval between checks of the faces that are followed", 0.02, 10)
+    landmarks_s: float = setting(4.0, "s", "landmarks are kept this long while a light check confirms the faces", 0, 60)
+    patience_s: float = setting(0.04, "s", "a recorded video waits this long, in video time, for a detection", 0, 1)
+    forget_s: float = setting(2.0, "s", "a face that returns within this time keeps its number", 0, 60)
+    min_width_px: float = setting(60.0, "px", "faces narrower than this in the frame are not measured", 20, 2000)
+    max_turn_deg: float = setting(35.0, "deg", "faces turned further away (yaw or pitch) are not measured", 5, 90)
 
 
 @dataclass(frozen=True, slots=True)
 class SpotConfig:
     # when a movement starts
     onset_noise: float = setting(
-        5.0, "noise", "start: the activity exceeds its usual level by this many times its noise", 1, 100
+        5.0, "noise", "a movement starts when the activity exceeds its usual level by this many times its noise", 1, 100
     )
-    peak_share: float = setting(0.25, "0-1", "and by this share of the strongest recent movement", 0, 1)
-    peak_memory_s: float = setting(6.0, "s", "how long a strong movement is remembered (time constant)", 0.5, 60)
-    hold_s: float = setting(0.015, "s", "the activity must stay above the threshold this long", 0, 0.2)
-    change_s: float = setting(0.16, "s", "a movement is noticed as a change over this time", 0.05, 0.5)
+    peak_share: float = setting(0.25, "0-1", "it must also exceed this fraction of the strongest recent movement", 0, 1)
+    peak_memory_s: float = setting(
+        6.0, "s", "time constant with which the strongest recent movement is forgotten", 0.5, 60
+    )
+    hold_s: float = setting(0.015, "s", "the activity must stay above the threshold for this long", 0, 0.2)
+    change_s: float = setting(0.16, "s", "activity is the change over this time", 0.05, 0.5)
     # onset, apex and offset
-    onset_fraction: float = setting(0.15, "0-1", "onset: last below this fraction of the peak", 0.01, 0.9)
-    look_back_s: float = setting(0.4, "s", "how far back the onset is looked for", 0.05, 1.0)
-    apex_drop: float = setting(0.01, "0-1", "the apex is past when the activity has fallen by this fraction", 0.01, 0.9)
-    apex_delay_s: float = setting(0.0, "s", "and this long has passed since it", 0, 0.5)
+    onset_fraction: float = setting(
+        0.15, "0-1", "the onset is the last moment below this fraction of the peak", 0.01, 0.9
+    )
+    look_back_s: float = setting(0.4, "s", "the onset is searched this far back", 0.05, 1.0)
+    apex_drop: float = setting(
+        0.01, "0-1", "the apex has passed when the activity has fallen by this fraction", 0.01, 0.9
+    )
+    apex_delay_s: float = setting(0.0, "s", "and when this much time has passed since the apex", 0, 0.5)
     early: float = setting(
-        0.8, "0-1", "a movement is reported before its end from this probability on that it will be confirmed", 0, 1
+        0.8, "0-1", "a movement is reported before its end when its probability of being confirmed reaches this", 0, 1
     )
-    offset_fraction: float = setting(0.6, "0-1", "offset: back to this fraction of the peak", 0.05, 0.95)
-    plateau_s: float = setting(0.12, "s", "a face that keeps still this long on its way back has come to rest", 0.02, 1)
-    plateau_fraction: float = setting(0.95, "0-1", "unless it is still above this fraction of the peak", 0.1, 1)
-    held_s: float = setting(0.4, "s", "a face that keeps still this long anywhere has come to rest there", 0.1, 2)
+    offset_fraction: float = setting(0.6, "0-1", "the offset is the return to this fraction of the peak", 0.05, 0.95)
+    plateau_s: float = setting(
+        0.12, "s", "a face that keeps still for this long on its way back has come to rest", 0.02, 1
+    )
+    plateau_fraction: float = setting(0.95, "0-1", "it has not come to rest above this fraction of the peak", 0.1, 1)
+    held_s: float = setting(0.4, "s", "a face that keeps still for this long anywhere has come to rest", 0.1, 2)
     # what is a micro-expression
-    micro_min_s: float = setting(0.04, "s", "a shorter movement is noise", 0, 0.5)
-    micro_max_s: float = setting(0.5, "s", "a longer movement is a macro-expression", 0.1, 2)
-    rise_max_s: float = setting(0.26, "s", "a held expression that took longer to rise is a macro-expression", 0.05, 2)
-    held_is_micro: bool = setting(False, "", "a held expression counts as a micro-expression")
-    macro_max_s: float = setting(2.0, "s", "a movement that lasts longer has become the new resting face", 0.5, 2)
-    min_shift_px: float = setting(0.16, "px", "regions must have moved at least this far at the apex", 0, 10)
+    micro_min_s: float = setting(0.04, "s", "shorter movements are noise", 0, 0.5)
+    micro_max_s: float = setting(0.5, "s", "longer movements are macro-expressions", 0.1, 2)
+    rise_max_s: float = setting(0.26, "s", "held expressions that took longer to rise are macro-expressions", 0.05, 2)
+    held_is_micro: bool = setting(False, "", "count held expressions as micro-expressions")
+    macro_max_s: float = setting(2.0, "s", "a movement that lasts longer is taken as the new resting face", 0.5, 2)
+    min_shift_px: float = setting(0.16, "px", "weaker movements are not reported", 0, 10)
     visible_noise: float = setting(
-        8.0, "noise", "and this many times as far as the face's regions wander at rest", 0, 100
+        8.0, "noise", "nor movements weaker than this many times the resting noise of the face", 0, 100
     )
-    max_shift_px: float = setting(4.5, "px", "a stronger movement is a macro-expression however short", 0.5, 50)
-    isolation_s: float = setting(0.25, "s", "another movement that ended this close before makes it one of a run", 0, 2)
-    head_speed_px_s: float = setting(
-        25.0, "px/s", "a faster head is moving: what happens meanwhile is not trusted", 1, 500
-    )
+    max_shift_px: float = setting(4.5, "px", "stronger movements are macro-expressions, however short", 0.5, 50)
+    isolation_s: float = setting(0.25, "s", "movements that begin sooner after another one belong to a run", 0, 2)
+    head_speed_px_s: float = setting(25.0, "px/s", "movements during faster head motion are rejected", 1, 500)
     eyes_shut: float = setting(0.35, "0-1", "in a blink the eyes differ from their resting look by this much", 0.05, 1)
     blink_lids: float = setting(3.0, "times", "and the lids move this many times as far as the rest of the face", 0, 20)
-    speech_s: float = setting(5.0, "s", "a mouth that moved for a good part of this time is speaking", 0, 10)
-    speech_time: float = setting(0.2, "0-1", "the good part: the share of it", 0, 1)
-    speech_share: float = setting(0.3, "0-1", "it moves when it moves by this share of the movement in question", 0, 10)
-    speech_px: float = setting(0.5, "px", "and at least this far", 0, 10)
-    min_rate_fps: float = setting(20.0, "frames/s", "below this rate micro-expressions cannot be resolved", 1, 100)
+    speech_s: float = setting(5.0, "s", "the mouth's movements of this much time decide whether it is speaking", 0, 10)
+    speech_time: float = setting(0.2, "0-1", "it is speaking when the mouth moved for this fraction of that time", 0, 1)
+    speech_share: float = setting(
+        0.3, "0-1", "the mouth moves when it moves by this fraction of the movement in question", 0, 10
+    )
+    speech_px: float = setting(0.5, "px", "and by at least this much", 0, 10)
+    min_rate_fps: float = setting(
+        20.0, "frames/s", "below this frame rate micro-expressions cannot be resolved", 1, 100
+    )
     # what breaks a recording
-    max_gap_s: float = setting(0.1, "s", "a longer interval between two frames ends the movement under way", 0.04, 2)
-    cut_gray: float = setting(20.0, "gray levels", "a frame that differs more from the last one is a cut", 2, 255)
+    max_gap_s: float = setting(
+        0.1, "s", "a longer interval between two frames interrupts the movement under way", 0.04, 2
+    )
+    cut_gray: float = setting(20.0, "gray levels", "a frame that differs by more from the last one is a cut", 2, 255)
     # the baseline: the face at rest
-    settle_s: float = setting(1.0, "s", "time to learn the resting face before anything is reported", 0.1, 10)
-    baseline_s: float = setting(0.6, "s", "how slowly the resting position follows (time constant)", 0.05, 10)
-    noise_s: float = setting(6.0, "s", "how slowly the estimate of resting noise follows (time constant)", 0.5, 60)
+    settle_s: float = setting(
+        1.0, "s", "nothing is reported until the resting face has been learned for this long", 0.1, 10
+    )
+    baseline_s: float = setting(0.6, "s", "time constant of the resting position", 0.05, 10)
+    noise_s: float = setting(6.0, "s", "time constant of the estimate of resting noise", 0.5, 60)
     smoothing_s: float = setting(0.05, "s", "measurements are averaged over this time", 0, 0.1)
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifyConfig:
-    model: str = setting("default", "", "name of a shipped or cached model, path of a model file, or none")
-    device: str = setting("auto", "", "auto, cpu, cuda or tensorrt")
+    model: str = setting("default", "", "name of a shipped or cached model, a model file, or none")
+    device: str = setting("auto", "", "device that runs the recognizer: auto, cpu, cuda or tensorrt")
     provisional: bool = setting(True, "", "also classify right after the apex, before the offset is known")
 
 

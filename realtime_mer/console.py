@@ -1,9 +1,8 @@
-"""How every command line here ends: what went wrong as one line and an exit code, and quietly when its reader has left.
-A run that is told to stop ends in order (``Stop``).
+"""How a command line program ends: errors as one line and an exit code, signals in order, a closed pipe silently.
 
-What the commands do is in ``cli``, and in the training's and the export's own. Exit codes: 0; that of the MerError
-(1 to 7, see ``errors``); after a signal 128 and its number, as shells have it: 129 after SIGHUP (the terminal was
-closed), 130 after Ctrl-C, 143 after SIGTERM.
+Shared by ``realtime-mer``, ``train`` and ``export``. Exit codes: 0; that of the MerError (1 to 7, see ``errors``);
+after a signal, 128 plus its number, as in shells: 129 for SIGHUP (the terminal was closed), 130 for Ctrl-C, 143 for
+SIGTERM.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Whether a frame continues the one before it. Nothing may be measured across a hole, a cut or a change of size.
+"""Decides whether a frame continues the previous one. Nothing is measured across a hole, a cut or a change of size.
 
-Three things break a recording: a stretch of time that is missing (frames lost, a connection down, timestamps that
-start again), a cut of an edited video, and another frame size. Each ends the movements under way. After a cut the
-faces are checked at once, because registration alone may settle on somebody else; after a change of size they are
-looked for anew.
+A recording is interrupted by missing time (lost frames, a broken connection, timestamps that restart), by a cut in an
+edited video, and by a new frame size. Each interrupts the movements under way. After a cut the faces are checked at
+once, because registration alone may settle on someone else; after a change of size they are detected again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Every error this package raises on purpose, and the line that it takes from another library's error.
+"""Every error that this package raises on purpose. Errors of other libraries are wrapped in one of these.
 
-MerError                 something the caller can put right; its text is one clear line that says what to do
+MerError                 the caller can fix it; the text is one line that says what to do
 +- SourceError           the video, camera or stream cannot be opened or read
 +- ModelError            a model file is missing, not ours, or does not fit this version
 +- ConfigError           a setting is unknown, of the wrong type or out of range

@@ -1,7 +1,7 @@
-"""From movements to events: gating, classification, and the way from a provisional report to the final one.
+"""Turns movements into events: which are classified, and how a provisional report becomes a final one.
 
-The reporter keeps no faces. It is given what a spotter reported and the ring of that face, and gives the events to be
-published now. Those that are to be classified come later, from ``classified``.
+The reporter knows no faces. It receives what a spotter reported together with that face's ring of recent frames, and
+returns the events to publish now. Events that are still being classified follow from ``classified``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Seeing the pipeline at work: an observer is told when each stage starts and ends. For timing and metrics.
+"""Observers: called when each stage of the pipeline starts and ends. Used for timing and metrics.
 
-Without observers nothing is wrapped and nothing is called, so a pipeline that nobody observes pays nothing.
+Without observers nothing is wrapped or called, so they cost nothing unless they are used.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Frame in, observation out: joins the stages. Knows no file, no camera and no model file; ``build`` makes one.
+"""Frame in, observation out: connects the stages. Knows no files, cameras or model files; ``build`` makes one.
 
-Every frame is aligned and measured (the motion lane). Detection runs beside it, now and then, and classification once
-or twice a movement. A recording and a camera go through the same ``push``.
+Every frame is aligned and measured. Detection runs beside that from time to time, classification once or twice per
+movement. A recorded video and a camera go through the same ``push``.
 """
 
 from __future__ import annotations

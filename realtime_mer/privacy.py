@@ -1,8 +1,9 @@
-"""Turns off the usage reports of the libraries used here, before any of them is imported.
+"""Turns off the telemetry of other libraries before any of them is imported.
 
-Some dependencies report to their makers unless an environment variable forbids it. ONNX Runtime does so on Linux, too:
-importing it writes a lasting device id and a queue of reports into the user's cache, and seconds later it looks up its
-vendor's host. It reads its variable only while it is imported; ``disable_telemetry_events()`` stops none of this.
+Some dependencies report usage to their vendors unless an environment variable forbids it. ONNX Runtime does so on
+Linux, too: importing it writes a lasting device id and a queue of reports into the user's cache, and seconds later it
+looks up its vendor's host. It reads its variable only while it is imported; ``disable_telemetry_events()`` stops none
+of this.
 
 Importing this module sets the variables. Nothing else in this project has an effect when it is imported; this has,
 because every later moment is too late. ``realtime_mer``, ``train`` and ``export`` each import it before anything else,

@@ -1,7 +1,7 @@
-"""The nouns: what flows between the parts. Frozen records of plain data; no behavior beyond small derived properties.
+"""The records that flow between the parts: frozen dataclasses with plain data and a few derived properties.
 
-Every time is in seconds on the source's own clock, never a frame count. Arrays are not to be written to.
-Only numpy is imported here, so that a reader of events needs nothing else.
+Times are in seconds on the source's own clock, never frame counts. Arrays must not be modified. Only numpy is imported,
+so that a reader of events needs nothing else.
 """
 
 from __future__ import annotations

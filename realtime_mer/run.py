@@ -1,4 +1,4 @@
-"""The one loop over a source: frames through the pipeline into the sinks, and the end told once.
+"""The one loop over a source: frames go through the pipeline to the sinks, and the end is reported once.
 
 Everything that runs a source uses it: the commands, the app, the benchmarks and the demos.
 """

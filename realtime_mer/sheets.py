@@ -1,6 +1,7 @@
-"""Annotation sheets as tables: .xlsx and .csv, with columns found by their headings. What they mean is not known here.
+"""Reads annotation sheets (.xlsx, .csv) as tables; columns are found by their headings. Their meaning is not known
+here.
 
-Used by the benchmark and by training alike. Workbooks need openpyxl, which is no dependency of the runtime.
+Used by the benchmarks and by training. Workbooks need openpyxl, which the runtime does not depend on.
 """
 
 from __future__ import annotations

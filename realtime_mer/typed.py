@@ -1,7 +1,7 @@
-"""Reads what somebody else may have written: text to plain data, plain data to typed records.
+"""Reads data that others may have written: text to plain data, plain data to typed records.
 
-Event logs, settings and what a model file says of itself come through here, so that whatever stands in them is either
-of the type that the rest of the code expects or a ValueError of one line. The callers add the file and its kind.
+Event logs, settings and the specs in model files are read through this module, so that every value either has the
+expected type or is a ValueError of one line. Callers add the file name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The version of this package, as it stands in logs and certificates."""
+"""The version of this package, as written to logs and certificates."""
 
 from importlib.metadata import PackageNotFoundError, version
 

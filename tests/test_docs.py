@@ -31,6 +31,7 @@ RUN_BY = {
     "make fuzz": ("Makefile", "tests/test_fuzz.py"),
     "make wheels": ("Makefile", "tests/test_deploy.py"),  # of which `make test` runs one Python
     "make rooms": ("Makefile", "docs/rooms.py"),  # whose drawing tests/test_rooms.py compares
+    "make docs": ("tests/test_site.py", '"mkdocs", "build"'),
     "make demo": ("Makefile", "realtime-mer demo"),  # which tests/test_cli_commands.py runs
     "realtime-mer analyze": ("tests/test_cli_analyze.py", 'main(["analyze"'),
     "realtime-mer live": ("tests/test_cli_live.py", 'start("live"'),

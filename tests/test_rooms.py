@@ -12,7 +12,9 @@ LARGEST = 0.2  # share of the runtime's lines that one room may have
 def rooms():
     spec = importlib.util.spec_from_file_location("rooms", Path(__file__).parents[1] / "docs" / "rooms.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[1] / "docs")
+        spec.loader.exec_module(module)
     return module
 
 
@@ -42,3 +44,9 @@ def test_no_room_is_too_large(rooms):
 def test_the_picture_shows_what_is_there(rooms):
     drawn = rooms.draw(rooms.layers(), rooms.lines(), rooms.imports())
     assert rooms.PICTURE.read_text(encoding="utf-8") == drawn, "the rooms have changed: `make rooms` draws them again"
+
+
+def test_the_page_describes_each_room_in_its_own_words(rooms):
+    text = rooms.PAGE.read_text(encoding="utf-8")
+    assert rooms.page(text) == text, "the rooms have changed: `make rooms` writes the page again"
+    assert all(rooms.about(room).endswith(".") for room in rooms.lines())

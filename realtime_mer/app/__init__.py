@@ -1,4 +1,4 @@
-"""The front end in a browser: live, recorded, benchmark, about. Shows and steers the same Pipeline as everything else.
+"""The browser app: live, recorded, benchmark, about. It runs the same pipeline as the command line.
 
 settings      what the server was started with, and what a viewer may ask of it
 browser       the browser's camera as a Source

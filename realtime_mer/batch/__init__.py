@@ -1,4 +1,4 @@
-"""Many pieces of work at once: one task at a time in each of several processes, here or on a Ray cluster.
+"""Many recordings at once: a pool of processes, here or on a Ray cluster, each working on one task at a time.
 
-``engine`` knows nothing of faces; what is done with one recording is in ``recordings``.
+``engine`` knows nothing of faces; ``recordings`` is what happens to one recording.
 """

@@ -1,2 +1,2 @@
-"""The subcommands of ``realtime-mer``, one module each: ``add`` declares it, ``run`` does it and returns the exit
-code."""
+"""The subcommands of ``realtime-mer``, one module each: ``add`` declares its arguments, ``run`` does the work and
+returns the exit code."""

@@ -1,4 +1,4 @@
-"""Where the faces are, which points mark them and whose they are. How a face moves is ``motion``'s affair."""
+"""Where the faces are: detection, landmarks, tracks, alignment. How a face moves is measured in ``motion``."""
 
 from realtime_mer.face.check import FaceCheck
 from realtime_mer.face.detect import FaceDetector

@@ -1,1 +1,1 @@
-"""How one face moves: registration to an anchor in every frame, the recent frames, and the recognizer's input."""
+"""How one face moves: registration to an anchor in every frame, the ring of recent frames, the recognizer's input."""

@@ -1,7 +1,7 @@
-"""Recognizers: files that tell from onset-to-apex motion which class of emotion it fits.
+"""Recognizers: model files that map the motion from onset to apex to a class of emotion.
 
-``load`` finds a file and opens it on a device; a ``Recognizer`` answers; ``predict`` turns an answer into a Prediction.
-How the motion is computed is ``features``' affair; how a model is made is that of the training package.
+``load`` finds a file and opens it on a device; a ``Recognizer`` runs it; ``predict`` turns its output into a
+Prediction. The input is computed by ``motion.flow``; models are made by the training package.
 """
 
 from __future__ import annotations

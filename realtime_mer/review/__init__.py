@@ -1,9 +1,9 @@
-"""What people make of a log: corrections by coders, codings of other tools, and how well two of them agree.
+"""Corrections of a log by coders, codings made in other tools, and the agreement between two of them.
 
-decisions   the file of one coder's decisions on one log, beside it
-apply       a log as a coder has corrected it
-codings     anything that was coded, by whatever tool, as a list of marks
-agreement   two codings of one recording compared
+decisions   the file with one coder's decisions on one log, stored beside it
+apply       a log with a coder's corrections applied
+codings     any coding, from whatever tool, as a list of marks
+agreement   compares two codings of one recording
 
-A log is never changed. Nothing here knows the page; imports no sink but the readers of the log.
+A log is never changed.
 """

@@ -1,5 +1,5 @@
-"""Sharing a recording's motion without its pictures: what was measured, written down, and analyzed again from there.
+"""Shares a recording's motion without its pictures: writes the measurements, and analyzes them again.
 
-``tape`` takes down what registration measures on its way to the spotter; ``files`` keeps it; ``again`` makes events of
-it; ``survival`` compares them with those that were published. docs/sharing.md is for the user.
+``tape`` records what registration passes to the spotter; ``files`` stores it; ``again`` makes events from it;
+``survival`` compares them with the published ones. docs/sharing.md is the user's guide.
 """

@@ -1,7 +1,7 @@
-"""Where Observations go: files, streams, videos. Each module here is one sink or one file format made from the log.
+"""Where observations go: log, tables, video, clips, report. Each module is one sink or one format derived from the log.
 
-The JSON Lines log (``jsonl``) is the master record; ``convert`` derives every exchange format from it.
-Nothing here measures or decides anything, and importing this package imports no sink.
+The JSON Lines log (``jsonl``) is the master record; ``convert`` derives every exchange format from it. Nothing is
+measured or decided here, and importing this package imports no sink.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Where frames come from: files, cameras, network streams, image folders, arrays; one contract (``Source``) for all.
+"""Where frames come from: files, cameras, network streams, image folders, arrays. All share one contract, ``Source``.
 
-Nothing is measured or drawn here. ``open_source`` is the way in; the other modules are its parts.
+Nothing is measured or drawn here. ``open_source`` opens any of them; the other modules are its parts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""From the measurements of one face to movements with onset, apex and offset. No frames and no emotions here.
+"""From the measurements of one face to movements with onset, apex and offset. Knows no frames and no emotions.
 
-``Spotter`` is what the pipeline needs of a spotter; ``detector.MovementDetector`` is the one that ships. Another one is
-a class with these four members and a line in ``build.py``: demos/own_spotter.py is a worked example, and
-tests/test_spotting_contract.py holds what every spotter must keep.
+``Spotter`` is what the pipeline needs of a spotter; ``detector.MovementDetector`` is the one that ships. To use
+another, write a class with the same four members: demos/own_spotter.py is a worked example, and
+tests/test_spotting_contract.py tests what every spotter must do.
 """
 
 from __future__ import annotations

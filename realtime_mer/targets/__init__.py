@@ -1,11 +1,11 @@
-"""Where events go while they happen: a WebSocket server, an MQTT broker, a webhook, LSL, and Prometheus.
+"""Sends events to other programs as they happen: WebSocket, MQTT, webhook, LSL, Prometheus.
 
 with open_target("mqtt://localhost") as target:
     run(source, pipeline, [target.follow(log_header(source.info, pipeline), source.stats)])
 
-A target is opened once and follows any number of runs, one after the other or side by side. None of them may delay a
-frame: what takes time is done in another thread, and what a slow or dead peer misses is counted (``State``).
-The files that a run writes are in ``sinks``.
+A target is opened once and serves any number of runs, in turn or at the same time. No target may delay a frame: slow
+work happens in another thread, and what a slow or dead peer misses is counted (``State``). Files are written by
+``sinks``.
 """
 
 from __future__ import annotations
