@@ -21,8 +21,7 @@ COMMANDS: Final = """# Commands
 
 <!-- written by docs/reference.py -->
 
-`realtime-mer COMMAND --help` prints the same. `python -m train --help` and `python -m export --help` list the commands
-for [training](training.md) and [export](export.md). Exit codes are [here](results.md#how-a-command-ends).
+Each command prints the same with `--help`. [Training](training.md) and [export](export.md) have commands of their own. Exit codes are [here](results.md#how-a-command-ends).
 """
 SETTINGS: Final = """# Settings
 

@@ -156,8 +156,15 @@ def exit_on_signal(program: str, text: str) -> Iterator[None]:
 
 
 def report_error(program: str, text: str) -> None:
-    """One line on standard error, after the program's name; a file's name may have line ends."""
-    print_status(f"{program}: {' '.join(text.splitlines())}")
+    """One line on standard error, after the program's name: red on a terminal. A file's name may have line ends."""
+    line = f"{program}: {' '.join(text.splitlines())}"
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        with contextlib.suppress(OSError):
+            Console(stderr=True, highlight=False).print(line, style="red", markup=False, soft_wrap=True)
+    else:
+        print_status(line)
 
 
 def print_status(text: str) -> None:

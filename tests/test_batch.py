@@ -18,10 +18,11 @@ import pytest
 from batch_tools import counting, dying
 from cli_media import COMMAND, start
 
-from realtime_mer.batch.engine import TRIES, Done, Progress, clock, in_processes, in_turn
+from realtime_mer.batch.engine import TRIES, Done, in_processes, in_turn
 from realtime_mer.batch.listing import find, share
 from realtime_mer.cli import main
 from realtime_mer.errors import ConfigError, MerError
+from realtime_mer.progress import Countdown, clock
 from realtime_mer.sinks.jsonl import read_jsonl
 from realtime_mer.synth import write_video
 
@@ -146,7 +147,7 @@ def test_workers_close_their_tools(tmp_path: Path) -> None:
 
 
 def test_the_time_left_is_told() -> None:
-    progress = Progress(4)
+    progress = Countdown(4)
     progress._began -= 100.0
     assert progress.step() == "1 of 4, about 5:00 left"
     assert progress.step(worked=False) == "2 of 4, about 3:20 left"  # what was done before took no time

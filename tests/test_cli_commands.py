@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import signal
+import subprocess
 import tomllib
 import urllib.request
 
@@ -144,3 +145,18 @@ def test_the_app_is_served_until_ctrl_c():
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+@pytest.mark.parametrize(
+    ("line", "expected"), [("ana", "analyze"), ("analyze --overw", "--overwrite"), ("report eve", "events.jsonl")]
+)
+def test_bash_completes_commands_options_and_files(line, expected, tmp_path, capsys):
+    (tmp_path / "events.jsonl").touch()
+    with pytest.raises(SystemExit):
+        main(["--print-completion", "bash"])
+    words = ["realtime-mer", *line.split()]
+    ask = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _shtab_realtime_mer; echo ${{COMPREPLY[@]}}"
+    script = f"{capsys.readouterr().out}\n{ask}"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert expected in done.stdout.split(), done.stderr

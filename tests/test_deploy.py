@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
+import urllib.request
 import zipfile
 from importlib.metadata import version as installed
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from cli_media import encoded
 from packaging.requirements import Requirement
 
 from realtime_mer import cli
+from realtime_mer.bench.sender import MjpegSender
+from realtime_mer.synth import portrait, random_script, render
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 EXPOSURE = 20  # tenths, by `systemd-analyze security`: 0 is safe, 100 is bare
 # Pythons to try the wheel with: `make wheels` names more.
 PYTHONS = os.environ.get("REALTIME_MER_PYTHONS", sys.executable).split()
+APP = "http://127.0.0.1:7860/"
 CI = os.environ.get("CI") == "true"
 
 
@@ -52,19 +62,62 @@ def wheel(tmp_path_factory) -> Path:
     return made
 
 
+def follow(page: str, wheel: Path, environment: Path, folder: Path, camera: str) -> str:
+    """Runs the commands of a quick start word for word, and returns what they print. Only what cannot be here is
+    replaced: the package comes from ``wheel``, the camera 0 is the stream ``camera``, and the app is stopped once it
+    answers."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    search = f"{environment / 'bin'}:{os.environ['PATH']}"
+    options = {"cwd": folder, "env": {**os.environ, "PATH": search, "VIRTUAL_ENV": str(environment)}}
+    printed = ""
+    for line in "\n".join(re.findall(r"```sh\n(.*?)```", text, re.S)).splitlines():
+        words = line.replace("'realtime-mer[", f"'{wheel}[").replace(" 0 --for", f" {camera} --for")
+        if words == "realtime-mer app":
+            page_of_the_app(words, **options)
+        else:
+            printed += ran("bash", "-c", words, **options)
+    return printed
+
+
+def page_of_the_app(command: str, **options: Any) -> None:
+    """Starts the app, waits for its page and ends it."""
+    with subprocess.Popen(command.split(), stderr=subprocess.PIPE, text=True, **options) as app:
+        try:
+            for _ in range(600):
+                with (
+                    contextlib.suppress(OSError),
+                    urllib.request.urlopen("http://127.0.0.1:7860/", timeout=5) as answer,
+                ):
+                    assert answer.status == 200
+                    return
+                assert app.poll() is None, app.communicate()[1]
+                time.sleep(0.1)
+            pytest.fail("the app does not answer")
+        finally:
+            app.terminate()
+            app.wait(30)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("python", PYTHONS, ids=lambda python: Path(python).name)
-def test_a_wheel_in_an_empty_environment_makes_the_demo(wheel: Path, tmp_path: Path, python: str) -> None:
+def test_each_quick_start_can_be_followed_in_an_empty_environment(wheel: Path, tmp_path: Path, python: str) -> None:
     environment = tmp_path / "environment"
     ran(python, "-m", "venv", environment)
-    program = environment / "bin"
-    ran(program / "pip", "install", "--quiet", f"{wheel}[demo]")
+    recorded = follow("start-recorded.md", wheel, environment, tmp_path, "")
+    assert "6 were found, false: 0" in recorded
+    assert {"events.eaf", "events.boris.tsv", "events.csv", "report.html", "annotated.mp4"} <= {
+        file.name for file in (tmp_path / "results" / "clip").iterdir()
+    }
+    measured = follow("start-benchmark.md", wheel, environment, tmp_path, "")
+    assert "dropped" in measured
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert version in ran(program / "realtime-mer", "--version", cwd=tmp_path)
-    ran(program / "realtime-mer", "setup", cwd=tmp_path)
-    said = ran(program / "realtime-mer", "demo", cwd=tmp_path)
-    assert "6 were found, false: 0" in said
-    assert (tmp_path / "demo" / "clip" / "report.html").is_file()
+    assert version in ran(environment / "bin" / "realtime-mer", "--version", cwd=tmp_path)
+    frames = islice(render(random_script(seed=1, duration=8, fps=50), *portrait()), 100)
+    with MjpegSender(encoded(frame.image for frame in frames), 50) as camera:
+        live = follow("start-live.md", wheel, environment, tmp_path, camera.uri)
+    assert "frames/s" in live
+    assert (tmp_path / "session" / "events.jsonl").is_file()
 
 
 @pytest.mark.timeout(900)

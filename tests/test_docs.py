@@ -45,6 +45,7 @@ RUN_BY = {
     "realtime-mer config": ("tests/test_cli_commands.py", 'main(["config"'),
     "realtime-mer doctor": ("tests/test_cli_commands.py", 'main(["doctor"'),
     "realtime-mer demo": ("tests/test_cli_commands.py", 'main(["demo"'),
+    "realtime-mer --print-completion": ("tests/test_cli_commands.py", 'main(["--print-completion"'),
     "realtime-mer setup": ("Makefile", "realtime-mer setup"),
     "realtime-mer bench": ("tests/test_bench_command.py", 'parse_args(["bench"'),
     "realtime-mer app": ("tests/test_cli_commands.py", 'start("app"'),

@@ -1,4 +1,4 @@
-"""The site builds without a warning, loads nothing from other hosts, has every page, and its reference is up to date."""
+"""The site builds without a warning, loads nothing from other hosts and has every page; its reference is up to date."""
 
 from __future__ import annotations
 

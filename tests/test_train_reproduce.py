@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
 import json
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -262,6 +264,42 @@ def test_the_cpu_scale_says_how_it_differs(paper: str) -> None:
     scale = scale or (getattr(module, "scale", None) or module._scale)(setting)
     assert scale.startswith("CPU: ")
     assert common.load(paper, setting).input.size == (112 if paper == "abrazak2023" else 224)
+
+
+@pytest.mark.parametrize("paper", ["ibrahim2020", "peng2018"])
+def test_the_folds_of_the_cpu_scale_keep_what_they_promise(paper: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the guard would check before an hour of training."""
+    words = ("happiness", "surprise", "disgust", "repression", "others")
+    clips = [
+        dataclasses.replace(clip(dataset, f"sub{s:02}", f"EP{i}", emotion=word), objective=kind)
+        for dataset in ("casme2", "samm")
+        for s in range(8)
+        for i, (word, kind) in enumerate(zip(words, peng2018.MEGC2018, strict=True))
+    ]
+    seen = []
+
+    def row(_plan, data, folds, *_, clean=True, once=True, **_others):
+        protocols.check(folds, data.clips, subject_disjoint=clean, once=once)
+        seen.append(len(folds))
+        raise DataError("nothing is trained here")
+
+    monkeypatch.setattr(common, "row", row)
+    monkeypatch.setattr(common, "inputs", lambda clips, *_: taking(clips))
+    monkeypatch.setattr(common, "macro_start", lambda *_: None)
+    setting = common.Setting(Path("d"), Path("o"), "cpu", True, "")
+    one = taking([clip for clip in clips if clip.dataset == "casme2"])
+    run = {
+        "peng2018": lambda: peng2018._holdout(clips, setting),
+        "ibrahim2020": lambda: ibrahim2020._runs(common.load(paper, setting), one, setting, "subjects"),
+    }[paper]
+    with pytest.raises(DataError, match="nothing is trained"):
+        run()
+    assert seen == [1]
+
+
+def taking(clips):
+    """Stands for prepared inputs: the clips, and a part of them."""
+    return SimpleNamespace(clips=clips, take=lambda chosen: taking([clips[i] for i in chosen]))
 
 
 @pytest.fixture

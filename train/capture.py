@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from realtime_mer.motion.flow import recognizer_input
 from realtime_mer.motion.ring import NEAR
+from realtime_mer.progress import tracked
 from train import models
 from train.cache import key, save
 from train.datasets.reading import load_image
@@ -76,7 +76,7 @@ def make(data: Prepared, how: Capture, motion: Input, seed: int, cache: Path | N
         missing = np.zeros(every.shape[:2], np.bool_)
         faces = Faces()
         try:
-            for i, clip in enumerate(tqdm(data.clips, "recorded otherwise", disable=quiet, leave=False)):
+            for i, clip in enumerate(tracked(data.clips, "other recordings of the clips", quiet=quiet)):
                 if not clip.timed:
                     continue
                 for k, found in enumerate(_of_clip(clip, how, motion, faces, np.random.default_rng((seed, i)))):

@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import nn
 
-from realtime_mer.batch.engine import clock
+from realtime_mer.progress import clock
 from train import fit
 from train.recipe import Stage
 from train.samples import Samples

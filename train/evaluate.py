@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from realtime_mer.batch.engine import in_processes, in_turn
 from realtime_mer.errors import ConfigError, MerError
+from realtime_mer.progress import bar
 from train import estimate, fit, looks, models, none, protocols
 from train.folds import Plan, begin, fresh, training
 from train.inputs import Prepared
@@ -142,14 +142,11 @@ def _train(plan: Plan, jobs: int, quiet: bool) -> None:
             data.samples, plan.folds[missing[0]].train, recipe.stage, labels, plan.device,
             times=len(missing) / (1 if alone else jobs), threads=0 if alone else 1,
         )  # fmt: skip
-    with tqdm(
-        total=len(plan.folds) * plan.epochs, initial=(len(plan.folds) - len(missing)) * plan.epochs,
-        desc=plan.recipe.name, unit="epoch", disable=quiet, smoothing=0.05,
-    ) as bar:  # fmt: skip
+    total, done = (number * plan.epochs for number in (len(plan.folds), len(plan.folds) - len(missing)))
+    with bar(total, plan.recipe.name, "epochs", done=done, quiet=quiet) as shown:
 
         def watch(fold: str, line: fit.Epoch) -> None:
-            bar.update()
-            bar.set_postfix(fold=fold, loss=f"{line.loss:.3f}", refresh=False)
+            shown.advance(note=f"fold {fold}, {line.words}")
 
         if not alone:  # most folds share their pre-training: two processes must not make the same
             for number in missing:
@@ -159,10 +156,10 @@ def _train(plan: Plan, jobs: int, quiet: bool) -> None:
             if alone
             else in_processes(partial(training, plan, threads=1), missing, jobs)
         )
-        for number, done in enumerate(found, len(plan.folds) - len(missing) + 1):
-            if done.error:
-                failed.append(f"{plan.folds[done.task].name}: {done.error}")
-            bar.update(max(number * plan.epochs - bar.n, 0))  # where it stopped early, or in another process
+        for number, fold in enumerate(found, len(plan.folds) - len(missing) + 1):
+            if fold.error:
+                failed.append(f"{plan.folds[fold.task].name}: {fold.error}")
+            shown.reach(number * plan.epochs)  # where it stopped early, or in another process
     if failed:
         rest = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         raise MerError(f"a fold failed: {failed[0]}{rest}; the same command runs what is missing")

@@ -44,6 +44,11 @@ class Epoch:
     accuracy: float
     validation: float
 
+    @property
+    def words(self) -> str:
+        """For a line of progress."""
+        return f"loss {self.loss:.3f}, accuracy {self.accuracy:.3f}"
+
 
 @dataclass(slots=True)
 class _Progress:

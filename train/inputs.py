@@ -17,10 +17,10 @@ from typing import Any, Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from realtime_mer.errors import ConfigError, DataError
 from realtime_mer.motion.flow import recognizer_input
+from realtime_mer.progress import tracked
 from realtime_mer.records import Image
 from train import crop, maps, models, motion
 from train.cache import save
@@ -127,7 +127,7 @@ def _views(
     kept: list[int] = []
     skipped: list[str] = []
     try:
-        for i, clip in enumerate(tqdm(clips, "inputs", disable=quiet, leave=False)):
+        for i, clip in enumerate(tracked(clips, "inputs", quiet=quiet)):
             result = make(clip)
             if isinstance(result, str):
                 skipped.append(f"{clip.key}: {result}")

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from realtime_mer.progress import bar
 from train.calibration import Calibrated, decide, is_answered
 from train.recipe import Calibrate
 from train.runs import store
@@ -42,7 +42,7 @@ def nested(
     probabilities = np.zeros(logits.shape)
     answered, decided = np.zeros(len(y), np.bool_), np.zeros((len(y), 2))
     none = np.zeros(len(y)) if none is None else none
-    with tqdm(total=len(numbers) * how.inner, desc="calibration", unit="training", disable=quiet) as bar:
+    with bar(len(numbers) * how.inner, "calibration", "trainings", quiet=quiet) as shown:
         for k in numbers:
             known, held = np.flatnonzero(outer != k), outer == k
             inner = parts(np.asarray(groups)[known].tolist(), how.inner, seed)
@@ -54,7 +54,7 @@ def nested(
                 found[ours] = json.loads(file.read_text(encoding="utf-8"))["logits"]
                 if nothing is not None:
                     still[ours] = nothing(known[~ours].tolist(), known[ours].tolist())
-                bar.update()
+                shown.advance()
             decision = decide(y[known], found, main[known], how.answered, still, how.least)
             probabilities[held] = decision.probabilities(logits[held], main[held])
             answered[held] = is_answered(probabilities[held], none[held], decision.abstain_below)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 from torch import Tensor
-from tqdm import tqdm
 
 from realtime_mer.errors import DataError
+from realtime_mer.progress import bar
 from train import checkpoint, estimate, fit, gather
 from train.folds import fresh
 from train.inputs import Prepared, prepare
@@ -105,11 +105,11 @@ class Start:
             everything = range(len(samples))
             estimate.tell(what, lambda: model, samples, everything, plan.stages, classes, self.device)
         total = sum(stage.epochs for stage in plan.stages)
-        with tqdm(total=total, desc=f"pre-training on {self._data}", unit="epoch", disable=self.quiet) as bar:
+        with bar(total, f"pre-training on {self._data}", "epochs", quiet=self.quiet) as shown:
             fit.fit(
                 model, samples, plan.stages, classes=len(self.macro.labels), seed=self.recipe.seed,
                 validation=plan.validation, device=self.device, snapshot=snapshot,
-                watch=lambda line, _model: _show(bar, line),
+                watch=lambda line, _model: shown.advance(note=line.words),
             )  # fmt: skip
         state = {key: tensor.cpu() for key, tensor in model.state_dict().items()}
         checkpoint.write(file, {"state": state})
@@ -141,8 +141,3 @@ def accuracy(state: dict[str, Tensor], recipe: Recipe, test: Samples, classes: i
     """Share of right answers of pre-trained weights on held-out macro pictures."""
     model = fresh(recipe, classes, state)
     return float((fit.predict(model, test.x, device).argmax(1) == test.y).mean())
-
-
-def _show(bar: tqdm[None], line: fit.Epoch) -> None:
-    bar.update()
-    bar.set_postfix(loss=f"{line.loss:.3f}", accuracy=f"{line.accuracy:.3f}")

@@ -1,7 +1,8 @@
-"""``python -m train report RUN``: one HTML page about a run or a reproduction; it loads nothing from elsewhere.
+"""``python -m train report RUN``: one HTML page about a run or a reproduction.
 
-RUN is a folder that ``evaluate`` or ``reproduce`` wrote. The page has tables, confusion matrices, reliability diagram,
-coverage against risk, training curves and class counts. It holds no picture of anybody.
+RUN is a folder written by ``evaluate`` or ``reproduce``. The page has tables, confusion matrices, a reliability
+diagram, coverage against risk, training curves and class counts. It shows no faces. The layout is in
+templates/training.html.
 """
 
 from __future__ import annotations
@@ -10,25 +11,17 @@ import argparse
 import io
 import json
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from realtime_mer.errors import DataError, OutputError
+from realtime_mer.sinks.page import render
 from train import metrics, runs
 from train.runs import Run
-
-STYLE: Final = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}
-table{border-collapse:collapse;margin:.7rem 0}td,th{border:1px solid #ccc;padding:.25rem .6rem;text-align:left}
-th{background:#f3f3f3}td.n{text-align:right;font-variant-numeric:tabular-nums}
-.leak{background:#fde8e8;border-left:4px solid #c00;padding:.5rem 1rem}.note{color:#555}
-figure{display:inline-block;margin:.5rem 1rem .5rem 0}section{margin-bottom:3rem}
-pre{background:#f7f7f7;padding:.7rem;overflow:auto}
-"""
 
 
 def command(argv: Sequence[str]) -> int:
@@ -52,52 +45,36 @@ def page(folder: Path) -> str:
     """The whole page as text: one run, or the tables of a reproduction and all runs behind them."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give one that evaluate or reproduce wrote")
-    parts = []
+    tables, below = [], [folder]
     if (folder / "tables.json").exists():
-        tables = json.loads((folder / "tables.json").read_text(encoding="utf-8"))
-        parts += [_paper_table(table) for table in tables.values()]
-        found = sorted({name for table in tables.values() for name in table["runs"]})
-        below = [folder.parent / name for name in found]
-        parts += [_run(runs.load(path)) for path in below if (path / "run.json").exists()]
-    else:
-        parts.append(_run(runs.load(folder)))
-    title = escape(folder.name)
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{STYLE}</style></head>"
-        f"<body><h1>{title}</h1>{''.join(parts)}</body></html>\n"
+        tables = list(json.loads((folder / "tables.json").read_text(encoding="utf-8")).values())
+        found = sorted({name for table in tables for name in table["runs"]})
+        below = [path for name in found if ((path := folder.parent / name) / "run.json").exists()]
+    return render(
+        "training.html", "train", title=folder.name, tables=tables, runs=[_run(runs.load(path)) for path in below]
     )
 
 
-def _paper_table(table: dict[str, Any]) -> str:
-    head = f"<h2>{escape(table['paper'])}, table {escape(table['number'])}: {escape(table['title'])}</h2>"
-    notes = "".join(f"<li>{escape(note)}</li>" for note in table["notes"])
-    grid = _grid(table["columns"], table["rows"])
-    return f"<section>{head}<p>scale: {escape(table['scale'])}</p>{grid}<ul>{notes}</ul></section>"
+def _run(run: Run) -> dict[str, Any]:
+    """What the page shows of a run."""
+    columns, rows = _scores(run)
+    return {
+        "run": run,
+        "people": len(set(run.groups)),
+        "folds": len(dict.fromkeys(run.folds)),
+        "columns": columns,
+        "scores": rows,
+        "classes": _classes(run),
+        "confusion": list(zip(run.labels, run.scores.confusion.tolist(), strict=True)),
+        "looks": _looks(run),
+        "calibration": metrics.calibration(run.truth, run.probabilities),
+        "figures": [_reliability(run), _coverage(run), _curves(run)],
+        "recipe": json.dumps(run.about.get("recipe", {}), indent=1),
+    }
 
 
-def _run(run: Run) -> str:
-    faults = run.about.get("faults", [])
-    warning = ""
-    if faults:
-        warning = (
-            f'<p class="leak">This run has a fault on purpose, to show its worth: {escape(", ".join(faults))}.</p>'
-        )
-    people = len(set(run.groups))
-    scale = f"; scale: {escape(str(run.about['scale']))}" if "scale" in run.about else ""
-    facts = (
-        f"protocol {escape(run.protocol)}, {len(dict.fromkeys(run.folds))} folds, {len(run.truth)} tested clips of "
-        f"{people} subjects, {run.seconds:.0f} s, code {escape(run.about.get('commit', ''))}{scale}"
-    )
-    figures = "".join(f"<figure>{svg}</figure>" for svg in (_reliability(run), _coverage(run), _curves(run)))
-    recipe = escape(json.dumps(run.about.get("recipe", {}), indent=1))
-    return (
-        f"<section><h2>{escape(run.name)}</h2><p>{facts}</p>{warning}{_scores(run)}{_classes(run)}{_confusion(run)}"
-        f"{_looks(run)}{_calibration(run)}{figures}<details><summary>recipe</summary><pre>{recipe}</pre></details></section>"
-    )
-
-
-def _scores(run: Run) -> str:
+def _scores(run: Run) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows."""
     base = metrics.trivial(run.truth, run.labels)
     ranges = metrics.bootstrap(run.truth, run.probabilities, run.groups, run.labels, repeats=1000)
     best = run.best_scores
@@ -109,58 +86,31 @@ def _scores(run: Run) -> str:
         rows.append(row if best is None else [*row, f"{best[name]:.3f}"])
     if best is not None:
         columns.append("epoch chosen on the test fold (a leak)")
-    return _grid(columns, rows)
+    return columns, rows
 
 
-def _classes(run: Run) -> str:
+def _classes(run: Run) -> list[list[str]]:
     s = run.scores
-    rows = [
+    return [
         [label, f"{s.counts[i]:.0f}", *(_number(values[i]) for values in (s.precision, s.recall, s.f1))]
         for i, label in enumerate(run.labels)
     ]
-    return _grid(["class", "clips", "precision", "recall", "F1"], rows)
 
 
-def _confusion(run: Run) -> str:
-    """Rows are the truth; the shade is the share of the row."""
-    head = "".join(f"<th>{escape(label)}</th>" for label in run.labels)
-    body = ""
-    for label, row in zip(run.labels, run.scores.confusion, strict=True):
-        total = max(row.sum(), 1)
-        cells = "".join(
-            f'<td class="n" style="background:rgba(40,90,200,{0.6 * n / total:.2f})">{n:.0f}</td>' for n in row
-        )
-        body += f"<tr><th>{escape(label)}</th>{cells}</tr>"
-    caption = "<caption>confusion matrix: rows true, columns predicted</caption>"
-    return f"<table>{caption}<tr><th></th>{head}</tr>{body}</table>"
-
-
-def _looks(run: Run) -> str:
-    """A map for each class, beside the confusion matrix; empty for networks that see no pictures."""
+def _looks(run: Run) -> Markup | None:
+    """A map for each class, beside the confusion matrix; None for networks that see no images."""
     if run.looks is None:
-        return ""
+        return None
     figure = Figure(figsize=(1.6 * len(run.labels), 2.0), layout="tight")
     for i, (label, found) in enumerate(zip(run.labels, run.looks, strict=True)):
         axes = figure.add_subplot(1, len(run.labels), i + 1)
         axes.set(title=label, xticks=(), yticks=())
         if found is not None:
             axes.imshow(found, cmap="magma", vmin=0, vmax=max(float(found.max()), 1e-9))
-    caption = (
-        "where the network looks (Grad-CAM, or its own attention): the mean over the tested pictures of each class"
-    )
-    return f"<figure>{_svg(figure)}<figcaption>{caption}; the square is the input</figcaption></figure>"
+    return _svg(figure)
 
 
-def _calibration(run: Run) -> str:
-    found = metrics.calibration(run.truth, run.probabilities)
-    return (
-        f'<p class="note">ECE {found.ece:.3f} (15 bins), adaptive ECE {found.ece_adaptive:.3f}, '
-        f"negative log-likelihood {found.nll:.3f}, Brier {found.brier:.3f}; "
-        f"{'no temperature fitted' if run.calibrated is None else 'temperature from other people'}</p>"
-    )
-
-
-def _reliability(run: Run) -> str:
+def _reliability(run: Run) -> Markup:
     bins = metrics.reliability(run.truth, run.probabilities)
     figure, axes = _axes("confidence", "accuracy", "reliability")
     axes.plot([0, 1], [0, 1], color="#999", linewidth=1)
@@ -169,7 +119,7 @@ def _reliability(run: Run) -> str:
     return _svg(figure)
 
 
-def _coverage(run: Run) -> str:
+def _coverage(run: Run) -> Markup:
     rows = metrics.coverage_risk(run.truth, run.probabilities)
     figure, axes = _axes("share answered", "share wrong among them", "coverage and risk")
     axes.plot(rows[:, 0], rows[:, 1])
@@ -177,7 +127,7 @@ def _coverage(run: Run) -> str:
     return _svg(figure)
 
 
-def _curves(run: Run) -> str:
+def _curves(run: Run) -> Markup:
     """Mean training loss over the folds that reached an epoch; stages one after another."""
     longest = max(len(fold) for fold in run.curves)
     figure, axes = _axes("epoch", "loss", "training, mean over folds")
@@ -199,17 +149,11 @@ def _axes(x: str, y: str, title: str) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _svg(figure: Figure) -> str:
+def _svg(figure: Figure) -> Markup:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
-
-
-def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return Markup(text[text.index("<svg") :])  # matplotlib escapes its own text
 
 
 def _number(value: float) -> str:

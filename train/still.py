@@ -17,10 +17,10 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from realtime_mer.motion.flow import recognizer_input
 from realtime_mer.motion.ring import NEAR
+from realtime_mer.progress import tracked
 from realtime_mer.records import Floats
 from train import models
 from train.cache import key, save
@@ -84,7 +84,7 @@ def make(
     skipped: list[str] = []
     faces = Faces()
     try:
-        for i, clip in enumerate(tqdm(clips, "still pairs", disable=quiet, leave=False)):
+        for i, clip in enumerate(tracked(clips, "still pairs", quiet=quiet)):
             if not clip.timed:
                 continue
             for motion, still, kind in _of_clip(clip, how, faces, np.random.default_rng((seed, i)), skipped):

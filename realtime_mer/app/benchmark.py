@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -23,7 +22,9 @@ from realtime_mer.bench import compare
 from realtime_mer.bench.results import Result, read
 from realtime_mer.config import Config, to_toml
 from realtime_mer.errors import MerError, OutputError
+from realtime_mer.sinks.page import render
 
+TEMPLATES: Final = "realtime_mer.app"
 RESULT: Final = "latency.json"
 COMMAND: Final = (sys.executable, "-m", "realtime_mer.cli", "bench", "latency")
 # Gradio's uploads are closed: the page reads the file itself and hands its text on.
@@ -139,9 +140,8 @@ def measure(fps: float, seconds: float, config: Config, process: Subprocess) -> 
 
 
 def note(*lines: str, bad: bool = False) -> str:
-    """Lines for a status field; what is told is escaped."""
-    text = "".join(f"<p class='{'mer-bad' if bad else ''}'>{escape(line)}</p>" for line in lines)
-    return f"<div class='mer-status' role='status'>{text}</div>"
+    """Lines for a status field, as HTML."""
+    return render("status.html", TEMPLATES, lines=lines, bad=bad)
 
 
 def _stored(text: str) -> Result:
@@ -173,19 +173,8 @@ def _histogram(results: tuple[Result, Result | None] | None, name: str) -> Any:
 
 
 def _table(result: Result, other: Result | None) -> str:
-    rows = "".join(
-        f"<tr title='{escape(series.what)}'><th>{escape(series.name)}</th><td>{len(series.samples)}</td>"
-        + "".join(f"<td>{value:.3f}</td>" for value in series.quantiles())
-        + f"<td>{escape(series.unit)}</td></tr>"
-        for series in result.series
-    )
-    host = result.machine
-    compared = ""
-    if other is not None:
-        compared = f"<pre>{escape(compare.text(other, result, compare.compare(other, result)))}</pre>"
-    return (
-        f"<div class='mer-about'><p>{escape(host['cpu'])}, {host['cores']} cores, load {host['load']:.1f} when it "
-        f"began, {escape(result.created)}</p><table><thead><tr><th></th><th>n</th><th>p50</th><th>p95</th><th>p99</th>"
-        f"<th>max</th><th></th></tr></thead><tbody>{rows}</tbody></table>{compared}"
-        f"<div class='mer-links'><a href='{_link(result)}' download='{RESULT}'>the whole record, JSON</a></div></div>"
-    )
+    compared = "" if other is None else compare.text(other, result, compare.compare(other, result))
+    return render(
+        "benchmark.html", TEMPLATES, host=result.machine, created=result.created, rows=result.series,
+        compared=compared, link=_link(result), file=RESULT,
+    )  # fmt: skip

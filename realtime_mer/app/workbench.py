@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import lru_cache, partial
-from html import escape
 from pathlib import Path
 from typing import Any, Final
 
@@ -158,7 +157,7 @@ def _report(job: Job, out: Path, coder: str | None, change: Callable[[Recording]
     others = [MACHINE, *(p.stem.removeprefix(decisions.PREFIX) for p in decisions.reviews_beside(job.log))]
     others += [path.name for path in _codings(job)]
     compared = [agreement(job, other, coder) for other in others if other != coder] if coder else []
-    sections = {f"Agreement of {f['a']} and {f['b']}": f"<pre>{escape(f['text'])}</pre>" for f in compared}
+    sections = {f"Agreement of {f['a']} and {f['b']}": f["text"] for f in compared}
     analysis.report(job, out, change=change, more=sections)
 
 

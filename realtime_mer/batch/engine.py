@@ -204,27 +204,3 @@ def _next(pipe: Connection) -> tuple[Any] | None:
         return (pipe.recv(),)
     except (EOFError, OSError):
         return None
-
-
-class Progress:
-    """How many tasks are done and how long the rest will take, in words."""
-
-    def __init__(self, tasks: int) -> None:
-        self._tasks = tasks
-        self._done = self._worked = 0
-        self._began = time.monotonic()
-
-    def step(self, *, worked: bool = True) -> str:
-        """After a task: "3 of 200, about 1:02 left". worked: it took time; one that was done before says nothing."""
-        self._done += 1
-        self._worked += worked
-        spent = time.monotonic() - self._began
-        left = (self._tasks - self._done) * spent / self._worked if self._worked else 0.0
-        progress = f"{self._done} of {self._tasks}"
-        return f"{progress}, about {clock(left)} left" if left >= 1 else progress
-
-
-def clock(seconds: float) -> str:
-    """ "1:02:03", "2:03"."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"

@@ -1,2 +1,1 @@
-"""Benchmarks of speed, latency and accuracy, and their stored results. Each is one command of ``realtime-mer bench``.
-"""
+"""Benchmarks of speed, latency and accuracy, and their stored results. Each is a command of ``realtime-mer bench``."""

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Final
 
 import realtime_mer
-from realtime_mer.batch.engine import Progress, in_processes, in_turn
+from realtime_mer.batch.engine import in_processes, in_turn
 from realtime_mer.bench.alarm_sheets import draw_alarms
 from realtime_mer.bench.spotting import Case, Row, StreamResult, watch_case
 from realtime_mer.build import build
 from realtime_mer.config import Config
 from realtime_mer.errors import MerError, OutputError
 from realtime_mer.pipeline import Pipeline
+from realtime_mer.progress import Countdown
 from realtime_mer.typed import convert, from_json
 
 Trials = Iterable[tuple[Row, Sequence[Case]]]
@@ -70,7 +71,7 @@ def measure(
         rows.append(row)
     missing = Counter(task.row for task in tasks)
     results: dict[tuple[int, int], StreamResult] = {}
-    progress, ready = Progress(len(tasks)), 0
+    progress, ready = Countdown(len(tasks)), 0
     tools = partial(_watching, config)
     with closing(in_turn(tools, tasks) if options.jobs <= 1 else in_processes(tools, tasks, options.jobs)) as found:
         for done in found:

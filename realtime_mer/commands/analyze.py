@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from realtime_mer.batch.engine import Done, Progress, in_processes, perform
+from realtime_mer.batch.engine import Done, in_processes, perform
 from realtime_mer.batch.listing import Item, find, share
 from realtime_mer.batch.recordings import Outcome, Wanted, analyze, analyzing
 from realtime_mer.batch.table import Table
@@ -21,6 +21,7 @@ from realtime_mer.config import Config
 from realtime_mer.console import NOTHING_BEGUN, exit_on_signal, print_output, print_status, report_error
 from realtime_mer.errors import ConfigError, OutputError
 from realtime_mer.pipeline import Pipeline
+from realtime_mer.progress import Countdown
 from realtime_mer.records import SourceInfo
 from realtime_mer.sinks import Sink
 from realtime_mer.sinks.convert import NAMES
@@ -107,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
         results = in_processes(tools, items, arguments.jobs)
     else:
         results = _here(config, wanted, items)
-    worst, progress = 0, Progress(len(items))
+    worst, progress = 0, Countdown(len(items))
     with Table(arguments.out, arguments.shard if many else None, keep=many) as table:
         for done in results:
             code = _tell(done)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from html import escape
 from pathlib import Path
 
 from realtime_mer.commands.convert import corrected
@@ -45,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         out,
         {} if arguments.no_pictures else None,
         change=corrected(arguments.log, arguments.review),
-        more={f"Agreement of {found.a} and {found.b}": f"<pre>{escape(text(found))}</pre>" for found in compared},
+        more={f"Agreement of {found.a} and {found.b}": text(found) for found in compared},
     )
     print(out)
     return 0

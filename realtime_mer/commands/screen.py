@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from realtime_mer.pipeline import Pipeline
+from realtime_mer.progress import bar
 from realtime_mer.records import Event, Frame, Kind, Observation, SourceInfo, SourceStats
 from realtime_mer.sinks import Sink
 from realtime_mer.sinks.jsonl import Recording, Summary
+from realtime_mer.sinks.text import ABSTAINED
 
-EVERY: Final = 0.5  # s between two lines of progress
 NOTES: Final = 3  # different warnings shown; all of them are in the log
 REPEATED: Final = 0.1  # of all frames: fewer may be chance, when a face and the light keep still
 CUES: Final = 3  # regions named for each event; all of them are in the log
@@ -92,7 +93,7 @@ def _line(event: Event, with_face: bool) -> str:
     if prediction is not None:
         best = max(prediction.probabilities, key=lambda name: prediction.probabilities[name])
         likely = f"{best} {prediction.probabilities[best]:.2f}"
-        label = f"abstained ({likely})" if prediction.abstained else likely
+        label = f"{ABSTAINED} ({likely})" if prediction.abstained else likely
     face = f"{event.track:6d}" if with_face else ""
     moved = ", ".join(f"{cue.region} {'/'.join(cue.action_units)}".strip() for cue in event.cues[:CUES])
     return f"{face}{movement.onset:10.3f}{movement.apex:10.3f}{movement.end:10.3f}   {label:16} {moved}"
@@ -104,30 +105,25 @@ def count(number: int, noun: str) -> str:
 
 
 class RunProgress(Sink):
-    """One line on a terminal's standard error, renewed twice a second; nothing where it is not a terminal."""
+    """A bar on a terminal's standard error, with the time left and frames/s; nothing elsewhere."""
 
     def __init__(self, name: str, info: SourceInfo) -> None:
-        self._name, self._info, self._frames = name, info, 0
-        self._began = self._shown = time.monotonic()
-        self._on = sys.stderr.isatty()
+        self._frames, self._first, self._shown = 0, 0.0, 0.0
+        self._began = time.monotonic()
+        quiet = not sys.stderr.isatty()
+        self._context = bar(round(info.duration) if info.duration else 0, name, "s of video", quiet=quiet)
+        self._bar = self._context.__enter__()
 
     def write(self, observation: Observation, frame: Frame) -> None:  # noqa: ARG002
-        now = time.monotonic()
+        if not self._frames:
+            self._first = observation.time
         self._frames += 1
-        if not self._on or now - self._shown < EVERY:
-            return
-        self._shown, at = now, observation.time
-        done = f"{100 * at / self._info.duration:3.0f} %" if self._info.duration else f"{at:.0f} s"
-        rate = self._frames / (now - self._began)
-        self._print(f"\r\033[K{self._name}: {done}, {rate:.0f} frames/s")
+        at = observation.time - self._first
+        if at - self._shown >= 1:
+            rate = self._frames / (time.monotonic() - self._began)
+            self._bar.advance(int(at - self._shown), f"{rate:.0f} frames/s")
+            self._shown += int(at - self._shown)
 
     def close(self) -> None:
-        """Clears the line."""
-        if self._on:
-            self._print("\r\033[K")
-
-    def _print(self, text: str) -> None:
-        try:
-            print(text, end="", file=sys.stderr, flush=True)
-        except OSError:  # the terminal was closed: the run goes on, or ends in order
-            self._on = False
+        """Removes the bar."""
+        self._context.__exit__(None, None, None)

@@ -8,6 +8,7 @@ from typing import Final
 
 from realtime_mer.records import Event, Status
 from realtime_mer.share.again import movements
+from realtime_mer.sinks.text import label_words
 from realtime_mer.spotting.scores import Movement, match, overlap
 
 TOUCHES: Final = 1e-3  # s: what overlaps by less is another movement
@@ -81,4 +82,4 @@ def _named(event: Event) -> str:
     kind = event.movement.kind.value
     if event.prediction is None:
         return kind
-    return f"{kind}, {event.prediction.label or 'abstained'}"
+    return f"{kind}, {label_words(event)}"

@@ -12,6 +12,7 @@ from realtime_mer.face.regions import NAMES
 from realtime_mer.records import Event, Kind, Status
 from realtime_mer.sinks.jsonl import Header, Recording
 from realtime_mer.sinks.lines import one_line, write_whole
+from realtime_mer.sinks.text import label_words
 
 COLUMNS: Final = (
     "Observation id", "Observation date", "Media file name", "FPS", "Subject", "Behavior", "Behavioral category",
@@ -139,4 +140,4 @@ def _project_rows(event: Event, head: Header) -> list[tuple[float, str, str, str
 
 
 def _label(event: Event) -> str:
-    return (event.prediction.label or "abstained") if event.prediction else ""
+    return label_words(event) if event.prediction else ""

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from realtime_mer.records import Event, Status
 from realtime_mer.sinks.jsonl import Header, Recording
 from realtime_mer.sinks.lines import one_line, write_whole
+from realtime_mer.sinks.text import ABSTAINED
 
 _SCHEMA: Final = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 SLOWEST: Final = 1e-3  # frames/s; below it the rate is damage, and the length of a frame may be infinite
@@ -121,7 +122,7 @@ def describe(event: Event) -> str:
     words = event.movement.kind.value
     if event.prediction is not None:
         best = max(event.prediction.probabilities.values(), default=0.0)
-        words = f"{event.prediction.label} {best:.2f}" if event.prediction.label is not None else "abstained"
+        words = f"{event.prediction.label} {best:.2f}" if event.prediction.label is not None else ABSTAINED
     moved = ", ".join(f"{c.region} {'/'.join(c.action_units)}".rstrip() for c in event.cues)
     return f"{words} ({moved})" if moved else words
 

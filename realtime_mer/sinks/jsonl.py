@@ -25,6 +25,7 @@ from realtime_mer.records import End, Event, Frame, Marker, Observation, SourceI
 from realtime_mer.sinks import Sink, event_json
 from realtime_mer.sinks.event_json import to_json
 from realtime_mer.sinks.lines import LineFile, Lines
+from realtime_mer.sinks.text import ABSTAINED
 from realtime_mer.sources.delivery import Deliveries, Delivery
 from realtime_mer.spotting.quality import Quality, Sensitivity
 from realtime_mer.typed import Count, Measure, convert, from_json, shown
@@ -207,7 +208,7 @@ class JsonLines(Sink):
                 self._lines.write(_line(to_json(event)))
             if event.status is Status.CONFIRMED:
                 prediction = event.prediction
-                self._labels["" if prediction is None else prediction.label or "abstained"] += 1
+                self._labels["" if prediction is None else prediction.label or ABSTAINED] += 1
             if event.final:
                 confirmed = event.status is Status.CONFIRMED
                 self._events["confirmed" if confirmed else event.movement.kind.value] += 1

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from realtime_mer.records import Event, Status
+
+ABSTAINED: Final = "abstained"  # in place of a label that the recognizer did not give
 
 
 def event_words(event: Event) -> str:
@@ -12,8 +16,13 @@ def event_words(event: Event) -> str:
     if event.prediction is None:
         return "micro-expression" if event.status is Status.CONFIRMED else "movement ..."
     best = max(event.prediction.probabilities.values(), default=0.0)
-    label = "abstained" if event.prediction.label is None else f"{event.prediction.label} {100 * best:.0f} %"
+    label = ABSTAINED if event.prediction.label is None else f"{event.prediction.label} {100 * best:.0f} %"
     return f"micro: {label}" if event.status is Status.CONFIRMED else f"micro? {label}"
+
+
+def label_words(event: Event) -> str:
+    """The label alone: "negative", "abstained", or "not classified" when no recognizer ran."""
+    return "not classified" if event.prediction is None else event.prediction.label or ABSTAINED
 
 
 def event_line(event: Event) -> str:

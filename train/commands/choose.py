@@ -19,9 +19,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from realtime_mer.errors import ConfigError
+from realtime_mer.progress import bar
 from train import commands, evaluate, fit, metrics, protocols
 from train.folds import fresh
 from train.inputs import Prepared
@@ -112,7 +112,7 @@ def chosen(
     first = {name: np.zeros((len(data.clips), len(data.labels))) for name in by}
     itself = {name: logits.copy() for name, logits in first.items()}
     picked = []
-    with tqdm(total=len(folds) * (len(made) * inner + 2), desc="choose", unit="training", disable=quiet) as bar:
+    with bar(len(folds) * (len(made) * inner + 2), "choose", "trainings", quiet=quiet) as shown:
         for fold in folds:
             known, held = np.array(fold.train), np.array(fold.test)
             within = parts([data.samples.groups[i] for i in known], inner, plain.seed)
@@ -122,13 +122,13 @@ def chosen(
                 for j in sorted(set(within.tolist())):
                     ours = within == j
                     _answer(answers, ours, _trained(plan, prepared, known[~ours], known[ours], by, folder, device))
-                    bar.update()
+                    shown.advance()
                 truth, mine = data.samples.y[known][main[known]], main[known]
                 scores.append(np.mean([metrics.score(truth, answers[name][mine], data.labels).uf1 for name in by]))
             picked.append(int(np.argmax(scores)))
             for design, into in ((picked[-1], first), (0, itself)):
                 _answer(into, held, _trained(*made[design], known, held, by, folder, device))
-                bar.update()
+                shown.advance()
     return Found(
         tuple(plan for plan, _ in made), tuple(picked), {name: (first[name][main], itself[name][main]) for name in by},
         data.samples.y[main], tuple(np.asarray(data.samples.groups)[main].tolist()), data.labels,

@@ -19,13 +19,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from tqdm import tqdm
 
 from realtime_mer.bench import cases, conditions
 from realtime_mer.bench.spotting import HALVES, Case, in_half
 from realtime_mer.build import build
 from realtime_mer.config import Config, merge
 from realtime_mer.errors import DataError
+from realtime_mer.progress import tracked
 from realtime_mer.records import Event, Kind
 from realtime_mer.run import watch
 from realtime_mer.spotting.detector import MovementDetector
@@ -190,7 +190,7 @@ def _noted(args: argparse.Namespace) -> list[Course]:
 
     courses: list[Course] = []
     with build(config, spotter=spotter) as pipeline:
-        for condition, case in tqdm(trials, "streams", disable=args.quiet, leave=False):
+        for condition, case in tracked(trials, "streams", quiet=args.quiet):
             notes.clear()
             events = [event for seen in watch(case, pipeline) for event in seen.events if event.final]
             courses += _courses(condition, case, events, notes)

@@ -6,8 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
+from realtime_mer.progress import bar
 from train import checkpoint, commands, describe, evaluate, fit, heads, models, none
 from train.folds import fresh, model_options
 from train.inputs import Prepared
@@ -35,11 +34,10 @@ def model(plan: Recipe, data: Prepared, args: argparse.Namespace) -> Path:
     network = fresh(plan, len(data.labels), start.weights() if start else None)
     total = sum(stage.epochs for stage in plan.stage)
     snapshot = folder / f"fit-{plan.fingerprint()}.pt"
-    with tqdm(total=total, desc=plan.name, unit="epoch", disable=args.quiet) as bar:
+    with bar(total, plan.name, "epochs", quiet=args.quiet) as shown:
 
         def watch(line: fit.Epoch, _model: object) -> None:
-            bar.update()
-            bar.set_postfix(loss=f"{line.loss:.3f}", accuracy=f"{line.accuracy:.3f}")
+            shown.advance(note=line.words)
 
         curves = fit.fit(
             network, data.samples, plan.stage, classes=len(data.labels), seed=plan.seed, validation=plan.validation,

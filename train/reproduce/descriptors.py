@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from tqdm import tqdm
 
+from realtime_mer.progress import tracked
 from train import cache
 from train.datasets.reading import load_image
 from train.protocols import Fold
@@ -95,7 +95,7 @@ def described(name: str, clips: Sequence[Clip], folder: Path, quiet: bool = Fals
     if file.exists():
         with np.load(file, allow_pickle=False) as stored:
             return np.asarray(stored["x"])
-    x = np.stack([DESCRIPTORS[name](volume(clip)) for clip in tqdm(clips, name, disable=quiet, leave=False)])
+    x = np.stack([DESCRIPTORS[name](volume(clip)) for clip in tracked(clips, name, quiet=quiet)])
     cache.save(file, x=x)
     return x
 

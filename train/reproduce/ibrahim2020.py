@@ -158,7 +158,7 @@ def _runs(plan: Recipe, data: Prepared, setting: Setting, kind: str) -> list[Run
                 setting,
                 protocol=kind,
                 clean=kind == "subjects",
-                once=kind == "subjects",
+                once=kind == "subjects" and setting.scale != "cpu",  # which tests one quarter of the people
             )
         )
     return runs

@@ -153,7 +153,8 @@ def _holdout(clips: list[Clip], setting: Setting) -> Table:
     start = common.macro_start(plan, MEGC2018, setting)
     where = _hde(setting)
     folds = [fold for fold in protocols.megc2018_hde(data.clips) if setting.scale != "cpu" or fold.name == CPU_FOLD]
-    run = common.row(plan, data, folds, where, setting, protocol="megc2018-hde", start=start)
+    once = setting.scale != "cpu"  # which runs one of the two folds
+    run = common.row(plan, data, folds, where, setting, protocol="megc2018-hde", start=start, once=once)
     parts = {fold.name: _part(run, fold.name) for fold in folds}
     rows = []
     for number, a, b in (("2", "casme2", "samm"), ("3", "samm", "casme2")):

@@ -1,0 +1,102 @@
+"""Progress of long work, with the time left: a bar on a terminal, a line now and then elsewhere. On standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, TypeVar
+
+LINE_S: Final = 60.0  # s between two lines where there is no terminal
+T = TypeVar("T")
+
+
+class Bar:
+    """Work under way. show: called with what was done since the last call, and a few words on how it goes."""
+
+    def __init__(self, show: Callable[[float, str], None], done: float = 0) -> None:
+        self.done = done
+        self._show = show
+
+    def advance(self, count: float = 1, note: str = "") -> None:
+        """So much more is done. note: a few words on how it goes, such as the loss."""
+        self.done += count
+        self._show(count, note)
+
+    def reach(self, done: float) -> None:
+        """So much is done in all."""
+        if done > self.done:
+            self.advance(done - self.done)
+
+
+class Countdown:
+    """How many tasks are done and how long the rest will take, in words."""
+
+    def __init__(self, tasks: float, done: float = 0) -> None:
+        self._tasks, self._done, self._worked = tasks, done, 0.0
+        self._began = time.monotonic()
+
+    def step(self, count: float = 1, *, worked: bool = True) -> str:
+        """After a task: "3 of 200, about 1:02 left". worked: it took time; one that was found complete did not."""
+        self._done += count
+        self._worked += count * worked
+        spent = time.monotonic() - self._began
+        left = (self._tasks - self._done) * spent / self._worked if self._worked else 0.0
+        progress = f"{self._done:g} of {self._tasks:g}"
+        return f"{progress}, about {clock(left)} left" if left >= 1 else progress
+
+
+def clock(seconds: float) -> str:
+    """ "1:02:03", "2:03"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+@contextmanager
+def bar(total: float, what: str, unit: str = "", *, done: float = 0, quiet: bool = False) -> Iterator[Bar]:
+    """Shows the progress of work of ``total`` units, ``done`` of them already.
+
+    what: in front of the bar. unit: such as "epochs". quiet: show nothing.
+    """
+    if quiet:
+        yield Bar(lambda _count, _note: None, done)
+    elif not sys.stderr.isatty():
+        yield Bar(_lines(total, what, unit, done), done)
+    else:
+        # loaded here, because a run without a terminal has no use for it
+        from rich import progress as rich
+        from rich.console import Console
+
+        columns = (
+            rich.TextColumn("{task.description}", markup=False), rich.BarColumn(), rich.MofNCompleteColumn(),
+            rich.TextColumn(unit), rich.TimeRemainingColumn(), rich.TextColumn("left"),
+            rich.TextColumn("{task.fields[note]}", markup=False),
+        )  # fmt: skip
+        with rich.Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(what, total=total, completed=round(done), note="")
+            yield Bar(lambda count, note: progress.update(task, advance=count, note=note), done)
+
+
+def tracked(items: Collection[T], what: str, *, quiet: bool = False) -> Iterator[T]:
+    """The items one after the other, with a bar."""
+    with bar(len(items), what, quiet=quiet) as shown:
+        for item in items:
+            yield item
+            shown.advance()
+
+
+def _lines(total: float, what: str, unit: str, done: float) -> Callable[[float, str], None]:
+    """Shows progress as a line each ``LINE_S``."""
+    countdown, last = Countdown(total, done), time.monotonic()
+
+    def show(count: float, note: str) -> None:
+        nonlocal last
+        words = countdown.step(count)
+        if time.monotonic() - last >= LINE_S:
+            last = time.monotonic()
+            line = f"{what}: {words}{f' ({unit})' if unit else ''}{', ' if note else ''}{note}"
+            with suppress(OSError):  # nobody reads it any more
+                print(line, file=sys.stderr, flush=True)
+
+    return show
