@@ -21,7 +21,8 @@ COMMANDS: Final = """# Commands
 
 <!-- written by docs/reference.py -->
 
-Each command prints the same with `--help`. [Training](training.md) and [export](export.md) have commands of their own. Exit codes are [here](results.md#how-a-command-ends).
+Each command prints the same with `--help`. [Training](training.md) and [export](export.md) have commands of their own.
+[Exit codes](results.md#how-a-command-ends) are the same for all.
 """
 SETTINGS: Final = """# Settings
 
