@@ -21,7 +21,7 @@ def script(name, monkeypatch):
     return module
 
 
-@pytest.mark.parametrize("name", ["papers", "speed", "early"])
+@pytest.mark.parametrize("name", ["papers", "speed", "early", "export"])
 def test_a_page_shows_what_is_in_its_data(name, monkeypatch):
     drawing = script(name, monkeypatch)
     text = drawing.PAGE.read_text(encoding="utf-8")
