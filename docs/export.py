@@ -19,7 +19,7 @@ PAGE: Final = ROOT / "docs" / "export.md"
 DATA: Final = ROOT / "docs" / "data" / "export.json"
 SCRIPT: Final = "docs/export.py"
 SAME: Final = "ONNX Runtime FP32"  # as fast as this runtime, which uses it
-COLUMNS: Final = ("network", "back end", "ms, batch of 1", "of 8", "of 64", "file, MB", "UF1 against torch", "labels agree")
+COLUMNS: Final = ("network", "back end", "ms, batch of 1", "of 8", "of 64", "file, MB", "UF1, change", "labels agree")
 
 
 def take(file: Path, measured: str) -> None:

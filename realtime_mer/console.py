@@ -20,7 +20,7 @@ from typing import Final, Protocol, Self
 from realtime_mer.errors import MerError, OutputError
 
 INTERRUPTED: Final = 130  # what shells return after Ctrl-C
-NOTHING_BEGUN: Final = "interrupted before anything was written"
+NOTHING_BEGUN: Final = "interrupted; nothing was written"
 STOPPING: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _READER_LEFT: Final = (
     errno.EPIPE,

@@ -168,7 +168,7 @@ class Pipeline:
         if max(frame.gray.shape) > LARGEST:
             width, height = frame.size
             raise SourceError(
-                f"frame {frame.index} is {width}x{height} px, more than {LARGEST} on a side: make it smaller"
+                f"frame {frame.index} is {width}x{height} px, more than {LARGEST} px on a side: reduce its size"
             )
 
     # --- faces come and go --------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def rows(
 def tables(path: Path, sheet: str | None = None) -> list[list[tuple[Any, ...]]]:
     """The cells of every sheet of the file, or of one named sheet. DataError when it cannot be read."""
     if not path.is_file():
-        raise DataError(f"{path} is not there: give the annotation sheet")
+        raise DataError(f"{path} does not exist")
     if path.suffix.lower() not in (".csv", ".xlsx"):
         raise DataError(f"{path}: only .xlsx and .csv sheets can be read: save it as .xlsx first")
     try:
@@ -49,7 +49,9 @@ def tables(path: Path, sheet: str | None = None) -> list[list[tuple[Any, ...]]]:
     except DataError:
         raise
     except Exception as error:  # a damaged file makes zipfile, the XML parser and openpyxl raise almost anything
-        raise DataError(f"{path} cannot be read as a sheet ({str(error).split(chr(10))[0]}): get it again") from None
+        raise DataError(
+            f"{path} cannot be read as a sheet ({str(error).split(chr(10))[0]}): download it again"
+        ) from None
     if path.suffix.lower() == ".csv" or sheet is None:
         return list(pages.values())
     if sheet not in pages:

@@ -67,7 +67,7 @@ def test_a_pattern_and_a_list(study: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     found = find([str(study / "sub-*" / "rest.mp4")], out)
     assert [i.folder.name for i in found] == ["sub-01-rest.mp4", "sub-02-rest.mp4"]
-    with pytest.raises(ConfigError, match="no video fits"):
+    with pytest.raises(ConfigError, match="no video matches"):
         find([str(study / "*.mov")], out)
     table = study / "list.csv"
     table.write_text("Path,name,rate\nsub-01/rest.mp4,p01/a,\n# left out\nsub-02/rest.mp4,p02/a,120\n")
@@ -78,11 +78,11 @@ def test_a_pattern_and_a_list(study: Path, tmp_path: Path) -> None:
     plain.write_text("sub-01/rest.mp4\nsub-01/task.MP4\n")
     assert names([str(plain)], out) == {"rest.mp4": "rest", "task.MP4": "task"}
     for content, told in (
-        ("path,rate\na.mp4,fast\n", "recording 1: 'fast' is no rate"),
-        ("path,name\na.mp4,../../x\n", "outside the folder"),
+        ("path,rate\na.mp4,fast\n", "recording 1: 'fast' is not a rate"),
+        ("path,name\na.mp4,../../x\n", "outside the results folder"),
         ("path,name\na.mp4,x\nb.mp4,x\n", "two recordings would be written to"),
         ("path\n", "lists no recording"),
-        ("path,name\n,x\n", "it has no path"),
+        ("path,name\n,x\n", "the path is missing"),
     ):
         table.write_text(content)
         with pytest.raises(ConfigError, match=told):
@@ -136,7 +136,7 @@ def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
 def test_tools_that_cannot_be_opened_are_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(MerError, match="there is no such model"):
         list(in_processes(partial(counting, tmp_path, open_error=True), ["a"], 2))
-    with pytest.raises(MerError, match="exit code 3 ended 3 processes before they could begin"):
+    with pytest.raises(MerError, match="exit code 3 ended 3 processes before they could start"):
         list(in_processes(dying, ["a", "b"], 2))
 
 
@@ -262,7 +262,7 @@ def test_the_slurm_array_of_the_docs_does_every_recording_once(clips: Path, tmp_
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--jobs", "0"], "--jobs takes a number from 1"),
+        (["--jobs", "0"], "--jobs must be at least 1"),
         (["--shard", "3/2"], "must be I/N"),
         (["--ray", "127.0.0.1:1"], "no Ray cluster at 127.0.0.1:1"),
     ],

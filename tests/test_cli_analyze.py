@@ -94,7 +94,7 @@ def test_what_was_done_is_left_as_it_is(clip, results, recording, capfd):
 def test_the_results_of_another_recording_are_not_taken_for_this_one(clip, results, tmp_path, capfd):
     other = write_numbered(tmp_path / clip.name, range(0, 200, 10))
     assert main(["analyze", str(other), "--out", str(results)]) == 2
-    assert "holds the results of another recording" in capfd.readouterr().err
+    assert "has the results of another recording" in capfd.readouterr().err
 
 
 def test_a_log_that_cannot_be_read_stops_neither_the_batch_nor_overwriting(tmp_path, capfd):

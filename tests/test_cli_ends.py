@@ -17,7 +17,7 @@ from realtime_mer.sinks.jsonl import read_jsonl
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 SIGNALS = pytest.mark.parametrize("number", EXIT_CODES, ids=lambda number: number.name)
-NOTHING = "realtime-mer: interrupted before anything was written\n"
+NOTHING = "realtime-mer: interrupted; nothing was written\n"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="POSIX signals, /proc")
 
@@ -138,7 +138,7 @@ def test_a_closed_standard_output_is_told_by_commands_that_only_print(tmp_path):
     done = shell("$MER live video.mp4 --model none >&-", tmp_path)
     assert done.returncode == 6
     assert done.stderr == (
-        "realtime-mer: standard output is closed and would get the events: redirect it, or add --out DIR\n"
+        "realtime-mer: standard output, which would get the events, is closed: redirect it, or add --out DIR\n"
     )
     done = shell("$MER live video.mp4 --model none --out out >&-", tmp_path)
     assert done.returncode == 0

@@ -44,31 +44,31 @@ def place(tmp_path, monkeypatch):
         ("analyze empty.mp4", SOURCE, "empty.mp4 is empty (0 bytes)"),
         ("analyze cut.mp4", SOURCE, "cut.mp4 is not a readable video: no video at all, damaged, or cut off"),
         ("analyze frameless.mkv", SOURCE, "frameless.mkv is not a readable video"),
-        ("analyze folder --rate 200", SOURCE, "folder holds no images"),
+        ("analyze folder --rate 200", SOURCE, "folder has no images"),
         ("analyze folder --rate 0", USAGE, "--rate: must be a positive number, not '0'"),
-        ("analyze rtsp://127.0.0.1/a --rate 50", SOURCE, "rtsp://127.0.0.1/a is live and has times of its own"),
-        ("analyze good.mp4 --out file", OUTPUT, "cannot make the folder file/good: Not a directory"),
-        ("analyze good.mp4 --out file/deeper", OUTPUT, "cannot make the folder file/deeper/good"),
+        ("analyze rtsp://127.0.0.1/a --rate 50", SOURCE, "rtsp://127.0.0.1/a is live and has its own times"),
+        ("analyze good.mp4 --out file", OUTPUT, "cannot create the folder file/good: Not a directory"),
+        ("analyze good.mp4 --out file/deeper", OUTPUT, "cannot create the folder file/deeper/good"),
         ("analyze good.mp4 good.mp4", USAGE, "two recordings would be written to results/"),
         ("analyze good.mp4 --video-rate -1", USAGE, "--video-rate must be 0 or more frames/s, not -1"),
         ("analyze good.mp4 --formats elan,elam", USAGE, "unknown format elam: choose from csv, elan, "),
         (
             "analyze good.mp4 --set spot.onset_noize=3",
             USAGE,
-            "unknown setting spot.onset_noize; there are: onset_noise, ",
+            "unknown setting spot.onset_noize; known: onset_noise, ",
         ),
         ("analyze good.mp4 --set spot.onset_noise=high", USAGE, "spot.onset_noise must be a number, not 'high'"),
         (
             "analyze good.mp4 --set spot.onset_noise=0",
             USAGE,
-            "spot.onset_noise must lie between 1 and 100 noise, not 0",
+            "spot.onset_noise must be between 1 and 100 noise, not 0",
         ),
         ("analyze good.mp4 --set spot.enter=3", USAGE, "setting spot.enter is now called spot.onset_noise"),
-        ("analyze good.mp4 --set onset_noise", USAGE, "'onset_noise' is not of the form section.key=value"),
+        ("analyze good.mp4 --set onset_noise", USAGE, "'onset_noise' is not section.key=value"),
         ("analyze good.mp4 --config bad.toml", USAGE, "settings file bad.toml is not valid TOML"),
         ("analyze good.mp4 --config none.toml", USAGE, "settings file none.toml cannot be read: No such file"),
         ("analyze good.mp4 --model nonesuch", MODEL, "no model 'nonesuch'"),
-        ("analyze good.mp4 --model text.onnx", MODEL, "text.onnx is not a whole ONNX file"),
+        ("analyze good.mp4 --model text.onnx", MODEL, "text.onnx is not a complete ONNX file"),
         ("analyze good.mp4 --device gpu", DEVICE, "unknown device 'gpu': choose from auto, cpu, cuda, tensorrt"),
         ("analyze", USAGE, "the following arguments are required: VIDEO (see realtime-mer analyze --help)"),
         ("live 99 --model none", SOURCE, "no camera 99"),
@@ -78,20 +78,20 @@ def place(tmp_path, monkeypatch):
         ("live ftp://example.org/clip --model none", SOURCE, "ftp:// is not supported"),
         ("live good.mp4 --for -1", USAGE, "argument --for: must be a positive number, not '-1'"),
         ("live good.mp4 --for soon", USAGE, "argument --for: must be a positive number, not 'soon'"),
-        ("live good.mp4 --out file --model none", OUTPUT, "cannot make the folder file"),
+        ("live good.mp4 --out file --model none", OUTPUT, "cannot create the folder file"),
         ("live good.mp4 --record file/a.mp4 --model none", OUTPUT, "cannot write file/a.mp4: Not a directory"),
-        ("live good.mp4 --record a.avi --model none", OUTPUT, "a video's name must end in .mp4 or .mkv"),
+        ("live good.mp4 --record a.avi --model none", OUTPUT, "the name of a video must end in .mp4 or .mkv"),
         ("live good.mp4 --width 640 --model none", SOURCE, "good.mp4 is not a camera"),
-        ("probe one.mp4", SOURCE, "one.mp4 delivered 1 frame: at least two are needed"),
+        ("probe one.mp4", SOURCE, "one.mp4 delivered 1 frame; at least two are needed"),
         ("probe good.mp4 --for 0", USAGE, "argument --for: must be a positive number, not '0'"),
         ("convert none.jsonl --to elan", SOURCE, "cannot read none.jsonl: No such file"),
         ("convert notes.jsonl --to elan", SOURCE, "notes.jsonl is not an event log"),
         ("convert notes.jsonl --to elan,elam", USAGE, "unknown format elam"),
-        ("convert notes.jsonl --to elan,bids --out x", USAGE, "--out names one file"),
+        ("convert notes.jsonl --to elan,bids --out x", USAGE, "--out is one file"),
         ("report notes.jsonl", SOURCE, "notes.jsonl is not an event log"),
-        ("config --set nope.x=1", USAGE, "unknown section [nope]; there are: faces, spot, classify"),
+        ("config --set nope.x=1", USAGE, "unknown section [nope]; known: faces, spot, classify"),
         ("config --config folder", USAGE, "settings file folder cannot be read: Is a directory"),
-        ("demo --out file", OUTPUT, "cannot make the folder file: File exists"),
+        ("demo --out file", OUTPUT, "cannot create the folder file: File exists"),
         ("nonsense", USAGE, "invalid choice: 'nonsense'"),
         ("models --nonsense", USAGE, "unrecognized arguments: --nonsense"),
         ("", USAGE, "the following arguments are required: COMMAND (see realtime-mer --help)"),
@@ -120,7 +120,7 @@ def test_without_a_gpu_cuda_is_refused(capfd):
         pytest.skip("there is a GPU here")
     assert main(["analyze", "good.mp4", "--device", "cuda"]) == DEVICE
     assert capfd.readouterr().err == (
-        "realtime-mer: no NVIDIA GPU with a working driver is here: use --device cpu or auto\n"
+        "realtime-mer: there is no NVIDIA GPU with a working driver: use --device cpu or auto\n"
     )
 
 
@@ -139,7 +139,7 @@ def test_a_folder_of_images_needs_its_rate(place, capfd):
 def test_analyze_refuses_a_source_without_end(place, capfd):
     with play(encoded([picture(0)] * 20)) as player:
         assert main(["analyze", player.uri, "--model", "none"]) == SOURCE
-        assert f"is live and has no end: use `realtime-mer live {player.uri} --out DIR`" in capfd.readouterr().err
+        assert f"is a live source: use `realtime-mer live {player.uri} --out DIR`" in capfd.readouterr().err
     assert not (place / "results").exists()
 
 

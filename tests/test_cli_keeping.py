@@ -71,7 +71,7 @@ def test_another_recording_of_the_same_name_length_and_size_is_told_apart(tmp_pa
     capfd.readouterr()
     assert main(["analyze", str(video), "--out", str(tmp_path / "out"), *PLAIN]) == 2
     assert capfd.readouterr().err == (
-        f"realtime-mer: {tmp_path / 'out' / 'clip'} holds the results of another recording, {video}, whose content "
+        f"realtime-mer: {tmp_path / 'out' / 'clip'} has the results of another recording, {video}, whose content "
         f"differs: choose another --out for {video}, or add --overwrite\n"
     )
     assert files(tmp_path / "out") == before
@@ -114,7 +114,7 @@ def test_a_log_of_the_first_version_is_compared_as_it_was_then(face, results, ca
     assert "already analyzed; use --overwrite" in capfd.readouterr().err
     altered(log, lambda source: source.update(duration=9.0))
     assert main(["analyze", str(face), "--out", str(results)]) == 2
-    assert "holds the results of another recording" in capfd.readouterr().err
+    assert "has the results of another recording" in capfd.readouterr().err
 
 
 def test_a_folder_of_images_at_another_rate_is_not_the_same(tmp_path, capfd):
@@ -127,7 +127,7 @@ def test_a_folder_of_images_at_another_rate_is_not_the_same(tmp_path, capfd):
     assert main([*line, "100"]) == 0
     capfd.readouterr()
     assert main([*line, "200"]) == 2
-    assert "holds the results of this recording at 100 frames/s, not 200" in capfd.readouterr().err
+    assert "has the results of this recording at 100 frames/s, not 200" in capfd.readouterr().err
     (frames / "2.jpg").write_bytes(encoded([picture(9)])[0])
     assert main([*line, "100"]) == 2
     assert "whose content differs" in capfd.readouterr().err
@@ -271,7 +271,7 @@ def test_a_live_recording_is_not_replaced(tmp_path, capfd):
         assert why in capfd.readouterr().err
     earlier = write_video(tmp_path / "c.mp4", range(0, 200, 10)).read_bytes()
     assert main(["live", str(video), "--model", "none", "--record", str(tmp_path / "c.mp4")]) == 6
-    assert "c.mp4 is there already: choose another name with --record" in capfd.readouterr().err
+    assert "c.mp4 already exists: choose another name with --record" in capfd.readouterr().err
     assert (video.read_bytes(), (tmp_path / "c.mp4").read_bytes()) == (before, earlier)
 
 
@@ -313,7 +313,7 @@ def test_one_folder_that_cannot_be_written_does_not_stop_the_others(tmp_path, ca
     assert main(["analyze", *names, str(tmp_path / "empty"), "--out", str(tmp_path / "out"), *PLAIN]) == 6
     out, err = capfd.readouterr()
     told = [line for line in err.splitlines() if line.startswith("realtime-mer: ")]
-    assert [any(word in line for line in told) for word in ("cannot make the folder", "it is a link to")] == [
+    assert [any(word in line for line in told) for word in ("cannot create the folder", "it is a link to")] == [
         True,
         True,
     ]

@@ -182,5 +182,5 @@ def test_without_a_display_a_window_is_refused(monkeypatch, capfd):
     monkeypatch.setenv("DISPLAY", ":4711")
     assert main(["live", "0", "--window"]) == 6
     assert capfd.readouterr().err == (
-        "realtime-mer: no window can be opened here: leave --window out, or use --record FILE\n"
+        "realtime-mer: no window can be opened here: omit --window, or use --record FILE\n"
     )

@@ -77,11 +77,11 @@ def test_the_name_must_end_in_pt2_and_the_place_must_be_writable(tmp_path: Path)
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda good, bad: bad.write_bytes(good.read_bytes()[: good.stat().st_size // 2]), "not a whole .pt2 file"),
-        (lambda _, bad: bad.write_bytes(b"not an archive"), "not a whole .pt2 file"),
-        (lambda good, bad: changed(good, bad, f"extra/{KEY}", None), "carries no ModelSpec"),
+        (lambda good, bad: bad.write_bytes(good.read_bytes()[: good.stat().st_size // 2]), "not a complete .pt2 file"),
+        (lambda _, bad: bad.write_bytes(b"not an archive"), "not a complete .pt2 file"),
+        (lambda good, bad: changed(good, bad, f"extra/{KEY}", None), "has no ModelSpec"),
         (lambda good, bad: changed(good, bad, f"extra/{KEY}", b"{}"), "format None"),
-        (lambda good, bad: changed(good, bad, f"extra/{KEY}", b"\xff"), "not a whole .pt2 file"),
+        (lambda good, bad: changed(good, bad, f"extra/{KEY}", b"\xff"), "not a complete .pt2 file"),
         (lambda good, bad: changed(good, bad, "models/model.json", b"{}"), "cannot open"),
         (lambda good, bad: changed(good, bad, "archive_version", b"99"), "cannot open"),
         (

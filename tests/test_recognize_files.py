@@ -36,9 +36,9 @@ def _other_feature(good: bytes) -> bytes:
     [
         (_without_spec, "no ModelSpec"),
         (_other_feature, "flow-uvs/99"),
-        (lambda good: good[: len(good) // 2], "not a whole ONNX file"),
-        (lambda _: b"not a model at all", "not a whole ONNX file"),
-        (lambda _: b"", "not a whole ONNX file"),
+        (lambda good: good[: len(good) // 2], "not a complete ONNX file"),
+        (lambda _: b"not a model at all", "not a complete ONNX file"),
+        (lambda _: b"", "not a complete ONNX file"),
     ],
 )
 def test_a_bad_file_is_refused_in_one_line(file: Path, tmp_path: Path, damage, says: str) -> None:

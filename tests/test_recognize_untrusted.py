@@ -103,7 +103,7 @@ def test_answers_that_stop_being_probabilities_are_one_line(tmp_path: Path) -> N
         ({"labels": ["a", "a", "b"]}, "labels must be different names"),
         ({"abstain_below": 2}, "abstain_below must lie between 0 and 1"),
         ({"input_shape": [3, 100, 100]}, "does not run on (3, 100, 100)"),
-        ({"feature": "flow-uvs/99"}, "wants the feature 'flow-uvs/99'"),
+        ({"feature": "flow-uvs/99"}, "needs the feature 'flow-uvs/99'"),
     ],
 )
 def test_a_wrong_spec_is_refused(tmp_path: Path, values: dict[str, Any], says: str) -> None:

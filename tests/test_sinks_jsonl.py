@@ -90,7 +90,7 @@ def test_a_status_that_contradicts_kind_and_offset_is_refused(
 def test_a_log_with_such_a_status_is_refused_with_its_line(tmp_path: Path) -> None:
     path = log(tmp_path / "events.jsonl")
     path.write_text(path.read_text().replace('"confirmed"', '"rejected"', 1))
-    with pytest.raises(SourceError, match=r"line 2 is not of an event log.*status 'rejected' does not fit kind micro"):
+    with pytest.raises(SourceError, match=r"line 2 does not belong .*status 'rejected' does not fit kind micro"):
         read_jsonl(path)
 
 
@@ -323,7 +323,7 @@ def test_a_wrong_field_is_told_with_file_line_and_place(
 ) -> None:
     path = tmp_path / "events.jsonl"
     said = _changed(path, line, lambda before: before.update(values))
-    assert said.startswith(f"{path}, line {line + 1} is not of an event log of this version: ")
+    assert said.startswith(f"{path}, line {line + 1} does not belong to an event log of this version: ")
     assert says in said
     assert "\n" not in said
     assert len(said) < 300

@@ -96,7 +96,7 @@ def test_gray_and_color_show_the_same_picture(opened: Open) -> None:
 def test_a_source_is_read_once(opened: Open) -> None:
     with opened() as source:
         read(source, 2)
-        with pytest.raises(SourceError, match="read already"):
+        with pytest.raises(SourceError, match="only once"):
             iter(source)
 
 

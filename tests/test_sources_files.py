@@ -171,7 +171,7 @@ def test_what_cannot_be_read_is_one_clear_line(tmp_path: Path, case: str, capfd:
         says = "is an audio file: it has no video track"
     else:
         path.mkdir()
-        says = "holds no images"
+        says = "has no images"
         if case == "directory":
             cv2.imwrite(str(path / "img1.png"), picture(1))
             says = "give their frame rate"
@@ -230,7 +230,7 @@ def test_images_of_another_size_begin_a_new_part(tmp_path: Path) -> None:
 
 
 def test_times_are_refused_for_a_file_and_a_rate_for_what_is_live(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="times of its own"):
+    with pytest.raises(SourceError, match="its own times"):
         open_source(write_video(tmp_path / "a.mp4", [0, 10]), times=[0, 1])
     with pytest.raises(SourceError, match="is live"):
         open_source("rtsp://127.0.0.1/a", rate=30)

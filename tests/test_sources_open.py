@@ -60,7 +60,7 @@ def test_standard_input_is_what_it_was_redirected_from(video):
     assert done.stdout == "10\n", done.stderr
     done = subprocess.run([sys.executable, "-c", code], input="", capture_output=True, text=True, timeout=60)
     assert done.stderr.splitlines()[-1].endswith(
-        "SourceError: /dev/stdin is a pipe or a device, and cannot be read twice: save what it gives to a file"
+        "SourceError: /dev/stdin is a pipe or a device and cannot be read twice: save it to a file"
     )
 
 

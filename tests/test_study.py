@@ -190,7 +190,7 @@ def test_what_is_wrong_is_one_line(results: Path, tmp_path: Path, capsys) -> Non
     empty.mkdir()
     assert "analyze ... --out" in said(str(empty), "--out", str(tmp_path / "o"))
     assert "must not be" in said(str(results), "--out", str(results))
-    assert "no recording is left" in said(str(results), "--out", str(tmp_path / "o"), "--least", "99")
+    assert "no recordings are left" in said(str(results), "--out", str(tmp_path / "o"), "--least", "99")
     wrong = tmp_path / "who.tsv"
     wrong.write_text("name\tgroup\nx\ty\n")
     assert "participant_id" in said(str(results), "--out", str(tmp_path / "o"), "--participants", str(wrong))
@@ -206,7 +206,7 @@ def test_a_condition_may_have_any_name_but_ours(results: Path, tmp_path: Path, c
     assert ages == [("old",), ("young",)]
     table.write_text("participant_id\tlabel\nsub-01\tyoung\n")
     assert main(["collect", str(results), "--out", str(tmp_path / "o"), "--participants", str(table)]) == 7
-    assert "the column 'label'" in capsys.readouterr().err
+    assert "column 'label'" in capsys.readouterr().err
 
 
 def test_a_kind_of_rejected_movement_is_no_event(results: Path) -> None:

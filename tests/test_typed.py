@@ -34,7 +34,7 @@ class Outer:
         ("NaN", "NaN is not a finite number"),
         ("[-Infinity]", "-Infinity is not a finite number"),
         ('{"a": [1e999]}', "too large is not a finite number"),
-        ('{"a": 1, "b": 2, "a": 3}', "the key 'a' is there twice"),
+        ('{"a": 1, "b": 2, "a": 3}', "the key 'a' occurs twice"),
         ("[" * 100_000, "nested more than 32 levels deep"),
         ("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "nested more than 32 levels deep"),
         ("1" * 5000, "digits"),

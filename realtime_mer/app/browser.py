@@ -56,7 +56,7 @@ class BrowserCamera:
         raw_frames = self._raw_frames()
         first = next(raw_frames, None)
         if first is None:
-            raise SourceError("the browser sent no picture: allow the page to use the camera, then start again")
+            raise SourceError("the browser sent no frames: allow the page to use the camera, then start again")
         height, width = first.gray.shape
         info = SourceInfo(
             uri="browser camera",

@@ -98,16 +98,16 @@ def unpack(archive: Path, folder: Path) -> None:
                 if _NAMES.fullmatch(name):
                     members[name] = member
             if LOG not in members:
-                raise SourceError(f"{archive.name} holds no {LOG}: choose a .zip of results")
+                raise SourceError(f"{archive.name} contains no {LOG}: choose a .zip of results")
             if sum(member.file_size for member in members.values()) > UNPACKED_BYTES:
-                raise SourceError(f"{archive.name} is too large when it is unpacked")
+                raise SourceError(f"{archive.name} is too large when unpacked")
             for name, member in members.items():
                 target = folder / name
                 target.parent.mkdir(mode=0o700, exist_ok=True)
                 with file.open(member) as source, open(target, "wb") as out:
                     shutil.copyfileobj(source, out, 1 << 20)
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
-        raise SourceError(f"{archive.name} is not a .zip that can be read: {type(error).__name__}") from None
+        raise SourceError(f"{archive.name} is not a readable .zip: {type(error).__name__}") from None
 
 
 def size_of(folder: Path) -> int:

@@ -104,7 +104,7 @@ class Jobs:
             if len(self._jobs) >= JOBS:
                 raise SourceError(f"{name}: this server is full: try again later")
             if sum(not job.state.over for job in own) >= UPLOADS:
-                raise SourceError(f"{name}: {UPLOADS} recordings at a time are enough: wait until one is done")
+                raise SourceError(f"{name}: {UPLOADS} recordings are already waiting: wait until one is done")
             self._make_room(owner, size)
             return self._add(owner, name, size, options, State.UPLOADING)
 
@@ -181,9 +181,9 @@ class Jobs:
     def _make_room(self, owner: str, size: int) -> None:
         held = sum(size_of(job.folder) + (job.size if job.state is State.UPLOADING else 0) for job in self.of(owner))
         if held + size > OWNER_BYTES:
-            raise SourceError("your recordings here fill the room that one person has: remove some first")
+            raise SourceError("your recordings fill your quota: delete some first")
         if shutil.disk_usage(self.root).free - size < RESERVE_BYTES:
-            raise SourceError("the disk of the server is full: remove recordings, or try again later")
+            raise SourceError("the server's disk is full: delete recordings, or try again later")
 
     # --- the threads ------------------------------------------------------------------------------------------------
 

@@ -175,9 +175,9 @@ class Live:
 
     def _viewer(self, asked: dict[str, Any], camera: BrowserCamera | None, owner: str) -> Viewer:
         if asked.get("type") != "start" or asked.get("consent") is not True:
-            raise ConfigError("everybody in the picture must have agreed before a camera starts")
+            raise ConfigError("everyone in view must agree before a camera starts")
         if len(self.viewers) >= VIEWERS:
-            raise ConfigError(f"{VIEWERS} people use this server now, which is all that it can serve: try again later")
+            raise ConfigError(f"{VIEWERS} people are using this server, which is its limit: try again later")
         config = viewer_config(asked, self._settings)
         private = asked.get("private") is True
         if camera is not None:

@@ -196,7 +196,9 @@ class _Handlers:
         """A coding of another tool, kept beside the log. Refused when it cannot be read."""
         job, name = self._done(request), request.path_params["name"]
         if not _CODING.fullmatch(name):
-            raise ConfigError("the name of a coding has letters, digits, - or _, and ends in .eaf, .csv or .tsv")
+            raise ConfigError(
+                "the name of a coding must consist of letters, digits, - and _, and end in .eaf, .csv or .tsv"
+            )
         content = await _body(request, CODING_BYTES)
         path = job.folder / f"{CODING}{name}"
         await asyncio.to_thread(replace_file, path, content)
@@ -271,9 +273,9 @@ async def _body(request: Request, most: int) -> bytes:
             async for piece in request.stream():
                 content += piece
                 if len(content) > most:
-                    raise ConfigError(f"at most {most >> 10} kB are taken here")
+                    raise ConfigError(f"the request is too large: at most {most >> 10} kB")
     except TimeoutError:
-        raise ConfigError("the request did not come to its end") from None
+        raise ConfigError("the request was cut off") from None
     return content
 
 

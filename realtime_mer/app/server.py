@@ -177,4 +177,4 @@ def _share(host: str, port: int) -> str:
     try:
         return setup_tunnel(host, port, secrets.token_urlsafe(32), None, None)
     except Exception as error:  # it raises plain ones
-        raise OutputError(f"Gradio's relay cannot be used ({error}): start without --share") from None
+        raise OutputError(f"Gradio's relay is not available ({error}): start without --share") from None

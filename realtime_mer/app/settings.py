@@ -66,13 +66,13 @@ def read_passwords(path: Path) -> dict[str, str]:
     """Names and passwords of a file with a line NAME:PASSWORD each, which nobody else may read. Raises ConfigError."""
     try:
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigError(f"{path} may be read by others: chmod 600 {path}")
+            raise ConfigError(f"{path} can be read by others: run chmod 600 {path}")
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not text'}") from None
     found = dict(line.split(":", 1) for line in lines if ":" in line)
     if len(found) != len(lines) or not found or not all(name and password for name, password in found.items()):
-        raise ConfigError(f"{path} must hold a line NAME:PASSWORD for each person")
+        raise ConfigError(f"{path} must have one line NAME:PASSWORD per person")
     return found
 
 
@@ -89,7 +89,7 @@ def address(text: object, settings: AppSettings) -> str:
     Raises SourceError for anything else, and for everything when the server lends no cameras.
     """
     if not settings.may_capture:
-        raise SourceError("this server lends neither its cameras nor its network: use your browser's camera")
+        raise SourceError("this server allows uploads and browser cameras only")
     wanted = str(text).strip()
     if wanted.isascii() and wanted.isdecimal() and len(wanted) < 3:
         return wanted
@@ -100,7 +100,7 @@ def address(text: object, settings: AppSettings) -> str:
         host = None
     if host and parts.scheme.lower() in STREAMS and wanted.isprintable():
         return wanted
-    raise SourceError("give a camera number such as 0, or an address that begins with rtsp:// or http://")
+    raise SourceError("enter a camera number such as 0, or an address that begins with rtsp:// or http://")
 
 
 def sensitivity(enter: object) -> float:
@@ -111,7 +111,7 @@ def sensitivity(enter: object) -> float:
         raise ConfigError("the sensitivity must be a number") from None
     least, most = SENSITIVITY
     if not least <= value <= most:
-        raise ConfigError(f"the sensitivity must lie between {least:g} and {most:g} times the resting noise")
+        raise ConfigError(f"the sensitivity must be between {least:g} and {most:g} times the resting noise")
     return value
 
 
@@ -126,6 +126,6 @@ def viewer_config(request: dict[str, Any], settings: AppSettings) -> Config:
         config = replace(config, spot=replace(config.spot, onset_noise=sensitivity(enter)))
     if model is not None and model != config.classify.model:
         if model not in models():
-            raise ModelError("there is no such model here: choose one from the list")
+            raise ModelError("unknown model: choose one from the list")
         config = replace(config, classify=replace(config.classify, model=str(model)))
     return config

@@ -120,7 +120,7 @@ def coding(job: Job, name: str) -> Coding:
     for path in (*decisions.reviews_beside(job.log), *_codings(job)):
         if name in (path.name, path.stem.removeprefix(decisions.PREFIX)):
             return read_coding(path)
-    raise SourceError(f"there is no coding {name!r} of {job.name}")
+    raise SourceError(f"{job.name} has no coding {name!r}")
 
 
 def agreement(job: Job, a: str, b: str) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def export(job: Job, format: str, coder: str | None) -> Path:
     "report" has the agreement of the coder with the machine, and with everybody else who has coded the recording.
     """
     if format not in (*NAMES, REPORT_FORMAT):
-        raise ConfigError(f"there is no format {format!r}: choose from {', '.join((*NAMES, REPORT_FORMAT))}")
+        raise ConfigError(f"unknown format {format!r}: choose from {', '.join((*NAMES, REPORT_FORMAT))}")
     change: Callable[[Recording], Recording] | None = None
     plain = REPORT if format == REPORT_FORMAT else beside(job.log, format).name
     if coder:
@@ -175,9 +175,9 @@ def clip(
     if found is not None:
         start, end = found.movement.onset - BEFORE_S, found.movement.end + BEFORE_S
     if not (math.isfinite(start) and start < end <= start + LONGEST_S + 1e-9):
-        raise ConfigError(f"a clip lasts {LONGEST_S:g} s at most")
+        raise ConfigError(f"a clip can last at most {LONGEST_S:g} s")
     if not (1 <= slow <= 32 and 1 <= magnify <= 10):
-        raise ConfigError("a clip is 1 to 32 times slower, and its movement 1 to 10 times as large")
+        raise ConfigError("a clip can be 1 to 32 times slower, and its movement 1 to 10 times larger")
     regions = tuple(cue.region for cue in found.cues) if found else ()
     folder = job.folder / MADE
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -208,7 +208,7 @@ def _media(job: Job, recording: Recording, event: Event | None) -> tuple[Path, f
         kept = job.folder / CLIPS / clip_name(event)
         if kept.is_file():
             return kept, event.movement.onset - CLIP_S
-    raise SourceError(f"there is no video of {job.name} here")
+    raise SourceError(f"{job.name} has no video here")
 
 
 def _event(job: Job, event: Event) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def done_before(video: str, log: Path, head: Header, say: Say) -> Recording | No
     before = recording.header
     if difference := _difference(before.source, head.source):
         raise ConfigError(
-            f"{log.parent} holds the results of {difference}: choose another --out for {video}, or add --overwrite"
+            f"{log.parent} has the results of {difference}: choose another --out for {video}, or add --overwrite"
         )
     if recording.summary is None or recording.summary.stopped:
         return None
@@ -112,7 +112,7 @@ def clear(folder: Path, again: Collection[str], say: Say) -> None:
             if inner.is_dir() and not any(inner.iterdir()):
                 inner.rmdir()
     except OSError as error:
-        raise OutputError(f"cannot remove {error.filename}, which an earlier run left: {error.strerror}") from None
+        raise OutputError(f"cannot delete {error.filename}, left by an earlier run: {error.strerror}") from None
 
 
 def _converted(log: Path, format: str) -> list[tuple[Path, bool]]:

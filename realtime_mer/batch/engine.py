@@ -160,7 +160,7 @@ class _Pool:
         if doing is None:
             self._unopened += not worker.ready
             if self._unopened >= OPEN_TRIES:
-                raise MerError(f"{how} {OPEN_TRIES} processes before they could begin: is there too little memory?")
+                raise MerError(f"{how} {OPEN_TRIES} processes before they could start: is there enough memory?")
             return None
         task, tried = doing
         if tried + 1 < TRIES:

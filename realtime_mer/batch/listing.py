@@ -53,7 +53,7 @@ def find(words: Sequence[str], out: Path, rate: float | None = None) -> list[Ite
             matches = sorted(Path(p) for p in glob.glob(word, recursive=True))
             taken = [p for p in matches if _is_recording(p, out)]
             if not taken:
-                raise ConfigError(f"no video fits {word}")
+                raise ConfigError(f"no video matches {word}")
             found += [(str(p), None, rate) for p in taken]
         else:
             found.append((word, None, rate))
@@ -110,12 +110,12 @@ def _listed(path: Path, rate: float | None) -> list[tuple[str, str | None, float
         try:
             own = float(row["rate"]) if row.get("rate") else rate
         except ValueError:
-            raise ConfigError(f"{path}, recording {number}: '{row['rate']}' is no rate") from None
+            raise ConfigError(f"{path}, recording {number}: '{row['rate']}' is not a rate") from None
         if not row["path"]:
-            raise ConfigError(f"{path}, recording {number}: it has no path")
+            raise ConfigError(f"{path}, recording {number}: the path is missing")
         found.append((str(path.parent / row["path"]), row.get("name") or None, own))
     if not found:
-        raise ConfigError(f"{path} lists no recording")
+        raise ConfigError(f"{path} lists no recordings")
     return found
 
 
@@ -128,9 +128,9 @@ def _names(found: Sequence[tuple[str, str | None, float | None]], out: Path) -> 
         names.append(name or (own.stem if stems[own.stem] == 1 else f"{own.resolve().parent.name}-{own.name}"))
     for (path, _, _), name in zip(found, names, strict=True):
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ConfigError(f"the results of {path} would lie outside the folder of results: {name}")
+            raise ConfigError(f"the results of {path} would be outside the results folder: {name}")
     if again := [name for name, number in Counter(names).items() if number > 1]:
         raise ConfigError(
-            f"two recordings would be written to {out / again[0]}: analyze them in two calls, or name them in a list"
+            f"two recordings would be written to {out / again[0]}: analyze them separately, or name them in a list"
         )
     return names

@@ -80,7 +80,7 @@ def analyze(item: Item, pipeline: Pipeline, wanted: Wanted, beside: Beside = not
     folder, notes = item.folder, list[str]()
     with open_source(item.path, rate=item.rate) as source:
         if source.info.live:
-            raise SourceError(f"{item} is live and has no end: use `realtime-mer live {item} --out DIR`")
+            raise SourceError(f"{item} is a live source: use `realtime-mer live {item} --out DIR`")
         keep_input([folder, *(folder / name for name in (LOG, EVENTS_CSV, SIGNALS_CSV, VIDEO, REPORT))], item.path)
         content = identity(Path(item.path), whole=wanted.whole)
         head = log_header(with_content(located(source.info, folder), content), pipeline)

@@ -93,7 +93,7 @@ def casmesq_names(sheet: Path) -> tuple[dict[int | None, str], dict[str, str]]:
         if len(row) > 1 and frame_number(row[0]) is not None
     }
     if not subjects or not films:
-        raise DataError(f"{sheet}: the pages 'naming rule1' and 'naming rule2' do not hold the names")
+        raise DataError(f"{sheet}: the pages 'naming rule1' and 'naming rule2' do not contain the names")
     return subjects, films
 
 

@@ -90,7 +90,7 @@ def videos_below(folder: Path) -> list[Path]:
     """Raises SourceError when there are none."""
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
     if not paths:
-        raise SourceError(f"no videos in {folder}: give a folder that holds some")
+        raise SourceError(f"no videos in {folder}")
     return paths
 
 

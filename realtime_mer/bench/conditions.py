@@ -62,11 +62,13 @@ def parse(text: str) -> list[Condition]:
     for word in filter(None, (part.strip() for part in text.split(","))):
         match = _WORD.fullmatch(word)
         if match is None or float(match["face"] or 1) <= 0 or match["rate"] == "0":
-            raise ConfigError(f"--conditions: {word!r} is none; examples: 200, 30h (H.264), {EVERY}, 30h@125 (face px)")
+            raise ConfigError(
+                f"--conditions: unknown condition {word!r}; examples: 200, 30h (H.264), {EVERY}, 30h@125 (face px)"
+            )
         rate = None if match["rate"] == EVERY else float(match["rate"])
         found.append(Condition(rate, bool(match["h264"]), float(match["face"]) if match["face"] else None))
     if not found:
-        raise ConfigError("--conditions names no condition: e.g. 30h,200")
+        raise ConfigError("--conditions is empty: give e.g. 30h,200")
     return found
 
 
@@ -153,7 +155,7 @@ def compressed(frames: Iterable[Frame], crf: int = CRF, kept: Path | None = None
                     yield replace(frame, index=count, time=time, hole=hole, lost=0)
                 count += 1
     if count != len(times):
-        raise SourceError(f"H.264 gave {count} frames back of {len(times)}")
+        raise SourceError(f"H.264 returned {count} of {len(times)} frames")
 
 
 def _encode(frames: Iterable[Frame], path: Path, crf: int) -> list[tuple[float, float]]:

@@ -109,7 +109,7 @@ def read(path: Path) -> dict[str, Row]:
     try:
         recordings: dict[str, Row] = json.loads(path.read_text(encoding="utf-8"))["recordings"]
     except (OSError, ValueError, TypeError, KeyError):
-        raise SourceError(f"{path} holds no fingerprints: make it with --out") from None
+        raise SourceError(f"{path} has no fingerprints: create it with --out") from None
     return recordings
 
 

@@ -93,7 +93,7 @@ def stages(video: Path, config: Config | None = None) -> list[Series]:
             for name, took in steps.items():
                 spent[name].append(took)
     if not spent["sinks"]:
-        raise SourceError(f"{video} is shorter than the warm-up of {live.WARM_UP:g} s: give a longer recording")
+        raise SourceError(f"{video} is shorter than the warm-up of {live.WARM_UP:g} s: use a longer recording")
     what = {stage.value: words for stage, words in WHAT.items()} | {
         "decoding, waited for": "the frame path waits for the decoder, which runs ahead in its own thread",
         "sinks": "writing the event log and signals.csv",

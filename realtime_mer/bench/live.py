@@ -52,7 +52,7 @@ def run(fps: float = 200.0, seconds: float = 60.0, video: Path | None = None, co
     Raises ConfigError for a rate or time that is too small, and what opening the video or building raises.
     """
     if seconds <= WARM_UP:
-        raise ConfigError(f"a live run takes more than {WARM_UP:g} s: the first {WARM_UP:g} s are not counted")
+        raise ConfigError(f"a live run must take more than {WARM_UP:g} s: the first {WARM_UP:g} s are not counted")
     host, config = machine(), config or Config()
     truth: list[Truth] = []
     if video is None:

@@ -51,7 +51,7 @@ def long_videos(name: str, root: Path, sheet: Path) -> LongVideos:
     expressions, wrong = read_expressions(name, sheet)
     folders = _folders(name, root)
     if not folders:
-        raise DataError(f"no videos of {NAMES[name]} in {root}: give the folder that holds their folders of pictures")
+        raise DataError(f"no videos of {NAMES[name]} in {root}: give the folder that contains their image folders")
     by_video: dict[str, list[Expression]] = defaultdict(list)
     for expression in expressions:
         by_video[expression.video].append(expression)
@@ -69,7 +69,7 @@ def long_videos(name: str, root: Path, sheet: Path) -> LongVideos:
 
 def _folders(name: str, root: Path) -> dict[str, Path]:
     if not root.is_dir():
-        raise DataError(f"{root} is not a folder: give the folder that holds the videos' pictures")
+        raise DataError(f"{root} is not a folder: give the folder that contains the videos' images")
     found: dict[str, Path] = {}
     for where, folders, files in os.walk(root, followlinks=True):
         folders.sort()
@@ -114,7 +114,7 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
             continue
         digits = re.findall(r"\d+", path.stem)
         if not digits or int(digits[-1]) in found:
-            raise DataError(f"{path}: no frame number of its own in the name")
+            raise DataError(f"{path}: its name has no frame number")
         found[int(digits[-1])] = path
     return sorted(found.items())
 

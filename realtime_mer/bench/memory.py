@@ -50,7 +50,7 @@ def repeat(clip: Path, times: int, out: Path) -> None:
 def run(fps: float, minutes: float) -> Result:
     """Analyzes ``minutes`` of video at ``fps`` frames/s. Raises ConfigError for less than a minute."""
     if minutes < 1:
-        raise ConfigError("memory is noted once a minute of video: ask for at least 1 minute")
+        raise ConfigError("memory is recorded once per minute of video: use at least 1 minute")
     host, clip = machine(), Clip(fps=fps)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

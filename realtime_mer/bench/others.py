@@ -42,7 +42,7 @@ def score_others(answers: Path, name: str, sheet: Path) -> tuple[Row, list[str]]
     videos = {e.video for e in expressions}
     if found and not videos & found.keys():
         ours, theirs = min(videos, default="none"), min(found)
-        raise DataError(f"{answers} and {sheet} have no video in common: one has {theirs}, the other {ours}")
+        raise DataError(f"{answers} and {sheet} have no video in common ({theirs} against {ours})")
     streams = [
         StreamResult(
             *(video, video.replace("/", "_").split("_")[0], 0.0),

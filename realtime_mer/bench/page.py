@@ -53,7 +53,7 @@ def run(fps: float, minutes: float, stream: bool) -> Result:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        raise MerError("the page is driven by Playwright: pip install 'realtime-mer[dev]'") from None
+        raise MerError("this benchmark needs Playwright: pip install 'realtime-mer[dev]'") from None
     if not CHROMIUM.exists():
         raise MerError(f"no Chromium at {CHROMIUM}: install it first (`make system` on Debian and Ubuntu)")
     host = machine()

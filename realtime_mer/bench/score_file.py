@@ -82,7 +82,7 @@ def read(path: Path) -> ScoreFile:
     try:
         values = from_json(path.read_text(encoding="utf-8"))
         if not isinstance(values, dict) or values.get("kind") != KIND:
-            raise ValueError("it is of another kind")
+            raise ValueError("it is another kind of file")
         if values.get("format") != FORMAT:
             raise ValueError(f"format {values.get('format')}, this version reads {FORMAT}")
         rows = tuple(_row(entry) for entry in values.pop("rows"))
@@ -111,7 +111,7 @@ def pool(files: Sequence[ScoreFile]) -> ScoreFile:
             continue
         people = [stream_subject for row in same for stream_subject in {stream.subject for stream in row.streams}]
         if twice := sorted({name for name in people if people.count(name) > 1}):
-            raise ConfigError(f"{twice[0]} is in both files: only halves that share nobody are pooled (--half)")
+            raise ConfigError(f"{twice[0]} is in both files: only halves without common people can be pooled (--half)")
         streams = [stream for row in same for stream in row.streams]
         rows.append(Row(first.condition, first.data, first.tail, first.negatives, streams))
     if not rows:

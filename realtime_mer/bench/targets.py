@@ -74,7 +74,7 @@ def run(fps: float, minutes: float, more: list[str]) -> Result:
     """
     pairs = int(minutes * 60 / TURN_S / 2)
     if pairs < 1:
-        raise ConfigError("a turn with targets and one without take a minute each: ask for at least 2 minutes")
+        raise ConfigError("turns with and without targets take a minute each: use at least 2 minutes")
     host, clip = machine(), make(Clip(fps=fps))
     turns, memory, at = {WITH: Turns(), WITHOUT: Turns()}, list[float](), list[float]()
     with ExitStack() as stack:

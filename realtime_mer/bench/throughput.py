@@ -121,7 +121,7 @@ def _isolated(case: Case, config: Config, rounds: int) -> tuple[list[Timed], lis
     asked = pickle.dumps((case, config, rounds))
     done = subprocess.run([sys.executable, "-c", _CHILD], input=asked, stdout=subprocess.PIPE, check=False)
     if done.returncode:
-        raise MerError(f"{case.name}: the process that was timed ended with code {done.returncode}")
+        raise MerError(f"{case.name}: the timed process ended with code {done.returncode}")
     answer = pickle.loads(done.stdout)
     if isinstance(answer, MerError):
         raise answer
@@ -191,7 +191,7 @@ def _found(video: Path, most: int) -> list[Face]:
     with open_source(video) as source, FaceDetector(max_faces=most) as detector:
         frame = next(iter(source), None)
         if frame is None:
-            raise SourceError(f"{video} holds no frame that can be decoded")
+            raise SourceError(f"{video} has no frame that can be decoded")
         return list(detector.detect(frame))
 
 

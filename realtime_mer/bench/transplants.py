@@ -30,7 +30,7 @@ def from_transplants(
     """
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
-        raise SourceError(f"no videos in {folder}: give a folder that holds some")
+        raise SourceError(f"no videos in {folder}")
     return list(cases(paths, clips, seed, per_minute, back_s))
 
 

@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.video_rate >= 0:
         raise ConfigError(f"--video-rate must be 0 or more frames/s, not {arguments.video_rate:g}")
     if arguments.jobs < 1:
-        raise ConfigError("--jobs takes a number from 1")
+        raise ConfigError("--jobs must be at least 1")
     items = find(arguments.videos, arguments.out, arguments.rate)
     items = share(items, *arguments.shard) if arguments.shard else items
     wanted = Wanted(

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     from realtime_mer.app.settings import AppSettings, read_passwords
 
     if not 0 <= arguments.port < 65536:
-        raise ConfigError("--port takes a number from 0 to 65535")
+        raise ConfigError("--port must be from 0 to 65535")
     root = "/" + arguments.root_path.strip("/") if arguments.root_path.strip("/") else ""
     with targets(arguments) as sending:
         serve(

@@ -144,7 +144,7 @@ def run_throughput(arguments: argparse.Namespace) -> int:
     if unknown := set(groups) - set(GROUPS):
         raise ConfigError(f"unknown curve {', '.join(sorted(unknown))}: choose from {', '.join(GROUPS)}")
     if arguments.rounds < 1:
-        raise ConfigError("--rounds takes a number from 1")
+        raise ConfigError("--rounds must be at least 1")
     result = throughput.run(
         arguments.video, settings(arguments), arguments.rounds, groups, lambda name: print(name, file=sys.stderr)
     )
@@ -168,7 +168,7 @@ def run_compare(arguments: argparse.Namespace) -> int:
     if all(is_score_file(path) for path in paths):
         return bench_spotting.compare(*paths, arguments.pool, arguments.out)
     if arguments.pool or arguments.out:
-        raise ConfigError("--pool and --out take two results of `bench spotting`")
+        raise ConfigError("--pool and --out need two results of `bench spotting`")
     a, b = (read(path) for path in paths)
     print(text(a, b, compare(a, b)))
     return 0
@@ -237,7 +237,7 @@ def run_peers(arguments: argparse.Namespace) -> int:
     from realtime_mer.bench.peers import run as peers
 
     if arguments.rounds < 1:
-        raise ConfigError("--rounds takes a number from 1")
+        raise ConfigError("--rounds must be at least 1")
     only = [part for part in arguments.only.split(",") if part]
     peers.run(
         arguments.video, arguments.rounds, arguments.seconds, only, arguments.environments, arguments.setup

@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.score:
         return _score(arguments)
     if arguments.jobs < 1:
-        raise ConfigError("--jobs takes a number from 1")
+        raise ConfigError("--jobs must be at least 1")
     config = settings(arguments)
     trials = list(_trials(arguments))
     options = stream_runs.Options(arguments.jobs, arguments.keep, arguments.sheets)
@@ -127,7 +127,7 @@ def compare(a: Path, b: Path, pooled: bool, out: Path | None) -> int:
     files = [score_file.read(path) for path in (a, b)]
     if not pooled:
         if out is not None:
-            raise ConfigError("--out keeps a pooled result: give --pool with it")
+            raise ConfigError("--out writes a pooled result: add --pool")
         print(spotting_tables.side_by_side(*files))
         return 0
     both = score_file.pool(files)
@@ -149,7 +149,7 @@ def _score(arguments: argparse.Namespace) -> int:
             _table(rows)
         return 0
     if not arguments.truth:
-        raise ConfigError("--score FILE.csv needs --truth NAME SHEET: what it is scored against")
+        raise ConfigError("--score FILE.csv needs --truth NAME SHEET, the annotation to score against")
     row, notes = score_others(arguments.score, _long_name(arguments.truth[0]), Path(arguments.truth[1]))
     for note in notes:
         print_status(note)
@@ -216,7 +216,7 @@ def _transplants(arguments: argparse.Namespace) -> Iterator[Trial]:
     from realtime_mer.synth.splice import TAILS
 
     if not arguments.casme2:
-        raise ConfigError("--transplant takes its movements from CASME II: give --casme2 FRAMES SHEET, too")
+        raise ConfigError("--transplant takes its movements from CASME II: add --casme2 FRAMES SHEET")
     clips = _clips(arguments)
     chosen = _subjects(arguments, clips)
     clips = [clip for clip in clips if clip.subject in chosen]

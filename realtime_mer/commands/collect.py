@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes the data set and says what is in it."""
     results, out = arguments.results, arguments.out
     if out.resolve() == results.resolve() or results.resolve().is_relative_to(out.resolve()):
-        raise ConfigError("--out must not be the folder of the results, nor one above it")
+        raise ConfigError("--out must not be the results folder or a parent of it")
     who = read_participants(arguments.participants) if arguments.participants is not None else Participants()
     entries = list(read_study(results, who, arguments.least))
     title = arguments.title or results.resolve().name

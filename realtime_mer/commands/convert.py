@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes the formats and names the files."""
     names = formats(arguments.to)
     if arguments.out is not None and len(names) != 1:
-        raise ConfigError("--out names one file: give one format with --to, or leave --out away")
+        raise ConfigError("--out is one file: give one format with --to, or omit --out")
     change = corrected(arguments.log, arguments.review)
     for name in names:
         print(convert(arguments.log, name, arguments.out, change=change))

@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.window:
         _need_display()
     if output_closed() and arguments.out is None:
-        raise OutputError("standard output is closed and would get the events: redirect it, or add --out DIR")
+        raise OutputError("standard output, which would get the events, is closed: redirect it, or add --out DIR")
     with ExitStack() as stack:
         with exit_on_signal("realtime-mer", NOTHING_BEGUN):
             pipeline = stack.enter_context(build(config))
@@ -233,7 +233,7 @@ def _begin(arguments: argparse.Namespace, stack: ExitStack) -> Path | None:
     if arguments.record is not None:
         keep_input([arguments.record], arguments.source)
         if arguments.record.is_file() and arguments.record.stat().st_size:
-            raise OutputError(f"{arguments.record} is there already: choose another name with --record")
+            raise OutputError(f"{arguments.record} already exists: choose another name with --record")
     if arguments.out is None:
         return None
     folder = new_folder(arguments.out)
@@ -288,7 +288,7 @@ def _need_display() -> None:
     os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")  # OpenCV ships no fonts, and says so each time
     trial = subprocess.run([sys.executable, "-c", "import cv2; cv2.namedWindow('trial')"], capture_output=True)
     if trial.returncode != 0:
-        raise OutputError("no window can be opened here: leave --window out, or use --record FILE")
+        raise OutputError("no window can be opened here: omit --window, or use --record FILE")
 
 
 def _show(source: Source, pipeline: Pipeline, sinks: list[Sink]) -> None:

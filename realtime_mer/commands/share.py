@@ -40,11 +40,13 @@ def run(arguments: argparse.Namespace) -> int:
     result: Path = arguments.result
     if arguments.again:
         if arguments.out is not None:
-            raise ConfigError("--again writes nothing: leave --out away")
+            raise ConfigError("--again writes nothing: omit --out")
         shared = again(result, partial(settings, arguments))
     else:
         if arguments.config or arguments.set or arguments.model or arguments.device:
-            raise ConfigError("a recording is shared with the settings it was analyzed with: give others with --again")
+            raise ConfigError(
+                "a recording is shared with the settings it was analyzed with; use other settings with --again"
+            )
         out = arguments.out or OUT / result.resolve().name
         shared = share(result / LOG, out, lambda path, info: [RunProgress(path.name, info)])
         size = sum(path.stat().st_size for path in out.iterdir())

@@ -83,7 +83,7 @@ class FaceTracks:
 
     def _advance(self, time: float) -> None:
         if not time >= self._now:
-            raise ValueError(f"time goes back from {self._now} s to {time} s: call reset() before a new recording")
+            raise ValueError(f"time went back from {self._now} s to {time} s: call reset() before a new recording")
         self._now = time
         self._tracks = [track for track in self._tracks if time - track.seen <= self._forget]
 

@@ -49,7 +49,7 @@ def skin_flow(first: Gray, last: Gray) -> Floats:
     """Motion from one aligned picture to another without that of the head: float32 (S, S, 2) px, not faded out at the
     border of the face (``oval``). Raises ValueError when the pictures are not square and of one size."""
     if first.shape != last.shape or first.ndim != 2 or first.shape[0] != first.shape[1]:
-        raise ValueError(f"onset and apex must be square pictures of one size, not {first.shape} and {last.shape}")
+        raise ValueError(f"onset and apex must be square images of one size, not {first.shape} and {last.shape}")
     flow: Floats = _dis().calc(first, last, None)
     flow -= _head(flow, oval(flow.shape[0]))
     return flow
@@ -73,7 +73,7 @@ def recognizer_input(key_frames: KeyFrames, feature: str, size: int) -> Floats:
 
 def _mean(pictures: Sequence[Gray]) -> Gray:
     if not pictures or any(p.shape != pictures[0].shape for p in pictures):
-        raise ValueError("each side needs at least one picture, all of one size")
+        raise ValueError("each side needs at least one image, all of one size")
     if len(pictures) == 1:
         return pictures[0]
     mean: Gray = np.rint(np.mean(np.asarray(pictures, np.float32), axis=0)).astype(np.uint8)

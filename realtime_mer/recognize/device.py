@@ -83,7 +83,7 @@ def _cuda(path: Path, backend: str, why: str) -> Choice:
     _need_gpu()
     if backend == ONNXRUNTIME and PROVIDERS["cuda"] not in onnxruntime_providers():
         raise DeviceError(
-            f"{path.name} needs onnxruntime-gpu to run on cuda: install it in the place of onnxruntime, or export the "
+            f"{path.name} needs onnxruntime-gpu to run on cuda: install it instead of onnxruntime, or export the "
             "model for torch with `python -m export pt2 CHECKPOINT`"
         )
     return Choice(backend, "cuda", why)
@@ -177,7 +177,7 @@ def which_tensorrt(name: str, version: tuple[int, int]) -> str:
 
 def _need_gpu() -> None:
     if not gpu():
-        raise DeviceError("no NVIDIA GPU with a working driver is here: use --device cpu or auto")
+        raise DeviceError("there is no NVIDIA GPU with a working driver: use --device cpu or auto")
 
 
 def _installed(package: str) -> bool:

@@ -69,12 +69,12 @@ def check_fits(spec: ModelSpec, path: Path) -> None:
     """Raises ModelError when this version does not compute the feature that the model wants."""
     if spec.feature not in FEATURES:
         raise ModelError(
-            f"{path.name} wants the feature {spec.feature!r}, this version computes {', '.join(FEATURES)}: "
+            f"{path.name} needs the feature {spec.feature!r}; this version computes {', '.join(FEATURES)}: "
             "train and export it with this version"
         )
     channels, *sides = spec.input_shape
     if channels != 3 or len(sides) != 2 or sides[0] != sides[1]:
-        raise ModelError(f"{path.name} wants {spec.input_shape}, but {spec.feature} gives three square planes")
+        raise ModelError(f"{path.name} expects {spec.input_shape}, but {spec.feature} has three square planes")
 
 
 def read_file(path: Path) -> tuple[bytes, ModelSpec]:
@@ -108,7 +108,7 @@ def _open(path: Path, content: bytes, device: str) -> Any:
         return runtime.InferenceSession(content, sess_options=options, providers=wanted)
     except Exception as error:  # ONNX Runtime's own, undocumented
         raise ModelError(
-            f"{path} is not a whole ONNX file ({first_line(error)}): export or download it again"
+            f"{path} is not a complete ONNX file ({first_line(error)}): export or download it again"
         ) from error
 
 
@@ -124,7 +124,7 @@ def _plugged_in(runtime: ModuleType) -> list[Any]:
     except Exception as error:  # without a driver its library does not load
         raise DeviceError(f"ONNX Runtime's TensorRT-RTX plugin cannot be loaded ({first_line(error)})") from None
     if not devices:
-        raise DeviceError("ONNX Runtime's TensorRT-RTX plugin finds no GPU that it can use: see docs/gpu.md")
+        raise DeviceError("ONNX Runtime's TensorRT-RTX plugin found no usable GPU: see docs/gpu.md")
     return devices
 
 
@@ -134,7 +134,7 @@ def _spec(session: Any, path: Path) -> ModelSpec:
     except UnicodeDecodeError:
         text = None
     if text is None:
-        raise ModelError(f"{path} carries no ModelSpec: export it with `python -m export onnx CHECKPOINT`")
+        raise ModelError(f"{path} has no ModelSpec: export it with `python -m export onnx CHECKPOINT`")
     return ModelSpec.from_json(text, path.name)
 
 

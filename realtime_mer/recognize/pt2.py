@@ -47,9 +47,9 @@ def read_spec(path: Path) -> ModelSpec:
     except MerError:
         raise
     except Exception as error:  # zipfile's own, zlib's, and of what it does not support: of many kinds
-        raise ModelError(f"{path} is not a whole .pt2 file ({first_line(error)}): export or copy it again") from None
+        raise ModelError(f"{path} is not a complete .pt2 file ({first_line(error)}): export or copy it again") from None
     if text is None:
-        raise ModelError(f"{path} carries no ModelSpec: export it with `python -m export pt2 CHECKPOINT`")
+        raise ModelError(f"{path} has no ModelSpec: export it with `python -m export pt2 CHECKPOINT`")
     return ModelSpec.from_json(text, path.name)
 
 

@@ -114,7 +114,7 @@ def read_motion(path: Path) -> tuple[Frames, list[Tape]]:
     if tuple(got["regions"].tolist()) != NAMES:
         raise SourceError(f"{path} is about other regions of the face than this version measures")
     if set(lengths) != {rows} or (watch < 0).any() or watch[:, 2].sum() != rows or len({*map(len, _of(frames))}) > 1:
-        raise SourceError(f"{path} is damaged: its arrays do not belong together")
+        raise SourceError(f"{path} is damaged: its arrays do not match")
     if len(at) != len(got["break_reason"]) or ((at < 0) | (at >= [[max(len(watch), 1), rows + 1]])).any():
         raise SourceError(f"{path} is damaged: it breaks off where it holds nothing")
     table, tapes, begin = np.empty((rows, WIDTH), np.float32), [], 0
@@ -141,7 +141,7 @@ def read_flow(path: Path) -> tuple[str, list[Flow]]:
         path, {"feature": ("U", ()), "track": ("i", (-1,)), "times": ("f", (-1, 3)), "motion": ("f", (-1, 3, -1, -1))}
     )
     if not len(got["track"]) == len(got["times"]) == len(got["motion"]):
-        raise SourceError(f"{path} is damaged: its arrays do not belong together")
+        raise SourceError(f"{path} is damaged: its arrays do not match")
     motions = got["motion"].astype(np.float32)
     rows = zip(got["track"].tolist(), got["times"].tolist(), motions, strict=True)
     return str(got["feature"]), [Flow(track, on, apex, off, motion) for track, (on, apex, off), motion in rows]
@@ -176,5 +176,5 @@ def _read(path: Path, wanted: Mapping[str, tuple[str, tuple[int, ...]]]) -> Arra
         if not fits or any(want not in (-1, have) for want, have in zip(shape, array.shape, strict=True)):
             raise SourceError(f"{path}: {name} is {array.dtype} {array.shape}, which is not what it should be")
         if kind == "f" and not np.isfinite(array).all():
-            raise SourceError(f"{path}: {name} holds what is not a finite number")
+            raise SourceError(f"{path}: {name} has a value that is not a finite number")
     return got

@@ -121,7 +121,7 @@ def _complete(log: Path) -> Recording:
     if recording.summary is None or recording.summary.stopped:
         raise SourceError(f"{log} is not complete: analyze the recording again")
     if recording.header.source.live:
-        raise SourceError(f"{log} is of a live run: analyze the video that was kept of it, then share that")
+        raise SourceError(f"{log} is from a live run: analyze its recorded video, then share that")
     return recording
 
 
@@ -137,10 +137,10 @@ def _open(recording: Recording, log: Path) -> Source:
     info = recording.header.source
     path = Path(linked(recording, log, log.parent).header.source.uri)
     if not path.exists():
-        raise SourceError(f"the recording {path} is not there any more: it is needed once more to measure the motion")
+        raise SourceError(f"the recording {path} no longer exists, but its motion must be measured again")
     before = info.details.get(CONTENT)
     if isinstance(before, dict) and not same(before, identity(path)):
-        raise SourceError(f"{path} is not the recording that {log} is about: its content differs")
+        raise SourceError(f"{path} is not the recording of {log}: its content differs")
     return open_source(str(path), rate=info.rate if info.clock == "given" else None)
 
 
@@ -148,4 +148,4 @@ def _check_out(out: Path) -> None:
     """Raises OutputError where something else than a shared recording is there."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         if any(out.iterdir()) and not (out / README).is_file():
-            raise OutputError(f"{out} holds something else than a shared recording: choose another --out")
+            raise OutputError(f"{out} has files other than a shared recording: choose another --out")

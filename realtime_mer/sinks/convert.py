@@ -56,7 +56,7 @@ def convert(
     read, OutputError when the output cannot be written.
     """
     if format not in NAMES:
-        raise ConfigError(f"there is no format {format!r}: choose from {', '.join(NAMES)}")
+        raise ConfigError(f"unknown format {format!r}: choose from {', '.join(NAMES)}")
     out = out or beside(events_jsonl, format)
     keep_input([out], events_jsonl)
     if format == OPENFACE:

@@ -301,7 +301,9 @@ def read_jsonl(path: Path) -> Recording:
         except ValueError as error:
             if head is None and '"header"' not in line:
                 break  # some other file
-            raise SourceError(f"{path}, line {number} is not of an event log of this version: {error}") from None
+            raise SourceError(
+                f"{path}, line {number} does not belong to an event log of this version: {error}"
+            ) from None
         if head is None:
             break
     if head is None:

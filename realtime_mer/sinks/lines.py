@@ -47,7 +47,7 @@ class LineFile:
             with contextlib.suppress(OSError):  # a device has no length to cut
                 self._file.truncate(self._size)
             raise OutputError(
-                f"writing {self.path} stopped ({error.strerror}); the {self._size} bytes before are whole"
+                f"writing {self.path} stopped ({error.strerror}); the first {self._size} bytes are complete"
             ) from None
         self._size += size
 
@@ -68,7 +68,7 @@ class LineStream:
         except BrokenPipeError:
             raise  # no mistake: the reader has seen enough
         except OSError as error:
-            raise OutputError(f"standard output cannot be written: {error.strerror}") from None
+            raise OutputError(f"cannot write to standard output: {error.strerror}") from None
 
     def close(self) -> None:
         """Nothing: whoever opened the stream closes it."""

@@ -38,7 +38,7 @@ def make_folder(folder: Path) -> None:
             path.mkdir(mode=FOLDER_MODE, exist_ok=True)
         folder.mkdir(exist_ok=True)  # says what is wrong with something that is there and no folder
     except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror}; choose another --out") from None
+        raise OutputError(f"cannot create the folder {folder}: {error.strerror}; choose another --out") from None
 
 
 def new_folder(out: Path) -> Path:
@@ -56,7 +56,7 @@ def new_folder(out: Path) -> Path:
                 folder.mkdir(mode=FOLDER_MODE)
                 return folder
     except OSError as error:
-        raise OutputError(f"cannot make a folder in {out}: {error.strerror}; choose another --out") from None
+        raise OutputError(f"cannot create a folder in {out}: {error.strerror}; choose another --out") from None
     raise AssertionError("count() does not end")
 
 
@@ -115,7 +115,7 @@ def keep_input(outputs: Iterable[Path], given: str | Path) -> None:
     for path in outputs:
         with contextlib.suppress(OSError):  # one of them is not there: they are not the same
             if path.samefile(given):
-                raise OutputError(f"{path} is the input: choose another place for the output")
+                raise OutputError(f"{path} is the input: choose another output")
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:

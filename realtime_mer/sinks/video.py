@@ -34,7 +34,7 @@ class VideoFile:
 
     def __init__(self, path: Path, rate: float, *, preset: str = "veryfast", crf: int = 21) -> None:
         if path.suffix.lower() not in _CONTAINERS:
-            raise OutputError(f"cannot write {path}: a video's name must end in {' or '.join(_CONTAINERS)}")
+            raise OutputError(f"cannot write {path}: the name of a video must end in {' or '.join(_CONTAINERS)}")
         if path.is_fifo():
             raise OutputError(f"cannot write {path}: a video needs a file, not a FIFO")
         new_file(path).close()

@@ -53,13 +53,13 @@ def open_source(
     industrial = make in INDUSTRIAL and ":" in text
     camera = not scheme and (industrial or _is_camera(text))
     if rate is not None and (scheme or camera):
-        raise SourceError(f"{text} is live and has times of its own: a rate can be given for recordings only")
+        raise SourceError(f"{text} is live and has its own times: a rate can be given for recordings only")
     if times is not None and (scheme or camera or not Path(text).is_dir()):
-        raise SourceError(f"{text} has times of its own: times can be given for a folder of images only")
+        raise SourceError(f"{text} has its own times: times can be given for a folder of images only")
     if not camera and (width, height, fps) != (None, None, None):
         raise SourceError(f"{text} is not a camera: its size and frame rate cannot be chosen")
     if exposure is not None and not industrial:
-        raise SourceError(f"{text} is no industrial camera: its exposure cannot be chosen")
+        raise SourceError(f"{text} is not an industrial camera: its exposure cannot be chosen")
     # Each kind is imported when it is asked for: a file needs no HTTP, a stream no image folder.
     if industrial:
         from realtime_mer.sources.industrial import CameraRequest
@@ -93,7 +93,7 @@ def open_source(
 
             return open_images(Path(text), rate, times)
         if Path(text).exists() and not Path(text).is_file():
-            raise SourceError(f"{text} is a pipe or a device, and cannot be read twice: save what it gives to a file")
+            raise SourceError(f"{text} is a pipe or a device and cannot be read twice: save it to a file")
         from realtime_mer.sources.file import open_file
 
         return open_file(Path(text), rate)

@@ -54,9 +54,9 @@ class ArraySource(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         if self._closed:
-            raise SourceError(f"{self._info.uri} is closed: make a new one to read it")
+            raise SourceError(f"{self._info.uri} is closed: create a new source")
         if self._began:
-            raise SourceError(f"{self._info.uri} has been read already: make a new one to read it again")
+            raise SourceError(f"{self._info.uri} can be read only once: create a new source")
         self._began = True
         return self._frames()
 

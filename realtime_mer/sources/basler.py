@@ -61,7 +61,7 @@ class BaslerCamera:
         try:
             result = self._camera.RetrieveResult(int(1000 * seconds), self._pylon.TimeoutHandling_Return)
         except self._wrong as error:
-            raise SourceError(f"the Basler camera is gone: {first_line(error)}") from None
+            raise SourceError(f"the Basler camera was disconnected: {first_line(error)}") from None
         if not result.IsValid():
             return None
         try:
@@ -89,7 +89,7 @@ class BaslerCamera:
             if not name or name in (*names, address):
                 return factory.CreateDevice(device)
         found = ", ".join(device.GetSerialNumber() for device in devices)
-        raise SourceError(f"no Basler camera {name}: " + (f"cameras here: {found}" if found else "none answers here"))
+        raise SourceError(f"no Basler camera {name}: " + (f"cameras here: {found}" if found else "none was found"))
 
     def _set_up(self, request: CameraRequest) -> Chosen:
         camera = self._camera

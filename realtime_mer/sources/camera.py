@@ -130,7 +130,7 @@ def _warm_up(device: int | str, camera: Capture) -> tuple[bool, float]:
         else:
             time.sleep(RETRY_S)
     if len(told) < WARM_UP_FRAMES:
-        raise SourceError(f"camera {device} opens but delivers no pictures: is another program using it?")
+        raise SourceError(f"camera {device} opens but delivers no frames: is another program using it?")
     sane = [at for at in told if at is not None]
     # The first frames may have waited in the driver's buffer and come at once: the longest interval is the true one.
     measured = 1 / max(max(b - a for a, b in pairwise(grabbed)), 1 / HIGHEST_FPS)
@@ -153,7 +153,7 @@ def _raw_frames(device: int | str, camera: Capture, trusted: bool, counts: Count
         while not stop.is_set():
             if not camera.grab():
                 if time.monotonic() - heard > SILENT_S:
-                    raise SourceError(f"camera {device} stopped delivering pictures: was it unplugged?")
+                    raise SourceError(f"camera {device} stopped delivering frames: was it unplugged?")
                 stop.wait(RETRY_S)
                 continue
             heard = now = time.monotonic()

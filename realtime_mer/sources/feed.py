@@ -163,9 +163,9 @@ class Feed(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         if self._stop.is_set():
-            raise SourceError(f"{self._info.uri} is closed: open it again to read it")
+            raise SourceError(f"{self._info.uri} is closed: open it again")
         if self._reading:
-            raise SourceError(f"{self._info.uri} has been read already: open it again to read it again")
+            raise SourceError(f"{self._info.uri} can be read only once: open it again")
         with self._changed:
             self._reading = True
         if not self._info.live:

@@ -56,7 +56,7 @@ def open_file(path: Path, rate: float | None = None) -> Source:
         # Without "file:", a name such as 10:30.mp4 is taken for an address. Tags in an odd encoding do no harm.
         container = av.open(f"file:{path}", metadata_errors="replace")
     except PermissionError:
-        raise SourceError(f"{path} may not be read: check its permissions") from None
+        raise SourceError(f"no permission to read {path}") from None
     except (av.error.FFmpegError, OSError):
         what = (
             "is text, not a video" if _text(path) else "is not a readable video: no video at all, damaged, or cut off"

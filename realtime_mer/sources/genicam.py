@@ -163,7 +163,7 @@ class AravisCamera:
             if not name or name in names:
                 return names[0]
         found = ", ".join(names[0] for names in seen)
-        raise SourceError(f"no GenICam camera {name}: " + (f"cameras here: {found}" if found else "none answers here"))
+        raise SourceError(f"no GenICam camera {name}: " + (f"cameras here: {found}" if found else "none was found"))
 
     def _set_up(self, request: CameraRequest) -> Chosen:
         call, camera = self._aravis.call, self._camera
@@ -209,7 +209,7 @@ class AravisCamera:
         call = self._aravis.call
         self._stream = call("camera_create_stream", self._camera, None, None)
         if not self._stream:
-            raise SourceError(f"{self.chosen.about['model']} gives no stream: is another program using it?")
+            raise SourceError(f"{self.chosen.about['model']} delivers no stream: is another program using it?")
         payload = call("camera_get_payload", self._camera)
         for _ in range(max(4, min(int(BUFFERS_S * self.chosen.rate), BUFFERS_MOST // payload))):
             call("stream_push_buffer", self._stream, call("buffer_new_allocate", payload))

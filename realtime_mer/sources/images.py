@@ -60,7 +60,7 @@ def open_images(folder: Path, rate: float | None, times: Sequence[float] | None)
     visible = (path for path in folder.iterdir() if not path.name.startswith("."))
     paths = sorted((path for path in visible if path.suffix.lower() in SUFFIXES), key=natural)
     if not paths:
-        raise SourceError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))})")
+        raise SourceError(f"{folder} has no images ({', '.join(sorted(SUFFIXES))})")
     if (rate is None) == (times is None):
         raise SourceError(f"{folder} is a folder of images: give their frame rate (--rate) or their times")
     if rate is not None and not 0 < rate < float("inf"):
@@ -69,7 +69,7 @@ def open_images(folder: Path, rate: float | None, times: Sequence[float] | None)
     places = (index + gap for index, gap in enumerate(accumulate(gaps)))
     when = [place / rate for place in places] if rate is not None else [float(time) for time in times or ()]
     if len(when) != len(paths):
-        raise SourceError(f"{folder} holds {len(paths)} images, but {len(when)} times were given")
+        raise SourceError(f"{folder} has {len(paths)} images, but {len(when)} times were given")
     if not all(before < after for before, after in pairwise(when)):
         raise SourceError(f"the times given for {folder} must increase strictly")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what cannot be read is counted, once

@@ -91,7 +91,7 @@ def address_of(text: str, request: CameraRequest) -> tuple[str, CameraRequest]:
     name, _, query = text.partition("?")
     asked = parse_qs(query)
     if set(asked) - {"format"} or not set(asked.get("format", ())) <= set(FORMATS):
-        raise SourceError(f"{text}: an industrial camera knows ?format= with {', '.join(FORMATS)}")
+        raise SourceError(f"{text}: an industrial camera takes ?format= with {', '.join(FORMATS)}")
     return name, replace(request, pixel_format=asked["format"][0]) if asked else request
 
 
@@ -143,7 +143,7 @@ def _warm_up(uri: str, camera: Grabber, clock: DeviceClock) -> bool:
             if grab.stamp is not None:
                 seen.append((grab.stamp, time.monotonic()))
     if not came:
-        raise SourceError(f"{uri} opens but delivers no pictures: does it wait for a trigger, or is the network slow?")
+        raise SourceError(f"{uri} opens but delivers no frames: is it waiting for a trigger, or is the network slow?")
     stamped = len(seen) == came and all(a[0] < b[0] for a, b in pairwise(seen))
     if stamped:
         clock.settle(seen)
@@ -161,7 +161,7 @@ def _raw_frames(
             now = time.monotonic()
             if grab is None:
                 if now - heard > max(SILENT_S, 4 / rate):
-                    raise SourceError(f"{uri} stopped delivering pictures: was it unplugged?")
+                    raise SourceError(f"{uri} stopped delivering frames: was it unplugged?")
                 continue
             longest = int(SPARE * (now - heard) * rate) + 2
             heard, hole, at = now, 0.0, now

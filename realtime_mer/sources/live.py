@@ -140,8 +140,8 @@ def keep_connected(stream: Stream, connect: Callable[[Stream], RawFrames], retri
                 raise
             why = str(error)
         if not connected:
-            raise SourceError(f"{name}: connected, but no picture came within {time.monotonic() - started:.1f} s")
+            raise SourceError(f"{name}: connected, but no frame arrived within {time.monotonic() - started:.1f} s")
         failures += 1
         if failures > retries and not stop.is_set():
-            raise SourceError(f"{name}: lost, and not regained in {retries} attempts: {why}")
+            raise SourceError(f"{name}: could not reconnect after {retries} attempts: {why}")
         stop.wait(min(FIRST_DELAY_S * 2 ** (failures - 1), LONGEST_DELAY_S))

@@ -86,7 +86,7 @@ def _open(stream: Stream) -> http.client.HTTPResponse:
     except urllib.error.HTTPError as error:
         error.close()
         hint = ": put user:password@ before the host" if error.code == 401 else ""
-        raise SourceError(f"{bare}: the server answers {error.code} {error.reason}{hint}") from None
+        raise SourceError(f"{bare}: the server answered {error.code} {error.reason}{hint}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         if late.is_set():
             raise SourceError(unfinished) from None
@@ -122,7 +122,9 @@ def _boundary(headers: Message, name: str) -> str:
     boundary = headers.get_param("boundary")
     if headers.get_content_maintype() != "multipart" or not isinstance(boundary, str):
         kind = headers.get_content_type()
-        raise SourceError(f"{name} sends {kind}, not an MJPEG stream: download a recording and open the file instead")
+        raise SourceError(
+            f"{name} sends {kind}, not an MJPEG stream; to analyze a recording, download it and open the file"
+        )
     return boundary
 
 
@@ -146,7 +148,7 @@ def _raw_frames(stream: Stream) -> RawFrames:
             except TimeoutError:
                 raise SourceError(f"{name} has sent nothing for {stream.timeout_s:g} s") from None
             except (OSError, http.client.HTTPException, ValueError) as error:
-                raise SourceError(f"{name}: {error or 'the connection broke'}") from None
+                raise SourceError(f"{name}: {error or 'the connection was lost'}") from None
             if time.monotonic() - whole > stream.timeout_s:
-                raise SourceError(f"{name} has sent no whole picture for {stream.timeout_s:g} s")
+                raise SourceError(f"{name} has sent no complete frame for {stream.timeout_s:g} s")
         yield from dates.rest()

@@ -37,7 +37,7 @@ class Parts:
         size = self._find(self._mark) if self._size is None else self._size
         if size < 0 or len(self._data) < size:
             if max(size, len(self._data)) > PART_BYTES:
-                raise ValueError(f"a picture of more than {PART_BYTES >> 20} MiB: this is not an MJPEG stream")
+                raise ValueError(f"an image of more than {PART_BYTES >> 20} MiB: this is not an MJPEG stream")
             return None
         assert self._headers is not None
         headers, self._headers, content = self._headers, None, bytes(self._data[:size])
@@ -57,7 +57,7 @@ class Parts:
         end = self._find(HEADER_END)
         if end < 0:
             if len(self._data) > HEADER_BYTES:
-                raise ValueError(f"the headers of a picture are longer than {HEADER_BYTES >> 10} KiB")
+                raise ValueError(f"the headers of an image are longer than {HEADER_BYTES >> 10} KiB")
             return False
         lines = bytes(self._data[:end]).decode("latin-1").split("\r\n")[1:]
         pairs = (line.partition(":") for line in lines)
@@ -84,5 +84,5 @@ def _size(headers: dict[str, str]) -> int | None:
         return None
     size = int(given) if len(given) < 20 else PART_BYTES + 1
     if size > PART_BYTES:
-        raise ValueError(f"a picture of more than {PART_BYTES >> 20} MiB: this is not an MJPEG stream")
+        raise ValueError(f"an image of more than {PART_BYTES >> 20} MiB: this is not an MJPEG stream")
     return size

@@ -70,7 +70,7 @@ def probe(source: Source, seconds: float = 5.0) -> ProbeReport:
     delivery = deliveries.result(info, stats)
     if delivery is None:
         came = deliveries.frames
-        raise SourceError(f"{info.uri} delivered {came} frame: at least two are needed to measure a rate")
+        raise SourceError(f"{info.uri} delivered {came} frame; at least two are needed to measure a rate")
     warnings = (*_warnings(delivery, info.live), *stats.notes)
     pixel_format = str(info.details.get("pixel_format", "unknown"))
     return ProbeReport(info.uri, info.kind, info.size, pixel_format, delivery, warnings)

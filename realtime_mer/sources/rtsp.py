@@ -41,9 +41,9 @@ def _ask(stream: Stream) -> None:
                 sock.settimeout(stream.timeout_s)
                 sock.sendall(f"OPTIONS {name} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
                 if not sock.recv(1):
-                    raise SourceError(f"{name}: the server closes the connection")
+                    raise SourceError(f"{name}: the server closed the connection")
     except TimeoutError:
-        raise SourceError(f"{name}: the server does not answer") from None
+        raise SourceError(f"{name}: the server does not respond") from None
     except (OSError, ValueError) as error:
         raise SourceError(f"{name} cannot be reached: {getattr(error, 'strerror', None) or error}") from None
 
@@ -60,7 +60,7 @@ def _raw_frames(stream: Stream) -> RawFrames:
         raise SourceError(f"{name} cannot be opened: {reason(error)}") from None
     try:
         if not container.streams.video:
-            raise SourceError(f"{name} carries no video")
+            raise SourceError(f"{name} has no video")
         track = container.streams.video[0]
         codec = track.codec_context
         codec.thread_count = 1  # frame threads would hold back one frame each

@@ -42,9 +42,11 @@ def collect(
     kept = [entry for entry in entries if not entry.excluded]
     if not kept:
         first = next(iter(entries))
-        raise DataError(f"no recording is left: {first.name}: {first.excluded} (and {len(entries) - 1} more)")
+        raise DataError(f"no recordings are left: {first.name}: {first.excluded} (and {len(entries) - 1} more)")
     if taken_names := sorted(set(who.conditions) & {*COLUMNS, *parquet.event_columns()}):
-        raise DataError(f"the column '{taken_names[0]}' of the participants is one of the data set: rename it")
+        raise DataError(
+            f"the participants' column '{taken_names[0]}' has the name of a column of the data set: rename it"
+        )
     _clear(out)
     make_folder(out)
     write_whole(out / DESCRIPTION, json.dumps(_description(title), indent=2) + "\n")
@@ -79,7 +81,7 @@ def _clear(out: Path) -> None:
     except (OSError, ValueError, LookupError, TypeError):
         made_by = None
     if made_by != PRODUCT:
-        raise OutputError(f"{out} holds something else than a data set of an earlier `collect`: choose another --out")
+        raise OutputError(f"{out} has files other than a data set made by `collect`: choose another --out")
     for folder in (out / parquet.EVENTS, out / parquet.SIGNALS, *out.glob("sub-*")):
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -112,10 +112,10 @@ def read_participants(path: Path) -> Participants:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
     if PARTICIPANT not in names:
-        raise DataError(f"{path} has no column '{PARTICIPANT}': it is the table participants.tsv of BIDS")
+        raise DataError(f"{path} has no column '{PARTICIPANT}': use a participants.tsv as in BIDS")
     conditions = tuple(name for name in names if name not in (PARTICIPANT, RECORDING))
     if bad := [name for name in conditions if not _NAME.fullmatch(name)]:
-        raise DataError(f"{path}: the column '{bad[0]}' needs a name of letters, digits and _, for it becomes a field")
+        raise DataError(f"{path}: the name of the column '{bad[0]}' must consist of letters, digits and _")
     return Participants(tuple(rows), conditions)
 
 
@@ -131,7 +131,7 @@ def read_study(folder: Path, who: Participants, least_s: float = WATCHED_S) -> I
         for results, error in read_failures(table)
     }
     if not logs and not failed:
-        raise DataError(f"{folder} holds no results: run `realtime-mer analyze ... --out {folder}` first")
+        raise DataError(f"{folder} has no results: run `realtime-mer analyze ... --out {folder}` first")
     for log in logs:
         name = log.parent.relative_to(folder).as_posix()
         _, failure = failed.pop(name, (log.parent, ""))

@@ -86,7 +86,7 @@ def _spread(random: np.random.Generator, lengths: list[float], start: float, end
     """Onsets of events of the given lengths, in order, within (start, end), GAP apart, the rest shared at random."""
     spare = end - start - sum(lengths) - GAP * (len(lengths) + 1)
     if spare < 0:
-        raise ConfigError(f"{len(lengths)} events do not fit into {end:g} s: ask for fewer, or for a longer recording")
+        raise ConfigError(f"{len(lengths)} events do not fit into {end:g} s: use fewer events or a longer recording")
     shares = random.dirichlet(np.ones(len(lengths) + 1)) * spare
     onsets, clock = [], start
     for length, share in zip(lengths, shares, strict=False):

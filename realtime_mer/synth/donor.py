@@ -118,7 +118,7 @@ def measure(clip: RealClip) -> Donor:
     first = _read(paths[0])
     points = _landmarks(first)
     if points is None:
-        raise SourceError(f"{paths[0]}: no face was found, so its movement cannot be transplanted: leave the clip out")
+        raise SourceError(f"{paths[0]}: no face was found, so its movement cannot be transplanted: exclude the clip")
     transform = similarity(points)
     pictures = [aligned_fine(cv2.cvtColor(_read(path), cv2.COLOR_BGR2GRAY), transform) for path in paths]
     moments = np.unique(np.append(np.arange(0, len(paths) - 1, max(round(STEP * clip.fps), 1)), len(paths) - 1))
@@ -241,5 +241,5 @@ def _landmarks(picture: Image) -> Floats | None:
 def _read(path: Path) -> Image:
     image = cv2.imread(str(path))
     if image is None:
-        raise DataError(f"{path}: missing, or not a picture")
+        raise DataError(f"{path}: missing, or not an image")
     return np.asarray(image, np.uint8)

@@ -293,5 +293,5 @@ def _fitted(image: Image, size: tuple[int, int]) -> Image:
 def _read(path: Path) -> Image:
     image = cv2.imread(str(path))
     if image is None:
-        raise DataError(f"{path}: missing, or not a picture")
+        raise DataError(f"{path}: missing, or not an image")
     return np.asarray(image, np.uint8)

@@ -52,7 +52,7 @@ class Graft:
 
     def __post_init__(self) -> None:
         if not self.back_s > 0:
-            raise ConfigError(f"the way back of a transplant must last longer than 0 s, not {self.back_s}")
+            raise ConfigError(f"the return of a transplant must last longer than 0 s, not {self.back_s}")
 
     @property
     def end(self) -> float:

@@ -107,7 +107,7 @@ def open_target(address: str, *, rejected: bool = False) -> Target:
             from realtime_mer.targets.webhook import Webhook
 
             return Webhook(address, rejected=rejected)
-    raise ConfigError(f"events cannot be sent to '{address}': give {FORMS}")
+    raise ConfigError(f"events cannot be sent to '{address}': use {FORMS}")
 
 
 def describe(targets: Sequence[Target]) -> list[str]:
@@ -120,7 +120,7 @@ def _split(address: str) -> SplitResult:
         parts = urlsplit(address)
         parts.port  # noqa: B018 - raises where it is no number
     except ValueError as error:
-        raise ConfigError(f"'{address}' is no address: {error}") from None
+        raise ConfigError(f"'{address}' is not an address: {error}") from None
     if parts.scheme in ("ws", "mqtt", "mqtts", "http", "https") and not parts.hostname:
-        raise ConfigError(f"'{address}' names no host: give {FORMS}")
+        raise ConfigError(f"'{address}' has no host: use {FORMS}")
     return parts

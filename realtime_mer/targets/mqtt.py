@@ -42,7 +42,7 @@ class MqttBroker(Target):
         host, port = address.hostname or "", address.port or PORTS[address.scheme]
         self._topic = unquote(address.path.strip("/")) or TOPIC
         if any(sign in self._topic for sign in "+#\0"):
-            raise ConfigError(f"'{self._topic}' is no topic to publish to: + and # stand for others")
+            raise ConfigError(f"cannot publish to the topic '{self._topic}': + and # are wildcards")
         self.name = f"{address.scheme}://{host}:{port}/{self._topic}"
         self._rejected, self._connected = rejected, threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2)
@@ -82,7 +82,7 @@ class MqttBroker(Target):
         given = self._client.publish(f"{self._topic}/{kind}", text, qos=1, retain=kind == "header")
         while not given.is_published():
             if self._outbox.closing:
-                raise UndeliveredError("the broker did not confirm it")
+                raise UndeliveredError("the broker did not acknowledge the message")
             given.wait_for_publish(POLL_S)
 
     def _leave(self) -> None:

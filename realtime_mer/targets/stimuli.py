@@ -41,7 +41,7 @@ class Stimuli(Sink):
 
     def __init__(self, name: str, info: SourceInfo, marks: Sequence[Callable[[Marker], None]]) -> None:
         if not on_this_clock(info):
-            raise ConfigError(f"markers can be taken in beside a live camera or stream, and {info.uri} is none")
+            raise ConfigError(f"markers need a live camera or stream, and {info.uri} is neither")
         self.taken = 0
         self._lsl, self._name, self._marks = library(), name, tuple(marks)
         self._offset = clock_offset(self._lsl)

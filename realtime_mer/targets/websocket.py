@@ -68,7 +68,7 @@ class WebSocketServer(Target):
             raise ConfigError("a WebSocket server listens at ws://HOST:PORT, without a path")
         asked = parse_qs(address.query)
         if set(asked) - {"origin"}:
-            raise ConfigError("a WebSocket server knows ?origin=SITE only")
+            raise ConfigError("a WebSocket server takes ?origin=SITE only")
         self._host, self._port = address.hostname or "", address.port
         self._origins, self._rejected = tuple(asked.get("origin", ())), rejected
         self._lock = threading.Lock()  # of the readers' queues, the headers and the counts
