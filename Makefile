@@ -30,7 +30,7 @@ PYTHONS ?= $(foreach name,python3.11 python3.12 python3.13,$(shell command -v $(
 wheels: $(VENV)/.dev
 	REALTIME_MER_PYTHONS="$(PYTHONS)" $(BIN)/python -m pytest -q tests/test_deploy.py
 
-# INPUTS inputs that nobody would send on purpose, drawn anew each time: docs/reliability.md says what they have found.
+# INPUTS inputs that nobody would send on purpose, drawn again each time: docs/reliability.md says what they have found.
 INPUTS ?= 100000
 fuzz: $(VENV)/.dev
 	REALTIME_MER_FUZZ=$(INPUTS) $(BIN)/python -m pytest -q -s --timeout=0 --tb=short tests/test_fuzz.py

@@ -3,7 +3,7 @@
     realtime-mer live 0 --to ws://127.0.0.1:8765
     python demos/listen.py [ADDRESS]
 
-It waits for the other program, and connects again when that is started anew. Needs websockets.
+It waits for the other program, and connects again when that is started again. Needs websockets.
 """
 
 import json

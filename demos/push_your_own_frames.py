@@ -26,7 +26,7 @@ def main() -> list[float]:
     with build() as pipeline:
         for index, (time, gray) in enumerate(my_camera()):
             # For a live camera call pipeline.begin(live=True) first: then a frame never waits.
-            # A color camera also passes to_bgr=lambda: picture, which is called only when somebody draws.
+            # A color camera also passes to_bgr=lambda: picture, which is called only when someone draws.
             events = pipeline.push(Frame(index, time, gray)).events
             apexes += [e.movement.apex for e in events if e.status == "confirmed"]
         apexes += [e.movement.apex for e in pipeline.finish().events if e.status == "confirmed"]

@@ -22,7 +22,7 @@ COLUMNS: Final = ("recordings", "`spot.early`", "early", "withdrawn (expected)",
 
 
 def page(text: str) -> str:
-    """The page with its table drawn anew."""
+    """The page with its table drawn again."""
     rows = [
         (
             f"{row['condition']}, {row['confirmed']} confirmed",

@@ -1,6 +1,6 @@
 """Draws the tables of docs/papers.md from docs/data/papers, or takes in what a run has left.
 
-python docs/papers.py                                       # draws the page's tables anew
+python docs/papers.py                                       # draws the page's tables again
 python docs/papers.py runs/peng2018-quick/tables.json ...   # takes their tables over first
 
 Each file there is what ``python -m train reproduce`` stores: a table of a paper and scale by its number, as data.
@@ -37,7 +37,7 @@ SHOWN: Final = {
 
 
 def take(file: Path) -> None:
-    """Adds the tables of a run to those that are kept, each in the place of an earlier one."""
+    """Adds the tables of a run to those that are kept, each instead of an earlier one."""
     kept = DATA / f"{file.parent.name}.json"
     tables = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     for number, table in json.loads(file.read_text(encoding="utf-8")).items():
@@ -73,7 +73,7 @@ def _file(tables: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def page(text: str) -> str:
-    """The page with its tables drawn anew."""
+    """The page with its tables drawn again."""
     return within(text, SCRIPT, drawn())
 
 

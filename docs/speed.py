@@ -1,6 +1,6 @@
 """Draws the history of the speed in docs/performance.md from docs/data/speed.json, or adds a measurement to it.
 
-python docs/speed.py                                                    # draws the page's table anew
+python docs/speed.py                                                    # draws the page's table again
 python docs/speed.py --add throughput.json "light checks of the faces"  # adds a result of `bench throughput` first
 
 Ratios to the floor compare between machines; frames/s do not, so that both stand there with the machine.
@@ -66,7 +66,7 @@ def _cell(case: dict[str, Any] | None) -> str:
 
 
 def page(text: str) -> str:
-    """The page with its table drawn anew."""
+    """The page with its table drawn again."""
     return within(text, SCRIPT, drawn(json.loads(DATA.read_text(encoding="utf-8"))))
 
 

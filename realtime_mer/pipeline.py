@@ -31,7 +31,7 @@ from realtime_mer.watched import Place, WatchedFace
 RATE_KNOWN: Final = 0.25  # s of frames before their rate is judged
 LARGEST: Final = 32766  # px, side of a frame: beyond it OpenCV cannot warp, and MediaPipe ends the process
 CUT_SHORT: Final = "the recording ended before the movement did"
-RECALIBRATED: Final = "the resting face was learned anew"
+RECALIBRATED: Final = "the resting face was learned again"
 
 Places = dict[int, Place]  # track -> where its face was
 
@@ -94,10 +94,10 @@ class Pipeline:
         self._times: deque[float] = deque()  # s, of the last second
         self._new_times: deque[float] = deque()  # s, of those frames that showed something new
         self._last = -math.inf  # s, of the latest frame
-        self._relearn = False  # every face is to be learned anew at the next frame
+        self._relearn = False  # every face is to be learned again at the next frame
 
     def recalibrate(self, spot: SpotConfig | None = None) -> None:
-        """Learns the resting face anew from the next frame on, with other thresholds when ``spot`` is given.
+        """Learns the resting face again from the next frame on, with other thresholds when ``spot`` is given.
 
         Movements under way end. Faces keep their tracks, and their movements go on being numbered.
         """

@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 class Frame:
     """One captured picture.
 
-    ``gray`` is the luma plane, uint8 (H, W): all that the motion lane needs. Color is converted only when somebody
+    ``gray`` is the luma plane, uint8 (H, W): all that the motion lane needs. Color is converted only when someone
     reads ``image``, because the conversion costs more than measuring the motion.
 
     index: position among the frames that the source delivered, from 0.
@@ -47,7 +47,7 @@ class Frame:
 
     @property
     def image(self) -> Image:
-        """The picture as uint8 BGR (H, W, 3); converted anew at each read."""
+        """The picture as uint8 BGR (H, W, 3); converted again at each read."""
         return np.repeat(self.gray[:, :, None], 3, axis=2) if self.to_bgr is None else self.to_bgr()
 
     @property

@@ -110,7 +110,7 @@ def test_every_answer_has_its_headers(app: Served) -> None:
         assert "microphone=()" in headers["Permissions-Policy"]
         policy = headers["Content-Security-Policy"]
         assert f"ws://127.0.0.1:{app.port} " in policy
-        assert " ws: " not in policy  # no socket to anybody else
+        assert " ws: " not in policy  # no socket to anyone else
         assert "object-src 'none'" in policy
 
 

@@ -99,11 +99,11 @@ def test_all_works_behind_caddy(number: int, chromium: Any, shown_clip: tuple[Pa
 def asked(address: str, path: str, **headers: str) -> tuple[int, str]:
     """The answer to a request that comes from no browser."""
     port = int(address.rpartition(":")[2])
-    anybody = ssl.create_default_context()
-    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    anyone = ssl.create_default_context()
+    anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
     with (
         socket.create_connection(("127.0.0.1", port), timeout=20) as plain,
-        anybody.wrap_socket(plain, server_hostname=NAME) as line,
+        anyone.wrap_socket(plain, server_hostname=NAME) as line,
     ):
         lines = [f"GET {path} HTTP/1.1", f"Host: {NAME}:{port}", "Connection: close"]
         line.sendall("\r\n".join([*lines, *(f"{k}: {v}" for k, v in headers.items()), "", ""]).encode())

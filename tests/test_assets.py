@@ -40,7 +40,7 @@ def put_wheel(index: Path, content: bytes, member: str = assets.WHEEL_MEMBER) ->
 
 @pytest.fixture
 def official(monkeypatch):
-    """An HTTP server on this machine in the place of the official address; yields the paths it was asked for."""
+    """An HTTP server on this machine instead of the official address; yields the paths it was asked for."""
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

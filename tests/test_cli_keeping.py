@@ -87,7 +87,7 @@ def test_the_whole_file_is_compared_on_request(tmp_path, capfd):
     """A file of more than three parts, changed between them."""
     video = write_video(tmp_path / "clip.mp4", range(0, 200, 10))
     with video.open("ab") as file:
-        file.write(b"\0" * 5_000_000)  # after the end of the film: no decoder reads it
+        file.write(b"\0" * 5_000_000)  # after the end of the video: no decoder reads it
     out = ("--out", str(tmp_path / "out"), *PLAIN)
     assert main(["analyze", str(video), *out]) == 0
     assert main(["analyze", str(video), *out, "--verify"]) == 0
@@ -291,7 +291,7 @@ def test_no_output_of_an_analysis_is_the_recording(tmp_path, capfd):
 
 def test_no_conversion_or_report_replaces_what_it_is_made_from(face, results, capfd):
     log = results / "face" / "events.jsonl"
-    before, film = files(results), face.read_bytes()
+    before, video = files(results), face.read_bytes()
     for line in (
         ["convert", log, "--to", "csv", "--out", log],
         ["convert", log, "--to", "webvtt", "--out", face],
@@ -300,7 +300,7 @@ def test_no_conversion_or_report_replaces_what_it_is_made_from(face, results, ca
     ):
         assert main(list(map(str, line))) == 6
         assert "is the input" in capfd.readouterr().err
-    assert (files(results), face.read_bytes()) == (before, film)
+    assert (files(results), face.read_bytes()) == (before, video)
 
 
 def test_one_folder_that_cannot_be_written_does_not_stop_the_others(tmp_path, capfd):

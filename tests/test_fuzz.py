@@ -1,6 +1,6 @@
 """Inputs that nobody would send on purpose: each is read, or refused with one of our errors in one line.
 
-`make fuzz` gives 100,000 of them, drawn anew each time; in the ordinary tests it is a small and constant share.
+`make fuzz` gives 100,000 of them, drawn again each time; in the ordinary tests it is a small and constant share.
 """
 
 from __future__ import annotations

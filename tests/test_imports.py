@@ -7,7 +7,7 @@ import pytest
 
 NOT_FOR_THE_RUNTIME = ("torch", "torchvision", "train", "export", "gradio", "plotly", "matplotlib", "sklearn", "timm")
 
-ANALYSE = """
+ANALYZE = """
 import sys
 import numpy as np
 from realtime_mer import ArraySource, Config, Observation, build, watch
@@ -43,7 +43,7 @@ def loaded_after(code):
     return set(done.stdout.rpartition("MODULES")[2].split())
 
 
-@pytest.mark.parametrize("code", ["import sys, realtime_mer", ANALYSE], ids=["import", "analyze"])
+@pytest.mark.parametrize("code", ["import sys, realtime_mer", ANALYZE], ids=["import", "analyze"])
 def test_the_runtime_loads_nothing_heavy(code):
     assert not loaded_after(code) & set(NOT_FOR_THE_RUNTIME)
 

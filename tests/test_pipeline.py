@@ -182,7 +182,7 @@ def test_a_movement_under_way_ends_with_a_recalibration(recording, result):
                 asked.append(pipeline.recalibrate())
             seen.append(pipeline.push(frame))
     reasons = [e.movement.reason for o in seen for e in o.events if e.final]
-    assert "the resting face was learned anew" in reasons
+    assert "the resting face was learned again" in reasons
 
 
 def test_time_shift(recording, result):
@@ -504,7 +504,7 @@ def test_run_over_a_source(recording, result):
 
     with Pipeline(recording.detect, MovementDetector) as pipeline:
         first = [e for seen in run.watch(Source(), pipeline) for e in seen.events]
-        again = [e for seen in run.watch(Source(), pipeline) for e in seen.events]  # begins anew by itself
+        again = [e for seen in run.watch(Source(), pipeline) for e in seen.events]  # begins again by itself
     assert first == again == events_of(result)
 
 

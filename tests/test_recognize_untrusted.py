@@ -1,4 +1,4 @@
-"""Models that somebody else made: what is no recognizer is refused in one line, whatever it does to the process."""
+"""Models that someone else made: what is no recognizer is refused in one line, whatever it does to the process."""
 
 from __future__ import annotations
 

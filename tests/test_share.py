@@ -28,7 +28,7 @@ from realtime_mer.synth.video import write_video
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of the demo clip, in a folder that is named after somebody, as is the video."""
+    """The results of the demo clip, in a folder that is named after someone, as is the video."""
     folder = tmp_path_factory.mktemp("share")
     demo_clip(folder / "Jane Doe.mp4", fps=60.0)
     with build() as pipeline:

@@ -1,4 +1,4 @@
-"""Where outputs are put: private files, one run in a folder at a time, nothing of somebody else's replaced."""
+"""Where outputs are put: private files, one run in a folder at a time, nothing of someone else's replaced."""
 
 import os
 import signal
@@ -65,12 +65,12 @@ def test_a_link_is_refused_and_what_it_leads_to_stays(write, to, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     for path in (folder / "inside", tmp_path / "outside"):
-        path.write_text("somebody's")
+        path.write_text("someone's")
     (folder / "output").symlink_to(to)
     with pytest.raises(OutputError, match="it is a link to"):
         write(folder / "output")
     assert (folder / "output").is_symlink()
-    assert (folder / "inside").read_text() == (tmp_path / "outside").read_text() == "somebody's"
+    assert (folder / "inside").read_text() == (tmp_path / "outside").read_text() == "someone's"
     assert not (folder / "nowhere").exists()
 
 
@@ -112,7 +112,7 @@ def test_a_device_is_written_to_and_stays_one():
 
 
 def test_the_input_is_no_output(tmp_path):
-    (tmp_path / "clip.mp4").write_text("film")
+    (tmp_path / "clip.mp4").write_text("video")
     os.link(tmp_path / "clip.mp4", tmp_path / "other.mp4")
     for name in ("clip.mp4", "other.mp4"):
         with pytest.raises(OutputError, match="is the input"):

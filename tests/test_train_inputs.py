@@ -94,7 +94,7 @@ def test_the_cache_gives_the_same_and_notices_changes(tmp_path) -> None:
     again = inputs.prepare(clips, THREE, "3", how, cache, quiet=True)
     assert np.array_equal(first.samples.x, again.samples.x)
     assert first.samples.y.tolist() == [THREE.index("positive")]
-    clip_of(tmp_path, "a", frames=9)  # written anew: other time stamps
+    clip_of(tmp_path, "a", frames=9)  # written again: other time stamps
     inputs.prepare(clips, THREE, "3", how, cache, quiet=True)
     assert len(list(cache.iterdir())) == 2
 

@@ -56,7 +56,7 @@ def test_peng_war_and_uar_follow_from_the_matrices_he_prints() -> None:
     assert (round(first.accuracy, 3), round(first.uar, 3)) == (0.544, 0.440)
     assert (round(second.accuracy, 3), round(second.uar, 3)) == (0.578, 0.337)
     mean = megc2018_average([first, second])
-    assert (round(mean["WAR"], 3), round(mean["UAR"], 3)) == (0.561, 0.388)  # printed .561 and, rounded up, .389
+    assert (round(mean["WAR"], 3), round(mean["UAR"], 3)) == (0.561, 0.388)  # printed 0.561 and, rounded up, 0.389
 
 
 labels = hnp.arrays(np.int64, st.integers(1, 60), elements=st.integers(0, 2))

@@ -45,7 +45,7 @@ def folders(root: Path, faces: dict[str, list[np.ndarray]], people: int, each: i
 
 
 def filled_in(table: Path, **cells: str) -> None:
-    """Writes cells into every row, as somebody would who knows when each clip begins."""
+    """Writes cells into every row, as someone would who knows when each clip begins."""
     with table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     write(table, [{**row, **cells} for row in rows])

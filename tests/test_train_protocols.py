@@ -1,4 +1,4 @@
-"""Protocols and the guard: nobody on both sides, everybody tested once, labels that mean nothing score chance."""
+"""Protocols and the guard: nobody on both sides, everyone tested once, labels that mean nothing score chance."""
 
 from __future__ import annotations
 
@@ -285,6 +285,6 @@ def test_permuted_labels_fall_to_chance_only_without_a_leak() -> None:
         permuted = np.repeat(random.permutation(classes), 10)
         clean.append(nearest_mean(frames, permuted, people_folds))
         leaked.append(nearest_mean(frames, permuted, leaky))
-    # 180 independent clips: one run of chance is 1/3 +- .035, the mean of five +- .016.
+    # 180 independent clips: one run of chance is 1/3 +- 0.035, the mean of five +- .016.
     assert abs(np.mean(clean) - 1 / 3) < 0.06
     assert np.mean(leaked) > 0.6

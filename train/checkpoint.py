@@ -37,7 +37,7 @@ def load(path: Path) -> tuple[nn.Module, ModelSpec]:
     """
     content = read(path)
     if content.get("format") != FORMAT or not isinstance(content.get("spec"), str):
-        raise ModelError(f"{path} is not a model file of this version: train it anew or give the right file")
+        raise ModelError(f"{path} is not a model file of this version: train it again or give the right file")
     spec = ModelSpec.from_json(content["spec"])
     try:
         classes = len(spec.labels) - bool(spec.none)
@@ -45,7 +45,7 @@ def load(path: Path) -> tuple[nn.Module, ModelSpec]:
         model.load_state_dict(content["state"])
     except (TypeError, KeyError, RuntimeError) as error:
         first_line = str(error).splitlines()[0]
-        raise ModelError(f"{path} does not fit this version ({first_line}): train it anew") from None
+        raise ModelError(f"{path} does not fit this version ({first_line}): train it again") from None
     return model.eval(), spec
 
 
@@ -69,5 +69,5 @@ def read(path: Path) -> dict[str, Any]:
     except Exception as error:  # a foreign or cut file fails in many ways, unpickling refused among them
         raise ModelError(f"{path} cannot be read as a model file ({type(error).__name__})") from None
     if not isinstance(content, dict):
-        raise ModelError(f"{path} is not a model file of this version: train it anew or give the right file")
+        raise ModelError(f"{path} is not a model file of this version: train it again or give the right file")
     return content

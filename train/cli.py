@@ -48,7 +48,7 @@ Run `python -m train COMMAND --help` for a command's options."""
 
 def main(argv: Sequence[str]) -> int:
     """Runs a command; gives the exit code."""
-    kept = "stopped; finished folds are kept: the same command goes on from there"
+    kept = "stopped; finished folds are kept: the same command continues from there"
     return finish(lambda: _run(argv), "python -m train", kept)
 
 

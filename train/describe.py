@@ -74,7 +74,7 @@ def spec(plan: Recipe, data: Prepared, run: Run | None, people: Iterable[str], c
 
 
 def model_decision(plan: Recipe, run: Run) -> Decision:
-    """Temperature and threshold of the model that is fitted on everybody, from the pooled answers of the run."""
+    """Temperature and threshold of the model that is fitted on everyone, from the pooled answers of the run."""
     assert plan.calibrate is not None
     how = plan.calibrate
     return decide(run.truth, run.logits, run.main, how.answered, run.none, how.least)

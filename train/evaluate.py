@@ -1,4 +1,4 @@
-"""Runs a recipe over the folds of a protocol, and keeps every finished fold. Scores are ``train.metrics``' affair.
+"""Runs a recipe over the folds of a protocol, and keeps every finished fold. ``train.metrics`` computes the scores.
 
 Each fold starts from the same fresh network (the same seed, so that no fold depends on another) and ``fit`` is given
 the training clips only. The two faults that published code has are here, by name, so that they can be shown:

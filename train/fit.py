@@ -155,7 +155,7 @@ class _Run:
     ) -> Epoch:  # fmt: skip
         """One pass over the training samples."""
         model, train, seed = self._model, self._train, _mix(self._seed, self.at.stage, self.at.epoch)
-        # Dropout draws from torch's global generator, everything else from this one: both start anew each epoch.
+        # Dropout draws from torch's global generator, everything else from this one: both start again each epoch.
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         change = augment.chosen(stage.augment)

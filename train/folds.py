@@ -137,7 +137,7 @@ def _one(plan: Plan, number: int, model: nn.Module, tell: Watch | None) -> None:
     curves = fit.fit(
         model, data.samples.take(fold.train), recipe.stage, classes=len(data.labels), seed=recipe.seed,
         validation=recipe.validation, device=device, watch=watch,
-        # What the leak saw before an interruption is not in a snapshot: such a fold starts anew.
+        # What the leak saw before an interruption is not in a snapshot: such a fold starts again.
         snapshot=None if leaks else snapshot,
     )  # fmt: skip
     store(

@@ -37,7 +37,7 @@ from train.records import MEGC2018, Clip
 from train.runs import store
 
 FILE: Final = "heads.json"
-CERTAIN: Final = 10.0  # logit of what cannot be learned because nobody, or everybody, shows it
+CERTAIN: Final = 10.0  # logit of what cannot be learned because nobody, or everyone, shows it
 Truth = NDArray[np.int64]  # positions in the labels (N,); of action units 0 or 1, (N, K)
 
 

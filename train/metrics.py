@@ -35,7 +35,7 @@ __all__ = [
     "trivial",
 ]
 
-REPEATS: Final = 2000  # bootstrap samples: the ends of a 95 % interval then move by about .002 between seeds
+REPEATS: Final = 2000  # bootstrap samples: the ends of a 95 % interval then move by about 0.002 between seeds
 LEVEL: Final = 0.95
 _CHUNK: Final = 500  # bootstrap samples at a time, to bound the memory
 NAMES: Final = ("WAR", "UF1", "UAR", "weighted F1")

@@ -91,7 +91,7 @@ def moved_most(clip: Clip, faces: Faces) -> int | str:
 
 
 class _Frames:
-    """The frames of a clip from position ``first`` to ``last``. all_taken: whether somebody has gone through them."""
+    """The frames of a clip from position ``first`` to ``last``. all_taken: whether someone has gone through them."""
 
     def __init__(self, clip: Clip, first: int, last: int) -> None:
         self._clip, self._positions, self.all_taken = clip, range(first, last + 1), False

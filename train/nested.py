@@ -1,7 +1,7 @@
 """Temperature and abstention threshold, always from people on whom the network was not trained.
 
 For the scores they are nested: the tested people are put into groups, and those of a group are answered with what an
-inner split of all the other people gave. For the model that is fitted on everybody they come from the pooled answers of
+inner split of all the other people gave. For the model that is fitted on everyone they come from the pooled answers of
 the evaluation, each given by a network that did not know the person.
 """
 

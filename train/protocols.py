@@ -205,7 +205,7 @@ def person(group: str) -> str:
 
 
 def namesakes(clips: Sequence[Clip], people: Sequence[str]) -> tuple[str, str] | None:
-    """One of ``people`` (``Clip.group``) and somebody of the same name in another data set, who may be the same person:
+    """One of ``people`` (``Clip.group``) and someone of the same name in another data set, who may be the same person:
     a table of own clips can hold a published data set under its subjects' names."""
     theirs = {person(name).partition("/")[2]: name for name in people}
     ours = {person(clip.group): clip.group for clip in clips if clip.subject is not None}

@@ -104,7 +104,7 @@ class Stage:
     0: always the last epoch. loss: "ce", "focal" or "arcface". class_weights: one a class, in the order of labels.
     balance: "none", "equal" (repeat up to the largest class), "down" (drop to the smallest), a number a class, or
     "weights" (nothing is repeated: each class has the same weight in the loss).
-    times: how often an epoch visits each sample, changed anew each time; only with balance "none" or "weights".
+    times: how often an epoch visits each sample, changed again each time; only with balance "none" or "weights".
     augment: names in ``train.augment``. head_l1, head_l2: penalties on the last layer's weights.
     precision: "fp32", or "bf16" to multiply in bfloat16: several times as fast on a GPU, and on a CPU that has it.
     """

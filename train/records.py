@@ -46,7 +46,7 @@ SEVEN: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("fer2013", "ferplus", "jaffe", "kdef", "mug", "taiwanese"), (*_NO_CONTEMPT, "neutral")),
 }
 
-# Whose people all tables of own clips share: a second table cannot hide somebody whom another one tests.
+# Whose people all tables of own clips share: a second table cannot hide someone whom another one tests.
 OWN: Final = "own"
 
 SCHEMES: Final = ("3", "5", "7", "objective", "emotion")

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: one folder a run, with plain JSON in it. Nothing is trained or scored anew here."""
+"""The stored result of an evaluation: one folder per run, with plain JSON in it. Nothing is trained or scored here."""
 
 from __future__ import annotations
 

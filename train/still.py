@@ -51,7 +51,7 @@ class Pairs:
     skipped: tuple[str, ...] = ()
 
     def take(self, clips: Sequence[int]) -> Pairs:
-        """Those of the clips at these positions, which are numbered anew in their order."""
+        """Those of the clips at these positions, which are numbered again in their order."""
         place = {clip: k for k, clip in enumerate(clips)}
         where = self.of(clips)
         clips_now = np.array([place[clip] for clip in self.clips[where].tolist()], np.int64)

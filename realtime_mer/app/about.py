@@ -29,9 +29,9 @@ USE: Final = """
 ## Intended use, and limits
 
 For research, teaching about the method, and one's own recordings, with people who know of it and agree. Not for
-decisions about anybody. Movements that are weak, hidden, outside the picture or made while the head moves are missed;
+decisions about anyone. Movements that are weak, hidden, outside the picture or made while the head moves are missed;
 low light, low frame rates and strong compression make it worse. It was trained on a few dozen people, most of them
-young adults from laboratory recordings: expect it to be worse for everybody else.
+young adults from laboratory recordings: expect it to be worse for everyone else.
 
 ## The law
 

@@ -1,6 +1,6 @@
 """The browser's camera as a Source: JPEG pictures with their own capture times, as the page sends them.
 
-How they travel is ``live``'s affair. Times are the browser's, so the intervals are true; only their origin is the
+``live`` receives them. Times are the browser's, so the intervals are true; only their origin is the
 browser's own.
 """
 

@@ -28,7 +28,7 @@ _NAMES: Final = re.compile(
     rf"({re.escape(LOG)}|{re.escape(SIGNALS_CSV)}|{re.escape(VIDEO)}"
     rf"|{re.escape(RECORDED)}|{PREFIX}[A-Za-z0-9_-]+\.jsonl|{CODING}[A-Za-z0-9_-]+\.(eaf|csv|tsv)"
     rf"|{STILLS}/event-\d+-\d+\.jpg|{CLIPS}/event-\d+-\d+\.mp4)"
-)  # what is taken out of a folder of results; the rest is made anew
+)  # what is taken out of a folder of results; the rest is made again
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _CLOSED: Final = re.compile(r"/(file|proxy)=|/gradio_api/(upload|file|proxy|component_server|stream|deep_link|vibe)")
 _OWN: Final = ("/jobs", "/live", "/mer-static")
 # A script of this page may do what it likes, since Gradio's own needs inline scripts and eval: the policy does not stop
-# a script that got in. It keeps the page from asking anybody else for anything, and from being framed.
+# a script that got in. It keeps the page from asking anyone else for anything, and from being framed.
 POLICY: Final = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; connect-src 'self' {sockets} blob: data:; "
     "frame-ancestors 'self'; base-uri 'self'; form-action 'self'; object-src 'none'"

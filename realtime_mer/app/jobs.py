@@ -82,7 +82,7 @@ class Jobs:
         return [job for job in self if job.owner == owner]
 
     def get(self, owner: str, id: str) -> Job | None:
-        """The owner's job; None when there is none of that id, or it is somebody else's."""
+        """The owner's job; None when there is none of that id, or it is someone else's."""
         job = self._jobs.get(id)
         return job if job is not None and secrets.compare_digest(job.owner, owner) else None
 

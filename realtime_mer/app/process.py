@@ -1,6 +1,6 @@
 """A command in a process of its own, which can be stopped from another thread with all that it has started.
 
-Which command that is, and what it leaves, is its caller's affair.
+The caller decides which command that is, and what to do with its files.
 """
 
 from __future__ import annotations

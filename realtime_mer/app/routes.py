@@ -72,7 +72,7 @@ def _answered(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except _MissingError:
-            return PlainTextResponse("there is no such recording here: it was removed, or is somebody else's", 404)
+            return PlainTextResponse("there is no such recording here: it was removed, or is someone else's", 404)
         except (MerError, ValueError) as error:
             text = str(error) if isinstance(error, MerError) else f"not understood: {error}"
             return PlainTextResponse(text, 400)

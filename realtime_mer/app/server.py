@@ -119,7 +119,7 @@ def serve(settings: AppSettings, *, tell: Callable[[str], None] = print) -> None
             tell("Recordings and reviews are removed when the server ends: --keep DIR keeps them.")
         if not settings.loopback:
             who = "who knows a password" if settings.passwords else "who reaches this address"
-            tell(f"Anybody {who} can use it. Who is filmed must be told (EU AI Act, Art. 50(3)).")
+            tell(f"Anyone {who} can use it. Who is filmed must be told (EU AI Act, Art. 50(3)).")
         if settings.share:
             address = _share(settings.host, port)
             app.names.add(urlsplit(address).netloc.lower())

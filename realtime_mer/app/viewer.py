@@ -50,7 +50,7 @@ class Viewer:
     """Analyzes what ``connect`` opens until it ends or ``close`` is called. Start it with ``start``.
 
     build: makes the pipeline; called in the thread, since it loads models. owner: the token of its browser.
-    private: make no pictures of anybody. anchor: what the wall clock showed at time 0 of the source; where the page
+    private: make no pictures of anyone. anchor: what the wall clock showed at time 0 of the source; where the page
     knows it. targets: where its events go while they happen.
     """
 
@@ -102,7 +102,7 @@ class Viewer:
         self._thread.start()
 
     def recalibrate(self, config: Config | None = None) -> None:
-        """Learns the resting face anew, with other thresholds when ``config`` is given. The model stays."""
+        """Learns the resting face again, with other thresholds when ``config`` is given. The model stays."""
         if config is not None:
             self._config = config
         if self._pipeline is not None:

@@ -134,7 +134,7 @@ def agreement(job: Job, a: str, b: str) -> dict[str, Any]:
 def export(job: Job, format: str, coder: str | None) -> Path:
     """The log in another format, with a coder's corrections when one is named. Raises MerError.
 
-    "report" has the agreement of the coder with the machine, and with everybody else who has coded the recording.
+    "report" has the agreement of the coder with the machine, and with everyone else who has coded the recording.
     """
     if format not in (*NAMES, REPORT_FORMAT):
         raise ConfigError(f"unknown format {format!r}: choose from {', '.join((*NAMES, REPORT_FORMAT))}")

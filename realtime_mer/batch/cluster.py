@@ -53,7 +53,7 @@ def on_ray(tools: Tools[Task, Value], tasks: Sequence[Task], address: str, jobs:
 
 
 def _check_reachable(host: str, port: int, address: str) -> None:
-    """Looks whether anybody listens: Ray itself tries for minutes. Raises ConfigError."""
+    """Looks whether anyone listens: Ray itself tries for minutes. Raises ConfigError."""
     try:
         socket.create_connection((host, port), REACH_S).close()
     except OSError as error:

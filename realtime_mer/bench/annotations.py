@@ -78,7 +78,7 @@ def read_expressions(name: str, sheet: Path) -> tuple[list[Expression], int]:
 
 
 def casmesq_names(sheet: Path) -> tuple[dict[int | None, str], dict[str, str]]:
-    """CAS(ME)^2: the sheet's subject number -> the folders' ("15"), and video name -> film code ("0401").
+    """CAS(ME)^2: the sheet's subject number -> the folders' ("15"), and video name -> video code ("0401").
 
     Raises DataError when the pages "naming rule1" and "naming rule2" do not say.
     """
@@ -87,14 +87,14 @@ def casmesq_names(sheet: Path) -> tuple[dict[int | None, str], dict[str, str]]:
         for row in tables(sheet, "naming rule1")[0]
         if len(row) > 2 and frame_number(row[2]) is not None
     }
-    films = {
+    videos = {
         str(row[1]).strip().lower(): f"{frame_number(row[0]):04d}"
         for row in tables(sheet, "naming rule2")[0]
         if len(row) > 1 and frame_number(row[0]) is not None
     }
-    if not subjects or not films:
+    if not subjects or not videos:
         raise DataError(f"{sheet}: the pages 'naming rule1' and 'naming rule2' do not contain the names")
-    return subjects, films
+    return subjects, videos
 
 
 def _samm(sheet: Path) -> Iterator[Expression | None]:
@@ -105,15 +105,15 @@ def _samm(sheet: Path) -> Iterator[Expression | None]:
 
 
 def _casme_sq(sheet: Path) -> Iterator[Expression | None]:
-    subjects, films = casmesq_names(sheet)
+    subjects, videos = casmesq_names(sheet)
     for cells in tables(sheet)[0]:
         row = dict(zip(_CASME_SQ, cells, strict=False))
         if blank(row.get("number")):
             continue
         kind = _kind(row.get("type"))
         subject = subjects.get(frame_number(row["number"]))
-        film = films.get(str(row.get("name")).strip().split("_")[0].lower())
-        yield None if None in (kind, subject, film) else _expression(f"{subject}_{film}", kind or Kind.MICRO, row)
+        video = videos.get(str(row.get("name")).strip().split("_")[0].lower())
+        yield None if None in (kind, subject, video) else _expression(f"{subject}_{video}", kind or Kind.MICRO, row)
 
 
 def _casme3(sheet: Path) -> Iterator[Expression | None]:

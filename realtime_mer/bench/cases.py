@@ -95,7 +95,7 @@ def videos_below(folder: Path) -> list[Path]:
 
 
 def negatives(folder: Path) -> list[Case]:
-    """Every video below ``folder``, as it is. Those in one subfolder are one person's (or one film's).
+    """Every video below ``folder``, as it is. Those in one subfolder are one person's (or one video's).
 
     Raises SourceError when there are none.
     """

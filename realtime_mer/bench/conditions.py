@@ -76,7 +76,7 @@ def under(case: Case, condition: Condition, streams: Path | None = None) -> Case
     """``case``, seen so. A recording that is slower than ``condition.rate`` or smaller than ``face_px`` stays so.
 
     streams: folder in which compressed recordings are kept for the next time, because making them costs more than
-    watching them. They are made anew when the recording, the condition or the code that draws them is another.
+    watching them. They are made again when the recording, the condition or the code that draws them is another.
     """
     kept = streams / f"{_key(case, condition)}.mp4" if streams is not None and condition.h264 else None
     return replace(case, frames=partial(_frames, case.frames, condition, kept))
@@ -99,7 +99,7 @@ def _frames(source: Callable[[], Iterable[Frame]], condition: Condition, kept: P
 
 
 def thinned(frames: Iterable[Frame], rate: float | None) -> Iterator[Frame]:
-    """The frames nearest to an even beat of ``rate`` frames/s, each with its own time, numbered anew."""
+    """The frames nearest to an even beat of ``rate`` frames/s, each with its own time, numbered again."""
     if rate is None:
         yield from frames
         return

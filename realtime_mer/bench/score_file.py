@@ -102,7 +102,7 @@ def _row(entry: Mapping[str, Any]) -> Row:
 def pool(files: Sequence[ScoreFile]) -> ScoreFile:
     """One file of the rows that all have, each with the streams of all.
 
-    Raises ConfigError when somebody is in a row of two files: halves share nobody.
+    Raises ConfigError when someone is in a row of two files: halves share nobody.
     """
     rows = []
     for first in files[0].rows:

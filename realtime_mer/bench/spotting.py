@@ -46,7 +46,7 @@ class Case:
     """One recording with known events, to be watched as a source.
 
     frames: called for each watching. masked: (from, to) s in which nothing is scored. subject: the person, or what else
-    goes together (takes of one film): the unit of the bootstrap and of the two halves; empty: the name.
+    goes together (takes of one video): the unit of the bootstrap and of the two halves; empty: the name.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """Do targets cost frames? One run at a real rate; all targets, one of them dead, take part in every other minute.
 
-One run, and not one a minute: each new run makes threads anew, and the C library keeps a heap for each, so that memory
+One run, and not one a minute: each new run makes threads again, and the C library keeps a heap for each, so that memory
 would grow for some time whatever the targets do. The peers live in a process of their own (``listener``). The dead
 target is a webhook at a port where nobody listens.
 """

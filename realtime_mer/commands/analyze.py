@@ -80,7 +80,7 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Analyzes the recordings; one that fails does not stop the others.
 
-    A signal ends those under way in order and leaves the others; the same command goes on from there.
+    A signal ends those under way in order and leaves the others; the same command continues from there.
     """
     config, also = settings(arguments), formats(arguments.formats)
     if not arguments.video_rate >= 0:

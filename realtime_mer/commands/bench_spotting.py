@@ -263,9 +263,9 @@ def _subjects(arguments: argparse.Namespace, clips: Sequence[RealClip]) -> set[s
     """Those asked for. A half is one of all people that the sheet has, so that it does not depend on --subjects."""
     from realtime_mer.bench.spotting import in_half
 
-    everybody = {clip.subject for clip in clips}
-    half = in_half(everybody, arguments.half) if arguments.half else everybody
-    chosen = half & set(_order(arguments) or everybody)
+    everyone = {clip.subject for clip in clips}
+    half = in_half(everyone, arguments.half) if arguments.half else everyone
+    chosen = half & set(_order(arguments) or everyone)
     if not chosen:
         raise ConfigError(f"none of --subjects {arguments.subjects} is in half {arguments.half}")
     return chosen

@@ -1,4 +1,4 @@
-"""Brings a face to the canonical pose. Where the face is comes from ``faces``; how it moves is ``motion``'s affair."""
+"""Brings a face to a fixed pose, the aligned face. ``detect`` gives its landmarks; ``motion`` measures its movement."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _warp_shrunk(gray: Gray, transform: Transform, size: int, shrink: int) -> Gr
     small = cv2.resize(
         patch, (max(patch.shape[1] // shrink, 1), max(patch.shape[0] // shrink, 1)), interpolation=cv2.INTER_AREA
     )
-    # center of small pixel i lies at x0 + (i + .5) * shrink - .5 in the picture
+    # center of small pixel i lies at x0 + (i + 0.5) * shrink - 0.5 in the picture
     to_picture = np.array([[shrink, 0, x0 + (shrink - 1) / 2], [0, shrink, y0 + (shrink - 1) / 2]], np.float64)
     matrix = np.hstack([transform[:, :2] @ to_picture[:, :2], apply(transform, to_picture[:, 2][None])[0][:, None]])
     return cv2.warpAffine(small, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

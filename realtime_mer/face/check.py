@@ -4,7 +4,7 @@ It only ever says yes. What it does not confirm (a face gone, a new one, one tha
 landmark detector, which decides. Small faces, and those that the edge cuts, are looked at once more from near.
 
 Its points lie 0.04 of the distance between the eyes from the landmarks in the middle case, 0.14 (eyes) to 0.2 (nose)
-in the worst tenth: 472 pictures of 17 films of talking and acting faces.
+in the worst tenth: 472 pictures of 17 videos of talking and acting faces.
 """
 
 from __future__ import annotations

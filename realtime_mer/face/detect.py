@@ -1,4 +1,4 @@
-"""Finds faces and their landmarks in one picture, with MediaPipe's Face Landmarker. Who is who is ``track``'s affair.
+"""Finds faces and their landmarks in one frame, with MediaPipe's Face Landmarker. ``track`` decides who is who.
 
 The single-picture mode is used, not the video mode. It costs the same (9 ms a face, 1.5 ms without one, on a 2-core
 machine), finds a face that jumped at once where the video mode loses it for a call, needs no running clock, and the

@@ -1,7 +1,7 @@
 """What a recognizer sees: the motion from onset to apex. The runtime and the training call the same functions here.
 
-Computed once per event, so it may cost some milliseconds. How regions move in every frame is ``motion``'s affair, and
-what the motion means is the model's.
+Computed once per event, so it may take some milliseconds. ``registration`` measures how regions move in every frame;
+what the motion means is up to the model.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Follower:
         self.reinitialize(face, frame)
 
     def reinitialize(self, face: Face, frame: Frame) -> None:
-        """Starts anew from a detection in ``frame``: what was measured before is not continued."""
+        """Starts again from a detection in ``frame``: what was measured before is not continued."""
         self.face = face
         self.transform: Transform = similarity(face.points)
         self._take(apply(self.transform, face.points))

@@ -57,7 +57,7 @@ class ModelSpec:
                  model has none, and answers noise as if it were a movement.
     training_data, license, protocol: for people, one line each.
     people: whom it was trained on, data set and subject, e.g. "casme2/sub01": their recordings prove nothing about it.
-    scores:      e.g. {"UF1": {"value": .8, "low": .72, "high": .86}, "ECE": {"value": .03}}.
+    scores:      e.g. {"UF1": {"value": 0.8, "low": 0.72, "high": 0.86}, "ECE": {"value": 0.03}}.
     heads:       further answers beside the labels; empty where the file has none.
     commit:      of the code that trained it. created: ISO date.
 

@@ -152,7 +152,7 @@ def load(path: Path, spec: ModelSpec) -> tuple[str, Run]:
         raise DeviceError("torch sees no CUDA device, which TensorRT needs: see docs/gpu.md")
     engine = trt.Runtime(_logger(trt)).deserialize_cuda_engine(path.read_bytes())
     if engine is None:
-        raise ModelError(f"{path} was built for another GPU or TensorRT version: build it anew")
+        raise ModelError(f"{path} was built for another GPU or TensorRT version: build it again")
     run = Engine(trt, torch, engine, spec)
     run(np.zeros((1, *spec.input_shape), np.float32))
     return f"{name_of(trt)}, {torch.cuda.get_device_name()}", run

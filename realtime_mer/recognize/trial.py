@@ -1,4 +1,4 @@
-"""Tries an ONNX file that somebody else made in a process of its own, before this process opens it.
+"""Tries an ONNX file that someone else made in a process of its own, before this process opens it.
 
 ONNX is a format for programs: a loop without end, an operator that crashes ONNX Runtime or a tensor of a terabyte would
 take a live run, or the app with all its viewers, along. Here it takes a process that has nothing else to do.

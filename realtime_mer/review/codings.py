@@ -32,7 +32,7 @@ _SHARE: Final = re.compile(r" [01]\.\d\d( \(.*\))?$| \(.*\)$")  # what our expor
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One micro-expression as somebody coded it: s from the start of the media; apex None and label "" where that was
+    """One micro-expression as someone coded it: s from the start of the media; apex None and label "" where that was
     not coded."""
 
     onset: float

@@ -1,6 +1,6 @@
 """The two files of a shared recording that hold numbers: motion.npz and flow.npz. Written by numpy, read with care.
 
-A shared folder comes from somebody else: nothing in it is unpickled, and whatever stands in these files is either what
+A shared folder comes from someone else: nothing in it is unpickled, and whatever stands in these files is either what
 docs/sharing.md describes or a SourceError of one line.
 """
 

@@ -1,4 +1,4 @@
-"""Where outputs are put: private files and folders, and nothing of somebody else's. One run at a time is in ``lock``.
+"""Where outputs are put: private files and folders, and nothing of someone else's. One run at a time is in ``lock``.
 
 Outputs show faces or tell of them, so files are made with mode 0600 and folders with 0700, whatever the umask. A FIFO
 or a device that is named as an output is written to, never replaced; a link to a file is refused.
@@ -124,7 +124,7 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
 
 
 def _refuse_link(path: Path) -> None:
-    """What a link leads to is somebody else's. Raises OSError."""
+    """What a link leads to is someone else's. Raises OSError."""
     if path.is_symlink():
         raise OSError(errno.ELOOP, f"it is a link to {os.readlink(path)}")
 

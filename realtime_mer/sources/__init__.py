@@ -42,7 +42,7 @@ def open_source(
                         whole sensor of an industrial camera.
     exposure:           asked of an industrial camera only, ms.
     buffer_s:           a live source keeps this many seconds for a slow reader, then drops and counts.
-    timeout_s, retries: a stream silent for ``timeout_s`` s is connected anew, at most ``retries`` times in a row with
+    timeout_s, retries: a stream silent for ``timeout_s`` s is connected again, at most ``retries`` times in a row with
                         delays of 0.25 s doubling to 8 s (by default about 32 s in all).
 
     Live sources capture from now on, and count from the moment that they are first read. Raises SourceError.

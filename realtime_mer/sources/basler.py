@@ -97,9 +97,9 @@ class BaslerCamera:
         model = about.GetModelName()
         chosen = choose_format(camera.PixelFormat.Symbolics, request.pixel_format, model)
         camera.PixelFormat.Value = chosen
-        for side, shift, wished in (("Width", "OffsetX", request.width), ("Height", "OffsetY", request.height)):
-            if wished is not None:
-                self._crop(side, shift, wished)
+        for side, shift, requested in (("Width", "OffsetX", request.width), ("Height", "OffsetY", request.height)):
+            if requested is not None:
+                self._crop(side, shift, requested)
         if request.exposure is not None:
             self._set(("ExposureTime", "ExposureTimeAbs"), 1000 * request.exposure)
         exposure = self._value("ExposureTime", "ExposureTimeAbs")
@@ -112,13 +112,13 @@ class BaslerCamera:
         size = camera.Width.Value, camera.Height.Value
         return Chosen(size, float(rate), exposure / 1000 if exposure else None, chosen, named)
 
-    def _crop(self, side: str, shift: str, wished: int) -> None:
-        """Reads ``wished`` px from the middle of the sensor, in the camera's own steps."""
+    def _crop(self, side: str, shift: str, requested: int) -> None:
+        """Reads ``requested`` px from the middle of the sensor, in the camera's own steps."""
         node = getattr(self._camera, side)
         with suppress(self._wrong, AttributeError):
             getattr(self._camera, shift).Value = 0
         whole = node.Max
-        node.Value = max(min(wished, whole) // node.Inc * node.Inc, node.Min)
+        node.Value = max(min(requested, whole) // node.Inc * node.Inc, node.Min)
         with suppress(self._wrong, AttributeError):
             offset = getattr(self._camera, shift)
             offset.Value = (whole - node.Value) // 2 // offset.Inc * offset.Inc

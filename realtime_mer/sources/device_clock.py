@@ -12,7 +12,7 @@ import math
 
 WINDOW_S = 10.0  # over which the least difference is taken, twice
 SLEW = 2e-4  # by which an interval may be stretched to follow a clock that runs differently; crystals differ by 5e-5
-JUMP_S = 1.0  # a difference that changes by more than this: the camera's clock was set anew
+JUMP_S = 1.0  # a difference that changes by more than this: the camera's clock was set again
 SHORT_ID = 0xFFFF  # GigE Vision 1: numbers go from 1 to this, and then from 1 again
 
 
@@ -31,13 +31,13 @@ class DeviceClock:
         self._stamp = frames[-1][0]
 
     def local(self, stamp: float, arrived: float) -> tuple[float, bool]:
-        """The frame's time on the monotonic clock, s; and whether the camera's clock was set anew before it."""
+        """The frame's time on the monotonic clock, s; and whether the camera's clock was set again before it."""
         lag = arrived - stamp
         if self._offset is None or stamp <= self._stamp or abs(lag - self._offset) > JUMP_S:
-            anew = self._offset is not None
+            again = self._offset is not None
             self._start(lag, arrived)
             self._stamp = stamp
-            return arrived, anew
+            return arrived, again
         if arrived - self._window > WINDOW_S:
             self._window, self._least_before, self._least = arrived, self._least, math.inf
         self._least = min(self._least, lag)
@@ -61,7 +61,7 @@ class FrameNumbers:
 
     def lost(self, number: int, longest: int) -> int | None:
         """Frames between the last number and this one. longest: no more can have been lost, by the time that went by;
-        None where the numbers began anew, and nothing can be said."""
+        None where the numbers began again, and nothing can be said."""
         last, self._last = self._last, number
         if number == 0 and last is not None and last > SHORT_ID // 2:
             self._lap = SHORT_ID + 1  # this camera counts from 0

@@ -95,12 +95,12 @@ def address_of(text: str, request: CameraRequest) -> tuple[str, CameraRequest]:
     return name, replace(request, pixel_format=asked["format"][0]) if asked else request
 
 
-def choose_format(available: Sequence[str], wished: str | None, name: str) -> str:
+def choose_format(available: Sequence[str], requested: str | None, name: str) -> str:
     """The pixel format to ask for. Raises SourceError when there is none that can be read."""
-    for pixel_format in (wished,) if wished else FORMATS:
+    for pixel_format in (requested,) if requested else FORMATS:
         if pixel_format in available:
             return pixel_format
-    raise SourceError(f"{name} has none of the pixel formats {wished or ', '.join(FORMATS)}: {', '.join(available)}")
+    raise SourceError(f"{name} has none of the pixel formats {requested or ', '.join(FORMATS)}: {', '.join(available)}")
 
 
 def open_industrial(uri: str, camera: Grabber, *, buffer_s: float) -> Source:
@@ -167,12 +167,12 @@ def _raw_frames(
             heard, hole, at = now, 0.0, now
             missing = numbers.lost(grab.number, longest)
             if clock is not None and grab.stamp is not None:
-                at, anew = clock.local(grab.stamp, now)
-                if anew:
+                at, again = clock.local(grab.stamp, now)
+                if again:
                     missing = None
             if missing is None and last is not None:
                 hole = max(now - last, 0.0)
-                counts.note("the camera began to number its frames anew: what was lost before that is not known")
+                counts.note("the camera began to number its frames again: what was lost before that is not known")
             lost += missing or 0
             if grab.picture is None:
                 counts.skip("incomplete: parts were lost on the way")

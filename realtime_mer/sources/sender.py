@@ -11,7 +11,7 @@ TICK_S = 0.001  # the least that time moves on where the sender's clock jumped
 class SenderClock:
     """Times on the monotonic clock that never go back, whatever the sender's clock does.
 
-    A clock that jumps back, or far ahead, is followed: it is matched anew, the picture is dated by its arrival, and
+    A clock that jumps back, or far ahead, is followed: it is matched again, the picture is dated by its arrival, and
     the interval before it is a hole, because nobody knows how long it was.
     """
 
@@ -22,7 +22,7 @@ class SenderClock:
         self._last: float | None = None
 
     def reconnected(self) -> None:
-        """The sender may have started anew: match its clock at the next picture."""
+        """The sender may have started again: match its clock at the next picture."""
         self._offset = None
 
     def local(self, sent: float | None, arrived: float) -> tuple[float | None, float]:

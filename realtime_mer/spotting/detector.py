@@ -126,7 +126,7 @@ class MovementDetector:
         return seen, found
 
     def interrupt(self, reason: str) -> list[Movement]:
-        """As in ``Spotter``. Where the face rests is learned anew; how restless it is, is remembered."""
+        """As in ``Spotter``. Where the face rests is learned again; how restless it is, is remembered."""
         found = []
         if (candidate := self._candidate) is not None:
             assert self._latest is not None

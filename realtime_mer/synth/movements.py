@@ -1,4 +1,4 @@
-"""What a synthetic face can do: named movements of its regions, and pulses of them. How they look is ``warp``'s affair.
+"""What a synthetic face can do: named movements of its regions, and pulses of them. ``warp`` draws them.
 
 All lengths are pixels of the aligned 128 px face (eyes 44 px apart), x to the right and y down in the picture; the
 subject's left is on the right. All times are seconds.

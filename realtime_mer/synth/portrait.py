@@ -13,7 +13,7 @@ from realtime_mer.face.detect import FaceDetector
 from realtime_mer.records import Floats, Frame, Image
 
 SIZE: Final = (640, 480)  # px
-ZOOM: Final = 2.2  # puts the eyes 91 px apart, as of somebody sitting before a webcam
+ZOOM: Final = 2.2  # puts the eyes 91 px apart, as of someone sitting before a webcam
 CENTER: Final = (226.0, 122.0)  # px of the original picture, between nose and eyes
 # Enlarging leaves skin without detail finer than 2 px, so a little fixed grain stands in for pores and lashes.
 GRAIN: Final = 2.0  # gray levels, standard deviation

@@ -133,7 +133,7 @@ def render(script: Script, image: Image, points: Floats, times: Doubles | None =
 
 
 def _color(gray: Gray, face: DrawnFace, map_x: Floats, map_y: Floats) -> Image:
-    """The picture in color: chroma is warped at half size when somebody asks for it; its noise is left out."""
+    """The picture in color: chroma is warped at half size when someone asks for it; its noise is left out."""
     x0, y0 = (face.box[0] + 1) // 2, (face.box[1] + 1) // 2
     chroma = face.chroma.copy()
     height, width = map_x.shape

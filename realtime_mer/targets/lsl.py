@@ -140,7 +140,7 @@ class _Outlets(Sink):
 
     @property
     def listening(self) -> bool:
-        """Whether anybody records or watches."""
+        """Whether anyone records or watches."""
         return any(o is not None and o.have_consumers() for o in (self._events, self._markers, self._signals))
 
     def write(self, observation: Observation, frame: Frame) -> None:

@@ -1,6 +1,6 @@
-"""A WebSocket server: everybody who connects gets the messages of every run, as JSON text; nothing is taken from them.
+"""A WebSocket server: everyone who connects gets the messages of every run, as JSON text; nothing is taken from them.
 
-A reader that falls behind loses messages rather than holding anybody up, and is told how many: the next message that
+A reader that falls behind loses messages rather than holding anyone up, and is told how many: the next message that
 it gets has ``skipped``. Pages of other sites are refused, since a browser would let them listen to this machine.
 Needs websockets: pip install 'realtime-mer[targets]'.
 """

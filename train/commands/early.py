@@ -1,8 +1,8 @@
 """``python -m train early``: when a movement may be reported before its end, and what that costs.
 
-Streams spliced from CASME II, and films without micro-expressions, go through the whole pipeline once. From the apex of
-each movement on, what the spotter knows of it is noted in every frame, with what the movement turned out to be. A
-logistic model (``spotting.early``) is fitted on one half of the people and tried on the other, and the reverse.
+Streams spliced from CASME II, and videos without micro-expressions, go through the whole pipeline once. From the apex
+of each movement on, the spotter's knowledge of it is recorded in every frame, with the final verdict. A logistic model
+(``spotting.early``) is fitted on one half of the people and tested on the other, and the reverse.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class RecordingDetector(MovementDetector):
 
 
 def judged(courses: Sequence[Course]) -> tuple[list[float], list[Cost]]:
-    """The model fitted on everybody, and what each threshold gives when each half is judged by the other's model."""
+    """The model fitted on everyone, and what each threshold gives when each half is judged by the other's model."""
     units = {course.unit for course in courses}
     halves = [in_half(units, half) for half in HALVES]
     models = [fitted([course for course in courses if course.unit not in half]) for half in halves]
@@ -218,7 +218,7 @@ def _trials(args: argparse.Namespace) -> Iterator[tuple[str, Case]]:
                 yield condition.name, conditions.under(case, seen, args.streams)
     if args.negatives:
         for case in cases.negatives(args.negatives):
-            yield "films without micro-expressions", case
+            yield "videos without micro-expressions", case
 
 
 def _read(file: Path) -> list[Course]:

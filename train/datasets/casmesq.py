@@ -22,7 +22,7 @@ from train.records import Clip
 FPS: Final = 30.0
 KIND: Final = {"casmesq": "micro-expression", "casmesq-macro": "macro-expression"}
 _FIELDS: Final = ("number", "name", "onset", "apex", "offset", "action_units", "emotion", "type")  # in this order
-_FOLDER: Final = re.compile(r"(\d+)_(\d{4})")  # subject and film at the start of a video's folder
+_FOLDER: Final = re.compile(r"(\d+)_(\d{4})")  # subject and video at the start of a video's folder
 
 CODING: Final = Coding(
     columns={},
@@ -34,8 +34,8 @@ CODING: Final = Coding(
 
 
 def casmesq_annotations(sheet: Path, dataset: str) -> tuple[list[tuple[Annotation, tuple[str, str]]], list[Problem]]:
-    """Each expression of the data set's kind with (subject, film) as in the folders' names; and the problems."""
-    subjects, films = casmesq_names(sheet)
+    """Each expression of the data set's kind with (subject, video) as in the folders' names; and the problems."""
+    subjects, videos = casmesq_names(sheet)
     found: list[tuple[Annotation, tuple[str, str]]] = []
     problems: list[Problem] = []
     seen: set[tuple[str, str]] = set()
@@ -53,8 +53,8 @@ def casmesq_annotations(sheet: Path, dataset: str) -> tuple[list[tuple[Annotatio
                 )
             continue
         name = str(values["name"]).strip()
-        subject, film = subjects.get(frame_number(values["number"])), films.get(name.split("_")[0].lower())
-        if subject is None or film is None:
+        subject, video = subjects.get(frame_number(values["number"])), videos.get(name.split("_")[0].lower())
+        if subject is None or video is None:
             what = f"subject {values['number']!r} or video {name!r} is not in the naming rules"
             problems.append(Problem(where, what, True))
             continue
@@ -66,7 +66,7 @@ def casmesq_annotations(sheet: Path, dataset: str) -> tuple[list[tuple[Annotatio
             problems.append(Problem(where, f"{annotation.subject}/{name} was already given", True))
             continue
         seen.add((annotation.subject, name))
-        found.append((annotation, (subject, film)))
+        found.append((annotation, (subject, video)))
     return found, problems
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # Scale of the cosines. Deng et al. use 64 for 100,000 identities; with 3 to 8 classes 16 already lets the softmax
-# reach .999 (their eq. 2 solved for the number of classes).
+# reach 0.999 (their eq. 2 solved for the number of classes).
 ARC_SCALE = 16.0
 
 

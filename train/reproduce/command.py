@@ -91,7 +91,7 @@ def command(argv: Sequence[str]) -> int:
 
 
 def _keep(file: Path, table: Table) -> None:
-    """Adds the table to the file of this paper and scale, in the place of an earlier one."""
+    """Adds the table to the file of this paper and scale, instead of an earlier one."""
     tables = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     tables[table.number] = dataclasses.asdict(table)
     store(file, tables)

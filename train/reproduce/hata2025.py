@@ -181,4 +181,4 @@ def _scale(setting: Setting) -> str:
     if not setting.quick:
         return "full: 224 px, 100 epochs"
     groups = f"{common.GROUPS} groups of subjects"
-    return f"QUICK, not the paper's: 48 px, 3 epochs at rate .01 with momentum; clean: {groups}"
+    return f"QUICK, not the paper's: 48 px, 3 epochs at rate 0.01 with momentum; clean: {groups}"

@@ -45,7 +45,7 @@ NETWORKS = {
     "mobilenet-v2": (1e-4, 10, 224),
 }
 # What is trained in each row: torchvision's network; the one that they describe, where it is another; and SqueezeNet
-# 1.0, the only version whose ImageNet weights can be had without asking anybody.
+# 1.0, the only version whose ImageNet weights can be had without asking anyone.
 ROWS = {
     "alexnet": "alexnet",
     "alexnet, as described": "alexnet-2012",
@@ -204,7 +204,7 @@ def _scale(setting: Setting) -> str:
     if not setting.quick:
         return "full: all frames, 224 or 227 px, the paper's epochs and rates, five trials"
     part = f"every {QUICK_FRAMES}th frame of every {QUICK_CLIPS}th clip"
-    return f"QUICK, not the paper's: {part}, 64 px, 6 to 24 epochs of Adam at .001, one trial"
+    return f"QUICK, not the paper's: {part}, 64 px, 6 to 24 epochs of Adam at 0.001, one trial"
 
 
 def _start(network: str, setting: Setting) -> str:

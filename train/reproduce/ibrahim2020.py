@@ -1,7 +1,7 @@
 """Ibrahim et al. 2020: five ResNets on onset, apex and offset frames of four data sets, at most 100 pictures a class.
 
 Their 17 % on six classes is chance. Two of three pictures show a neutral face (onset and offset carry the clip's
-label), and at a rate of .00001 plain SGD hardly moves the weights. The split by picture also puts one clip on both
+label), and at a rate of 0.00001 plain SGD hardly moves the weights. The split by picture also puts one clip on both
 sides. Here only CASME II can be had: five classes, "tense" belongs to CASME.
 """
 
@@ -111,7 +111,7 @@ def _best(plan: Recipe, data: Prepared, setting: Setting) -> Table:
         f"clean: the same pictures, {tested}; {common.counts_note(clean[0])}",
         *_hours(setting, ("resnet18",), 1),
     )
-    title = "ResNet-18 at a rate of .00001"
+    title = "ResNet-18 at a rate of 0.00001"
     where = _folders(plan, setting, published, clean)
     return Table(PAPER, "2", title, columns, tuple(rows), notes, _scale(plan, setting), where)
 

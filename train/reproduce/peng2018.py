@@ -143,7 +143,7 @@ def _counts(clips: list[Clip]) -> Table:
     totals = ((str(sum(COUNTS[name])), str(sum(found[name].values()))) for name in COUNTS)
     rows.append(("all", *(cell for pair in totals for cell in pair)))
     columns = ("class", "CASME II printed", "here", "SAMM printed", "here")
-    notes = ("the sheet of CASME II that carries objective classes is of 2019 and assigns some clips anew",)
+    notes = ("the sheet of CASME II that carries objective classes is of 2019 and assigns some clips again",)
     return Table(PAPER, "1", "clips in the objective classes", columns, tuple(rows), notes, "whole")
 
 
@@ -232,7 +232,7 @@ def _pooled(folds: Sequence[metrics.Scores]) -> tuple[str, str, str]:
 
 
 def _loso_plan(setting: Setting) -> Recipe:
-    """Section III.C, composite task: batches of 10, rate .001 divided by 10 after 20 epochs, decay .05, corners."""
+    """Section III.C, composite task: batches of 10, rate 0.001 divided by 10 after 20 epochs, decay 0.05, corners."""
     plan = on_what_is_there(common.load(PAPER, setting), setting)
     changes: dict[str, Any] = {"balance": "equal", "augment": ("corners",)}
     if not setting.quick:

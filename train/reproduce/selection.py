@@ -1,7 +1,7 @@
 """What choosing the epoch on the test subject is worth. Not one of the five papers: it measures a fault of others.
 
-STSTNet (Liong et al. 2019) prints UF1 .7353 and "UAR" .7605; its log gives a UAR of .7186 (the printed one is its
-macro precision). HTNet (Wang et al. 2024) prints .860 / .848, and its public code keeps, for each test subject, the
+STSTNet (Liong et al. 2019) prints UF1 0.7353 and "UAR" 0.7605; its log gives a UAR of 0.7186 (the printed one is its
+macro precision). HTNet (Wang et al. 2024) prints 0.860 / 0.848, and its public code keeps, for each test subject, the
 epoch that does best on that subject. Here one network is trained once a fold; its last epoch and its best epoch on the
 test subject are read from the same training, and again with permuted labels, where all above chance is the leak.
 """
@@ -49,7 +49,7 @@ def tables(setting: Setting, wanted: Sequence[str]) -> Iterator[Table]:
         folders.append(f"{PAPER}-{setting.scale}/permuted")
     notes = (
         "leak: the epoch is chosen for each test subject by that subject's own labels",
-        "printed: STSTNet's own (UAR recomputed from its log: the printed .7605 is precision); HTNet's for its rule",
+        "printed: STSTNet's own (UAR recomputed from its log: the printed 0.7605 is precision); HTNet's for its rule",
         common.counts_note(honest),
     )
     columns = ("row", "UF1 printed", "UAR printed", "UF1 ours", "UAR ours")

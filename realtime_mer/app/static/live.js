@@ -33,11 +33,11 @@ const BODY = `
   <ul>
     <li>Pictures are analyzed on <b class="mer-where"></b> and forgotten. Nothing is stored unless you record or save it.</li>
     <li class="mer-targets" hidden></li>
-    <li>Everybody in the picture must know of it and agree (EU AI Act, Art. 50(3)).</li>
+    <li>Everyone in the picture must know of it and agree (EU AI Act, Art. 50(3)).</li>
     <li>Not at work and not in education: inferring emotions there is banned in the EU (Art. 5(1)(f)).</li>
   </ul>
   <form method="dialog">
-    <label><input type="checkbox" class="mer-agree"> Everybody in the picture knows of this and agrees</label>
+    <label><input type="checkbox" class="mer-agree"> Everyone in the picture knows of this and agrees</label>
     <menu><button value="no" class="mer-quiet">Cancel</button><button value="yes" class="mer-primary" disabled>Start the camera</button></menu>
   </form>
 </dialog>
@@ -67,7 +67,7 @@ const BODY = `
     <div class="mer-row">
       <button class="mer-start mer-primary" type="button">Start</button>
       <button class="mer-stop mer-quiet" type="button" disabled>Stop</button>
-      <button class="mer-rest mer-quiet" type="button" disabled title="Learn the resting face anew: look at the camera and relax for a second">Recalibrate</button>
+      <button class="mer-rest mer-quiet" type="button" disabled title="Learn the resting face again: look at the camera and relax for a second">Recalibrate</button>
       <button class="mer-calibrate mer-quiet" type="button" disabled title="Watches the resting face for 30 s and chooses the sensitivity that suits it">Calibrate me for 30 s</button>
     </div>
     <label class="mer-field">Sensitivity <output></output>
@@ -79,7 +79,7 @@ const BODY = `
         <button class="mer-record mer-quiet" type="button" disabled aria-pressed="false">Record</button>
         <button class="mer-save mer-quiet" type="button" disabled>Save events</button>
       </div>
-      <label><input type="checkbox" class="mer-film" checked> Record the video too</label>
+      <label><input type="checkbox" class="mer-video" checked> Record the video too</label>
       <label class="mer-field">Note <input class="mer-note" type="text" maxlength="200" placeholder="Enter marks the time line, as do space and E" disabled></label>
       <p class="mer-marks" aria-live="polite"></p>
     </fieldset>
@@ -180,10 +180,10 @@ class MerLive extends HTMLElement {
     this.starting = true;
     try {
       const { missing, targets } = await fetched(this.settings.root, "/live/runs");
-      if (missing) return this.say(missing, true); // told before anybody is asked for consent
+      if (missing) return this.say(missing, true); // told before anyone is asked for consent
       this.find(".mer-targets").hidden = !targets.length;
       this.find(".mer-targets").textContent = `The events are also sent to ${targets.join(", ")}.`;
-      if (!(await this.mayForget("Start anew"))) return;
+      if (!(await this.mayForget("Start again"))) return;
     } catch (error) {
       return this.say(`the server cannot be reached: ${error.message}`, true);
     } finally {
@@ -327,7 +327,7 @@ class MerLive extends HTMLElement {
       this.find(`[value=${mine.browser ? "browser" : "server"}]`).checked = true;
       this.find(".mer-private").checked = mine.private;
       this.classList.toggle("mer-blurred", mine.private);
-      this.agreed = true; // everybody agreed when the run began
+      this.agreed = true; // everyone agreed when the run began
       this.running(true);
       if (mine.browser) await this.openCamera();
       this.away = performance.now();
@@ -389,12 +389,12 @@ class MerLive extends HTMLElement {
 
   async record() {
     if (this.recording) return this.order({ type: "record-stop" });
-    const film = this.find(".mer-film").checked && !this.find(".mer-private").checked;
-    const what = film ? "the video, " : "";
+    const video = this.find(".mer-video").checked && !this.find(".mer-private").checked;
+    const what = video ? "the video, " : "";
     const answer = await ask("Record this run?", `From now on ${what}the signals and the events are stored on ${this.find(".mer-where").textContent}, ` +
-      "until you remove them or half an hour after you close the page. Everybody in the picture must have agreed to that.",
-    [["", "Cancel"], ["yes", "Everybody agrees: record"]]);
-    if (answer) this.order({ type: "record", video: film });
+      "until you remove them or half an hour after you close the page. Everyone in the picture must have agreed to that.",
+    [["", "Cancel"], ["yes", "Everyone agrees: record"]]);
+    if (answer) this.order({ type: "record", video: video });
     this.find(".mer-stage").focus({ preventScroll: true }); // keys put markers from now on, and press no button
   }
 
