@@ -16,14 +16,16 @@ NO_MODEL = "none"
 def build(
     config: Config | None = None, *, spotter: MakeSpotter | None = None, observers: Sequence[Observer] = ()
 ) -> Pipeline:
-    """A pipeline with MediaPipe's face detector and the recognizer that ``config.classify`` names.
+    """Makes a pipeline with MediaPipe's face detector and the recognizer of ``config.classify``.
 
-    spotter: makes the spotter of each face; by default ``MovementDetector``. observers: told of each stage's start and
-    end. Use the pipeline in a ``with`` block, or close it. Raises ModelError when the face model or the recognizer is
-    missing or unusable, DeviceError when the device is.
+    spotter:   makes the spotter of each face (default: ``MovementDetector``).
+    observers: called when each stage starts and ends.
 
-    OpenCV's own threads are turned off for the whole process: the pictures here are so small that handing halves of
-    them to another thread gains nothing, and takes that thread from the decoder and the detector.
+    Use the pipeline in a ``with`` block, or close it. Raises ModelError if the face model or the recognizer is missing
+    or unusable, DeviceError if the device is.
+
+    Turns off OpenCV's own threads for the whole process: the images here are so small that a second thread gains
+    nothing, and would be missing for decoding and detection.
     """
     import cv2
 

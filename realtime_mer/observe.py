@@ -13,20 +13,20 @@ Result = TypeVar("Result")
 
 
 class Stage(StrEnum):
-    """The steps of a frame's way. CHECK and DETECT run in a thread of their own; so does CLASSIFY on a live source."""
+    """The stages of a frame. CHECK and DETECT run in another thread, and so does CLASSIFY for a live source."""
 
-    CHECK = "check"  # whether the faces of one frame are where they are followed
+    CHECK = "check"  # checking that the faces of one frame are where they are followed
     DETECT = "detect"  # looking for faces in one frame
-    WAIT = "wait"  # taking over the answer of a detection; a recording waits for it here
+    WAIT = "wait"  # taking the result of a detection; a recorded video waits for it here
     FOLLOW = "follow"  # aligning one face and registering its regions
     SPOT = "spot"  # deciding whether a movement began, peaked or ended
     CLASSIFY = "classify"  # the motion of one movement, or the recognizer for a batch of them
 
 
 class Observer(Protocol):
-    """Told of each stage in the thread that runs it; ``started`` and ``ended`` alternate within a thread and stage.
+    """Called in the thread that runs a stage; ``started`` and ``ended`` alternate within a thread and stage.
 
-    Keep it short: the frame waits meanwhile. What it raises ends the run.
+    Return quickly, because the frame waits. An exception ends the run.
     """
 
     def started(self, stage: Stage) -> None: ...
@@ -35,7 +35,7 @@ class Observer(Protocol):
 
 
 def observed(call: Callable[..., Result], stage: Stage, observers: Sequence[Observer]) -> Callable[..., Result]:
-    """``call``, with the observers told before and after it; without observers ``call`` itself."""
+    """``call`` with the observers called before and after it; without observers, ``call`` itself."""
     if not observers:
         return call
 

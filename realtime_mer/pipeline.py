@@ -37,16 +37,16 @@ Places = dict[int, Place]  # track -> where its face was
 
 
 class Pipeline:
-    """Watches the faces in a run of frames: ``begin``, ``push`` each frame, ``finish``; ``close`` at last.
+    """Watches the faces in a sequence of frames: ``begin``, ``push`` each frame, ``finish``, and finally ``close``.
 
     detect:     finds the faces of a frame, e.g. ``FaceDetector.detect``.
-    check:      confirms faces that are followed, e.g. ``FaceCheck.check``; without it they are looked for every time.
+    check:      confirms faces that are followed, e.g. ``FaceCheck.check``; without it, every check is a detection.
     spotter:    makes the spotter of a face, e.g. ``MovementDetector``.
-    recognizer: names the motion of a movement; None leaves events without a prediction.
-    observers:  told when each stage starts and ends.
-    close:      called at the end of ``close``, to free what was made for this pipeline.
+    recognizer: classifies the motion of a movement; without one, events have no prediction.
+    observers:  called when each stage starts and ends.
+    close:      called at the end of ``close``, to release what was made for this pipeline.
 
-    A new pipeline has begun a recording: for a live source call ``begin(live=True)`` first.
+    A new pipeline is ready for a recorded video; for a live source call ``begin(live=True)`` first.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class Pipeline:
 
     @property
     def config(self) -> Config:
-        """The settings now in force."""
+        """The current settings."""
         return self._config
 
     def begin(self, *, live: bool = False, config: Config | None = None) -> None:
-        """Forgets every face: the next frame begins a new recording, with other settings when ``config`` is given.
+        """Forgets every face: the next frame starts a new recording, with new settings if ``config`` is given.
 
-        live: never wait for detection or classification. A recording waits, and so gives the same result each time.
-        The model stays, whatever ``config.classify`` says.
+        live: never wait for detection or classification. A recorded video waits, so that it gives the same result every
+        time. The model stays, whatever ``config.classify`` says.
         """
         self._stop()
         self._config = config = config or self._config
@@ -97,18 +97,18 @@ class Pipeline:
         self._relearn = False  # every face is to be learned again at the next frame
 
     def recalibrate(self, spot: SpotConfig | None = None) -> None:
-        """Learns the resting face again from the next frame on, with other thresholds when ``spot`` is given.
+        """Learns the resting face again from the next frame on, with new thresholds if ``spot`` is given.
 
-        Movements under way end. Faces keep their tracks, and their movements go on being numbered.
+        Current movements end. Faces keep their tracks, and the numbering of their movements continues.
         """
         if spot is not None:
             self._config = replace(self._config, spot=spot)
         self._relearn = True
 
     def push(self, frame: Frame) -> Observation:
-        """Takes the next frame. No face is an observation without faces.
+        """Takes the next frame and returns its observation.
 
-        Raises SourceError when its time is not later than the last one's, or its ``gray`` is not uint8 (H, W).
+        Raises SourceError if its time is not later than the previous one's, or its ``gray`` is not uint8 (H, W).
         """
         self._check(frame)
         broken = self._continuity.push(frame)
@@ -132,7 +132,7 @@ class Pipeline:
         return Observation(frame.index, frame.time, tuple(signals), tuple(events), self._rate(), frame.lost, notes)
 
     def finish(self) -> End:
-        """The end of the recording: movements under way cannot be judged; classifications are awaited."""
+        """Ends the recording: current movements are cut short; waits for classifications."""
         if self._last == -math.inf:
             return End(None, ())
         now = self._last
@@ -142,7 +142,7 @@ class Pipeline:
         return End(now, (*events, *self._reporter.classified(now, wait=True)))
 
     def close(self) -> None:
-        """Ends the threads; the pipeline cannot be used any more."""
+        """Ends the threads. The pipeline cannot be used afterwards."""
         self._stop()
         close, self._close = self._close, None
         if close is not None:

@@ -21,19 +21,19 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One captured picture.
+    """One captured frame.
 
-    ``gray`` is the luma plane, uint8 (H, W): all that the motion lane needs. Color is converted only when someone
-    reads ``image``, because the conversion costs more than measuring the motion.
+    ``gray`` is the luma plane, uint8 (H, W): all that measuring needs. Color is converted only when ``image`` is
+    read, because the conversion costs more than measuring.
 
     index: position among the frames that the source delivered, from 0.
     time:  capture time in seconds on the source's own clock (container timestamp, or monotonic time at the grab).
     lost:  frames known to be lost between the previous delivered frame and this one.
-    hole:  seconds before this frame of which the source knows nothing: a damaged stretch, timestamps that start again,
-           a connection that was down. 0 where the recording is continuous. Nothing is measured across a hole.
-    repeated: the content is that of the previous frame: the camera or the file doubled it.
-    keyframe: the codec coded this frame afresh, not from the ones before: what it shows may step against them. Always
-           false where no frame is predicted from another (MJPEG, raw video), and for the first frame.
+    hole:  seconds before this frame that the source did not see: a damaged part, timestamps that restart, a lost
+           connection. 0 if the recording is continuous. Nothing is measured across a hole.
+    repeated: same content as the previous frame, duplicated by the camera or the file.
+    keyframe: the codec stored this frame without reference to earlier ones, so it may jump against them. Always false
+           where frames are independent (MJPEG, raw video), and for the first frame.
     """
 
     index: int
@@ -47,7 +47,7 @@ class Frame:
 
     @property
     def image(self) -> Image:
-        """The picture as uint8 BGR (H, W, 3); converted again at each read."""
+        """The frame as uint8 BGR (H, W, 3); converted again at each read."""
         return np.repeat(self.gray[:, :, None], 3, axis=2) if self.to_bgr is None else self.to_bgr()
 
     @property
@@ -60,10 +60,10 @@ class Frame:
 class Face:
     """A face in one frame.
 
-    track: the identity that it keeps while it stays in view, from 1 and never reused; 0 as it comes from a detector.
+    track: its number while it stays in view, from 1, never reused; 0 from a detector, before tracking.
     box: x0, y0, x1, y1 in px. points: float32 (478, 2) px, MediaPipe's face mesh order. score: 0 to 1.
     pose: yaw, pitch, roll in degrees; yaw > 0 turns to the subject's left, pitch > 0 looks up, roll > 0 tilts
-    clockwise as seen in the picture. Between two detections the points and the box are carried by registration.
+    clockwise as seen in the frame. Between detections, points and box are carried along by registration.
     """
 
     track: int
@@ -78,16 +78,16 @@ class Measurement:
     """What registration found of one face in one frame.
 
     index, time:  of the frame; time in s.
-    displacement: float32 (R, 2), px of the aligned face, x to the right and y down as in the picture; head motion
+    displacement: float32 (R, 2), px of the aligned face, x to the right and y down as in the frame; head motion
                   removed, continuous when the anchor is renewed. Order as in ``realtime_mer.face.regions.REGIONS``.
     noise:        float32 (R,), px: standard deviation per axis of each region's displacement in this frame, from the
                   contrast of the face and what the anchor leaves unexplained.
-    head:         how fast the head moves, in aligned px per second.
-    eyes:         how much the eyes look as in the anchor, 1 = the same, 0 = closed.
-    fit:          share of the anchor's contrast that is explained, 1 = perfect, <= 0 = another picture.
-    lost:         the face is not where it was looked for; displacement, head and transform are those of before.
-    stale:        the anchor is old, or no longer looks like the face: take a new one when nothing moves.
-    aligned:      the face brought to the canonical pose, uint8 (S, S).
+    head:         speed of the head, aligned px/s.
+    eyes:         similarity of the eyes to the anchor, 1 = the same, 0 = closed.
+    fit:          share of the anchor's contrast that is explained, 1 = perfect, <= 0 = something else.
+    lost:         the face was not found where it was expected; displacement, head and transform are the previous ones.
+    stale:        the anchor is old, or no longer resembles the face: take a new one when nothing moves.
+    aligned:      the aligned face, uint8 (S, S).
     transform:    float64 (2, 3), maps frame px to aligned px.
     """
 
@@ -106,13 +106,13 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Activity:
-    """What the spotter makes of one measurement.
+    """The spotter's signals for one measurement.
 
-    displacement: float32 (R, 2), px from the baseline. noise: float32 (R,), px: what the regions show at rest.
+    displacement: float32 (R, 2), px from the baseline. noise: float32 (R,), px, of the regions at rest.
     head, eyes:   as in Measurement.
-    level:        the signal that is compared with a threshold, in units of resting noise.
+    level:        the activity, in units of resting noise.
     threshold:    what ``level`` must exceed now to start a movement, same units.
-    least:        px: a weaker movement would not count now, whatever its shape. 0 where the spotter does not say.
+    least:        px; a weaker movement would not be reported now, whatever its shape. 0 if unknown.
     """
 
     displacement: Floats
@@ -128,7 +128,7 @@ class Kind(StrEnum):
     """What a movement was. Only MICRO is reported as a micro-expression."""
 
     MICRO = "micro"
-    HELD = "held"  # as fast as a micro-expression, but the face did not go back
+    HELD = "held"  # rose as fast as a micro-expression, but the face did not return
     MACRO = "macro"  # too long
     BLINK = "blink"  # the eyes only
     HEAD = "head"  # the head moved
@@ -143,7 +143,7 @@ class Kind(StrEnum):
 
 
 class Status(StrEnum):
-    PROVISIONAL = "provisional"  # the apex is past, the offset is not
+    PROVISIONAL = "provisional"  # after its apex, before its offset
     CONFIRMED = "confirmed"  # a micro-expression with onset, apex and offset
     REJECTED = "rejected"  # a movement that is not a micro-expression; ``reason`` says why
 
@@ -155,10 +155,10 @@ class Movement:
     id:           unique within a track, from 1; all reports of one movement share it.
     strength:     displacement at the apex in px of the aligned face (mean of the regions that moved most).
     kind, reason: what it was, and why it was rejected; the reason of a micro-expression is empty.
-    held:         it rose as fast as a micro-expression does, and then the face stayed: the offset is when it came to
-                  rest, at the latest the longest duration of a micro-expression after the onset; its true one was not
-                  seen. The kind is HELD, or MICRO where the user counts it as one.
-    displacement: float32 (R, 2) px, from the onset to the apex; None where it was read from a file.
+    held:         it rose as fast as a micro-expression, and then the face stayed. The offset is when it came to rest,
+                  limited to the longest duration of a micro-expression; the true one was not seen. The kind is HELD,
+                  or MICRO if the settings count it as one.
+    displacement: float32 (R, 2) px, from onset to apex; None if read from a file.
     """
 
     id: int
@@ -173,7 +173,7 @@ class Movement:
 
     @property
     def status(self) -> Status:
-        """Provisional without an offset; then confirmed if it is a micro-expression."""
+        """Provisional without an offset; otherwise confirmed if it is a micro-expression."""
         if self.offset is None:
             return Status.PROVISIONAL
         return Status.CONFIRMED if self.kind is Kind.MICRO else Status.REJECTED
@@ -193,9 +193,9 @@ class Movement:
 class Cue:
     """A region that moved, in FACS terms.
 
-    region: as in REGIONS, e.g. "left lip corner" (the subject's left). dx, dy: displacement at the apex in per cent
-    of the distance between the eyes' centers, dx towards the picture's right, dy down. action_units: those whose
-    appearance this movement fits, e.g. ("AU12",): candidates, not a FACS coding.
+    region: as in REGIONS, e.g. "left lip corner" (the subject's left). dx, dy: displacement at the apex in percent
+    of the distance between the eyes' centers, dx to the right of the frame, dy down. action_units: candidates that
+    match this movement, e.g. ("AU12",); not a FACS coding.
     """
 
     region: str
@@ -206,7 +206,7 @@ class Cue:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The recognizer's answer. ``label`` is None when it abstains; ``probabilities`` are calibrated and sum to 1."""
+    """The recognizer's answer. ``label`` is None if it abstained; ``probabilities`` are calibrated and sum to 1."""
 
     label: str | None
     probabilities: dict[str, float]
@@ -224,17 +224,17 @@ class Event:
     """One movement of one face, as reported.
 
     onset_frame, apex_frame, offset_frame: index of the frame nearest to each; None while there is no offset.
-    fps:      effective frame rate around the movement, from the frames' own times; repeated frames do not count.
+    fps:      frame rate around the movement, from the frames' times; repeated frames do not count.
     gap:      longest interval between two such frames inside the movement, seconds.
     lost:     frames known lost inside the movement.
-    side:     "left" or "right" (the subject's own) where one side of the face moved far more than the other, "both"
-              otherwise; empty where nothing is known of what moved.
-    objective: class I to V by the action units that moved (Davison et al. 2018); None where the model does not give it,
-              and where nothing moves.
+    side:     "left" or "right" (the subject's) if one side of the face moved far more than the other, else "both";
+              empty if unknown.
+    objective: class I to V by the action units that moved (Davison et al. 2018); None if the model does not have it,
+              or nothing moves.
     action_units: calibrated probability of each unit that the model knows, e.g. {"AU4": 0.81}; they do not add up to 1.
-    model:    id of the recognizer, empty when none was asked. provider: what really computed it.
-    reported: source time of the frame at which this was reported, so ``reported - movement.apex`` is the look-ahead.
-    motion:   what the recognizer saw, float32 (3, S, S); None where none was asked or the event was read from a file.
+    model:    id of the recognizer, empty if there was none. provider: the device that really ran it.
+    reported: source time of the frame at which this was reported; ``reported - movement.apex`` is the look-ahead.
+    motion:   the recognizer's input, float32 (3, S, S); None if there was none or the event was read from a file.
     """
 
     track: int
@@ -266,13 +266,13 @@ class Event:
 
     @property
     def one_sided(self) -> str:
-        """ "left side" or "right side" where one side of the face moved alone; empty otherwise."""
+        """ "left side" or "right side" if one side of the face moved alone, else empty."""
         return f"{self.side} side" if self.side in ("left", "right") else ""
 
     @property
     def coded(self) -> str:
-        """Objective class and the action units that are more likely there than not, the most likely first, e.g.
-        "objective class II 74 %, AU4 81 %"; empty where neither is known."""
+        """Objective class and the action units with a probability of at least 0.5, most likely first, e.g.
+        "objective class II 74 %, AU4 81 %"; empty if neither is known."""
         parts = []
         if self.objective is not None and self.objective.label is not None:
             share = self.objective.probabilities[self.objective.label]
@@ -289,9 +289,9 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """Something that was noted while recording: a key that was pressed, or a change that the program saw by itself.
+    """A marker set while recording: by a key, or by the program itself.
 
-    time: s on the source's clock. key: "space", "e", ... or "" where the program noted it. text: what was noted.
+    time: s on the source's clock. key: "space", "e", ... or "" if set by the program. text: its text.
     """
 
     time: float
@@ -301,9 +301,9 @@ class Marker:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceSignal:
-    """One face in one frame: where it is and, once it is being measured, how it moves.
+    """One face in one frame: where it is and, if it is measured, how it moves.
 
-    note: why nothing is measured now ("settling", "face too small", "turned away", ...), empty when it is.
+    note: why it is not measured now ("face too small", "face turned away", ...), else empty.
     """
 
     face: Face
@@ -313,11 +313,11 @@ class FaceSignal:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
-    """Everything known after one frame; exactly one per frame. No face is an empty ``faces``.
+    """Everything known after one frame; exactly one per frame. ``faces`` is empty if there is none.
 
-    events: reported at this frame: provisional ones, and final ones (confirmed or rejected).
-    fps:    effective frame rate over the last second, 0 while unknown; repeated frames do not count.
-    notes:  warnings about the recording that hold now, e.g. that the frame rate is too low.
+    events: reported at this frame, provisional and final (confirmed or rejected).
+    fps:    frame rate over the last second, 0 while unknown; repeated frames do not count.
+    notes:  current warnings about the recording, e.g. that the frame rate is too low.
     """
 
     index: int
@@ -333,8 +333,8 @@ class Observation:
 class End:
     """What is known once the source has ended.
 
-    time:   of the last frame, s; None when there was none.
-    events: the last ones: movements that the end cut short, and those whose classification was still under way.
+    time:   of the last frame, s; None if there was none.
+    events: the last events: movements cut short by the end, and those that were still being classified.
     """
 
     time: float | None
@@ -343,11 +343,11 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What a source is. ``rate`` is the nominal rate in frames/s, 0 when unknown; ``frames`` None when unknown.
+    """Description of a source. ``rate`` is the nominal rate in frames/s, 0 if unknown; ``frames`` is None if unknown.
 
     kind: "file", "camera", "stream", "images" or "array". clock: "container", "monotonic", "sender" (the
-    sender's times, put on the monotonic clock at arrival), "device" (a camera's own, put on the monotonic clock),
-    "page" (a browser's) or "given".
+    sender's times, mapped to the monotonic clock at arrival), "device" (a camera's clock, mapped to the monotonic
+    one), "page" (a browser's) or "given".
     """
 
     uri: str
@@ -365,12 +365,12 @@ class SourceInfo:
 class SourceStats:
     """Counts since opening.
 
-    captured: frames read from the device or file. delivered: handed on. dropped: captured, then thrown away because
-    the reader was too slow. missed: never captured, judged from the capture times; None where they cannot tell, because
-    there are too few or they show no regular beat. reconnects: of a stream.
-    skipped: captured, but damaged or without a usable time. reasons: why, with the number of frames for each reason.
-    repeated: delivered, but with the content of the frame before. notes: what the user should know of the recording,
-    such as that the file was cut off; complete once the source has been read to its end.
+    captured: frames read from the device or file. delivered: passed on. dropped: captured, then discarded because the
+    reader was too slow. missed: never captured, estimated from the capture times; None if they are too few or too
+    irregular. reconnects: of a stream.
+    skipped: captured, but damaged or without a usable time. reasons: the number of frames for each reason.
+    repeated: delivered, but with the content of the previous frame. notes: what the user should know about the
+    recording, such as that the file was cut off; complete once the source has been read to its end.
     """
 
     captured: int

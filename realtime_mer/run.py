@@ -17,7 +17,7 @@ from realtime_mer.sinks.jsonl import Header, header
 
 
 class FrameSource(Protocol):
-    """What a run needs of a source; ``sources`` makes them."""
+    """What a run needs of a source; see ``sources``."""
 
     @property
     def info(self) -> SourceInfo: ...
@@ -27,11 +27,10 @@ class FrameSource(Protocol):
 def watch(
     source: FrameSource, pipeline: Pipeline, sinks: Sequence[Sink] = ()
 ) -> Generator[Observation | End, None, None]:
-    """One Observation per frame of ``source``, each after all sinks have it, and an End when the source has ended.
+    """Yields one Observation per frame of ``source``, after all sinks have received it, and finally an End.
 
-    Both have ``time`` and ``events``. The sinks are closed in any case; only a run that comes to the source's end tells
-    them so (``Sink.end``). To stop in good order, close the source. Raises what the source, the pipeline and the sinks
-    raise.
+    Both have ``time`` and ``events``. The sinks are always closed; ``Sink.end`` is called only if the run reaches the
+    source's end. To stop early, close the source. Raises what the source, the pipeline and the sinks raise.
     """
     with ExitStack() as stack:
         for sink in sinks:
@@ -49,12 +48,12 @@ def watch(
 
 
 def run(source: FrameSource, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
-    """As ``watch``, for sinks alone."""
+    """Like ``watch``, but for the sinks only."""
     for _ in watch(source, pipeline, sinks):
         pass
 
 
 def log_header(info: SourceInfo, pipeline: Pipeline) -> Header:
-    """The first line of the log of a run of ``pipeline`` that starts now."""
+    """The header of the log of a run of ``pipeline`` that starts now."""
     model, provider = (r.spec.id, r.provider) if (r := pipeline.recognizer) else ("", "")
     return header(info, asdict(pipeline.config), model, provider)

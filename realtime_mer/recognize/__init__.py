@@ -44,7 +44,8 @@ LONGEST_PATH: Final = 500  # characters of a path that are repeated in a message
 class Recognizer(Protocol):
     """A model that is open on a device.
 
-    ``provider`` names what really computes, e.g. "onnxruntime 1.31.1 CPU"; ``why`` how that came to be chosen.
+    ``provider`` is the library and device that really run it, e.g. "onnxruntime 1.31.1 CPU"; ``why`` the reason for
+    that choice.
     """
 
     @property
@@ -57,20 +58,20 @@ class Recognizer(Protocol):
     def why(self) -> str: ...
 
     def classify(self, batch: Floats) -> Floats:
-        """Calibrated probabilities, float32 (N, spec.width), of motion float32 (N, *spec.input_shape): those of the
+        """Calibrated probabilities, float32 (N, spec.width), for motion float32 (N, *spec.input_shape): those of the
         labels, then those of each of ``spec.heads``."""
         ...
 
 
 def load(name: str | Path = DEFAULT, device: str = "auto") -> Recognizer:
-    """Opens a model by the name of a shipped or cached one, or by the path of an .onnx, .pt2 or .engine file.
+    """Opens a shipped or cached model by name, or an .onnx, .pt2 or .engine file by path.
 
-    Open only models that you trust. An .onnx file that is not shipped is tried in another process first, which takes
-    about a second (``recognize.trial``). A .pt2 file can run any code (``recognize.pt2``), and so can an engine.
+    Open only models that you trust. An .onnx file that is not shipped is first tried in another process, which takes
+    about a second (``recognize.trial``). A .pt2 file or an engine can run any code (``recognize.pt2``).
 
-    device: "auto" takes a GPU that works, else the CPU; ``why`` of the result says what was chosen and why.
-    Raises ModelError for a file that is missing, damaged, without ModelSpec or for another version; DeviceError for a
-    device that is unknown or not there.
+    device: "auto" uses a working GPU, else the CPU; ``why`` of the result gives the reason.
+    Raises ModelError if the file is missing, damaged, without ModelSpec or for another version; DeviceError if the
+    device is unknown or missing.
     """
     from realtime_mer.recognize.onnx import check_fits
     from realtime_mer.recognize.opening import open_model
@@ -98,7 +99,7 @@ def catalog() -> list[Listed]:
 
 
 def described(path: Path) -> Listed:
-    """What one model file says of itself. Raises ModelError when it cannot be read at all."""
+    """The description in one model file. Raises ModelError if it cannot be read at all."""
     from realtime_mer.recognize.opening import read_spec
 
     origin = {SHIPPED: "shipped", _cached(): "cached"}.get(path.parent, "file")

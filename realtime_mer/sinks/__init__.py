@@ -12,37 +12,37 @@ from typing import Final, Protocol, Self, runtime_checkable
 
 from realtime_mer.records import End, Frame, Marker, Observation
 
-# The files of one recording, in a folder of its own.
+# The files of one recording.
 LOG: Final = "events.jsonl"
 EVENTS_CSV: Final = "events.csv"
 SIGNALS_CSV: Final = "signals.csv"
 VIDEO: Final = "annotated.mp4"
-RECORDED: Final = "video.mp4"  # what a live run has recorded, as it was captured
+RECORDED: Final = "video.mp4"  # recording of a live run, as captured
 REPORT: Final = "report.html"
 CLIPS: Final = "clips"  # a folder: a video per event
-STILLS: Final = "stills"  # a folder: a strip of pictures per event, for the report
+STILLS: Final = "stills"  # a folder: a strip of images per event, for the report
 
 
 @runtime_checkable
 class Marked(Protocol):
-    """A sink that also takes markers, in the thread that writes to it."""
+    """A sink that also receives markers, in the thread that writes to it."""
 
     def mark(self, marker: Marker) -> None: ...
 
 
 class Sink(ABC):
-    """Takes every Observation in order, and leaves whole files behind however it ends.
+    """Receives every Observation in order, and leaves complete files however the run ends.
 
-    The constructor raises OutputError when the place cannot be written, so that this is known before work starts.
-    ``write`` raises OutputError when writing stops being possible (disk full); what was written before stays readable.
+    The constructor raises OutputError if the output cannot be written, so that this is known before work starts.
+    ``write`` raises OutputError if writing fails later (disk full); everything written before stays readable.
     """
 
     @abstractmethod
     def write(self, observation: Observation, frame: Frame) -> None:
-        """Takes one observation and its frame."""
+        """Receives one observation and its frame."""
 
     def end(self, end: End) -> None:
-        """The source has ended: the last events. Not called when the run was cut short."""
+        """Receives the last events. Not called if the run was cut short."""
         del end
 
     @abstractmethod

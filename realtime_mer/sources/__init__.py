@@ -31,21 +31,21 @@ def open_source(
     timeout_s: float = 5.0,
     retries: int = 8,
 ) -> Source:
-    """Open a video file, a camera, a stream (rtsp, rtsps, http, https) or a folder of images.
+    """Opens a video file, a camera, a stream (rtsp, rtsps, http, https) or a folder of images.
 
-    A camera is 0, "0" or "/dev/video0"; "genicam:NAME" (GigE Vision, USB3 Vision) or "basler:NAME", by its serial
-    number or address, and the first one without a name; ?format=BayerRG8 asks for color.
+    A camera is 0, "0" or "/dev/video0"; or "genicam:NAME" (GigE Vision, USB3 Vision) or "basler:NAME" by serial number
+    or address. Without a name the first camera is used; ?format=BayerRG8 requests color.
 
-    rate, times:        of an image folder (one of them): frames/s, or seconds for each image. The rate of a video file
-                        too, where it was captured at another one than the file says (slow motion).
-    width, height, fps: asked of a camera only, px and frames/s; by default 640x480 at the highest rate it has, and the
-                        whole sensor of an industrial camera.
-    exposure:           asked of an industrial camera only, ms.
-    buffer_s:           a live source keeps this many seconds for a slow reader, then drops and counts.
-    timeout_s, retries: a stream silent for ``timeout_s`` s is connected again, at most ``retries`` times in a row with
-                        delays of 0.25 s doubling to 8 s (by default about 32 s in all).
+    rate, times:        of an image folder (one of them): frames/s, or the time of each image in s. rate also of a
+                        slow-motion video: the rate at which it was captured.
+    width, height, fps: requested from a camera, px and frames/s (default: 640x480 at its highest rate; the whole sensor
+                        of an industrial camera).
+    exposure:           requested from an industrial camera, ms.
+    buffer_s:           a live source buffers this many seconds for a slow reader, then drops frames and counts them.
+    timeout_s, retries: a stream that is silent for ``timeout_s`` s is reconnected, at most ``retries`` times in a row,
+                        with delays of 0.25 s doubling to 8 s (by default about 32 s in all).
 
-    Live sources capture from now on, and count from the moment that they are first read. Raises SourceError.
+    Live sources capture from now on, and count from the first read. Raises SourceError.
     """
     text = str(uri)
     scheme = text.partition("://")[0].lower() if "://" in text else ""
@@ -102,7 +102,7 @@ def open_source(
 
 
 def _is_camera(text: str) -> bool:
-    """Whether this names a camera. A file or a folder that is there is what it is, whatever its name."""
+    """Whether this names a camera. An existing file or folder is never taken for one."""
     path = Path(text)
     try:
         if path.is_file() or path.is_dir():

@@ -15,32 +15,32 @@ from realtime_mer.records import Activity, Measurement, Movement
 
 
 class Spotter(Protocol):
-    """Watches one face. Causal: what it reports at one frame rests on that frame and earlier ones.
+    """Watches one face. Causal: a report depends on its frame and earlier ones only.
 
-    One is made for each face that comes into view, with the settings and the id of its first movement: ids rise by one.
-    A movement is reported at most once as provisional (its apex is past, ``offset`` is None) and exactly once with an
-    offset. Times are those of the measurements, in s, and onset <= apex <= offset.
+    One is made for each face that comes into view, with the settings and the id of its first movement; ids increase by
+    one. A movement is reported at most once as provisional (after its apex, ``offset`` is None) and exactly once with
+    an offset. Times are those of the measurements, in s, and onset <= apex <= offset.
     """
 
     @property
     def settled(self) -> bool:
-        """The face at rest is known: movements are reported from now on."""
+        """Whether the resting face is known; movements are reported only then."""
         ...
 
     @property
     def quiet(self) -> bool:
-        """Nothing moves: the moment at which a new anchor disturbs nothing."""
+        """Whether nothing moves, so that a new anchor can be taken."""
         ...
 
     def push(self, measurement: Measurement) -> tuple[Activity, Sequence[Movement]]:
-        """Takes the next frame's measurement; gives the signals, and the movements reported at this frame."""
+        """Takes the next frame's measurement; returns the signals and the movements reported at this frame."""
         ...
 
     def interrupt(self, reason: str) -> Sequence[Movement]:
-        """The measurement broke (face lost, turned away, end of the recording): ends the movement under way.
+        """Ends the current movement, because measuring was interrupted: face lost or turned away, end of the recording.
 
-        reason: becomes the movement's own. Measurements after this one are not continuous with those before. Called
-        again for every frame that cannot be measured, and then gives nothing.
+        reason: that of the ended movement. Later measurements do not continue earlier ones. Called again for every
+        frame that cannot be measured; it then returns nothing.
         """
         ...
 
