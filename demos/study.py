@@ -1,4 +1,4 @@
-"""A study from its videos to its numbers: analyze them in two processes, collect them, ask for events a minute.
+"""A study from its videos to its numbers: analyze them in two processes, collect them, ask for events per minute.
 
     python demos/study.py VIDEOS [OUT]
 

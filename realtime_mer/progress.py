@@ -87,7 +87,7 @@ def tracked(items: Collection[T], what: str, *, quiet: bool = False) -> Iterator
 
 
 def _lines(total: float, what: str, unit: str, done: float) -> Callable[[float, str], None]:
-    """Shows progress as a line each ``LINE_S``."""
+    """Shows progress as a line every ``LINE_S``."""
     countdown, last = Countdown(total, done), time.monotonic()
 
     def show(count: float, note: str) -> None:

@@ -39,7 +39,7 @@ from realtime_mer.sources.mjpeg import Parts
 from realtime_mer.spotting.detector import MovementDetector
 
 TOTAL = int(os.environ.get("REALTIME_MER_FUZZ", "0"))
-# Of each kind, in per cent; what is slow has fewer.
+# Of each kind, in percent; what is slow has fewer.
 SHARES = {
     "settings file": 20, "settings pairs": 20, "log": 12, "signals": 6, "model spec": 20, "model file": 3, "frames": 3,
     "images": 4, "video": 2, "stream body": 10,

@@ -22,7 +22,7 @@ def room(frame: FrameType | None) -> str:
 
 
 def test_a_frame_visits_each_room_once(recording) -> None:
-    """Only twice a second the face is looked at first: where a detection is asked for (does it need new landmarks?),
+    """Only twice per second the face is looked at first: where a detection is asked for (does it need new landmarks?),
     and where its answer is taken over."""
     visited: list[str] = []
     asked: list[int] = []

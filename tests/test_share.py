@@ -38,7 +38,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shared(result: Path) -> Path:
-    out = result.parent / "handed on"
+    out = result.parent / "passed on"
     assert main(["share", str(result), "--out", str(out)]) == 0
     return out
 

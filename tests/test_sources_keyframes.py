@@ -1,4 +1,4 @@
-"""Frames that a codec codes afresh are marked, in files and in streams, and the mark is not lost on the way."""
+"""Frames that a codec codes again are marked, in files and in streams, and the mark is not lost on the way."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEXTURE = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (240, 320),
 
 
 def drawn(count: int, cut: int | None = None, cuts_to: int = 255) -> Iterator[Frame]:
-    """A texture that moves by 1 px a frame; from frame ``cut`` on, another one."""
+    """A texture that moves by 1 px per frame; from frame ``cut`` on, another one."""
     for index in range(count):
         x = index % 100
         gray = TEXTURE[40 : 40 + SIZE[1], x : x + SIZE[0]].copy()

@@ -87,7 +87,7 @@ def test_noise_and_few_frames_raise_it_and_are_named() -> None:
     assert "sensor noise or compression" in noisy.reasons[0]
     # the noise of a frame is half as large, but it is averaged over fewer of them
     assert slow.shift_px > 0.7 * noisy.shift_px
-    assert "24 new frames a second" in slow.reasons
+    assert "24 new frames per second" in slow.reasons
     assert not any("new frames" in reason for reason in noisy.reasons)
 
 
@@ -170,7 +170,7 @@ def test_a_live_line_forgets() -> None:
 
 
 def test_it_comes_back_from_json() -> None:
-    can = Sensitivity(0.4, 1.5, 0.9, ("17 new frames a second",))
+    can = Sensitivity(0.4, 1.5, 0.9, ("17 new frames per second",))
     assert convert({**dataclasses.asdict(can), "reasons": list(can.reasons)}, Sensitivity) == can
     assert can.line.endswith("0.40 px, 0.9 % of the distance between the eyes")
-    assert "17 new frames a second" in can.text
+    assert "17 new frames per second" in can.text

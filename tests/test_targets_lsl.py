@@ -46,7 +46,7 @@ def recorded(path: Path, *names: str) -> Iterator[None]:
     try:
         yield
     finally:
-        time.sleep(1.0)  # LabRecorder asks for samples twice a second
+        time.sleep(1.0)  # LabRecorder asks for samples twice per second
         recorder.stop()
 
 

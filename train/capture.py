@@ -95,7 +95,7 @@ def make(data: Prepared, how: Capture, motion: Input, seed: int, cache: Path | N
 def _of_clip(
     clip: Clip, how: Capture, motion: Input, faces: Faces, random: np.random.Generator
 ) -> Iterator[NDArray[np.float32] | None]:
-    """Motion in every view and then in every condition; None where the face could not be followed."""
+    """Motion in every view and then in every condition; None if the face could not be followed."""
     assert clip.onset is not None
     assert clip.apex is not None
     variants = [*(_drawn(how, random) for _ in range(how.views)), *TESTED]

@@ -96,7 +96,7 @@ class Model:
 class Stage:
     """One stretch of training.
 
-    batch: samples a step; 0: all at once. optimizer: "sgd", "adam" or "adamw" (momentum belongs to sgd).
+    batch: samples per step; 0: all at once. optimizer: "sgd", "adam" or "adamw" (momentum belongs to sgd).
     schedule: "step": the rate is multiplied by ``factor`` after each ``every`` epochs (0: constant); "one-cycle": it
     rises to ``rate`` and falls to nearly 0 over the stage (Smith and Topin 2019).
     frozen: "none", "body", or a share such as "0.2" of the learnable layers.

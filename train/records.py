@@ -59,7 +59,7 @@ class Clip:
     """One labeled sequence; an image data set gives clips of one frame.
 
     dataset:  key in ``train.datasets.DATASETS``; for the MEGC2019 composite the data set that the clip came from.
-    subject:  unique within the data set; None where the data set does not say (web images).
+    subject:  unique within the data set; None if the data set does not say (web images).
     clip:     name of the clip, unique within data set and subject.
     frames:   paths in order of time; positions below count into it, from 0.
     onset, apex, offset: positions in ``frames``; None when not annotated or not among the frames.

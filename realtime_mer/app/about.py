@@ -11,7 +11,7 @@ WHAT: Final = """
 ## What micro-expressions are
 
 Short, involuntary movements of the face: 1/25 to 1/2 second from onset to offset, often of one part of the face only.
-To time them, a camera must deliver 100 or more frames a second; below 20 they cannot be resolved at all, and the page
+To time them, a camera must deliver 100 or more frames per second; below 20 they cannot be resolved at all, and the page
 says so. This program aligns the face in every frame, measures how fifteen regions move against the resting face, and
 reports a movement that rises from the resting noise and is over within half a second. Longer movements, blinks, speech
 and head motion are rejected, each with its reason.

@@ -87,7 +87,7 @@ class Job:
 
     @property
     def media(self) -> Path | None:
-        """The video as it was captured; None where there is none (any more)."""
+        """The video as it was captured; None if there is none (any more)."""
         return next(
             (path for path in (self.folder / RECORDED, self.upload) if path.is_file() and path.suffix.lower() in KINDS),
             None,

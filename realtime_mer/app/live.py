@@ -46,7 +46,7 @@ NOTE: Final = 200  # characters of a marker
 
 
 class Run:
-    """A viewer and what has to do with its pages. camera: the browser's, None where the server captures."""
+    """A viewer and what has to do with its pages. camera: the browser's, None if the server captures."""
 
     def __init__(self, viewer: Viewer, camera: BrowserCamera | None) -> None:
         self.viewer, self.camera = viewer, camera

@@ -32,7 +32,7 @@ POLL_S: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[Task, Value]):
-    """What became of a task. value: what the work gave; None where ``error`` says why there is none.
+    """What became of a task. value: what the work gave; None if ``error`` says why there is none.
 
     code: of the error, as a command returns it. seconds, cpu: s of the wall clock, and of all the worker's threads.
     """

@@ -50,7 +50,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """recording: the log. fresh: it was analyzed now. notes: what the user should know, a line each."""
+    """recording: the log. fresh: it was analyzed now. notes: what the user should know, one per line."""
 
     recording: Recording
     fresh: bool

@@ -48,7 +48,7 @@ _CASME_SQ: Final = ("number", "name", "onset", "apex", "offset", "action_units",
 class Expression:
     """One annotated expression. video: as ``long_videos`` names the folders, e.g. "006_1", "15_0401", "spNO.1/a".
 
-    onset, offset: frame numbers, the offset the last frame; apex: None where the sheet has no possible one.
+    onset, offset: frame numbers, the offset the last frame; apex: None if the sheet has no possible one.
     """
 
     video: str

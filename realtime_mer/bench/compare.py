@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from realtime_mer.bench.results import Result, Series
 
 DRAWS: Final = 400  # of the bootstrap: the interval's ends are then good to a tenth of its width
-CONFIDENCE: Final = 95.0  # per cent
+CONFIDENCE: Final = 95.0  # percent
 MOST: Final = 20_000  # samples used of a series: evenly spaced blocks of longer ones are enough
 HIGHER_IS_BETTER: Final = ("frames/s",)
 FEWEST: Final = 5  # samples below which nothing is said about noise
@@ -23,9 +23,9 @@ FEWEST: Final = 5  # samples below which nothing is said about noise
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One series in both results. change: of the median, B against A, in per cent; low, high: its 95 % interval.
+    """One series in both results. change: of the median, B against A, in percent; low, high: its 95 % interval.
 
-    noise: median absolute deviation of each, in per cent of its median.
+    noise: median absolute deviation of each, in percent of its median.
     """
 
     name: str

@@ -104,7 +104,7 @@ def thinned(frames: Iterable[Frame], rate: float | None) -> Iterator[Frame]:
         yield from frames
         return
     start, beat, count = 0.0, 0, 0
-    hole, skipped, keyframe = 0.0, False, False  # since the last frame that was handed on
+    hole, skipped, keyframe = 0.0, False, False  # since the last frame that was passed on
     held: Frame | None = None
     for after in chain(frames, (None,)):
         if held is None:

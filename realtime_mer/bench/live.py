@@ -115,7 +115,7 @@ def _frame_series(session: Session, source: PacedSource) -> list[Series]:
             "by how much the benchmark's own source stamped a frame later than it was due: not the pipeline's doing",
             [1e3 * late for late in source.lateness],
         ),
-        series("memory", "MB", "resident memory of the process, once a second", session.memory),
+        series("memory", "MB", "resident memory of the process, once per second", session.memory),
     ]
 
 

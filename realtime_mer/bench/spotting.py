@@ -158,7 +158,7 @@ class Row:
 
     @property
     def strs(self) -> float | None:
-        """F1 of spotting times macro F1 of the labels on the hits; None where no recognizer was asked."""
+        """F1 of spotting times macro F1 of the labels on the hits; None if no recognizer was asked."""
         found = self.found
         return strs(self.truth, found) if any(movement.label for movement in found) else None
 
@@ -229,7 +229,7 @@ def watch_case(case: Case, pipeline: Pipeline, name: str = "") -> StreamResult:
 
 
 def in_classes(emotion: str, labels: Collection[str]) -> str | None:
-    """The class that an annotated emotion is among the recognizer's ``labels``; None where it has none there.
+    """The class that an annotated emotion is among the recognizer's ``labels``; None if it has none there.
 
     A model that knows the emotion's own word is scored on it, one of three classes on the three of MEGC 2019.
     """

@@ -25,7 +25,7 @@ MARKDOWN_NEGATIVES: Final = (
     "| Recordings | Condition | False alarms | Minutes watched | Per minute | At least | At most |",
     "|---|---|---|---|---|---|---|",
 )
-FEWER_MINUTES: Final = -5.0  # per cent: a change that makes the spotter watch less than this cannot be compared
+FEWER_MINUTES: Final = -5.0  # percent: a change that makes the spotter watch less than this cannot be compared
 
 
 def line(row: Row) -> str:

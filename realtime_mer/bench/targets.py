@@ -111,7 +111,7 @@ def run(fps: float, minutes: float, more: list[str]) -> Result:
     }
     what = "from the capture stamp of a frame to the moment at which every sink has it"
     lines = [series(f"capture to observation, {k}", "ms", what, [1e3 * d for d in t.latency]) for k, t in turns.items()]
-    lines.append(series("memory", "MB", "resident memory of the sending process, once a second", memory))
+    lines.append(series("memory", "MB", "resident memory of the sending process, once per second", memory))
     return Result("targets", {"fps": fps, "minutes": minutes, "more": len(more)}, facts, tuple(lines), host)
 
 

@@ -71,6 +71,6 @@ def _grafted(path: Path, track: Track, grafts: Sequence[Graft]) -> Iterator[Fram
 
 @cache
 def _track(path: Path) -> Track:
-    """Landmarks in every frame; costs some 10 ms a frame, and serves every seed and rate."""
+    """Landmarks in every frame; costs some 10 ms per frame, and serves every seed and rate."""
     with open_source(path) as source:
         return landmarks(source)

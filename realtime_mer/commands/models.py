@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _people(people: Sequence[str]) -> str:
-    """How many of each data set; empty where the model does not say."""
+    """How many of each data set; empty if the model does not say."""
     counts = Counter(person.split("/")[0] for person in people)
     text = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
     return f"{text} (--json names them)" if text else ""

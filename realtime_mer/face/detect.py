@@ -1,6 +1,6 @@
 """Finds faces and their landmarks in one frame, with MediaPipe's Face Landmarker. ``track`` decides who is who.
 
-The single-picture mode is used, not the video mode. It costs the same (9 ms a face, 1.5 ms without one, on a 2-core
+The single-picture mode is used, not the video mode. It costs the same (9 ms per face, 1.5 ms without one, on a 2-core
 machine), finds a face that jumped at once where the video mode loses it for a call, needs no running clock, and the
 same frame always gives the same answer. Pictures are not made smaller first: MediaPipe samples what it needs, so that
 saves nothing, and at half size the landmarks lie 1.5 px away.
@@ -83,7 +83,7 @@ class FaceDetector:
         """The faces in ``frame``, none being an empty tuple.
 
         ``points`` may lie outside the picture where the face is cut; ``box`` is their extent within it. ``score`` is
-        the share of the points that lie inside the picture: MediaPipe does not hand on its own confidences.
+        the share of the points that lie inside the picture: MediaPipe does not pass on its own confidences.
         Raises ValueError after ``close``.
         """
         if self._closed:  # MediaPipe itself would crash the process

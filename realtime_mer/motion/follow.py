@@ -1,4 +1,4 @@
-"""One face from frame to frame: keeps it aligned without the landmark detector, and hands on what its regions did.
+"""One face from frame to frame: keeps it aligned without the landmark detector, and passes on what its regions did.
 
 The detector's landmarks jitter by more than a micro-expression moves. So they only say where to look: the alignment
 itself follows the head by registration to the anchor, and a new detection is used to check it, never to move it
@@ -139,7 +139,7 @@ class Follower:
     def _continue(self, displacement: Floats, frame: Frame) -> None:
         """Puts ``displacement``, measured in ``frame``, on what went before.
 
-        A codec that codes a still face afresh makes every region step within that one frame, and stay. That step is no
+        A codec that codes a still face again makes every region step within that one frame, and stay. That step is no
         movement: it goes to the carry, as with a new anchor. In the first two frames after the face was seated or found
         again nothing does: what it was doing is not known. A new anchor in between does no harm: displacement goes on
         across it.

@@ -134,7 +134,7 @@ def find(name: str | Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model says of one movement. objective, action_units: None where it has no such head, and where nothing
+    """What a model says of one movement. objective, action_units: None if it has no such head, and where nothing
     moves: what did not happen has no objective class and no action units."""
 
     prediction: Prediction

@@ -58,7 +58,7 @@ class ModelSpec:
     training_data, license, protocol: for people, one line each.
     people: whom it was trained on, data set and subject, e.g. "casme2/sub01": their recordings prove nothing about it.
     scores:      e.g. {"UF1": {"value": 0.8, "low": 0.72, "high": 0.86}, "ECE": {"value": 0.03}}.
-    heads:       further answers beside the labels; empty where the file has none.
+    heads:       further answers beside the labels; empty if the file has none.
     commit:      of the code that trained it. created: ISO date.
 
     Raises ModelError when the values cannot be those of a model: a label that is there twice, a threshold outside 0 to

@@ -33,7 +33,7 @@ LONGEST_S: Final = 24 * 3600.0  # of a recording; bounds the memory of the kappa
 class Times:
     """How one time of the paired events differs. n: pairs that have it on both sides. mean_s: B minus A.
 
-    median_s: of the absolute differences. within: share of them up to the tolerance. icc: None where it is not defined
+    median_s: of the absolute differences. within: share of them up to the tolerance. icc: None if it is not defined
     (fewer than two pairs, or no spread).
     """
 

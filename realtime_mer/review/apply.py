@@ -31,7 +31,7 @@ def reviewed(log: Path, review: str | Path) -> Recording:
 
 
 def frame_times(log: Path) -> Sequence[float]:
-    """Times of the frames of a log, s, from the signals.csv beside it; empty where there is none."""
+    """Times of the frames of a log, s, from the signals.csv beside it; empty if there is none."""
     signals = log.with_name(SIGNALS_CSV)
     return read_signals(signals).frames if signals.is_file() else ()
 

@@ -1,4 +1,4 @@
-"""From a folder of results to one that may be handed on: watches the recording again, and keeps no picture of it."""
+"""From a folder of results to one that may be passed on: watches the recording again, and keeps no picture of it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ TOUCHES: Final = 1e-3  # s: what overlaps by less is another movement
 
 @dataclass(frozen=True, slots=True)
 class Survival:
-    """One published event and what was found in its place: None where there is nothing.
+    """One published event and what was found in its place: None if there is nothing.
 
     survives: the same verdict and, where a recognizer answered, the same label, overlapping by half or more.
     """

@@ -57,7 +57,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _way(media: Path, folder: Path) -> str | None:
-    """The relative path, with slashes; None where there is none (another drive)."""
+    """The relative path, with slashes; None if there is none (another drive)."""
     try:
         way = os.path.relpath(media, folder).replace(os.sep, "/")
     except ValueError:

@@ -1,6 +1,6 @@
 """The frames of a recorded video that may be believed, in the order of presentation. Times on one clock: clock.py.
 
-A frame that the decoder could not read whole is never handed on, nor is one that was predicted from it: what is
+A frame that the decoder could not read whole is never passed on, nor is one that was predicted from it: what is
 missing is filled with gray or old blocks, and these would be seen as a movement. Each one is counted with its reason.
 """
 
@@ -25,7 +25,7 @@ HEAL_S = 10.0  # after so long without a key frame, a stream is one that refresh
 
 
 class Picture(NamedTuple):
-    """A decoded frame and the time that the container gives it, s; None where it gives none.
+    """A decoded frame and the time that the container gives it, s; None if it gives none.
 
     frame: None for one that may not be shown: its time went by all the same.
     """
@@ -104,7 +104,7 @@ class Trust:
             self._counts.skip(DEPENDS if self._started else NO_START, len(gone))
 
     def accepts(self, frame: av.VideoFrame, time: float | None) -> bool:
-        """Whether the frame may be handed on; counts it when not."""
+        """Whether the frame may be passed on; counts it when not."""
         self._sent -= {frame.pts}
         refused = frame.pts in self._failed  # some come out all the same
         if frame.is_corrupt or refused:

@@ -33,8 +33,8 @@ CLOCKS: Final = {
 class Delivery:
     """Over ``frames`` frames and ``seconds`` s. Rates in frames/s, intervals between capture times in ms.
 
-    nominal_fps: 0 when nobody says it. repeated: frames that show what the one before showed; new_fps: the rate without
-    them. missed: never captured, None when that cannot be told; losses: how that is known. exposure_ms: None where the
+    nominal_fps: 0 if unknown. repeated: frames that show what the one before showed; new_fps: the rate without
+    them. missed: never captured, None when that cannot be told; losses: how that is known. exposure_ms: None if the
     source does not say. resolved: share of the time in which a movement of 1/25 s can be resolved, 0 to 1.
     """
 

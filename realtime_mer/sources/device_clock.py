@@ -61,7 +61,7 @@ class FrameNumbers:
 
     def lost(self, number: int, longest: int) -> int | None:
         """Frames between the last number and this one. longest: no more can have been lost, by the time that went by;
-        None where the numbers began again, and nothing can be said."""
+        None if the numbers began again, and nothing can be said."""
         last, self._last = self._last, number
         if number == 0 and last is not None and last > SHORT_ID // 2:
             self._lap = SHORT_ID + 1  # this camera counts from 0

@@ -60,7 +60,7 @@ class RawFrame(NamedTuple):
     """One picture as read, before it has been accepted. ``time`` is None when the source gave it none.
 
     hole, lost: as of a Frame: seconds of which the source knows nothing, and frames that it knows to be missing.
-    keyframe: as of a Frame: coded afresh.
+    keyframe: as of a Frame: coded again.
     """
 
     time: float | None

@@ -167,7 +167,7 @@ def starts_at(container: av.container.InputContainer) -> float:
 
 
 def _end(container: av.container.InputContainer, stream: av.VideoStream) -> tuple[float | None, float]:
-    """When the last frame of the video should end (s, None when nobody says) and how much earlier (s) it may do so."""
+    """When the last frame of the video should end (s, None if unknown) and how much earlier (s) it may do so."""
     slack = max(float(CUT_FRAMES / stream.average_rate), CUT_LEAST_S) if stream.average_rate else CUT_S
     if stream.duration and stream.average_rate and stream.time_base:
         ticks = stream.duration + (stream.start_time or 0)

@@ -40,9 +40,9 @@ SPARE: Final = 1.5  # times the frames that fit into an interval: more cannot ha
 
 
 class Grab(NamedTuple):
-    """One buffer as it came. number: of the frame. stamp: s on the camera's clock, None where it has none.
+    """One buffer as it came. number: of the frame. stamp: s on the camera's clock, None if it has none.
 
-    picture: uint8 (H, W), of its own memory; None where a part of it was lost on the way.
+    picture: uint8 (H, W), of its own memory; None if a part of it was lost on the way.
     """
 
     number: int
@@ -66,7 +66,7 @@ class CameraRequest:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What a camera does. rate: frames/s. exposure: ms, None where it does not say. about: vendor, model, serial."""
+    """What a camera does. rate: frames/s. exposure: ms, None if it does not say. about: vendor, model, serial."""
 
     size: tuple[int, int]
     rate: float

@@ -68,7 +68,7 @@ class CancellableSocket:
 class Stream:
     """One network stream: its address, what its connections share, and what they have found out about it.
 
-    timeout_s: a sender silent for so long is taken for gone, s. rate: frames/s as announced, 0 when nobody says.
+    timeout_s: a sender silent for so long is taken for gone, s. rate: frames/s as announced, 0 if unknown.
     clock:     whose times the frames carry, "sender" or "monotonic"; None until the first pictures have shown it.
     sender:    the sender's clock as far as it is known, kept over reconnections.
     """

@@ -94,12 +94,12 @@ class Upright:
 
 
 class Keyframes:
-    """Which frames of one stream were coded afresh, after frames that were predicted. ``push`` every frame in order.
+    """Which frames of one stream were coded again, after frames that were predicted. ``push`` every frame in order.
 
     The picture type tells, not libav's ``key_frame``: that one says where decoding may start. It is unset at an I frame
     across which others are still predicted, such as x264 puts at a cut soon after a keyframe, and set now and then in
     FFV1, where it concerns the entropy coder and no frame is predicted. A picture that is refreshed bit by bit has no
-    frame that was coded afresh.
+    frame that was coded again.
     """
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ def _bgr(frame: av.VideoFrame, way: Orientation, aspect: Fraction | None) -> Ima
 
 
 def pixel_aspect(given: Fraction | None) -> Fraction | None:
-    """The width of a pixel by its height as a file says it; None where it is square, unknown or cannot be true."""
+    """The width of a pixel by its height as a file says it; None if it is square, unknown or cannot be true."""
     if given is None or given <= 0 or given == 1 or not Fraction(1, ASPECT_MOST) <= given <= ASPECT_MOST:
         return None
     return given

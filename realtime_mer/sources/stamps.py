@@ -9,7 +9,7 @@ from realtime_mer.sources.feed import RawFrame, RawFrames
 from realtime_mer.sources.live import Stream
 
 TRIED = 3  # pictures looked at before the stamps are believed
-TRIED_S = 1.0  # and no longer than this, s: at two pictures a second nobody wants to wait for a third
+TRIED_S = 1.0  # and no longer than this, s: at two pictures per second nobody wants to wait for a third
 BROKEN = 3  # pictures in a row without a usable stamp: from then on arrival counts
 LEAD_S = 2.0  # stamps may span this much more than the arrivals: the first picture may have been held up
 

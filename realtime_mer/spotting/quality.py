@@ -50,7 +50,7 @@ WIDE: Final = 110.0  # px: a face this wide fills the aligned picture; a narrowe
 DARK: Final = 50.0  # mean gray level
 FLAT: Final = 2.0  # gray levels a px of the aligned face: the slope of the shades of a face that is flat or blurred
 BLOCK: Final = 4  # px over which the slope is averaged: as much as registration smooths
-SLOW: Final = "too few new frames a second"
+SLOW: Final = "too few new frames per second"
 HEAD: Final = "the head moves too fast"
 
 
@@ -71,7 +71,7 @@ class Sensitivity:
 
     @property
     def percent(self) -> float | None:
-        """``shift_px`` in per cent of the distance between the eyes."""
+        """``shift_px`` in percent of the distance between the eyes."""
         return None if self.shift_px is None else 100 * self.shift_px / EYE_DISTANCE
 
     @property
@@ -222,7 +222,7 @@ class Quality:
         now = needed(noise, threshold, fps)
         found = [
             (now / needed(min(noise, STILL_PX), threshold, fps), self._restless(noise, random)),
-            (now / needed(smoother, threshold, max(fps, FULL_RATE)), f"{fps:.0f} new frames a second"),
+            (now / needed(smoother, threshold, max(fps, FULL_RATE)), f"{fps:.0f} new frames per second"),
             (
                 now / needed(noise, min(threshold, CALM), fps),
                 f"the face is seldom calm: a movement must exceed {threshold:.1f} times its noise",

@@ -51,7 +51,7 @@ class Participants:
 class Entry:
     """A recording of a study. name: the path of its results below the study's folder. excluded: why, "" if it is in.
 
-    recording: None where there is no log that can be read.
+    recording: None if there is no log that can be read.
     """
 
     name: str

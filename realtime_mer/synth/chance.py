@@ -1,4 +1,4 @@
-"""Draws scripts at random, reproducibly: so many events a minute, after a quiet start, none touching another."""
+"""Draws scripts at random, reproducibly: so many events per minute, after a quiet start, none touching another."""
 
 from __future__ import annotations
 

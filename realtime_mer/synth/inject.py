@@ -25,7 +25,7 @@ Track = Sequence[tuple[float, Floats | None]]  # (time s, landmarks px of the fa
 
 
 def landmarks(frames: Iterable[Frame]) -> list[tuple[float, Floats | None]]:
-    """Landmarks of the largest face in every frame: (time, float32 (478, 2) px, or None where there is no face).
+    """Landmarks of the largest face in every frame: (time, float32 (478, 2) px, or None if there is no face).
 
     Raises ModelError when the face model is missing.
     """
@@ -67,7 +67,7 @@ class SteadyTrack:
 def inject(frames: Iterable[Frame], track: Track, pulses: Sequence[Pulse]) -> Iterator[Frame]:
     """The frames with ``pulses`` (times on the frames' own clock) drawn into the face of ``track``.
 
-    Outside all pulses the frames are handed on untouched. Where the face was not seen within STEADY of a frame, nothing
+    Outside all pulses the frames are passed on untouched. Where the face was not seen within STEADY of a frame, nothing
     is drawn: leave pulses out of such places (``clear``). Raises SourceError when ``track`` has no face at all.
     """
     steady = SteadyTrack(track)

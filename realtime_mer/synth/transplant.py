@@ -5,7 +5,7 @@ its own size and in its own time. The carrier is a real recording, whose own mot
 the way back after the annotated offset, where most clips are cut (a raised cosine over ``back_s``), the fading out at
 the border of the face, and the pixels between pixels: interpolation makes the noise under the moving skin a little
 softer. A movement comes out 5 to 20 % smaller than it was in the clip, because flow is smooth (``donor``); what the
-carrier then shows is what was measured, to within some per cent (``verify``). Wrinkles and shadows that go with a
+carrier then shows is what was measured, to within some percent (``verify``). Wrinkles and shadows that go with a
 movement are not drawn. A blink is no motion of skin: clips with one are no donors (``Donor.blinks``).
 
 Where it lands. A place of the carrier corresponds to that place of the donor which an affine fit of the landmarks
@@ -75,7 +75,7 @@ class Graft:
         )
 
     def at(self, time: float) -> Floats | None:
-        """The motion at ``time`` s on the carrier's clock, float32 (h, w, 2) px over BOX; None where there is none."""
+        """The motion at ``time`` s on the carrier's clock, float32 (h, w, 2) px over BOX; None if there is none."""
         if not self.start < time < self.end:
             return None
         late = time - self.start - self.donor.offset
@@ -86,7 +86,7 @@ class Graft:
 def transplant(frames: Iterable[Frame], track: Track, grafts: Sequence[Graft]) -> Iterator[Frame]:
     """The frames with ``grafts`` (times on the frames' own clock) in the face of ``track`` (``inject.landmarks``).
 
-    Outside all grafts the frames are handed on untouched. A repeated frame shows what the one before it showed. Where
+    Outside all grafts the frames are passed on untouched. A repeated frame shows what the one before it showed. Where
     the face was not seen within STEADY of a frame, nothing is moved: ``plan`` avoids such places.
     Raises SourceError when ``track`` has no face at all.
     """

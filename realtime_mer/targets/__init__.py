@@ -31,7 +31,7 @@ ROOM: Final = 1000  # messages that wait for a peer that is away: the oldest go 
 class State:
     """How a target is doing. sent, missed: messages; with several readers, summed over them.
 
-    waiting: messages that are not delivered yet. peers: readers connected now; None where nobody can know.
+    waiting: messages that are not delivered yet. peers: readers connected now; None if nobody can know.
     trouble: why nothing can be delivered now, "" where all is well.
     """
 

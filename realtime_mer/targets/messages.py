@@ -1,9 +1,9 @@
-"""What is sent of a run, as JSON objects: the lines of the log, and a state once a second (docs/live-output.md).
+"""What is sent of a run, as JSON objects: the lines of the log, and a state once per second (docs/live-output.md).
 
 header   as in the log, first. ``run`` is an id that all messages of this run share.
 event    as in the log, with ``report``: "new" when a movement is first reported while it lasts, "update" when it is
          reported again, "end" with its last report; and ``wall``: its apex by the wall clock (null for a recording).
-status   once a second: rate, faces, losses.
+status   once per second: rate, faces, losses.
 end      the run is over.
 """
 

@@ -128,7 +128,7 @@ class _Figures(Sink):
         return (self._stats().missed or 0) if self._stats else self._missed
 
     def latest(self) -> NDArray[np.float32]:
-        """Delays of the latest frames, s, in no order; empty where the source has another clock."""
+        """Delays of the latest frames, s, in no order; empty if the source has another clock."""
         return self._delays[: self.frames if self._timed else 0]
 
     def write(self, observation: Observation, frame: Frame) -> None:

@@ -40,7 +40,7 @@ class Dataset:
 
     what:    one line. ask: where it can be asked for. paper: its reference. layout: one clip's place below the root.
     folders: names that the root usually has. sheets: patterns of the annotation sheet's file name, none if not needed.
-    scheme:  classes to count. clips: how many a whole copy gives (usable ones), None where copies differ.
+    scheme:  classes to count. clips: how many a whole copy gives (usable ones), None if copies differ.
     read:    (name, root, sheets) -> Reading.
     all_sheets: every matching sheet belongs to it; otherwise the last by name (the newest version) is taken.
     sheet_optional: the folders already say the class.

@@ -38,7 +38,7 @@ UNEVEN: Final = 0.25  # share by which intervals between frames may differ from 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row as it stands. fps: 0 where it is not given; keys: as written, or none."""
+    """One row as it stands. fps: 0 if it is not given; keys: as written, or none."""
 
     path: Path
     name: str

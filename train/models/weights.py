@@ -70,7 +70,7 @@ def load(model: nn.Module, name: str, weights: str) -> None:
 
 
 def people(weights: str) -> tuple[str, ...] | None:
-    """Whom weights were trained on (``Clip.group``); nobody for "none" and "imagenet". None where a file does not say.
+    """Whom weights were trained on (``Clip.group``); nobody for "none" and "imagenet". None if a file does not say.
 
     Raises ModelError when the file cannot be read.
     """

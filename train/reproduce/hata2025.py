@@ -22,7 +22,7 @@ from train.reproduce.common import Setting, Table
 
 PAPER = "hata2025"
 TABLES = ("1", "2", "5", "6", "components")
-# (branch, variant) -> printed accuracy with the apex only and with three frames, per cent.
+# (branch, variant) -> printed accuracy with the apex only and with three frames, percent.
 PRINTED = {
     "5": {
         (False, "plain"): (62.83, 62.83),

@@ -58,7 +58,7 @@ ROWS = {
     "resnet50": "resnet50",
     "mobilenet-v2": "mobilenet-v2",
 }
-# Tables 2 to 4: the five printed runs and the printed average, per cent.
+# Tables 2 to 4: the five printed runs and the printed average, percent.
 PRINTED = {
     "2": {
         "alexnet": ((99.92, 99.88, 99.49, 99.86, 99.65), 99.76),
@@ -147,7 +147,7 @@ def _table(number: str, plan: Recipe, frames: list[Clip], setting: Setting) -> T
         "starts from",
     )
     notes = [
-        "leak: frames of one clip are trained on and tested; per cent accuracy throughout",
+        "leak: frames of one clip are trained on and tested; percent accuracy throughout",
         neighbors_note(frames),
         "subject split: other people are tested, " + note,
     ]

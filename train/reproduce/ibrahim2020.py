@@ -1,4 +1,4 @@
-"""Ibrahim et al. 2020: five ResNets on onset, apex and offset frames of four data sets, at most 100 pictures a class.
+"""Ibrahim et al. 2020: five ResNets on onset, apex and offset frames of four data sets, at most 100 pictures per class.
 
 Their 17 % on six classes is chance. Two of three pictures show a neutral face (onset and offset carry the clip's
 label), and at a rate of 0.00001 plain SGD hardly moves the weights. The split by picture also puts one clip on both

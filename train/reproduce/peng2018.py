@@ -27,7 +27,7 @@ PAPER = "peng2018"
 TABLES = ("1", "2", "3", "4", "5", "6", "7", "components")
 SCALES = ("quick", "cpu", "full")
 COUNTS = {"casme2": (25, 15, 99, 26, 20), "samm": (24, 13, 20, 8, 3)}
-# Tables II and III: rows are the truth, per cent of its clips.
+# Tables II and III: rows are the truth, percent of its clips.
 PRINTED_MATRIX = {
     "2": (
         (91.67, 0, 4.17, 4.17, 0),

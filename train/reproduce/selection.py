@@ -2,8 +2,8 @@
 
 STSTNet (Liong et al. 2019) prints UF1 0.7353 and "UAR" 0.7605; its log gives a UAR of 0.7186 (the printed one is its
 macro precision). HTNet (Wang et al. 2024) prints 0.860 / 0.848, and its public code keeps, for each test subject, the
-epoch that does best on that subject. Here one network is trained once a fold; its last epoch and its best epoch on the
-test subject are read from the same training, and again with permuted labels, where all above chance is the leak.
+epoch that does best on that subject. Here one network is trained once per fold; its last epoch and its best epoch on
+the test subject are read from the same training, and again with permuted labels, where all above chance is the leak.
 """
 
 from __future__ import annotations
