@@ -1,7 +1,8 @@
-"""Are the faces still where they are followed? Asks MediaPipe's light detector, a fifth of the price of landmarks.
+"""Checks that the followed faces are where registration has them, with MediaPipe's light detector: a fifth of the cost
+of landmarks.
 
-It only ever says yes. What it does not confirm (a face gone, a new one, one that slipped or turned) is looked at by the
-landmark detector, which decides. Small faces, and those that the edge cuts, are looked at once more from near.
+It can only confirm. Anything that it does not confirm (a face that left, a new one, one that slipped or turned) goes to
+the landmark detector, which decides. Small faces, and faces cut by the edge, are checked again at a larger scale.
 
 Its points lie 0.04 of the distance between the eyes from the landmarks in the middle case, 0.14 (eyes) to 0.2 (nose)
 in the worst tenth: 472 pictures of 17 videos of talking and acting faces.
@@ -44,8 +45,8 @@ GRAY: Final = 128
 class FaceCheck:
     """Confirms up to ``max_faces`` faces. Safe to call from any one thread at a time.
 
-    model: the Face Landmarker file; None takes the one that set-up obtained. min_score: 0 to 1, of the detector.
-    The detector is loaded by the first check, which takes 20 ms. Raises ModelError when the model is missing.
+    model: the Face Landmarker file; None uses the one downloaded by `setup`. min_score: 0 to 1, of the detector.
+    The first check loads the detector, which takes 20 ms. Raises ModelError when the model is missing.
     """
 
     def __init__(self, model: Path | None = None, *, max_faces: int = 2, min_score: float = 0.5) -> None:
@@ -55,7 +56,7 @@ class FaceCheck:
         self._detector: Any = None
 
     def check(self, frame: Frame, faces: Sequence[Face]) -> bool:
-        """Whether ``frame`` shows ``faces``, each where its points are and turned as they say, and nobody else.
+        """Whether ``frame`` shows exactly ``faces``, each at its points and with their orientation.
 
         Of more than ``max_faces`` the others do not count. False when in doubt. Raises ModelError when the detector
         cannot be loaded.

@@ -1,9 +1,9 @@
 """Finds faces and their landmarks in one frame, with MediaPipe's Face Landmarker. ``track`` decides who is who.
 
-The single-picture mode is used, not the video mode. It costs the same (9 ms per face, 1.5 ms without one, on a 2-core
-machine), finds a face that jumped at once where the video mode loses it for a call, needs no running clock, and the
-same frame always gives the same answer. Pictures are not made smaller first: MediaPipe samples what it needs, so that
-saves nothing, and at half size the landmarks lie 1.5 px away.
+Uses the image mode, not the video mode. It costs the same (9 ms per face, 1.5 ms without one, on a 2-core machine),
+finds a face that jumped at once, where the video mode loses it for a call, needs no clock, and gives the same answer
+for the same frame. Frames are not reduced first: MediaPipe samples what it needs, so that would save nothing, and at
+half size the landmarks are 1.5 px off.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ _SAME_FACE: Final = 0.4  # intersection over union from which two squares' finds
 class FaceDetector:
     """Detects up to ``max_faces`` faces. Safe to call from any one thread at a time; MediaPipe computes in its own.
 
-    model: the Face Landmarker file; None takes the one that set-up obtained.
-    min_score: what MediaPipe's detector and landmark network must both reach, 0 to 1.
+    model: the Face Landmarker file; None uses the one downloaded by `setup`.
+    min_score: required of both MediaPipe's detector and its landmark network, 0 to 1.
 
     Raises ModelError when the model is missing, damaged or cannot be loaded, ConfigError on a value out of range.
     """
@@ -80,7 +80,7 @@ class FaceDetector:
             ) from error
 
     def detect(self, frame: Frame) -> tuple[Face, ...]:
-        """The faces in ``frame``, none being an empty tuple.
+        """The faces in ``frame``; an empty tuple if there are none.
 
         ``points`` may lie outside the picture where the face is cut; ``box`` is their extent within it. ``score`` is
         the share of the points that lie inside the picture: MediaPipe does not pass on its own confidences.
@@ -148,9 +148,9 @@ def overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, 
 def head_pose(points: Floats) -> tuple[float, float, float]:
     """Yaw, pitch, roll in degrees, signs as in Face, from 3-D landmarks (478, 3) in px, y down, z away.
 
-    The axes are taken from the landmarks themselves and not from MediaPipe's facial transformation matrix: that
-    assumes a camera of 63 degrees and reads 6 degrees of yaw and 8 of pitch into a face that merely sits elsewhere in
-    the picture. For telling a turned head from a facing one; not calibrated against a measured pose.
+    The axes come from the landmarks, not from MediaPipe's facial transformation matrix, which assumes a 63 degree
+    camera and gives 6 degrees of yaw and 8 of pitch to a face that is merely off center. Good enough to tell a turned
+    head from a frontal one; not calibrated against a measured pose.
     """
     upright = points.astype(np.float64) * (1, -1, -1)  # y up, z towards the camera
     right = upright[_LEFT_EYE] - upright[_RIGHT_EYE]
@@ -198,8 +198,8 @@ def _squares(width: int, height: int) -> Iterator[tuple[int, int, int]]:
 def import_mediapipe() -> ModuleType:
     """Imports MediaPipe at the first use: it takes 0.2 s.
 
-    Its audio part tries to import sounddevice, which opens the machine's audio and costs a third of that time; it
-    takes "not installed" for an answer.
+    Its audio part would import sounddevice, which opens the machine's audio and costs a third of that time; it also
+    works without it.
     """
     unwanted = "sounddevice" not in sys.modules
     if unwanted:

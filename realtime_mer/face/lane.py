@@ -1,8 +1,8 @@
-"""The heavy lane: face detection beside the motion lane, which never waits for it on a live source.
+"""Face detection in its own thread, beside the motion lane, which never waits for it on a live source.
 
-One search is under way at a time, and all that is known of it is here. On recordings its answer is taken at a fixed
-video time, so that the same file always gives the same result; on live sources it is taken as soon as it is there.
-While faces are followed, a light check of their places stands for a search until their landmarks are too old.
+One search runs at a time, and its whole state is here. For a recorded video its answer is used at a fixed video time,
+so that a file always gives the same result; for a live source it is used as soon as it arrives. While faces are
+followed, a light check replaces a search until their landmarks are too old.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Context = TypeVar("Context")
 
 
 class Answer(NamedTuple, Generic[Context]):
-    """frame: the one that was searched. faces: those found in it, without a track; None: just those that were expected,
-    where they were expected. context: as given to ``ask``."""
+    """frame: the one that was searched. faces: those found in it, without a track; None if exactly the expected ones were
+    confirmed. context: as given to ``ask``."""
 
     frame: Frame
     faces: Sequence[Face] | None
@@ -31,10 +31,10 @@ class Answer(NamedTuple, Generic[Context]):
 
 
 class DetectionLane(Generic[Context]):
-    """``ask`` when a detection is ``due``, ``answer`` to take the result when it may be taken.
+    """Call ``ask`` when a detection is ``due``, and ``answer`` for its result.
 
-    Context is whatever the caller must remember of the moment at which it asked. live: never wait. check: confirms the
-    faces that are expected, at a lower price than finding them; None when there is no such thing.
+    The context is whatever the caller needs to remember from the time of asking. live: never wait. check: confirms
+    expected faces at a lower cost than a detection; None if there is no check.
     """
 
     def __init__(self, detect: Detect, settings: FacesConfig, live: bool, check: Check | None = None) -> None:
@@ -46,7 +46,7 @@ class DetectionLane(Generic[Context]):
         self._hurry = False
 
     def check_now(self) -> None:
-        """A face may have been lost: the next detection is due at once."""
+        """Makes the next detection due at once, because a face may have been lost."""
         self._hurry = True
 
     def due(self, time: float, watching: bool) -> bool:
@@ -83,13 +83,13 @@ class DetectionLane(Generic[Context]):
         return Answer(frame, faces, context)
 
     def forget(self) -> None:
-        """What is under way is of no use any more; the next search is due at once."""
+        """Discards the current search; the next one is due at once."""
         if self._pending is not None:
             self._pending[3].cancel()
         self._pending, self._hurry = None, True
 
     def _look(self, frame: Frame, known: Sequence[Face]) -> Sequence[Face] | None:
-        """In the lane's thread: what is not confirmed is searched for."""
+        """In the lane's thread: searches for faces unless all were confirmed."""
         return None if known and self._check is not None and self._check(frame, known) else self._detect(frame)
 
     def close(self) -> None:

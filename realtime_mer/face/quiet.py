@@ -1,4 +1,4 @@
-"""Keeps MediaPipe's start-up chatter off the terminal. Errors and everything else still reach it."""
+"""Keeps MediaPipe's start-up messages off the terminal. Errors and everything else still appear."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The canonical face: where it is put, which regions are watched, and which landmarks mark them.
+"""The aligned face: its size, the regions that are measured, and the landmarks that mark them.
 
 Landmark numbers are MediaPipe's face mesh (478 points). Left and right are the subject's own: "left" regions are on
 the right of an unmirrored picture. Nothing is computed here.
@@ -20,7 +20,7 @@ LEFT_EYE_CORNERS: Final = (263, 362)
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A watched part of the face.
+    """A part of the face whose displacement is measured.
 
     points: landmarks whose mean is its center. up/down/inward/outward: the FACS action units whose appearance is a
     movement of this region in that direction (Ekman, Friesen & Hager 2002); inward is towards the face's midline.

@@ -1,6 +1,6 @@
-"""Gives every face an identity that it keeps while it stays in view. Pure logic: looks at boxes, never at pictures.
+"""Gives every face a number that it keeps while it stays in view. Pure logic: uses boxes, never images.
 
-Nobody is recognized: whoever takes another's place at the same size within ``forget`` seconds inherits the identity.
+Nobody is recognized: a face that takes another's place at the same size within ``forget`` seconds gets its number.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Track:
 
 
 class FaceTracks:
-    """Turns the detections of successive pictures into faces with stable ids.
+    """Turns the detections of successive frames into faces with stable ids.
 
     forget: seconds for which the place of a face that is not seen is remembered. A face that comes back in time at
     about the same place and size keeps its id; otherwise it gets a new one. Ids count from 1 and are never reused.

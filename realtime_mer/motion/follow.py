@@ -1,8 +1,7 @@
-"""One face from frame to frame: keeps it aligned without the landmark detector, and passes on what its regions did.
+"""Follows one face from frame to frame: keeps it aligned without the landmark detector, and measures its regions.
 
-The detector's landmarks jitter by more than a micro-expression moves. So they only say where to look: the alignment
-itself follows the head by registration to the anchor, and a new detection is used to check it, never to move it
-while anything is measured.
+The detector's landmarks jitter by more than a micro-expression moves. So they only say where to start: the alignment
+follows the head by registration to the anchor, and later detections check it, but never move it during a measurement.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Follower:
         self.reinitialize(face, frame)
 
     def reinitialize(self, face: Face, frame: Frame) -> None:
-        """Starts again from a detection in ``frame``: what was measured before is not continued."""
+        """Starts again from a detection in ``frame``; earlier measurements are not continued."""
         self.face = face
         self.transform: Transform = similarity(face.points)
         self._take(apply(self.transform, face.points))
@@ -139,9 +138,9 @@ class Follower:
     def _continue(self, displacement: Floats, frame: Frame) -> None:
         """Puts ``displacement``, measured in ``frame``, on what went before.
 
-        A codec that codes a still face again makes every region step within that one frame, and stay. That step is no
-        movement: it goes to the carry, as with a new anchor. In the first two frames after the face was seated or found
-        again nothing does: what it was doing is not known. A new anchor in between does no harm: displacement goes on
+        When a codec encodes a still face again, every region jumps within that frame and stays there. This jump is not
+        a movement: it is removed, as with a new anchor. In the first two frames after a (re)initialization nothing is
+        removed, because the previous motion is unknown. A new anchor in between does no harm: displacement continues
         across it.
         """
         interval = max(frame.time - self._time, 1e-4)

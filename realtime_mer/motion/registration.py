@@ -1,10 +1,11 @@
-"""Measures, in every frame, how the regions of an aligned face lie against an anchor picture of the same face.
+"""Measures, in every frame, the displacement of the regions of an aligned face against an anchor picture of the same
+face.
 
 Each region is registered to the anchor by one Gauss-Newton step of weighted Lucas-Kanade with a gain and a bias
 (Baker & Matthews 2004, inverse compositional), started where the previous frame left it. The anchor's gradients
 never change, so a step is one small matrix product. On CASME II at 128 px this has half the noise of pyramidal
-Lucas-Kanade and a quarter of that of DIS flow, at a third of the cost (docs/spotting.md). No thresholds and no
-decisions here: ``spotting`` has those.
+Lucas-Kanade and a quarter of that of DIS flow, at a third of the cost (docs/spotting.md). Thresholds and
+decisions are in ``spotting``.
 """
 
 from __future__ import annotations

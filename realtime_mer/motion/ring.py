@@ -1,4 +1,4 @@
-"""The last moments of one face's aligned pictures: the only backward look of the pipeline."""
+"""The recent measurements of one face: the only look back of the pipeline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The face at rest: how far its regions wander, and how large a change must therefore be to count.
+"""The face at rest: how much its regions move, and so how large a change must be to count.
 
 A movement is noticed as a change over the last ``change_s`` seconds, not as a distance from a resting position: heads
 sway and faces settle over seconds, and such a drift would otherwise be reported. ``detector`` decides about movements.

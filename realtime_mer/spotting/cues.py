@@ -1,5 +1,5 @@
-"""Says in FACS terms which regions a movement displaced, and on which side of the face. These are appearances that fit
-an action unit, not a FACS coding."""
+"""Describes in FACS terms which regions a movement displaced, and on which side of the face. These are appearances that
+match an action unit, not a FACS coding."""
 
 from __future__ import annotations
 

@@ -1,24 +1,22 @@
-"""The spotter that ships: finds movements of one face and says when each began, peaked and ended, and what it was.
+"""The shipped spotter: finds the movements of one face and reports when each began, peaked and ended, and what it was.
 
-Theory of operation. Registration says where each region of the face lies against an anchor. A face at rest wanders by
-some hundredths of a pixel; a micro-expression moves two or more regions by a few tenths within 0.2 s. So:
+Theory of operation. Registration gives the displacement of each region against an anchor. A face at rest moves by some
+hundredths of a pixel; a micro-expression moves two or more regions by a few tenths within 0.2 s. So:
 
-1. ``baseline`` follows how much the regions wander, and gives the change of the last ``change_s`` seconds. The mean
-   change of the two regions that moved most, in units of their own noise, is the *activity*.
-2. A movement starts when the activity stays above a threshold for ``hold_s``. The threshold stands ``onset_noise``
-   times the activity's own noise above its usual level; after a strong movement it is higher for some seconds.
-3. Where the regions were just before is kept as the *origin*. From now on the activity is the distance from it, not a
-   change: the rise and the fall of one movement are therefore seen as one.
-4. The apex is the maximum. Once the activity has fallen by ``apex_drop`` and ``apex_delay_s`` have passed, a
-   provisional movement is reported as soon as it is likely enough that it will be confirmed (``early``).
-5. Onset and offset are read from its course (``candidate``): onset where it last was below ``onset_fraction`` of the
-   peak, offset where it comes back to ``offset_fraction``, or where the face keeps still on its way back
-   (``plateau_s``).
-6. A movement that rose as fast as a micro-expression does (``rise_max_s``) and then stayed (``held_s``) or came back
-   too late is *held*: a kind of its own, whose offset is when it came to rest.
-7. What is too long, too strong or too weak for this recording, a blink, speech, a turn of the head or one of a run of
-   movements is reported as rejected, with the reason (``veto``).
-8. For some time after a movement, what remains of the way back to its origin does not count as activity.
+1. ``baseline`` estimates the resting noise of the regions, and gives their change over the last ``change_s`` seconds.
+The mean change of the two regions that moved most, in units of their noise, is the *activity*. 2. A movement starts
+when the activity stays above a threshold for ``hold_s``. The threshold is ``onset_noise`` times the activity's own
+noise above its usual level; after a strong movement it is higher for some seconds. 3. The position just before is kept
+as the *origin*. From then on the activity is the distance from it, not a change, so that the rise and fall of one
+movement are seen as one. 4. The apex is the maximum. Once the activity has fallen by ``apex_drop`` and
+``apex_delay_s`` have passed, a provisional movement is reported as soon as it is likely enough that it will be
+confirmed (``early``). 5. Onset and offset are read from its course (``candidate``): onset where it last was below
+``onset_fraction`` of the peak, offset where it comes back to ``offset_fraction``, or where the face keeps still on its
+way back (``plateau_s``). 6. A movement that rose as fast as a micro-expression (``rise_max_s``) and then stayed
+(``held_s``) or returned too late is *held*, a kind of its own; its offset is when it came to rest. 7. Movements that
+are too long, too strong or too weak for this recording, blinks, speech, head movements, and movements of a run are
+reported as rejected, with the reason (``veto``). 8. For some time after a movement, the rest of its way back to the
+origin does not count as activity.
 
 Everything is causal: a decision at one frame uses that frame and earlier ones only.
 """
@@ -53,10 +51,10 @@ PEAK_LIMIT: Final = 24.0  # times noise: a strong macro-expression must not hide
 
 
 class State(Enum):
-    """What the detector is doing. The arrows are the only ways from one state to the next.
+    """The states of the detector. The arrows are the only transitions.
 
     SETTLING -> RESTING -> RISING -> MOVING -> PAST_APEX, and back to RESTING from each of the last three; ``interrupt``
-    leads from everywhere to SETTLING.
+    leads from any state to SETTLING.
     """
 
     SETTLING = "learning the face at rest"
@@ -126,7 +124,7 @@ class MovementDetector:
         return seen, found
 
     def interrupt(self, reason: str) -> list[Movement]:
-        """As in ``Spotter``. Where the face rests is learned again; how restless it is, is remembered."""
+        """As in ``Spotter``. The resting position is learned again; the resting noise is kept."""
         found = []
         if (candidate := self._candidate) is not None:
             assert self._latest is not None

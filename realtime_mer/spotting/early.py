@@ -1,8 +1,8 @@
-"""How likely a movement that is under way will be confirmed, so that it need not be over to be reported.
+"""The probability that a current movement will be confirmed, so that it can be reported before its end.
 
-A logistic model of three numbers. Micro-expressions rise fast and leave fast, and what hardly shows may turn out to be
-nothing. Everything else that a final verdict looks at is looked at already (``veto``): whatever speaks against a
-movement now keeps it from being reported. ``python -m train early`` fits it and shows what each threshold costs.
+A logistic model of three numbers: micro-expressions rise and fall fast, and a weak movement may turn out to be
+nothing. Everything else that the final verdict depends on is checked as well (``veto``): a movement that would be
+rejected now is not reported. ``python -m train early`` fits the model and shows the cost of each threshold.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Can this recording show micro-expressions? The smallest movement that would be seen in it, and what keeps it there.
+"""The smallest movement that a recording can show, and what prevents weaker ones from being found.
 
-Derived from what the spotter demands. A movement is reported when its strength reaches ``Activity.least``, and its
+Derived from the spotter's requirements. A movement is reported when its strength reaches ``Activity.least``, and its
 activity, the strength in units of the noise of its region, reaches the threshold. Smoothing and the time between two
 frames take a share of a typical movement's strength; noise adds to it or takes from it. So the chance that a movement
 of a given strength is seen can be written down for each region and moment, and its mean over the recording is 80 %
-at some strength: the answer. It says nothing of what the rules against blinks, speech and runs reject, nor of what a
-codec swallows before it can be measured.
+at some strength: the answer. It says nothing about what the rules against blinks, speech and runs reject, nor about
+what a codec removes before it can be measured.
 """
 
 from __future__ import annotations
