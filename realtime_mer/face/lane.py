@@ -22,8 +22,8 @@ Context = TypeVar("Context")
 
 
 class Answer(NamedTuple, Generic[Context]):
-    """frame: the one that was searched. faces: those found in it, without a track; None if exactly the expected ones were
-    confirmed. context: as given to ``ask``."""
+    """frame: the one that was searched. faces: those found in it, without a track; None if exactly the expected ones
+    were confirmed. context: as given to ``ask``."""
 
     frame: Frame
     faces: Sequence[Face] | None
