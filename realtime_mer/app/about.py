@@ -10,47 +10,47 @@ from realtime_mer.recognize.spec import ModelSpec
 WHAT: Final = """
 ## What micro-expressions are
 
-Short, involuntary movements of the face: 1/25 to 1/2 second from onset to offset, often of one part of the face only.
-To time them, a camera must deliver 100 or more frames per second; below 20 they cannot be resolved at all, and the page
-says so. This program aligns the face in every frame, measures how fifteen regions move against the resting face, and
-reports a movement that rises from the resting noise and is over within half a second. Longer movements, blinks, speech
-and head motion are rejected, each with its reason.
+Short, involuntary movements of the face, 1/25 to 1/2 second from onset to offset, often of one part of the face only. To
+time them, a camera should deliver 100 or more frames per second; below 20 they cannot be resolved, and the page says so.
+This program aligns the face in every frame, measures how fifteen regions move against the resting face, and reports
+movements that rise above the resting noise and end within half a second. Longer movements, blinks, speech and head
+motion are rejected, each with its reason.
 
 ## What they are not
 
-- **No proof of a feeling.** People show feelings without such movements, and such movements without the feeling.
+- **No proof of a feeling.** People have feelings without such movements, and make such movements without the feeling.
 - **No sign of a lie or of stress.** There is no such score here, and there will be none.
-- **Not a fact about a person.** The class is a classifier's opinion on one movement. Its probability says how often
-  such opinions were right on the data below; "abstained" means that it abstained.
-- **Not a FACS coding.** Action units are candidates that fit the direction in which a region moved.
+- **No fact about a person.** The class is a classifier's opinion on one movement. Its probability says how often such
+  opinions were right on the data below. It may also abstain.
+- **No FACS coding.** Action units are candidates that match the direction in which a region moved.
 """
 
 USE: Final = """
 ## Intended use, and limits
 
-For research, teaching about the method, and one's own recordings, with people who know of it and agree. Not for
-decisions about anyone. Movements that are weak, hidden, outside the picture or made while the head moves are missed;
-low light, low frame rates and strong compression make it worse. It was trained on a few dozen people, most of them
-young adults from laboratory recordings: expect it to be worse for everyone else.
+For research, for teaching the method, and for your own recordings, with people who know about it and agree. Not for
+decisions about anyone. Movements that are weak, hidden, outside the frame or made during head motion are missed; dim
+light, low frame rates and strong compression add to that. The model was trained on a few dozen people, most of them young
+adults in laboratory recordings; expect it to be worse for everyone else.
 
 ## The law
 
-- **EU AI Act, Art. 5(1)(f)**: inferring emotions of people **at work and in education is banned**, but for medical and
-  safety reasons.
-- **EU AI Act, Art. 50(3)**: who is exposed to an emotion recognition system **must be told so**.
-- Pictures of faces are personal data (GDPR). You need a legal ground, which is usually consent.
+- **EU AI Act, Art. 5(1)(f)**: inferring emotions of people **at work and in education is prohibited**, except for medical
+  and safety reasons.
+- **EU AI Act, Art. 50(3)**: people who are exposed to an emotion recognition system **must be told**.
+- Images of faces are personal data (GDPR). You need a legal basis, usually consent.
 
-This is no legal advice.
+This is not legal advice.
 
 ## Privacy
 
-- Live pictures are analyzed in memory and forgotten. **Nothing is stored unless you record or save it.**
-- Uploads, recordings and what is made from them belong to your browser. They are removed when you remove them, half an
-  hour after you have closed the page, and when the server ends.
-- Privacy mode blurs the picture, makes no pictures of faces, and keeps only the events.
-- The program contacts no other machine, except a stream that you open and, when started with `--share`, Gradio's relay.
-  There is no telemetry: that of the libraries it uses, such as ONNX Runtime and Gradio, is switched off before they
-  load. Fonts and scripts come from this server. Viewers do not see each other.
+- Live frames are analyzed in memory and discarded. **Nothing is stored unless you record or save it.**
+- Uploads, recordings and their results belong to your browser. They are deleted when you delete them, half an hour after
+  you close the page, and when the server ends.
+- Privacy mode blurs the video, saves no images of faces, and keeps only events.
+- The program contacts no other machine, except a stream that you open and, if started with `--share`, Gradio's relay.
+  There is no telemetry: that of the libraries it uses, such as ONNX Runtime and Gradio, is turned off before they load.
+  Fonts and scripts come from this server. Viewers do not see each other.
 """
 
 
@@ -59,13 +59,13 @@ def card(spec: ModelSpec, provider: str = "") -> str:
     rows = [
         ("model", f"{spec.id}" + (f", {provider}" if provider else "")),
         ("classes", ", ".join(spec.labels)),
-        ("looks at", f"{spec.feature}, {' x '.join(map(str, spec.input_shape))}"),
+        ("input", f"{spec.feature}, {' x '.join(map(str, spec.input_shape))}"),
         ("abstains below", f"{100 * spec.abstain_below:.0f} %"),
         *(((head.name.replace("_", " ")), ", ".join(head.labels)) for head in spec.heads),
         ("trained on", spec.training_data),
-        ("judged by", spec.protocol),
+        ("evaluated by", spec.protocol),
         ("license", spec.license),
-        ("made", " ".join(filter(None, (spec.created, spec.commit)))),
+        ("created", " ".join(filter(None, (spec.created, spec.commit)))),
     ]
     lines = ["| | |", "|---|---|"] + [f"| **{name}** | {_cell(value) or 'not stated'} |" for name, value in rows]
     scores = dict(spec.scores)
