@@ -10,18 +10,19 @@ from realtime_mer.recognize.spec import ModelSpec
 WHAT: Final = """
 ## What micro-expressions are
 
-Short, involuntary movements of the face, 1/25 to 1/2 second from onset to offset, often of one part of the face only. To
-time them, a camera should deliver 100 or more frames per second; below 20 they cannot be resolved, and the page says so.
-This program aligns the face in every frame, measures how fifteen regions move against the resting face, and reports
-movements that rise above the resting noise and end within half a second. Longer movements, blinks, speech and head
-motion are rejected, each with its reason.
+Short, involuntary movements of the face, 1/25 to 1/2 second from onset to offset, often of one part of the face
+only. To time them, a camera should deliver 100 or more frames per second; below 20 they cannot be resolved, and the
+page says so. This program aligns the face in every frame, measures how fifteen regions move against the resting
+face, and reports movements that rise above the resting noise and end within half a second. Longer movements, blinks,
+speech and head motion are rejected, each with its reason.
 
 ## What they are not
 
-- **No proof of a feeling.** People have feelings without such movements, and make such movements without the feeling.
+- **No proof of a feeling.** People have feelings without such movements, and make such movements without the
+  feeling.
 - **No sign of a lie or of stress.** There is no such score here, and there will be none.
-- **No fact about a person.** The class is a classifier's opinion on one movement. Its probability says how often such
-  opinions were right on the data below. It may also abstain.
+- **No fact about a person.** The class is a classifier's opinion on one movement. Its probability says how often
+  such opinions were right on the data below. It may also abstain.
 - **No FACS coding.** Action units are candidates that match the direction in which a region moved.
 """
 
@@ -30,13 +31,13 @@ USE: Final = """
 
 For research, for teaching the method, and for your own recordings, with people who know about it and agree. Not for
 decisions about anyone. Movements that are weak, hidden, outside the frame or made during head motion are missed; dim
-light, low frame rates and strong compression add to that. The model was trained on a few dozen people, most of them young
-adults in laboratory recordings; expect it to be worse for everyone else.
+light, low frame rates and strong compression add to that. The model was trained on a few dozen people, most of them
+young adults in laboratory recordings; expect it to be worse for everyone else.
 
 ## The law
 
-- **EU AI Act, Art. 5(1)(f)**: inferring emotions of people **at work and in education is prohibited**, except for medical
-  and safety reasons.
+- **EU AI Act, Art. 5(1)(f)**: inferring emotions of people **at work and in education is prohibited**, except for
+  medical and safety reasons.
 - **EU AI Act, Art. 50(3)**: people who are exposed to an emotion recognition system **must be told**.
 - Images of faces are personal data (GDPR). You need a legal basis, usually consent.
 
@@ -45,12 +46,12 @@ This is not legal advice.
 ## Privacy
 
 - Live frames are analyzed in memory and discarded. **Nothing is stored unless you record or save it.**
-- Uploads, recordings and their results belong to your browser. They are deleted when you delete them, half an hour after
-  you close the page, and when the server ends.
+- Uploads, recordings and their results belong to your browser. They are deleted when you delete them, half an hour
+  after you close the page, and when the server ends.
 - Privacy mode blurs the video, saves no images of faces, and keeps only events.
-- The program contacts no other machine, except a stream that you open and, if started with `--share`, Gradio's relay.
-  There is no telemetry: that of the libraries it uses, such as ONNX Runtime and Gradio, is turned off before they load.
-  Fonts and scripts come from this server. Viewers do not see each other.
+- The program contacts no other machine, except a stream that you open and, if started with `--share`, Gradio's
+  relay. There is no telemetry: that of the libraries it uses, such as ONNX Runtime and Gradio, is turned off before
+  they load. Fonts and scripts come from this server. Viewers do not see each other.
 """
 
 
