@@ -31,7 +31,7 @@ from realtime_mer.synth.render import DrawnFace
 from realtime_mer.synth.warp import LIDS
 
 STILL = Sway(shift=0, roll=0, yaw=0, pitch=0, scale=0)
-CLEAN = Camera(noise=0, raw=0, drift=0)
+CLEAN = Camera(noise=0, shot=0, drift=0)
 POINTS = {region.name: list(region.points) for region in REGIONS}
 
 
@@ -147,7 +147,7 @@ def _opening(points: Floats) -> float:
 
 
 def test_noise_has_the_level_asked_for_and_is_never_repeated() -> None:
-    script = Script(1, 100, sway=STILL, camera=Camera(noise=3.0, raw=0, drift=0))
+    script = Script(1, 100, sway=STILL, camera=Camera(noise=3.0, shot=0, drift=0))
     clean = frames(replace(script, camera=CLEAN), 0.0)[0].gray.astype(int)
     noisy = [f.gray.astype(int) for f in frames(script, *np.arange(6) / 100)]
     inside = (clean > 20) & (clean < 235)  # away from clipping
@@ -158,7 +158,7 @@ def test_noise_has_the_level_asked_for_and_is_never_repeated() -> None:
 
 
 def test_shot_noise_grows_with_brightness() -> None:
-    script = Script(1, 100, sway=STILL, camera=Camera(noise=0, raw=0.05, drift=0))
+    script = Script(1, 100, sway=STILL, camera=Camera(noise=0, shot=0.05, drift=0))
     a, b = (f.gray.astype(int) for f in frames(script, 0.0, 0.01))
     dark, bright = (a > 15) & (a < 40), (a > 180) & (a < 235)
     assert (b - a)[bright].std() == pytest.approx(np.sqrt(2 * 0.05 * a[bright].mean()), rel=0.1)
