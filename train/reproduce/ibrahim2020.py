@@ -202,7 +202,5 @@ def _scale(plan: Recipe, setting: Setting) -> str:
         return f"QUICK, not the paper's: {names}, {size} px, {epochs} epochs, one repetition, random weights"
     if setting.scale == "cpu":
         start = "random" if plan.model.weights == "none" else plan.model.weights
-        return (
-            f"CPU: {names}, {size} px and {epochs} epochs as in the paper; one repetition, {start} weights"
-        )
+        return f"CPU: {names}, {size} px and {epochs} epochs as in the paper; one repetition, {start} weights"
     return f"full: {names}, {size} px, {epochs} epochs, {REPEATS} repetitions"
