@@ -103,7 +103,7 @@ def test_a_good_cache_asks_nobody(cache, monkeypatch):
 
 
 def test_neither_origin_is_one_clear_line(cache):
-    with pytest.raises(ModelError, match="could not be obtained") as caught:
+    with pytest.raises(ModelError, match="could not be downloaded") as caught:
         assets.fetch_face_model()
     text = str(caught.value)
     assert "\n" not in text

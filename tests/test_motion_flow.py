@@ -143,7 +143,7 @@ def test_the_same_pictures_give_the_same_numbers():
     ids=["no onset", "no apex", "two sizes", "two sizes in one", "not square"],
 )
 def test_what_is_not_one_face_is_refused(onset, apex):
-    with pytest.raises(ValueError, match="picture"):
+    with pytest.raises(ValueError, match="image"):
         flow_uvs(onset, apex)
 
 

@@ -576,7 +576,7 @@ def test_pictures_must_be_pictures(bad):
 def test_pictures_too_large_to_warp_are_refused(shape):
     with Pipeline(lambda _: [], MovementDetector) as pipeline:
         pipeline.push(Frame(0, 0.0, np.zeros((2, 32766), np.uint8)))
-        with pytest.raises(SourceError, match="more than 32766 on a side"):
+        with pytest.raises(SourceError, match="more than 32766 px on a side"):
             pipeline.push(Frame(1, 1.0, np.zeros(shape, np.uint8)))
 
 

@@ -155,7 +155,7 @@ def test_convert_and_report_take_the_review_on_request(log: Path, capsys: pytest
     other = str(log.with_name("review-anna.jsonl"))
     assert cli.main(["report", str(log), "--review", "anna", "--agree", str(log), other]) == 0
     page = log.with_name("report.html").read_text()
-    assert page.count("<article class='event'") == 1
+    assert page.count('<article class="event"') == 1
     assert "Agreement of machine and anna" in page
     assert cli.main(["convert", str(log), "--to", "csv", "--review", "bob"]) == SourceError.exit_code
     assert "there is no review review-bob.jsonl" in capsys.readouterr().err
