@@ -98,7 +98,7 @@ def test_a_socket_is_checked_as_requests_are(app: Served, options: dict[str, Any
         pass
     with connect(f"ws://127.0.0.1:{app.port}/live", origin=app.url) as line:
         line.send("{}")
-        assert "agreed" in json.loads(line.recv(timeout=10))["text"]
+        assert "must agree" in json.loads(line.recv(timeout=10))["text"]
 
 
 def test_every_answer_has_its_headers(app: Served) -> None:
@@ -168,7 +168,7 @@ def test_who_has_signed_in_is_known_by_the_cookie_also_on_sockets(public: Served
     assert ask(public, "GET", "/jobs", Cookie=cookie)[0] == 200
     with connect(f"ws://127.0.0.1:{public.port}/live", additional_headers={"Cookie": cookie}) as line:
         line.send("{}")
-        assert "agreed" in json.loads(line.recv(timeout=10))["text"]
+        assert "must agree" in json.loads(line.recv(timeout=10))["text"]
     assert ask(public, "GET", "/jobs", Cookie=f"{COOKIE}={TOKEN}")[0] == 401  # a token that nobody signed in with
 
 
@@ -187,7 +187,7 @@ def test_the_cookie_is_for_this_server_alone(app: Served) -> None:
 @pytest.mark.parametrize(
     ("content", "mode", "words"),
     [
-        ("anna:x\n", 0o644, "may be read by others"),
+        ("anna:x\n", 0o644, "can be read by others"),
         ("anna\n", 0o600, "NAME:PASSWORD"),
         ("", 0o600, "NAME:PASSWORD"),
         ("anna:\n", 0o600, "NAME:PASSWORD"),

@@ -334,7 +334,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_run(tmp_path: Path, monkeypa
                 "realtime_mer.sinks.csv.SignalsCsv.write", lambda *_: (_ for _ in ()).throw(OutputError("disk full"))
             )
         keeper.write(seen, frame(seen.index, seen.time))
-    assert (job.state, job.told) == (State.FAILED, "disk full")
+    assert (job.state, job.error) == (State.FAILED, "disk full")
     assert keeper.job is None
     assert read_jsonl(job.log).summary is None  # and it does not claim to be complete
     keeper.close()

@@ -148,7 +148,7 @@ def test_score_files_are_scored_compared_and_pooled(tmp_path, capsys):
     assert "over 4 people: no difference shown" in capsys.readouterr().out
     assert call("spotting", "--score", tmp_path / "AB", "--markdown") == 0
     assert "| CASME II spliced | 200 | 4 | 0.00 (0.00-0.00) |" in capsys.readouterr().out
-    with pytest.raises(ConfigError, match="give --pool"):
+    with pytest.raises(ConfigError, match="add --pool"):
         call("compare", *both, "--out", tmp_path / "AB")
 
 
@@ -205,19 +205,19 @@ def test_a_page_left_open_is_looked_at_now_and_then(monkeypatch, tmp_path):
     ("words", "error", "line"),
     [
         (("throughput", "--groups", "faces,colors"), ConfigError, "unknown curve colors"),
-        (("throughput", "--rounds", 0), ConfigError, "from 1"),
+        (("throughput", "--rounds", 0), ConfigError, "at least 1"),
         (("live", "--for", 1), ConfigError, "more than 2 s"),
         (("memory", "--minutes", 0.5), ConfigError, "at least 1 minute"),
-        (("peers", "--rounds", 0), ConfigError, "from 1"),
+        (("peers", "--rounds", 0), ConfigError, "at least 1"),
         (("live", "no.mp4"), SourceError, "no such file"),
         (("compare", "no.json", "no.json"), SourceError, "cannot read"),
         (("spotting", "--videos", ".", "--peaks", "big"), ConfigError, "takes numbers"),
-        (("spotting", "--jobs", 0), ConfigError, "from 1"),
+        (("spotting", "--jobs", 0), ConfigError, "at least 1"),
         (("spotting", "--long", "smic", ".", "x.xlsx"), ConfigError, "choose from samm-lv"),
-        (("spotting", "--casme2", ".", "no.xlsx"), DataError, "is not there"),
+        (("spotting", "--casme2", ".", "no.xlsx"), DataError, "does not exist"),
         (("spotting", "--negatives", "talk="), ConfigError, "KIND=DIR"),
         (("spotting", "--negatives", "talk=nowhere"), SourceError, "no videos"),
-        (("spotting", "--transplant", "calm=."), ConfigError, "give --casme2"),
+        (("spotting", "--transplant", "calm=."), ConfigError, "add --casme2"),
         (("spotting", "--score", "no.csv"), ConfigError, "needs --truth"),
         (("spotting", "--score", "no.json"), SourceError, "cannot read"),
         (("compare", "--pool", "no.json", "no.json"), SourceError, "cannot read"),

@@ -18,6 +18,7 @@ from realtime_mer.sinks.jsonl import read_jsonl
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 SIGNALS = pytest.mark.parametrize("number", EXIT_CODES, ids=lambda number: number.name)
 NOTHING = "realtime-mer: interrupted; nothing was written\n"
+COMPLETE = "realtime-mer: interrupted; everything written so far is complete\n"  # just after loading
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="POSIX signals, /proc")
 
@@ -60,7 +61,8 @@ def test_a_signal_while_the_command_still_loads(command, number, after_s, video,
         process.send_signal(number)
         said, err = process.communicate(timeout=60)
     if not out.exists():  # on a fast machine it has begun by then, which the next tests are about
-        assert (process.returncode, said, err) == (EXIT_CODES[number], "", NOTHING)
+        assert (process.returncode, said) == (EXIT_CODES[number], "")
+        assert err in (NOTHING, COMPLETE)
     assert "Traceback" not in err
 
 
@@ -215,5 +217,5 @@ def test_other_commands_lead_to_doctor_when_opencv_cannot_be_loaded(no_opencv, t
     assert "`realtime-mer doctor` says what is missing" in done.stderr
     done = shell("$MER --help", tmp_path, **no_opencv)
     assert done.returncode == 0
-    assert "cannot be loaded here" in done.stdout
+    assert "Not available here" in done.stdout
     assert shell("$MER --version", tmp_path, **no_opencv).returncode == 0

@@ -280,7 +280,7 @@ def test_no_output_of_an_analysis_is_the_recording(tmp_path, capfd):
     video = write_video(tmp_path / "annotated" / "annotated.mp4", range(0, 100, 10))
     before = video.read_bytes()
     assert main(["analyze", str(video), "--out", str(tmp_path), "--model", "none", "--overwrite"]) == 6
-    assert f"{video} is the input: choose another place" in capfd.readouterr().err
+    assert f"{video} is the input: choose another output" in capfd.readouterr().err
     assert video.read_bytes() == before
     frames = tmp_path / "frames"
     frames.mkdir()

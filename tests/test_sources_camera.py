@@ -104,7 +104,7 @@ def test_a_camera_without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         last = 0
 
     monkeypatch.setattr(camera_module, "SILENT_S", 0.1)
-    with pytest.raises(SourceError, match="delivers no pictures"):
+    with pytest.raises(SourceError, match="delivers no frames"):
         open_camera(0, capture=Camera)
     assert Camera.latest.released
 

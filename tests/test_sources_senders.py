@@ -176,7 +176,7 @@ def test_a_body_is_parsed_in_linear_time() -> None:
     [
         (b"", b"x" * (1 << 20), "no boundary in 64 MiB"),
         (b"--b\r\n\r\n", b"x" * (1 << 20), "more than 64 MiB"),
-        (b"--b\r\n", b"x" * (1 << 12), "headers of a picture are longer than 64 KiB"),
+        (b"--b\r\n", b"x" * (1 << 12), "headers of an image are longer than 64 KiB"),
         (b"--b\r\nContent-Length: 99999999999\r\n\r\n", b"x", "more than 64 MiB"),
         (b"--b\r\nContent-Length: " + b"9" * 9000 + b"\r\n\r\n", b"x", "more than 64 MiB"),
     ],
@@ -221,9 +221,9 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=cu
     ("at_once", "then", "words"),
     [
         (b"", b"HTTP/1.1 200 OK\r\n" + b"X-Slow: 1\r\n" * 90, "has not finished its answer in 0.5 s"),
-        (HEAD, b"--cut\r\n" + b"X-Slow: 1\r\n" * 90, "no whole picture for 0.5 s"),
-        (HEAD + b"--cut\r\n\r\n\xff\xd8", b"\0", "no whole picture for 0.5 s"),
-        (HEAD + b"--cut\r\nContent-Length: 9999\r\n\r\n", b"\0", "no whole picture for 0.5 s"),
+        (HEAD, b"--cut\r\n" + b"X-Slow: 1\r\n" * 90, "no complete frame for 0.5 s"),
+        (HEAD + b"--cut\r\n\r\n\xff\xd8", b"\0", "no complete frame for 0.5 s"),
+        (HEAD + b"--cut\r\nContent-Length: 9999\r\n\r\n", b"\0", "no complete frame for 0.5 s"),
     ],
 )
 def test_a_server_that_drips_is_given_up(at_once: bytes, then: bytes, words: str) -> None:

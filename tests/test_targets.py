@@ -88,14 +88,14 @@ def test_messages_hold_the_log_and_the_wall_clock() -> None:
 @pytest.mark.parametrize(
     ("address", "told"),
     [
-        ("ftp://host/x", "events cannot be sent to 'ftp://host/x': give ws://HOST:PORT"),
+        ("ftp://host/x", "events cannot be sent to 'ftp://host/x': use ws://HOST:PORT"),
         ("nothing", "events cannot be sent to 'nothing'"),
-        ("mqtt:///topic", "names no host"),
+        ("mqtt:///topic", "has no host"),
         ("ws://127.0.0.1", "without a path"),
         ("ws://127.0.0.1:1/x", "without a path"),
         ("ws://127.0.0.1:1?token=x", r"\?origin=SITE only"),
-        ("ws://127.0.0.1:99999", "is no address"),
-        ("mqtt://127.0.0.1/a/%23", "no topic"),
+        ("ws://127.0.0.1:99999", "is not an address"),
+        ("mqtt://127.0.0.1/a/%23", "cannot publish to the topic"),
     ],
 )
 def test_an_address_that_cannot_be_is_refused_in_one_line(address: str, told: str) -> None:

@@ -171,7 +171,7 @@ def test_markers_of_a_stimulus_program_land_where_they_belong() -> None:
 
 
 def test_markers_need_a_live_source_and_a_name() -> None:
-    with pytest.raises(ConfigError, match="beside a live camera or stream"):
+    with pytest.raises(ConfigError, match="need a live camera or stream"):
         Stimuli("x", INFO, [])
     for wrong in ("lsl:", "stimuli", "ws://x"):
         with pytest.raises(ConfigError, match="markers come from lsl:NAME"):
