@@ -144,7 +144,7 @@ def test_one_owner_has_room_for_so_much(make: Callable[..., Jobs], monkeypatch: 
     monkeypatch.setattr(jobs_module, "OWNER_BYTES", 1 << 40)
     for n in range(7):
         jobs.begin(ANNA, f"{n}.mp4", 1, Options())
-    with pytest.raises(SourceError, match="8 recordings at a time"):
+    with pytest.raises(SourceError, match="8 recordings are already waiting"):
         jobs.begin(ANNA, "more.mp4", 1, Options())
     monkeypatch.setattr(jobs_module, "RESERVE_BYTES", 1 << 60)
     with pytest.raises(SourceError, match="disk of the server is full"):

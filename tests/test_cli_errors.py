@@ -120,7 +120,7 @@ def test_without_a_gpu_cuda_is_refused(capfd):
         pytest.skip("there is a GPU here")
     assert main(["analyze", "good.mp4", "--device", "cuda"]) == DEVICE
     assert capfd.readouterr().err == (
-        "realtime-mer: there is no NVIDIA GPU with a working driver: use --device cpu or auto\n"
+        "realtime-mer: no NVIDIA GPU with a working driver was found: use --device cpu or auto\n"
     )
 
 

@@ -100,7 +100,7 @@ def test_a_camera_that_is_not_there_is_told_with_those_that_are(gige: str) -> No
         open_source("genicam:XYZ")
     with pytest.raises(SourceError, match="is not an industrial camera"):
         open_source("0", exposure=3)
-    with pytest.raises(SourceError, match=r"knows \?format= with Mono8"):
+    with pytest.raises(SourceError, match=r"takes \?format= with Mono8"):
         open_source(f"genicam:{gige}?format=YUV")
 
 
@@ -245,7 +245,7 @@ def test_a_camera_that_falls_silent_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         with pytest.raises(SourceError, match="stopped delivering frames"):
             read(source, 1000)
     assert camera.closed.is_set()
-    with pytest.raises(SourceError, match="delivers no pictures"):
+    with pytest.raises(SourceError, match="delivers no frames"):
         open_industrial("made:up", Scripted([]), buffer_s=1.0)
 
 

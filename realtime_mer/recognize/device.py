@@ -177,7 +177,7 @@ def which_tensorrt(name: str, version: tuple[int, int]) -> str:
 
 def _need_gpu() -> None:
     if not gpu():
-        raise DeviceError("there is no NVIDIA GPU with a working driver: use --device cpu or auto")
+        raise DeviceError("no NVIDIA GPU with a working driver was found: use --device cpu or auto")
 
 
 def _installed(package: str) -> bool:
