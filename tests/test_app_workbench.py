@@ -170,6 +170,26 @@ def test_a_review_is_there_again_after_a_reload(page: Any, shown_clip: tuple[Pat
     reviewed(page, "Object.values(s)[0]?.verdict === 'rejected'")
 
 
+def test_a_coder_who_is_faster_than_the_server_loses_no_decision(page: Any, shown_clip: tuple[Path, Path]) -> None:
+    """The next event stays chosen when the answer to the last decision comes."""
+    open_clip(page, shown_clip)
+    begin_review(page, "anna")
+    page.evaluate(
+        """() => {
+          const fast = window.fetch;
+          window.fetch = async (...words) => {
+            if (String(words[0]).includes("/reviews/")) await new Promise((done) => setTimeout(done, 500));
+            return fast(...words);
+          };
+        }"""
+    )
+    page.keyboard.press("a")
+    page.keyboard.press("n")
+    reviewed(page, "Object.keys(s).length === 1")
+    page.keyboard.press("a")
+    reviewed(page, "Object.keys(s).length === 2")
+
+
 def test_a_second_coder_is_blind_and_then_compared(page: Any, shown_clip: tuple[Path, Path], tmp_path: Path) -> None:
     open_clip(page, shown_clip)
     begin_review(page, "anna")

@@ -375,10 +375,11 @@ export class Workbench {
     if (!this.said || !key) return;
     const event = this.event();
     const times = key.startsWith("new-") || key === "new" ? {} : this.whole_times(event, values);
+    const before = this.chosen;
     await this.asking(async () => {
       const answer = await post(this.root, `/jobs/${this.id}/reviews/${this.said.coder}`, { event: key, ...times, ...values });
       this.said = answer;
-      this.chosen = answer.event;
+      if (this.chosen === before) this.chosen = answer.event; // else the coder has moved on while it was saved
       this.after();
     });
   }
@@ -421,9 +422,12 @@ export class Workbench {
     if (event) this.choose(event.key, false);
   }
 
+  // One after the other, so that an older answer never replaces a newer one.
   async asking(act) {
+    const turn = (this.turn ?? Promise.resolve()).then(act);
+    this.turn = turn.catch(() => {});
     try {
-      await act();
+      await turn;
       this.find(".mer-reviewed").classList.remove("mer-bad");
     } catch (error) {
       const words = error instanceof Refused ? error.message : `not saved, the server cannot be reached: ${error.message}`;
