@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final, TypeVar
+from typing import Final, TextIO, TypeVar, cast
 
 LINE_S: Final = 60.0  # s between two lines where there is no terminal
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def clock(seconds: float) -> str:
 
 @contextmanager
 def bar(total: float, what: str, unit: str = "", *, done: float = 0, quiet: bool = False) -> Iterator[Bar]:
-    """Shows the progress of work of ``total`` units, ``done`` of them already.
+    """Shows the progress of work of ``total`` units (0: unknown), ``done`` of them already.
 
     what: in front of the bar. unit: such as "epochs". quiet: show nothing.
     """
@@ -73,8 +73,10 @@ def bar(total: float, what: str, unit: str = "", *, done: float = 0, quiet: bool
             rich.TextColumn(unit), rich.TimeRemainingColumn(), rich.TextColumn("left"),
             rich.TextColumn("{task.fields[note]}", markup=False),
         )  # fmt: skip
-        with rich.Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(what, total=total, completed=round(done), note="")
+        # what is printed meanwhile stays on standard output, which may be a file
+        console = Console(file=cast(TextIO, _Terminal()), force_terminal=True)
+        with rich.Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
+            task = progress.add_task(what, total=total or None, completed=round(done), note="")
             yield Bar(lambda count, note: progress.update(task, advance=count, note=note), done)
 
 
@@ -84,6 +86,22 @@ def tracked(items: Collection[T], what: str, *, quiet: bool = False) -> Iterator
         for item in items:
             yield item
             shown.advance()
+
+
+class _Terminal:
+    """Standard error, which may be closed at any time: the work goes on without its bar."""
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr  # while a bar is shown, rich puts something else in its place
+        self.fileno = self._stream.fileno
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _lines(total: float, what: str, unit: str, done: float) -> Callable[[float, str], None]:

@@ -48,6 +48,27 @@ def test_bars_on_a_terminal_show_what_is_done_and_leave_nothing() -> None:
     assert seen.rstrip().endswith("\x1b[2K") or "\x1b[2K" in seen[-40:]  # the last line is cleared
 
 
+def test_what_is_printed_beside_a_bar_stays_on_standard_output() -> None:
+    ours, theirs = pty.openpty()
+    code = "from realtime_mer.progress import bar\nwith bar(1, 'x') as b: print('a result'); b.advance()"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=theirs, text=True, timeout=30)
+    os.close(theirs)
+    os.close(ours)
+    assert done.stdout == "a result\n"
+
+
+def test_work_goes_on_when_its_terminal_is_closed() -> None:
+    ours, theirs = pty.openpty()
+    work = "with bar(2, 'x') as b:\n time.sleep(1); b.advance(2)\nprint('done')"
+    code = f"import time\nfrom realtime_mer.progress import bar\n{work}"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=theirs, text=True)
+    os.close(theirs)
+    os.read(ours, 1)  # the bar is there
+    os.close(ours)
+    assert process.communicate(timeout=30) == ("done\n", None)
+    assert process.returncode == 0
+
+
 def test_elsewhere_a_line_tells_the_time_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
