@@ -1,4 +1,4 @@
-"""Writes docs/commands.md and docs/settings.md from the command line itself and the settings' own descriptions.
+"""Writes docs/commands.md and docs/settings.md from the command lines themselves and the settings' own descriptions.
 
 python docs/reference.py
 """
@@ -13,6 +13,8 @@ from typing import Final
 
 from drawn import table
 
+import export.__main__
+import train.cli
 from realtime_mer import cli
 from realtime_mer.config import Config
 
@@ -21,7 +23,8 @@ COMMANDS: Final = """# Commands
 
 <!-- written by docs/reference.py -->
 
-Each command prints the same with `--help`. [Training](training.md) and [export](export.md) have commands of their own.
+Each command prints the same with `--help`. There are three programs: `realtime-mer`,
+`python -m train` and `python -m export`; the last two are at the end of this page.
 [Exit codes](results.md#how-a-command-ends) are the same for all.
 """
 SETTINGS: Final = """# Settings
@@ -35,15 +38,14 @@ terms.
 """
 
 
-def commands(parser: argparse.ArgumentParser | None = None, level: int = 2) -> Iterator[str]:
+def commands(parser: argparse.ArgumentParser, level: int = 2) -> Iterator[str]:
     """A section for each command, those of a command below it."""
-    for action in (parser or cli.parser())._actions:
+    for action in parser._actions:
         if not isinstance(action, argparse._SubParsersAction):
             continue
-        about = {choice.dest: choice.help for choice in action._choices_actions}
-        for name, command in action.choices.items():
+        for command in action.choices.values():
             yield f"{'#' * level} {command.prog.removeprefix('realtime-mer ')}\n"
-            yield f"{about[name]}.\n"
+            yield f"{command.description}\n"
             if rows := [row for part in command._actions if (row := option(part)) is not None]:
                 yield "\n".join([*table(("argument", "meaning"), rows), ""])
             yield from commands(command, level + 1)
@@ -59,6 +61,11 @@ def option(action: argparse.Action) -> tuple[str, str] | None:
         values = " " + "|".join(map(str, action.choices))
     name = f"{', '.join(action.option_strings)}{values}".strip()
     return f"`{name}`", (action.help or "") % {"default": action.default, "prog": "realtime-mer"}
+
+
+def programs() -> tuple[argparse.ArgumentParser, ...]:
+    """The three command lines."""
+    return cli.parser(), train.cli.parser(), export.__main__.parser()
 
 
 def settings() -> Iterator[str]:
@@ -80,7 +87,7 @@ def plain(value: object) -> str:
 def pages() -> dict[Path, str]:
     """The text of each page."""
     return {
-        DOCS / "commands.md": "\n".join([COMMANDS, *commands()]),
+        DOCS / "commands.md": "\n".join([COMMANDS, *(part for parser in programs() for part in commands(parser))]),
         DOCS / "settings.md": "\n".join([SETTINGS, *settings()]),
     }
 

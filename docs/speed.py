@@ -23,6 +23,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = ROOT / "docs" / "performance.md"
 DATA: Final = ROOT / "docs" / "data" / "speed.json"
 SCRIPT: Final = "docs/speed.py"
+COLUMNS: Final = ("frames/s", "ratio", "processor, ms/frame", "cores used")  # of those kept
 
 
 def entry(file: Path, what: str) -> dict[str, Any]:
@@ -47,22 +48,19 @@ def entry(file: Path, what: str) -> dict[str, Any]:
 
 
 def drawn(history: Sequence[dict[str, Any]]) -> str:
-    """A table of ratios, newest first, and one of the newest measurement in full."""
-    latest = history[-1]
-    lines = [f"**{latest['what']}** ({latest['date']}, {latest['machine']})\n"]
-    columns = ["recording", *next(iter(latest["cases"].values()))]
-    lines += table(columns, [(name, *map(str, case.values())) for name, case in latest["cases"].items()])
-    lines += ["\n**Ratio to the floor, and frames/s, before:**\n"]
+    """A table of the newest measurement, with the ratios of those before it, newest first."""
+    latest, earlier = history[-1], history[-2::-1]
+    columns = ["recording", *COLUMNS, *(f"ratio on {old['date']}" for old in earlier)]
     rows = [
-        (name, *(_cell(old["cases"].get(name)) for old in reversed(history[:-1])))
-        for name in dict.fromkeys(name for old in history[:-1] for name in old["cases"])
+        (name, *(str(case[column]) for column in COLUMNS), *(_ratio(old["cases"].get(name)) for old in earlier))
+        for name, case in latest["cases"].items()
     ]
-    lines += table(["recording", *(f"{old['what']}, {old['date']}" for old in reversed(history[:-1]))], rows)
-    return "\n".join(lines) + "\n"
+    head = f"{latest['date']}, {latest['machine']}, {latest['what']}:\n"
+    return "\n".join([head, *table(columns, rows)]) + "\n"
 
 
-def _cell(case: dict[str, Any] | None) -> str:
-    return "" if case is None else f"{case['ratio']:.2f} ({case['frames/s']})"
+def _ratio(case: dict[str, Any] | None) -> str:
+    return "" if case is None else f"{case['ratio']:.2f}"
 
 
 def page(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from realtime_mer.commandline import Parser
 from realtime_mer.console import finish
 from realtime_mer.errors import ConfigError, OutputError
 
@@ -20,8 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0, or that of the MerError whose line was printed."""
 
     def command() -> int:
-        arguments = _parser().parse_args(argv)
-        arguments.act(arguments)
+        arguments = parser().parse_args(argv)
+        arguments.run(arguments)
         return 0
 
     return finish(command, "python -m export", "interrupted")
@@ -109,47 +110,57 @@ def _bench(a: argparse.Namespace) -> None:
             raise OutputError(f"cannot write {a.out}: {error.strerror or error}") from None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m export", description="Export trained recognizers, and compare model files."
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = Parser(
+        prog="python -m export",
+        description="Exports trained recognizers, and compares model files.",
+        epilog="Run `python -m export COMMAND --help` for a command's options.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     onnx = commands.add_parser("onnx", help="Export a checkpoint to ONNX and check it against torch")
-    onnx.add_argument("checkpoint", type=Path)
+    onnx.add_argument("checkpoint", type=Path, metavar="MODEL.pt", help="checkpoint written by `python -m train fit`")
     onnx.add_argument("--out", type=Path, help="output file (default: beside the checkpoint)")
-    onnx.set_defaults(act=_onnx)
+    onnx.set_defaults(run=_onnx)
 
     pt2 = commands.add_parser("pt2", help="Export a checkpoint to a torch program (.pt2), for torch on a GPU")
-    pt2.add_argument("checkpoint", type=Path)
+    pt2.add_argument("checkpoint", type=Path, metavar="MODEL.pt", help="checkpoint written by `python -m train fit`")
     pt2.add_argument("--out", type=Path, help="output file (default: beside the checkpoint)")
-    pt2.set_defaults(act=_pt2)
+    pt2.set_defaults(run=_pt2)
 
     int8 = commands.add_parser("int8", help="Quantize an ONNX file; reports accuracy and latency before and after")
-    int8.add_argument("model", type=Path)
+    int8.add_argument("model", type=Path, metavar="MODEL.onnx", help="model to quantize")
     _data(int8, "--calibrate", "samples for the ranges", required=True)
     int8.add_argument("--on", type=Path, help="samples for the comparison (default: the calibration samples)")
     int8.add_argument(
         "--signed", action="store_true", help="make a file that TensorRT accepts too; several times slower on a CPU"
     )
     int8.add_argument("--out", type=Path, help="output file (default: MODEL-int8.onnx)")
-    int8.set_defaults(act=_int8)
+    int8.set_defaults(run=_int8)
 
     trt = commands.add_parser(
         "tensorrt", help="Build a TensorRT engine from an ONNX file, or from a checkpoint with torch-tensorrt"
     )
-    trt.add_argument("model", type=Path)
-    trt.add_argument("--precision", default="fp16", choices=("fp32", "fp16", "int8"))
+    trt.add_argument("model", type=Path, metavar="MODEL", help="ONNX file or checkpoint (.pt)")
+    trt.add_argument(
+        "--precision", default="fp16", choices=("fp32", "fp16", "int8"), help="arithmetic (default: %(default)s)"
+    )
     _data(trt, "--calibrate", "samples for the ranges (int8 only)", required=False)
     trt.add_argument("--out", type=Path, help="output file (default: MODEL.PRECISION.engine)")
-    trt.set_defaults(act=_tensorrt)
+    trt.set_defaults(run=_tensorrt)
 
     verify = commands.add_parser("verify", help="Compare two files of one model: largest difference, agreement, score")
-    verify.add_argument("first", type=Path)
-    verify.add_argument("second", type=Path)
+    verify.add_argument("first", type=Path, metavar="FIRST", help="model file")
+    verify.add_argument("second", type=Path, metavar="SECOND", help="model file to compare it with")
     _data(verify, "--on", "samples", required=True)
-    verify.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda", "tensorrt"))
-    verify.set_defaults(act=_verify)
+    verify.add_argument(
+        "--device",
+        default="cpu",
+        choices=("auto", "cpu", "cuda", "tensorrt"),
+        help="device that runs both (default: %(default)s)",
+    )
+    verify.set_defaults(run=_verify)
 
     bench = commands.add_parser("bench", help="Benchmark networks on every back end: time, size, accuracy")
     bench.add_argument("--data", type=Path, help="folder of data sets with CASME II, to train on real clips first")
@@ -177,8 +188,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--seconds", type=float, default=3.0, help="seconds per network, back end and batch size (default: %(default)g)"
     )
-    bench.set_defaults(act=_bench)
-    return parser
+    bench.set_defaults(run=_bench)
+    return top
 
 
 def _data(parser: argparse.ArgumentParser, flag: str, what: str, required: bool) -> None:

@@ -148,7 +148,7 @@ def test_analyze_refuses_a_source_without_end(place, capfd):
     [
         "realtime_mer.cli live good.mp4 --quiet --model none",
         "realtime_mer.cli analyze --help",
-        "train",
+        "train --help",
         "train datasets",
         "export --help",
     ],

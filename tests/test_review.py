@@ -162,11 +162,11 @@ def test_convert_and_report_take_the_review_on_request(log: Path, capsys: pytest
 
 
 def test_a_review_becomes_rows_of_a_training_table(log: Path, tmp_path: Path) -> None:
-    from train.commands.init import command
+    from train.cli import main
 
     (tmp_path / "clip.mp4").write_bytes(b"")  # the rows only name it
     review = decide(log, Decision("1-1", "accepted", onset=1.02, label="positive"), Decision("1-2", "rejected"))
-    assert command([str(tmp_path / "own"), "--from", str(review)]) == 0
+    assert main(["init", str(tmp_path / "own"), "--from", str(review)]) == 0
     rows = (tmp_path / "own" / "clips.csv").read_text().splitlines()
     assert len(rows) == 2  # the third was not reviewed
     assert "1.0200" in rows[1]

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from realtime_mer.errors import DataError, MerError
 from realtime_mer.sheets import frame_number
-from train.datasets import DATASETS, command, load_image, read
+from train.cli import main
+from train.datasets import DATASETS, load_image, read
 from train.datasets.micro import CODINGS
 from train.datasets.reading import Reading
 from train.datasets.sheets import action_units, read_sheet
@@ -377,31 +378,35 @@ def test_any_cells_give_annotations_or_one_clear_error(tmp_path: Path, rows: lis
             assert annotation.apex is None or annotation.onset <= annotation.apex <= annotation.offset
 
 
+def command(*words: str) -> int:
+    return main(["datasets", *words])
+
+
 def test_the_command_describes_and_inspects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command([]) == 0
+    assert command() == 0
     text = capsys.readouterr().out
     assert all(f"{name}: " in text for name in DATASETS)
     root = tmp_path / "CASME2"
     frames(root / "Cropped" / "sub07" / "EP90_01", [f"reg_img{i}.jpg" for i in range(9, 14)])
     sheet(root / "CASME2-coding-20990101.xlsx", [CASME2_HEAD, casme2_row("EP90_01", 9, "/", 13)])
-    assert command(["--data", str(tmp_path), "--problems", "--verify", "casme2", "samm"]) == 0
+    assert command("--data", str(tmp_path), "--problems", "--verify", "casme2", "samm") == 0
     text = capsys.readouterr().out
     assert "1 of 255" in text
     assert "disgust 1" in text
     assert "row 2: sub07/EP90_01: apex is '/'" in text
     assert "samm           not here" in text
     (root / "Cropped" / "sub07" / "EP90_01" / "reg_img9.jpg").write_bytes(b"junk")
-    assert command(["--data", str(tmp_path), "--verify", "casme2"]) == 1
+    assert command("--data", str(tmp_path), "--verify", "casme2") == 1
     assert "not a readable picture" in capsys.readouterr().out
-    with pytest.raises(DataError, match="is not a folder"):
-        command(["--data", str(tmp_path / "nowhere")])
-    with pytest.raises(DataError, match="unknown data set"):
-        command(["casme9"])
+    assert command("--data", str(tmp_path / "nowhere")) == DataError.exit_code
+    assert "is not a folder" in capsys.readouterr().err
+    assert command("casme9") == DataError.exit_code
+    assert "unknown data set" in capsys.readouterr().err
 
 
 def test_the_command_reports_a_lone_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sheet(tmp_path / "sheets" / "CASME2-coding-20990101.xlsx", [CASME2_HEAD, casme2_row("EP90_01", 9, 11, 13)])
-    assert command(["--data", str(tmp_path), "casme2"]) == 0
+    assert command("--data", str(tmp_path), "casme2") == 0
     assert "only CASME2-coding-20990101.xlsx: 1 clips, 1 subjects; disgust 1" in capsys.readouterr().out
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from realtime_mer.errors import DataError
-from train.datasets import command, load_image, read
+from train.cli import main
+from train.datasets import load_image, read
 from train.protocols import official_split
 
 PICTURE = cv2.imencode(".png", np.full((4, 4), 90, np.uint8))[1].tobytes()
@@ -46,7 +47,7 @@ def test_fer2013_csv_is_unpacked_to_folders(tmp_path: Path, capsys: pytest.Captu
     table.write_text(f"emotion,pixels,Usage\n3,{pixels},Training\n6,{pixels},PrivateTest\n")
     with pytest.raises(DataError, match="unpack-fer2013"):
         read("fer2013", table.parent)
-    assert command(["--unpack-fer2013", str(table), str(tmp_path / "out")]) == 0
+    assert main(["datasets", "--unpack-fer2013", str(table), str(tmp_path / "out")]) == 0
     assert "2 pictures" in capsys.readouterr().out
     clips = read("fer2013", tmp_path / "out").clips
     assert {(clip.emotion, clip.split) for clip in clips} == {("happiness", "train"), ("neutral", "test")}
@@ -63,11 +64,13 @@ def test_fer2013_csv_is_unpacked_to_folders(tmp_path: Path, capsys: pytest.Captu
         ("emotion,pixels,Usage\n3\n", "row 2"),
     ],
 )
-def test_a_damaged_csv_names_the_row(tmp_path: Path, text: str, message: str) -> None:
+def test_a_damaged_csv_names_the_row(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
     table = tmp_path / "fer2013.csv"
     table.write_text(text.replace("{pixels}", " ".join(["7"] * 2304)))
-    with pytest.raises(DataError, match=message):
-        command(["--unpack-fer2013", str(table), str(tmp_path / "out")])
+    assert main(["datasets", "--unpack-fer2013", str(table), str(tmp_path / "out")]) == DataError.exit_code
+    assert message in capsys.readouterr().err
 
 
 def test_ferplus_takes_the_majority_of_the_voters(tmp_path: Path) -> None:

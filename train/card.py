@@ -27,15 +27,16 @@ FEW_BINS: Final = 5  # of an ECE that some hundred clips can fill
 Mask = NDArray[np.bool_]
 
 
-def command(argv: Sequence[str]) -> int:
-    """Runs the command. Returns 0; DataError when the folder holds no run."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train card", description="Write a model card from an evaluation and its controls."
-    )
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder written by evaluate")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
+    parser.add_argument("folder", type=Path, metavar="RUN", help="folder written by evaluate")
     parser.add_argument("--out", type=Path, metavar="FILE.md", help="output file (default: RUN/card.md)")
-    args = parser.parse_args(argv)
-    print(write(args.run, args.out or args.run / "card.md"))
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the card. Returns 0; raises DataError when the folder holds no run, OutputError."""
+    print(write(args.folder, args.out or args.folder / "card.md"))
     return 0
 
 

@@ -9,18 +9,29 @@ from pathlib import Path
 DATA_FOLDER = "REALTIME_MER_DATA"
 
 
-def add_common(parser: argparse.ArgumentParser) -> None:
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """--data."""
     default = Path(os.environ.get(DATA_FOLDER, "data"))
     parser.add_argument(
-        "--data", type=Path, default=default, metavar="DIR", help=f"folder of the data sets (${DATA_FOLDER})"
+        "--data",
+        type=Path,
+        default=default,
+        metavar="DIR",
+        help=f"folder that holds the data sets (default: data, or ${DATA_FOLDER})",
     )
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """--data, --out, --device, --threads and --quiet."""
+    add_data(parser)
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="keep runs here (default: runs)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, or cuda:N for GPU number N")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, or cuda:N for GPU number N (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's choice)")
     parser.add_argument("--quiet", action="store_true", help="hide progress bars")
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """--jobs."""
     parser.add_argument(
         "--jobs",
         type=int,

@@ -12,7 +12,6 @@ import argparse
 import dataclasses
 import datetime
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from sklearn.preprocessing import StandardScaler
 from realtime_mer.bench.results import processor
 from realtime_mer.errors import ConfigError, DataError
 from train import evaluate, gather, maps, metrics, models, recipe, runs
-from train.cli_options import DATA_FOLDER
+from train.cli_options import add_data
 from train.folds import fresh
 from train.inputs import Prepared, prepare, resize
 from train.protocols import Fold, check, loso
@@ -114,9 +113,8 @@ class Row:
     latency: float = 0.0
 
 
-def command(argv: Sequence[str]) -> int:
+def run(options: argparse.Namespace) -> int:
     """Trains what ``--out`` does not hold yet and prints the table. Returns 0; raises MerError."""
-    options = _parser().parse_args(argv)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     plans = [recipe.load(file) for file in options.recipes]
@@ -359,15 +357,10 @@ def _table(rows: Sequence[Row], against: str) -> list[str]:
     return lines
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m train compare", description="Compare networks, linear models and recipes on the same clips."
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
     parser.add_argument("recipes", nargs="*", type=Path, metavar="RECIPE.toml", help="recipes to add as rows")
-    folder = Path(os.environ.get(DATA_FOLDER, "data"))
-    parser.add_argument(
-        "--data", type=Path, default=folder, metavar="DIR", help=f"folder of the data sets (${DATA_FOLDER})"
-    )
+    add_data(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -382,4 +375,4 @@ def _parser() -> argparse.ArgumentParser:
         help="row to compare the others with (default: the first recipe, or linear)",
     )
     parser.add_argument("--quiet", action="store_true", help="hide progress bars")
-    return parser
+    parser.set_defaults(run=run)

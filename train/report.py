@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,18 @@ from train import metrics, runs
 from train.runs import Run
 
 
-def command(argv: Sequence[str]) -> int:
-    """Runs the command. Returns 0; DataError when the folder holds no run."""
-    parser = argparse.ArgumentParser(prog="python -m train report", description="Write an HTML page about a run.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder written by evaluate or reproduce")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
+    parser.add_argument("folder", type=Path, metavar="RUN", help="folder written by evaluate or reproduce")
     parser.add_argument("--out", type=Path, metavar="FILE.html", help="output file (default: RUN/report.html)")
-    args = parser.parse_args(argv)
-    out = args.out or args.run / "report.html"
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the page. Returns 0; raises DataError when the folder holds no run, OutputError."""
+    out = args.out or args.folder / "report.html"
     try:
-        text = page(args.run)
+        text = page(args.folder)
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The commands that train: each module has a ``command(argv)``. What they share is reading a recipe's data."""
+"""The commands that train. What they share is reading a recipe's data."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ from train.recipe import Recipe
 from train.records import Clip
 
 
-def parser(name: str, about: str) -> argparse.ArgumentParser:
-    """For a command that takes a recipe."""
-    made = argparse.ArgumentParser(prog=f"python -m train {name}", description=about)
-    made.add_argument("recipe", type=Path, metavar="RECIPE.toml")
-    made.add_argument("--seed", type=int, help="random seed (default: the recipe's)")
-    made.add_argument("--leave-out", metavar="LIST", help="leave out these subjects, e.g. sub03,casme2/sub08")
-    add_common(made)
-    return made
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """RECIPE.toml, --seed and --leave-out, and the options of every command that trains."""
+    parser.add_argument("recipe", type=Path, metavar="RECIPE.toml", help="recipe to train (docs/training.md)")
+    parser.add_argument("--seed", type=int, help="random seed (default: the recipe's)")
+    parser.add_argument("--leave-out", metavar="LIST", help="leave out these subjects, e.g. sub03,casme2/sub08")
+    add_common(parser)
 
 
 def read(args: argparse.Namespace) -> tuple[Recipe, Prepared]:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from train.datasets import own
 from train.records import class_counts
 
 
-def command(argv: Sequence[str]) -> int:
-    """Runs the command. Returns 0, or 1 when a row cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train check",
-        description="Read a table of own clips and say what is wrong with it, by row. Videos are unpacked, and key "
-        "frames that are not given are proposed by the spotter; both are kept beside the table.",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
+    parser.description = (
+        "Check a table of your own clips, row by row. Videos are unpacked, and the spotter proposes key frames where "
+        "the table gives none; both are kept beside the table."
     )
-    parser.add_argument("table", type=Path, metavar="TABLE.csv")
-    args = parser.parse_args(argv)
+    parser.add_argument("table", type=Path, metavar="TABLE.csv", help="table to check")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints what is wrong. Returns 0, or 1 when a row cannot be used. Raises DataError."""
     reading = own.read_table(args.table)
     for problem in reading.problems:
         print(problem)

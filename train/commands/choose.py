@@ -7,6 +7,7 @@ way of choosing: nobody who is tested had a say. Beside it stands the recipe its
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import itertools
 import json
@@ -33,9 +34,9 @@ from train.runs import store
 CLEAN: Final = "own recording"  # the samples as they are, beside the conditions of ``Prepared.moved``
 
 
-def command(argv: Sequence[str]) -> int:
-    """Runs the command. Returns 0."""
-    parser = commands.parser("choose", "Choose among variations of a recipe inside the training people, and test that.")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
+    commands.add_recipe(parser)
     parser.add_argument(
         "--vary", action="append", default=[], metavar="KEY=A,B,...", required=True,
         help="values to try, e.g. stage.weight_decay=1,3,10; repeatable: every combination is tried",
@@ -54,7 +55,11 @@ def command(argv: Sequence[str]) -> int:
         metavar="N",
         help="number of inner folds, of the other people, to choose by (default: 5)",
     )
-    args = parser.parse_args(argv)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints what was chosen and how well the choice does. Returns 0. Raises MerError."""
     designs = varied(args.recipe, args.vary)
     made = [commands.prepared(design, args) for design in designs]
     if unknown := [name for name in args.also if name not in made[0][1].moved]:

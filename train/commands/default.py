@@ -6,7 +6,6 @@ It is ``evaluate``, ``fit`` and ``card`` of ``train/recipes/default.toml``; what
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,17 +20,19 @@ CONTROL: Final = 17  # groups in which the subjects of a shuffle are left out: a
 SHUFFLES: Final = (1, 2, 3)
 
 
-def command(argv: Sequence[str]) -> int:
-    """Runs the command. Returns 0."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train default",
-        description="Evaluate the shipped recognizer's recipe with its controls, train it, and write its model card.",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
+    parser.description = (
+        "Evaluate the shipped recognizer's recipe with its controls, train it, and write its model card."
     )
     parser.add_argument("--seed", type=int, help="random seed (default: the recipe's)")
     add_common(parser)
     add_jobs(parser)
-    args = parser.parse_args(argv)
-    args.recipe = RECIPE
+    parser.set_defaults(run=run, recipe=RECIPE)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Does what is not done yet. Returns 0. Raises MerError."""
     make(args)
     return 0
 

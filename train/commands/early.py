@@ -37,11 +37,8 @@ THRESHOLDS: Final = (0.0, 0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
 STRENGTH: Final = 0.3  # inverse of the ridge, on standardized terms
 
 
-def command(argv: Sequence[str]) -> int:
-    """Runs the command. Returns 0."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train early", description="Fit and test when a movement is reported before its end."
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
     parser.add_argument(
         "--casme2",
         type=Path,
@@ -66,7 +63,11 @@ def command(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the model and the table as JSON")
     parser.add_argument("--quiet", action="store_true", help="hide the progress bar")
-    args = parser.parse_args(argv)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the cost of each threshold, and the weights. Returns 0. Raises DataError."""
     courses = _read(args.seen) if args.seen and args.seen.exists() else _noted(args)
     if args.seen and not args.seen.exists():
         store(args.seen, {"courses": [dataclasses.asdict(course) for course in courses]})

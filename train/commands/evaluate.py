@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,11 +16,16 @@ from train.recipe import Recipe
 from train.runs import Run
 
 
-def command(argv: Sequence[str]) -> int:
-    """Runs the command. Returns 0."""
-    parser = commands.parser("evaluate", "Train and test fold by fold; finished folds are kept in OUT/NAME-PROTOCOL.")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
+    parser.description = "Train and test a recipe fold by fold. Finished folds are kept in OUT/NAME-PROTOCOL."
+    commands.add_recipe(parser)
     parser.add_argument(
-        "--protocol", choices=evaluate.PROTOCOLS, default="loso", metavar="P", help=", ".join(evaluate.PROTOCOLS)
+        "--protocol",
+        choices=evaluate.PROTOCOLS,
+        default="loso",
+        metavar="P",
+        help=f"{', '.join(evaluate.PROTOCOLS)} (default: %(default)s)",
     )
     parser.add_argument(
         "--groups", type=int, default=0, metavar="N", help="test LOSO's subjects in N groups, which is faster"
@@ -34,7 +38,11 @@ def command(argv: Sequence[str]) -> int:
         "--without-maps", action="store_true", help="control: train and test on recordings only, without flow maps"
     )
     add_jobs(parser)
-    args = parser.parse_args(argv)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the evaluation and prints its scores. Returns 0. Raises MerError."""
     plan, data = commands.read(args)
     command = f"python -m train evaluate {args.recipe.name}\npython -m train fit {args.recipe.name}"
     options = Options(args.protocol, args.groups, args.permute, args.without_maps)

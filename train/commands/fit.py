@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from realtime_mer.progress import bar
@@ -15,14 +14,18 @@ from train.models.none import WithNone
 from train.recipe import Recipe
 
 
-def command(argv: Sequence[str]) -> int:
-    """Runs the command. Returns 0."""
-    parser = commands.parser(
-        "fit",
-        "Train one model on all clips of the recipe's data; write OUT/NAME/model.pt. Temperature, abstention threshold "
-        "and scores come from an evaluation of the same recipe, when OUT holds one.",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
+    parser.description = (
+        "Train one model on all clips of a recipe's data and write OUT/NAME/model.pt. Temperature, abstention "
+        "threshold and scores come from an evaluation of the same recipe, if OUT holds one."
     )
-    args = parser.parse_args(argv)
+    commands.add_recipe(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains and writes the model file. Returns 0. Raises MerError."""
     model(*commands.read(args), args)
     return 0
 

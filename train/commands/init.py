@@ -6,7 +6,7 @@ import argparse
 import csv
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,20 +20,21 @@ VIDEOS: Final = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mp
 TEMPLATE: Final = Path(__file__).parents[1] / "recipes" / "own.toml"
 
 
-def command(argv: Sequence[str]) -> int:
-    """Runs the command. Returns 0."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train init",
-        description=f"Write a table for your own clips, {TABLE}, and a recipe that trains on it, {RECIPE}.",
-    )
-    parser.add_argument("folder", type=Path, metavar="DIR")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
+    parser.description = f"Create a table for your own clips, {TABLE}, and a recipe that trains on it, {RECIPE}."
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder to put them in")
     parser.add_argument(
         "--from", dest="source", type=Path, metavar="SOURCE",
         help="make the rows: of a folder LABEL/SUBJECT/CLIP (videos or folders of images), of the confirmed events in "
         "a log (.jsonl), or of the events that a coder has accepted or added (review-CODER.jsonl beside a log)",
     )  # fmt: skip
     parser.add_argument("--fps", type=float, default=0.0, help="frame rate of folders of images")
-    args = parser.parse_args(argv)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes both. Returns 0. Raises DataError, OutputError."""
     table, recipe = args.folder / TABLE, args.folder / RECIPE
     if taken := next((path for path in (table, recipe) if path.exists()), None):
         raise OutputError(f"{taken} is there already: remove it, or choose another folder")

@@ -4,7 +4,6 @@ Nothing here downloads, trains or splits. What a sheet leaves out or contradicts
 """
 
 from train.datasets.catalog import DATASETS, Dataset, find_root, find_sheets, read, read_below
-from train.datasets.command import command
 from train.datasets.reading import Problem, Reading, load_image
 
 __all__ = [
@@ -12,7 +11,6 @@ __all__ = [
     "Dataset",
     "Problem",
     "Reading",
-    "command",
     "find_root",
     "find_sheets",
     "load_image",

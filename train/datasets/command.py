@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from realtime_mer.errors import DataError
@@ -14,9 +14,8 @@ from train.datasets.reading import Problem, Reading, load_image
 from train.records import class_counts
 
 
-def command(argv: Sequence[str]) -> int:
-    """Runs the command and prints its table. Returns 0; 1 when a data set that is here cannot be read."""
-    parser = argparse.ArgumentParser(prog="python -m train datasets", description=__doc__)
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
     parser.add_argument("name", nargs="*", help="data sets to show (default: all)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="look for data sets in the folders of DIR")
     parser.add_argument("--problems", action="store_true", help="list every problem, by row")
@@ -28,7 +27,11 @@ def command(argv: Sequence[str]) -> int:
         metavar=("CSV", "FOLDER"),
         help="write the pictures of FER2013's CSV file to FOLDER",
     )
-    args = parser.parse_args(argv)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the table. Returns 0; 1 when a data set that is here cannot be read. Raises DataError."""
     if args.unpack_fer2013:
         print(f"{unpack_fer2013(*args.unpack_fer2013)} pictures written to {args.unpack_fer2013[1]}")
         return 0

@@ -4,6 +4,6 @@ Everything printed under "ours" was trained and tested when the command ran (or 
 same run). A figure of a paper is never used for anything but being printed beside ours.
 """
 
-from train.reproduce.command import PAPERS, command
+from train.reproduce.command import PAPERS
 
-__all__ = ["PAPERS", "command"]
+__all__ = ["PAPERS"]

@@ -7,7 +7,6 @@ import dataclasses
 import importlib
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,14 +27,11 @@ PAPERS: Final = {
 SCALES: Final = ("quick", "full")  # of a paper that names no others
 
 
-def command(argv: Sequence[str]) -> int:
-    """Runs the command. Returns 0."""
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
     papers = "\n".join(f"  {name:12} {what}" for name, what in PAPERS.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m train reproduce",
-        epilog=f"papers:\n{papers}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser.epilog = f"papers:\n{papers}"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("paper", choices=PAPERS, metavar="PAPER", help=f"one of {', '.join(PAPERS)}")
     parser.add_argument("--table", action="append", metavar="N", help="only this table; repeatable")
     parser.add_argument(
@@ -52,7 +48,11 @@ def command(argv: Sequence[str]) -> int:
     parser.add_argument("--recipe", action="store_true", help="print the recipe of each row as TOML and train nothing")
     add_common(parser)
     add_jobs(parser)
-    args = parser.parse_args(argv)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the tables. Returns 0. Raises ConfigError; DataError or ModelError when no table could be run."""
     prepare_torch(args)
     module = importlib.import_module(f"train.reproduce.{args.paper}")
     wanted = tuple(args.table or module.TABLES)

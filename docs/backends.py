@@ -1,7 +1,7 @@
 """Draws the table of docs/export.md from docs/data/export.json, or takes in what `python -m export bench --out` wrote.
 
-python docs/export.py            # draws the page's table again
-python docs/export.py table.md WHEN_AND_ON_WHAT   # replaces the data first
+python docs/backends.py            # draws the page's table again
+python docs/backends.py table.md WHEN_AND_ON_WHAT   # replaces the data first
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from drawn import table, within
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = ROOT / "docs" / "export.md"
 DATA: Final = ROOT / "docs" / "data" / "export.json"
-SCRIPT: Final = "docs/export.py"
+SCRIPT: Final = "docs/backends.py"
 SAME: Final = "ONNX Runtime FP32"  # as fast as this runtime, which uses it
 COLUMNS: Final = ("network", "back end", "ms, batch of 1", "of 8", "of 64", "file, MB", "UF1, change", "labels agree")
 
