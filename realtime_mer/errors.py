@@ -4,7 +4,7 @@ MerError                 the caller can fix it; the text is one line that says w
 +- SourceError           the video, camera or stream cannot be opened or read
 +- ModelError            a model file is missing, not ours, or does not fit this version
 +- ConfigError           a setting is unknown, of the wrong type or out of range
-+- DeviceError           the device asked for is not there
++- DeviceError the requested device is not available
 +- OutputError           a result cannot be written
 +- DataError             a data set is missing, incomplete or contradictory (training)
 """
@@ -41,5 +41,5 @@ class DataError(MerError):
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of another library says, in one line of at most 160 characters; its type when it says nothing."""
+    """The message of another library's error, in one line of at most 160 characters; its type if it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

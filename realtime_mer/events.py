@@ -22,7 +22,7 @@ from realtime_mer.spotting.cues import cues, side
 
 @dataclass(slots=True)
 class _Known:
-    """The answer for a provisional event: it holds for the final one when the key frames stay."""
+    """The answer for a provisional event, which is valid for the final one if the key frames stay the same."""
 
     id: int
     onset: float
@@ -32,7 +32,7 @@ class _Known:
 
 
 class Reporter:
-    """Turns movements into events. live: classify in a thread of its own, and never wait for it."""
+    """Turns movements into events. live: classify in another thread, and never wait for it."""
 
     def __init__(
         self, recognizer: Recognizer | None, config: Config, live: bool, observers: Sequence[Observer] = ()
@@ -47,7 +47,7 @@ class Reporter:
                 observed(make, Stage.CLASSIFY, observers),
                 threaded=live,
             )
-        self._closed: dict[int, int] = {}  # track -> id of the latest movement whose final report is out
+        self._closed: dict[int, int] = {}  # track -> id of the latest movement with a final report
         self._known: dict[int, _Known] = {}  # track -> the latest provisional answer
 
     def report(self, track: int, ring: Ring, movements: Sequence[Movement], now: float) -> list[Event]:
@@ -57,7 +57,7 @@ class Reporter:
             event = self._event(track, ring, movement, now)
             micro = event.movement.kind is Kind.MICRO
             if not (micro or event.final):
-                continue  # the final report will say it
+                continue  # the final report will have it
             if not micro or self._worker is None or not (event.final or self._config.classify.provisional):
                 events.append(event)
                 if event.final:
@@ -78,13 +78,13 @@ class Reporter:
             movement = event.movement
             if event.status is Status.PROVISIONAL:
                 if movement.id <= self._closed.get(event.track, 0):
-                    continue  # computed too late: its final report is out
+                    continue  # too late: its final report has been published
                 self._known[event.track] = _Known(movement.id, movement.onset, movement.apex, found, motion)
             events.append(answered(replace(event, reported=now), found, motion))
         return events
 
     def close(self) -> None:
-        """Ends the thread; what still waits is dropped."""
+        """Ends the thread and drops what is still waiting."""
         if self._worker is not None:
             self._worker.close()
 
@@ -119,7 +119,7 @@ class Reporter:
 
 
 def answered(event: Event, found: Answer, motion: Floats) -> Event:
-    """The event with what the recognizer said of it, and the motion that it saw."""
+    """The event with the recognizer's answer and input."""
     return replace(
         event, prediction=found.prediction, objective=found.objective, action_units=found.action_units, motion=motion
     )

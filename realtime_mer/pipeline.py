@@ -29,7 +29,7 @@ from realtime_mer.spotting import MakeSpotter
 from realtime_mer.watched import Place, WatchedFace
 
 RATE_KNOWN: Final = 0.25  # s of frames before their rate is judged
-LARGEST: Final = 32766  # px, side of a frame: beyond it OpenCV cannot warp, and MediaPipe ends the process
+LARGEST: Final = 32766  # px, largest side of a frame: beyond it OpenCV cannot warp, and MediaPipe ends the process
 CUT_SHORT: Final = "the recording ended before the movement did"
 RECALIBRATED: Final = "the resting face was learned again"
 
@@ -87,14 +87,14 @@ class Pipeline:
         self._continuity = Continuity(config.spot)
         self._reporter = Reporter(self.recognizer, config, live, self._observers)
         self._parts = self._lane, self._reporter
-        # a face in view is seen at the checks only, and must be remembered from one to the next
+        # a face in view is seen only at the checks, and must be remembered from one to the next
         self._tracks = FaceTracks(max(config.faces.forget_s, 2 * max(config.faces.check_s, UNHURRIED)))
         self._faces: dict[int, WatchedFace] = {}
-        self._latest_ids: dict[int, int] = {}  # of faces that may come back: track -> id of the latest movement
+        self._latest_ids: dict[int, int] = {}  # for faces that may come back: track -> id of the latest movement
         self._times: deque[float] = deque()  # s, of the last second
-        self._new_times: deque[float] = deque()  # s, of those frames that showed something new
+        self._new_times: deque[float] = deque()  # s, of the new ones among them
         self._last = -math.inf  # s, of the latest frame
-        self._relearn = False  # every face is to be learned again at the next frame
+        self._relearn = False  # learn every face again at the next frame
 
     def recalibrate(self, spot: SpotConfig | None = None) -> None:
         """Learns the resting face again from the next frame on, with new thresholds if ``spot`` is given.
@@ -174,11 +174,11 @@ class Pipeline:
     # --- faces come and go --------------------------------------------------------------------------------------------
 
     def _detected(self, frame: Frame) -> list[Event]:
-        """Asks for a detection when one is due, and takes over the answer to an earlier one."""
+        """Requests a detection when one is due, and uses the answer to an earlier one."""
         watching = bool(self._faces)
         if self._lane.due(frame.time, watching):
             places = {track: watched.place for track, watched in self._faces.items()}
-            # a new anchor is cut where the landmarks are: they must be known before it is due
+            # a new anchor is taken at the landmarks, which must be known before it is due
             soon = frame.time + self._config.faces.check_s + UNHURRIED
             settled = all(watched.settled_until(soon) for watched in self._faces.values())
             expected = [watched.carried() for watched in self._faces.values()] if settled else []
@@ -188,7 +188,7 @@ class Pipeline:
 
     def _take(self, answer: Answer[Places]) -> list[Event]:
         asked, places = answer.frame, answer.context
-        # where registration has carried the faces is where they are known to be
+        # the positions carried by registration are the known ones
         self._tracks.follow(asked.time, [w.carried() for w in self._faces.values() if w.in_sight])
         if answer.faces is None:
             for track in places.keys() & self._faces.keys():
@@ -206,11 +206,11 @@ class Pipeline:
             self._faces[track].miss()
             self._lane.check_now()
             if self._faces[track].gone:
-                events += self._drop(track, "the face left the picture", asked.time)
+                events += self._drop(track, "the face left the frame", asked.time)
         return events
 
     def _drop(self, track: int, reason: str, now: float) -> list[Event]:
-        """Stops watching a face; its movement under way ends for ``reason``."""
+        """Stops watching a face; its current movement ends for ``reason``."""
         watched = self._faces[track]
         events = self._report(track, watched.interrupt(reason), now)
         self._latest_ids[track] = max(watched.latest_id, self._latest_ids.get(track, 0))
@@ -221,9 +221,9 @@ class Pipeline:
         return self._reporter.report(track, self._faces[track].ring, movements, now) if movements else []
 
     def _break(self, broken: Broken, frame: Frame) -> list[Event]:
-        """Ends what is under way where the recording breaks off, so that nothing is measured across.
+        """Ends current movements where the recording is interrupted, so that nothing is measured across.
 
-        The faces are checked at once. At another size no place means the same, so none of them stays.
+        The faces are checked at once. After a change of size positions are meaningless, so all faces are dropped.
         """
         resized = broken.what is Break.SIZE
         events: list[Event] = []
@@ -255,14 +255,14 @@ class Pipeline:
             self._new_times.popleft()
 
     def _rate(self) -> float:
-        """Frames/s that show something new, over the last second."""
+        """New frames per second, over the last second."""
         times = self._new_times
         return 0.0 if len(times) < 2 else (len(times) - 1) / (times[-1] - times[0])
 
     def _notes(self) -> tuple[str, ...]:
         lowest = self._config.spot.min_rate_fps
         if self._times[-1] - self._times[0] >= RATE_KNOWN and self._rate() < lowest:
-            # the same words in every frame, so that they can be counted; the rate itself is in the observation
+            # the same text in every frame, so that it can be counted; the rate itself is in the observation
             new = " that show something new" if 2 * len(self._new_times) < len(self._times) else ""
             return (f"fewer than {lowest:g} frames/s{new}: micro-expressions cannot be resolved",)
         return ()

@@ -1,4 +1,5 @@
-"""Progress of long work, with the time left: a bar on a terminal, a line now and then elsewhere. On standard error."""
+"""Shows the progress of long work with the time left: a bar on a terminal, otherwise an occasional line. On standard
+error."""
 
 from __future__ import annotations
 
@@ -8,37 +9,38 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, TextIO, TypeVar, cast
 
-LINE_S: Final = 60.0  # s between two lines where there is no terminal
+LINE_S: Final = 60.0  # s between two lines without a terminal
 T = TypeVar("T")
 
 
 class Bar:
-    """Work under way. show: called with what was done since the last call, and a few words on how it goes."""
+    """Work in progress. show: called with the units done since the last call, and a short note."""
 
     def __init__(self, show: Callable[[float, str], None], done: float = 0) -> None:
         self.done = done
         self._show = show
 
     def advance(self, count: float = 1, note: str = "") -> None:
-        """So much more is done. note: a few words on how it goes, such as the loss."""
+        """Adds ``done`` units. note: a short status, such as the loss."""
         self.done += count
         self._show(count, note)
 
     def reach(self, done: float) -> None:
-        """So much is done in all."""
+        """Sets the total number of units done."""
         if done > self.done:
             self.advance(done - self.done)
 
 
 class Countdown:
-    """How many tasks are done and how long the rest will take, in words."""
+    """Text for how many tasks are done and how long the rest will take."""
 
     def __init__(self, tasks: float, done: float = 0) -> None:
         self._tasks, self._done, self._worked = tasks, done, 0.0
         self._began = time.monotonic()
 
     def step(self, count: float = 1, *, worked: bool = True) -> str:
-        """After a task: "3 of 200, about 1:02 left". worked: it took time; one that was found complete did not."""
+        """Call after each task: "3 of 200, about 1:02 left". worked: whether it took time; an already complete task did
+        not."""
         self._done += count
         self._worked += count * worked
         spent = time.monotonic() - self._began
@@ -55,16 +57,16 @@ def clock(seconds: float) -> str:
 
 @contextmanager
 def bar(total: float, what: str, unit: str = "", *, done: float = 0, quiet: bool = False) -> Iterator[Bar]:
-    """Shows the progress of work of ``total`` units (0: unknown), ``done`` of them already.
+    """Shows the progress of ``total`` units of work (0: unknown), of which ``done`` are complete.
 
-    what: in front of the bar. unit: such as "epochs". quiet: show nothing.
+    what: text before the bar. unit: such as "epochs". quiet: show nothing.
     """
     if quiet:
         yield Bar(lambda _count, _note: None, done)
     elif not sys.stderr.isatty():
         yield Bar(_lines(total, what, unit, done), done)
     else:
-        # loaded here, because a run without a terminal has no use for it
+        # loaded here, because a run without a terminal does not need it
         from rich import progress as rich
         from rich.console import Console
 
@@ -73,7 +75,7 @@ def bar(total: float, what: str, unit: str = "", *, done: float = 0, quiet: bool
             rich.TextColumn(unit), rich.TimeRemainingColumn(), rich.TextColumn("left"),
             rich.TextColumn("{task.fields[note]}", markup=False),
         )  # fmt: skip
-        # what is printed meanwhile stays on standard output, which may be a file
+        # prints during the work stay on standard output, which may be a file
         console = Console(file=cast(TextIO, _Terminal()), force_terminal=True)
         with rich.Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
             task = progress.add_task(what, total=total or None, completed=round(done), note="")
@@ -81,7 +83,7 @@ def bar(total: float, what: str, unit: str = "", *, done: float = 0, quiet: bool
 
 
 def tracked(items: Collection[T], what: str, *, quiet: bool = False) -> Iterator[T]:
-    """The items one after the other, with a bar."""
+    """Iterates over items with a bar."""
     with bar(len(items), what, quiet=quiet) as shown:
         for item in items:
             yield item
@@ -89,10 +91,10 @@ def tracked(items: Collection[T], what: str, *, quiet: bool = False) -> Iterator
 
 
 class _Terminal:
-    """Standard error, which may be closed at any time: the work goes on without its bar."""
+    """Standard error, which may be closed at any time; the work then continues without a bar."""
 
     def __init__(self) -> None:
-        self._stream = sys.stderr  # while a bar is shown, rich puts something else in its place
+        self._stream = sys.stderr  # while a bar is shown, rich replaces it
         self.fileno = self._stream.fileno
 
     def write(self, text: str) -> None:
@@ -114,7 +116,7 @@ def _lines(total: float, what: str, unit: str, done: float) -> Callable[[float, 
         if time.monotonic() - last >= LINE_S:
             last = time.monotonic()
             line = f"{what}: {words}{f' ({unit})' if unit else ''}{', ' if note else ''}{note}"
-            with suppress(OSError):  # nobody reads it any more
+            with suppress(OSError):  # nobody reads it anymore
                 print(line, file=sys.stderr, flush=True)
 
     return show

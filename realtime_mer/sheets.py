@@ -18,10 +18,10 @@ from realtime_mer.errors import DataError
 def rows(
     path: Path, columns: Mapping[str, tuple[str, ...]], optional: Container[str] = ()
 ) -> Iterable[tuple[int, dict[str, Any]]]:
-    """Row number (from 1, as a spreadsheet shows it) and the wanted cells, from the first table that has all columns.
+    """Row numbers (from 1, as in a spreadsheet) and the requested cells, from the first table that has all columns.
 
-    columns: field -> the headings it may have, compared without case, spaces and marks. optional: fields that a table
-    may lack. The heading may stand below a preamble. Wholly empty rows are left out. Raises DataError.
+    columns: field -> possible headings, compared without regard to case, spaces and punctuation. optional: fields that
+    a table may lack. The header may come after a preamble. Empty rows are left out. Raises DataError.
     """
     best: list[str] = []
     for table in tables(path):
@@ -48,7 +48,7 @@ def tables(path: Path, sheet: str | None = None) -> list[list[tuple[Any, ...]]]:
         pages = _comma_separated(path) if path.suffix.lower() == ".csv" else _workbook(path)
     except DataError:
         raise
-    except Exception as error:  # a damaged file makes zipfile, the XML parser and openpyxl raise almost anything
+    except Exception as error:  # for a damaged file, zipfile, the XML parser and openpyxl raise almost anything
         raise DataError(
             f"{path} cannot be read as a sheet ({str(error).split(chr(10))[0]}): download it again"
         ) from None
@@ -95,7 +95,7 @@ def _workbook(path: Path) -> dict[str, list[tuple[Any, ...]]]:
 def _places(
     row: tuple[Any, ...], columns: Mapping[str, tuple[str, ...]], optional: Container[str]
 ) -> tuple[dict[str, int], list[str]]:
-    """Where each field stands in a heading row, and the needed fields that do not."""
+    """The column of each field in a header row, and the missing required fields."""
     plain = [re.sub(r"[^a-z0-9]", "", str(cell).lower()) if cell is not None else "" for cell in row]
     places: dict[str, int] = {}
     for field, headings in columns.items():

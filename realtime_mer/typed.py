@@ -27,8 +27,8 @@ Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 def from_json(text: str) -> Any:
-    """The plain data of a JSON text. Raises ValueError, also for what JSON does not allow but Python reads: NaN,
-    infinity, a key that is there twice; and for nesting deeper than DEEPEST."""
+    """The plain data of a JSON text. Raises ValueError, also for what Python reads but JSON does not allow (NaN,
+    infinity, a duplicate key) and for nesting deeper than DEEPEST."""
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_not_finite)
     except json.JSONDecodeError as error:
@@ -38,7 +38,7 @@ def from_json(text: str) -> Any:
     level = [value]
     for _ in range(DEEPEST):
         if any(type(item) is float and not math.isfinite(item) for item in level):
-            _not_finite("a number that is too large")
+            _not_finite("a number is too large")
         level = [inner for item in level if isinstance(item, dict | list) for inner in _inside(item)]
         if not level:
             return value
@@ -56,8 +56,8 @@ def from_toml(text: str) -> dict[str, Any]:
 def convert(value: Any, kind: type[T]) -> T:
     """Plain data as ``kind``: a dataclass, a container such as ``dict[str, float]``, or one of the types above.
 
-    Nothing is coerced but an integer to a float. Fields that ``kind`` does not have are left out, so that an older
-    version reads what a newer one has added. Raises ValueError that names the place.
+    Only integers are converted, to floats. Fields that ``kind`` does not have are left out, so that an older version
+    can read files of a newer one. Raises ValueError with the location.
     """
     try:
         return msgspec.convert(value, kind)
@@ -68,10 +68,10 @@ def convert(value: Any, kind: type[T]) -> T:
 
 
 def shown(value: object, longest: int = LONGEST) -> str:
-    """A value for a message: in one line, of at most ``longest`` characters."""
+    """A value for a message, in one line of at most ``longest`` characters."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # an integer with more digits than Python prints; deep nesting
+    except (ValueError, RecursionError):  # an integer with too many digits for Python to print; deep nesting
         return f"a {type(value).__name__} that is too large"
     return text if len(text) <= longest else text[: longest - 3] + "..."
 

@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def product_version() -> str:
-    """Of this package; "unknown" where it is run from a source tree that was not installed."""
+    """The version of this package; "unknown" in a source tree that is not installed."""
     try:
         return version("realtime-mer")
     except PackageNotFoundError:

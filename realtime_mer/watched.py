@@ -1,4 +1,4 @@
-"""One face in view: followed by registration, checked by detections, spotted. Knows nothing of other faces."""
+"""One face in view: followed by registration, checked by detections, spotted. Independent of other faces."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from realtime_mer.observe import Observer, Stage, observed
 from realtime_mer.records import Activity, Face, FaceSignal, Frame, Measurement, Movement
 from realtime_mer.spotting import Spotter
 
-MISSES: int = 2  # detections in a row that must miss a face before it is given up
+MISSES: int = 2  # consecutive detections that must miss a face before it is dropped
 
 
 class Place(NamedTuple):
-    """Where a face was when a detection was asked for: comparable with its answer while the anchor stays."""
+    """The position of a face when a detection was requested; comparable with the answer while the anchor stays."""
 
     anchors: int
     transform: Transform
 
 
 class WatchedFace:
-    """``step`` with every frame; ``confirm`` and ``miss`` with what a detection says of it."""
+    """One watched face. Call ``step`` for every frame, and ``confirm`` or ``miss`` with the result of a detection."""
 
     def __init__(
         self, face: Face, frame: Frame, spotter: Spotter, settings: FacesConfig, observers: Sequence[Observer] = ()
     ) -> None:
         self.ring = Ring()
-        self.latest_id = 0  # of its movements
+        self.latest_id = 0  # id of its next movement
         self._settings = settings
         self._follower, self._spotter = Follower(face, frame), spotter
         self._measure: Callable[[Frame], Measurement] = observed(self._follower.step, Stage.FOLLOW, observers)
@@ -45,12 +45,13 @@ class WatchedFace:
         return Place(self._follower.anchors, self._follower.transform)
 
     def settled_until(self, time: float) -> bool:
-        """Whether it is in sight and needs no new landmarks before ``time`` (s): no new anchor is due by then."""
+        """Whether it is in view and needs no new landmarks before ``time`` (s), because no new anchor is due by
+        then."""
         return self.in_sight and not self._follower.old(time)
 
     @property
     def gone(self) -> bool:
-        """Neither registration nor the detections find it any more."""
+        """Whether neither registration nor detections find it anymore."""
         return self._misses >= MISSES or (self._misses > 0 and not self.in_sight)
 
     def carried(self) -> Face:
@@ -58,7 +59,7 @@ class WatchedFace:
         return self._follower.carried()
 
     def step(self, frame: Frame) -> tuple[FaceSignal, Sequence[Movement]]:
-        """Measures the next frame; gives what is seen of the face in it, and the movements reported there."""
+        """Measures the next frame; returns the face's signals and the movements reported at this frame."""
         measurement = self._measure(frame)
         self.ring.push(measurement, frame.lost, frame.repeated)
         face = self.carried()
@@ -72,10 +73,11 @@ class WatchedFace:
         return FaceSignal(face, activity, note), self._counted(movements)
 
     def confirm(self, face: Face, frame: Frame, asked: Place | None) -> Sequence[Movement]:
-        """A detection found the face in ``frame``; ``asked`` is where it was then. Gives the movements that this ends.
+        """A detection found the face in ``frame``; ``asked`` is its position then. Returns the movements that this
+        ends.
 
-        The detection moves nothing while it agrees with registration. Where it does not, or where registration has
-        lost the face, only a new anchor finds it again.
+        A detection that agrees with registration changes nothing. If it does not agree, or if registration has lost the
+        face, the face gets a new anchor.
         """
         self._misses = 0
         comparable = asked is not None and asked.anchors == self._follower.anchors
@@ -88,7 +90,7 @@ class WatchedFace:
         return ended
 
     def seen(self) -> None:
-        """A light check found it where registration has it."""
+        """A light check confirmed the position from registration."""
         self._misses = 0
 
     def miss(self) -> None:
@@ -96,11 +98,11 @@ class WatchedFace:
         self._misses += 1
 
     def interrupt(self, reason: str) -> Sequence[Movement]:
-        """Ends the movement under way."""
+        """Ends the current movement."""
         return self._counted(self._spotter.interrupt(reason))
 
     def _problem(self, face: Face) -> str:
-        """Why the face cannot be measured in this frame, empty when it can."""
+        """The reason why the face cannot be measured in this frame; empty if it can."""
         settings = self._settings
         if not self.in_sight:
             return "face out of sight"

@@ -173,7 +173,7 @@ def test_a_recording_with_markers_is_opened_on_the_recorded_page(page: Any) -> N
     tab(page, "Live")
     wait_for_micro(page, 1)
     page.click(".mer-record")
-    says(page, "is recorded", 60)
+    says(page, "was recorded", 60)
     assert not page.locator(".mer-lamp.mer-recording").count()
     tab(page, "Recorded")
     page.wait_for_selector(".mer-list button", timeout=30_000)
@@ -232,7 +232,7 @@ def test_overload_is_told_and_bounded(page: Any, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Pipeline, "push", slow)
     start_camera(page)
     page.wait_for_function(f"{LIVE}.pace.every > 1", timeout=40_000)
-    says(page, r"one of \d+ frames is measured")
+    says(page, r"one frame in \d+ is measured")
     page.wait_for_timeout(4000)
     delay = page.evaluate(f"{LIVE}.pace.delays.slice(-20).sort((a, b) => a - b)[10]")
     assert delay < 600  # ms; of it 100 are one frame, and 150 may wait on either side
@@ -246,9 +246,9 @@ def test_calibration_sets_the_slider(page: Any) -> None:
     measuring(page)
     page.evaluate(f"{LIVE}.order({{ type: 'calibrate', seconds: 5 }})")
     says(page, "s left")
-    says(page, "at rest the face reached", 30)
+    says(page, "at rest, the face reached", 30)
     said = page.inner_text(".mer-banner")
-    assert f"reacts at {page.input_value('.mer-enter')} times" in said
+    assert f"threshold is now {page.input_value('.mer-enter')} times" in said
     assert page.is_visible(".mer-calibrate")
 
 

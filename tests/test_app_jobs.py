@@ -138,7 +138,7 @@ def test_one_owner_has_room_for_so_much(make: Callable[..., Jobs], monkeypatch: 
     jobs = make()
     monkeypatch.setattr(jobs_module, "OWNER_BYTES", 100)
     jobs.begin(ANNA, "a.mp4", 60, Options())
-    with pytest.raises(SourceError, match="delete some first"):
+    with pytest.raises(SourceError, match="delete some recordings first"):
         jobs.begin(ANNA, "b.mp4", 60, Options())
     jobs.begin(BEN, "b.mp4", 60, Options())
     monkeypatch.setattr(jobs_module, "OWNER_BYTES", 1 << 40)

@@ -232,7 +232,7 @@ def test_of_two_files_one_broken_both_are_told(page: Any, shown_clip: tuple[Path
     page.wait_for_selector(".mer-detail .mer-card", timeout=90_000)
     told = page.inner_text(".mer-status")
     assert "notes.mp4 is text, not a video" in told
-    assert "more.txt: choose a video" in told
+    assert "more.txt cannot be used: choose a video" in told
     assert "/" not in told.replace("mer-", "").partition("(")[0]  # no path of the server
     assert page.inner_text(".mer-jobs .mer-done .mer-open") == "clip.mp4"
 

@@ -131,7 +131,7 @@ def test_overwriting_leaves_nothing_of_the_earlier_run_and_all_that_is_the_users
     other = write_numbered(tmp_path / clip.name, range(0, 200, 10))
     line = ["analyze", str(other), "--out", str(tmp_path / "out"), "--no-video", "--model", "none", "--overwrite"]
     assert main(line) == 0
-    assert f"{edited}: not as the earlier run wrote it, so it is kept\n" in capfd.readouterr().err
+    assert f"{edited}: changed since the earlier run, so it is kept\n" in capfd.readouterr().err
     left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert left == {"events.jsonl", "events.csv", "signals.csv", "report.html", "events.eaf", *own}
     assert all((folder / name).read_text() == text for name, text in own.items())

@@ -201,7 +201,7 @@ def test_documents_of_other_people_are_read(tmp_path: Path) -> None:
     )
     assert read_coding(elan).marks == (Mark(1.0, 1.2, 1.1, "disgust (clear)"),)
     assert read_coding(elan, "ME apex").marks == (Mark(1.1, 1.2, 1.1, ""),)
-    with pytest.raises(SourceError, match="no tier 'x', but ME, ME apex"):
+    with pytest.raises(SourceError, match="no tier 'x'; its tiers are ME, ME apex"):
         read_coding(elan, "x")
     table = tmp_path / "coder.csv"
     table.write_text("﻿Onset;Offset;Apex;Emotion\n2.0;2.3;;fear\n1;1.2;1.1;\n", encoding="utf-8")

@@ -185,7 +185,7 @@ def test_a_flow_that_the_recognizer_cannot_read_is_told(shared: Path, tmp_path: 
     with np.load(shared / FLOW) as stored:
         arrays = dict(stored)
     np.savez_compressed(tmp_path / FLOW, **{**arrays, "feature": np.array("flow-other/1")})
-    with pytest.raises(MerError, match="does not read the motion"):
+    with pytest.raises(MerError, match="cannot use the motion"):
         again(tmp_path)
     np.savez_compressed(tmp_path / FLOW, **{**arrays, "track": arrays["track"][1:]})
     with pytest.raises(SourceError, match="do not match"):
@@ -202,7 +202,7 @@ def test_fates() -> None:
     assert [e.movement.id for e in more] == [4]
     said = text(results, more)
     assert "survives, onset +20 ms" in said
-    assert "gone: no movement is found there" in said
+    assert "gone: no movement found there" in said
     assert "gone: now held" in said
     assert "(it stayed)" in said
     assert "was not found before" in said

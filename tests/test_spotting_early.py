@@ -111,7 +111,7 @@ def test_whole_streams_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_kind_alone_is_one_clear_line() -> None:
-    with pytest.raises(DataError, match="both kinds"):
+    with pytest.raises(DataError, match="both confirmed and rejected"):
         early.fitted([course for course in courses() if course.confirmed])
 
 

@@ -76,7 +76,7 @@ def test_what_is_left_out_says_why(results: Path) -> None:
         "sub-02/task-talk": "interrupted: analyze it again",
         "sub-02/task-gone": "failed: v/b.mp4 is empty",
     }
-    assert re.fullmatch(r"a face was watched for \d\.\d s only, less than 10 s", why["sub-02/task-short"])
+    assert re.fullmatch(r"a face was watched for only \d\.\d s, less than 10 s", why["sub-02/task-short"])
     shorter = {entry.name: entry.excluded for entry in read_study(results, Participants(), least_s=0.0)}
     assert shorter["sub-02/task-short"] == ""
 

@@ -73,8 +73,8 @@ def test_the_name_of_a_condition_says_what_was_done() -> None:
         ({"capture": {"crfs": [60]}}, "capture: crfs is a list of numbers from 0 to 51"),
         ({"capture": {"lights": []}}, "capture: lights is a list"),
         ({"capture": {"views": -1}}, "views must not be negative"),
-        ({"head": [{"name": "age", "data": "casme2"}]}, "name is one of objective, action_units"),
-        ({"head": [{"name": "objective", "data": "casme2"}] * 2}, "name each answer once"),
+        ({"head": [{"name": "age", "data": "casme2"}]}, "name must be one of objective, action_units"),
+        ({"head": [{"name": "objective", "data": "casme2"}] * 2}, "give each answer only once"),
     ],
 )
 def test_a_recipe_that_asks_for_something_else_is_refused(table, says) -> None:

@@ -86,19 +86,19 @@ def test_fit_writes_a_model_file_that_opens(tree) -> None:
         (("[model]", "validation = 0.2\n[model]"), 2, "unknown key 'validation'"),
         (("seed = 1", "seed = 1\nvalidation = 0.2"), 2, "validation has no effect without patience"),
         (("rate = 0.01", "rate = 0.01\nmomentum = 0.9"), 2, "momentum has no effect unless optimizer is sgd"),
-        (("rate = 0.01", "rate = 0.01\nevery = 3"), 2, "every and factor have an effect together only"),
-        (('name = "megc2019-maps"', 'name = "megc2019-maps"\ntwins = 2'), 2, "with several data sets only"),
+        (("rate = 0.01", "rate = 0.01\nevery = 3"), 2, "every and factor have an effect only together"),
+        (('name = "megc2019-maps"', 'name = "megc2019-maps"\ntwins = 2'), 2, "only with several data sets"),
         (
             ('name = "ststnet"', 'name = "ststnet"\nweights_know = "nobody"'),
             2,
-            "about weights from a file",
+            "applies only to weights from a file",
         ),
         (("size = 28", "size = 28\napex_moves_s = [0.1]"), 2, "apex_moves_s has no effect unless feature is"),
         (("size = 28", 'size = 28\ncrop = "face"'), 2, "crop has no effect on the feature maps-uvs/1: remove it"),
         (("size = 28", 'size = 28\napex = "middle"'), 2, "apex has no effect on the feature maps-uvs/1: remove it"),
         (("rate = 0.01", "rate = 0.01\n[none]"), 2, "[none] needs the feature"),
-        (('name = "ststnet"', 'name = "ststnet"\nattention = true'), 2, "belong to the model hata-resnet"),
-        (("rate = 0.01", 'rate = 0.01\nloss = "arcface"'), 2, "set model.head to 'arcface' too"),
+        (('name = "ststnet"', 'name = "ststnet"\nattention = true'), 2, "only the model hata-resnet has"),
+        (("rate = 0.01", 'rate = 0.01\nloss = "arcface"'), 2, "needs model.head = 'arcface'"),
         (("rate = 0.01", "rate = 0.01\ngamma = 1.0"), 2, "gamma has no effect unless loss is focal"),
         (
             ("rate = 0.01", 'rate = 0.01\nschedule = "one-cycle"\nevery = 3\nfactor = 0.5'),
@@ -131,7 +131,7 @@ def test_weights_that_name_nobody_are_refused_before_anything_is_trained(tree, c
     monkeypatch.setattr("train.fit.fit", None)
     monkeypatch.setattr("train.inputs.prepare", None)
     assert call(tree, command, str(tree / "tiny.toml")) == 2
-    assert "does not say whom it was trained on" in capsys.readouterr().err
+    assert "does not say who it was trained on" in capsys.readouterr().err
 
 
 def test_two_spellings_of_a_subject_are_warned_of(tree, capsys, monkeypatch) -> None:

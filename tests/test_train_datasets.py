@@ -159,7 +159,7 @@ def test_wrong_paths_and_broken_files_end_in_one_line(casme2: Path, tmp_path: Pa
         read("casme2", casme2, casme2 / "old.xls")
     cases.append(old)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no pictures under") as empty:
+    with pytest.raises(DataError, match="no images under") as empty:
         read("casme2", tmp_path / "empty", sheet(tmp_path / "s.xlsx", [CASME2_HEAD, casme2_row("a", 1, 2, 3)]))
     cases.append(empty)
     assert all("\n" not in str(case.value) for case in cases)
@@ -179,7 +179,7 @@ def test_damaged_pictures(casme2: Path) -> None:
     assert load_image(picture).shape == (4, 4, 3)
     assert load_image(picture, gray=True).shape == (4, 4)
     picture.write_bytes(b"\xff\xd8 cut off")
-    with pytest.raises(DataError, match="not a readable picture"):
+    with pytest.raises(DataError, match="not a readable image"):
         load_image(picture)
     picture.write_bytes(b"")
     with pytest.raises(DataError, match="empty file"):
@@ -397,7 +397,7 @@ def test_the_command_describes_and_inspects(tmp_path: Path, capsys: pytest.Captu
     assert "samm           not here" in text
     (root / "Cropped" / "sub07" / "EP90_01" / "reg_img9.jpg").write_bytes(b"junk")
     assert command("--data", str(tmp_path), "--verify", "casme2") == 1
-    assert "not a readable picture" in capsys.readouterr().out
+    assert "not a readable image" in capsys.readouterr().out
     assert command("--data", str(tmp_path / "nowhere")) == DataError.exit_code
     assert "is not a folder" in capsys.readouterr().err
     assert command("casme9") == DataError.exit_code

@@ -48,7 +48,7 @@ def test_fer2013_csv_is_unpacked_to_folders(tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(DataError, match="unpack-fer2013"):
         read("fer2013", table.parent)
     assert main(["datasets", "--unpack-fer2013", str(table), str(tmp_path / "out")]) == 0
-    assert "2 pictures" in capsys.readouterr().out
+    assert "2 images" in capsys.readouterr().out
     clips = read("fer2013", tmp_path / "out").clips
     assert {(clip.emotion, clip.split) for clip in clips} == {("happiness", "train"), ("neutral", "test")}
     np.testing.assert_array_equal(load_image(clips[0].frames[0], gray=True), values.reshape(48, 48))
@@ -94,7 +94,7 @@ def test_ferplus_takes_the_majority_of_the_voters(tmp_path: Path) -> None:
     assert [problem.what.split(": ")[-1] for problem in reading.problems] == [
         "a tie between neutral and happiness",
         "fer9.png is not there",
-        "the voters say unknown",
+        "most voters said unknown",
     ]
     (tmp_path / "FER2013Test" / "label.csv").write_text("fer4.png,box,many\n")
     with pytest.raises(DataError, match=r"label\.csv row 1"):

@@ -291,7 +291,7 @@ def test_halved_motion_of_one_length_does_not_depend_on_how_far_the_skin_moved(n
     assert models.kept(name, False) is None
     with pytest.raises(ConfigError, match="unit_motion needs the feature"):
         create(name, 3, unit_motion=True)
-    with pytest.raises(ConfigError, match="scales its input itself"):
+    with pytest.raises(ConfigError, match="scales its own input"):
         create("flow-default", 3, unit_motion=True)
 
 

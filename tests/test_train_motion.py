@@ -121,7 +121,7 @@ def test_what_cannot_be_followed_is_left_out_with_the_reason(recording, clip, tm
     assert reason(replace(clip, fps=5.0)) == "more than 2.5 s from onset to apex"
     assert reason(replace(clip, onset=None)) == "the onset is not annotated"
     assert reason(replace(clip, apex=None)) == "the apex is not annotated"
-    assert reason(replace(clip, frames=clip.frames[:1])) == "one picture has no motion"
+    assert reason(replace(clip, frames=clip.frames[:1])) == "a single image has no motion"
     monkeypatch.setattr(motion, "FaceDetector", Known(None))
     assert reason(clip) == "no face found at the onset"
 

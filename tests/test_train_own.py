@@ -92,14 +92,14 @@ def test_a_check_tells_every_fault_by_row(tmp_path, capsys, faces) -> None:
     wrong = (
         ({**good, **keys}, ""),
         ({**good, **keys}, "the same clip as clips.csv row 2"),
-        ({**good, **keys, "path": "gone.mp4"}, "gone.mp4 is not there"),
+        ({**good, **keys, "path": "gone.mp4"}, "gone.mp4 does not exist"),
         ({**good, **keys, "label": ""}, "no label"),
         ({**good, **keys, "onset": "15"}, "onset < apex <= offset does not hold"),
         ({**good, **keys, "apex": ""}, "apex is empty"),
-        ({**good, **keys, "offset": "99"}, "lies behind the last frame"),
+        ({**good, **keys, "offset": "99"}, "is after the last frame"),
         ({**good, **keys, "unit": "ms"}, "unit is s or frames, not 'ms'"),
         ({**good, **keys, "fps": ""}, "a folder of images needs fps"),
-        ({**good, **keys, "fps": "fast"}, "fps is no number: 'fast'"),
+        ({**good, **keys, "fps": "fast"}, "fps is not a number: 'fast'"),
     )
     write(tmp_path / "clips.csv", [row for row, _ in wrong])
     assert main(["check", str(tmp_path / "clips.csv")]) == 1
@@ -126,7 +126,7 @@ def test_names_that_differ_in_spelling_and_lonely_classes_are_told(tmp_path, fac
     write(tmp_path / "clips.csv", rows)
     told = [problem.what for problem in own.read_table(tmp_path / "clips.csv").problems]
     assert any("sub01 and sub1 the same person" in what for what in told)
-    assert any(what.startswith("'frown' is shown by one person only") for what in told)
+    assert any(what.startswith("'frown' is shown by only one person") for what in told)
 
 
 def test_one_name_is_one_person_in_all_own_tables(tmp_path, faces) -> None:
@@ -176,4 +176,4 @@ def test_confirmed_events_of_a_log_become_rows(tmp_path, recording, capsys) -> N
     assert all((tmp_path / "lab" / row["path"]).resolve() == video.resolve() for row in rows)
     assert all(float(row["onset"]) < float(row["apex"]) <= float(row["offset"]) for row in rows)
     assert main(["init", str(tmp_path / "lab")]) == 6
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err

@@ -27,7 +27,7 @@ from train.protocols import (
     megc2019_cde,
     namesakes,
     official_split,
-    spelt_alike,
+    spelled_alike,
     subject_split,
 )
 from train.records import THREE, Clip, class_counts, labeled, labels_of, single_frames
@@ -109,9 +109,9 @@ def test_megc_protocols() -> None:
     check([first, second], clips)
     assert len(megc2018_cde(clips)) == 5
     assert len(megc2019_cde(clips)) == 5
-    with pytest.raises(DataError, match="does not belong here"):
+    with pytest.raises(DataError, match="does not fit the protocol"):
         megc2018_cde([*clips, clip("sub09", "x", objective="VII")])
-    with pytest.raises(DataError, match="does not belong here"):
+    with pytest.raises(DataError, match="does not fit the protocol"):
         megc2019_cde([*clips, clip("sub09", "x", "others")])
     with pytest.raises(DataError, match="both casme2 and samm"):
         megc2018_hde(people(2, 2))
@@ -188,7 +188,7 @@ def test_inner_validation_needs_two_people() -> None:
         ([], "no folds"),
         ([Fold("a", (0,), (0, 1, 2, 3))], "trained on and tested"),
         ([Fold("a", (0, 1), ())], "empty"),
-        ([Fold("a", (0, 1), (2, 7))], "points past"),
+        ([Fold("a", (0, 1), (2, 7))], "positions beyond"),
         ([Fold("a", (0, 1), (2, 2))], "repeats"),
         ([Fold("a", (0, 1), (2, 3))], "tested 0 times"),
         ([Fold("a", (0, 1), (2, 3)), Fold("b", (2, 3), (0, 1)), Fold("c", (0, 1), (2, 3))], "tested 2 times"),
@@ -204,22 +204,22 @@ def test_a_clip_that_two_data_sets_give_is_found_by_its_key() -> None:
     clips = people(3, 2)
     check(loso(clips), clips)
     twice = [*clips, clips[0]]
-    with pytest.raises(DataError, match=f"1 clips are there twice, e.g. {clips[0].key}"):
+    with pytest.raises(DataError, match=f"1 clips occur twice, e.g. {clips[0].key}"):
         check(loso(twice), twice)
 
 
 def test_subjects_that_differ_in_spelling_only_are_found() -> None:
     names = ("sub01", "S1", "sub02", "AF01", "AM01", "anna", "Anna", "12")
     clips = [clip(name, "a") for name in names]
-    assert spelt_alike(clips) == [("S1", "sub01"), ("Anna", "anna")]
-    assert spelt_alike(clips[2:5]) == []
+    assert spelled_alike(clips) == [("S1", "sub01"), ("Anna", "anna")]
+    assert spelled_alike(clips[2:5]) == []
 
 
 @pytest.mark.parametrize("known", ["casme2/sub01", "casme2/sub1", "casme2/S01"])
 def test_weights_that_know_a_tested_person_are_refused_however_the_name_is_spelt(known: str) -> None:
     clips = people(3, 2)
     check_weights(loso(clips), clips, ["casme2/sub09", "samm/sub01"])
-    with pytest.raises(DataError, match=f"fold casme2/sub01: the weights .* were trained on {known}"):
+    with pytest.raises(DataError, match=f"fold casme2/sub01: the starting weights were trained on {known}"):
         check_weights(loso(clips), clips, ["casme2/sub09", known])
 
 

@@ -1,7 +1,7 @@
-"""Random changes of training batches, each paper's own. Never applied to what is tested.
+"""Random augmentation of training batches, as each paper has it. Test samples are never augmented.
 
-Every function takes float32 (N, 3, S, S) and a generator and gives the same shape. Pictures are 0 to 1; motion is in px
-and must only be used with what is true of motion ("flip-motion", "shift").
+Every function takes float32 (N, 3, S, S) and a generator, and returns the same shape. Images are 0 to 1; motion is in
+px, and only "flip-motion" and "shift" are valid for it.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def flip(x: Tensor, g: Generator) -> Tensor:
 
 
 def flip_motion(x: Tensor, g: Generator) -> Tensor:
-    """Left-right of a motion field: the horizontal component changes its sign too."""
+    """Left-right flip of a motion field; the horizontal component changes its sign."""
     mirrored = x.flip(3).clone()
     mirrored[:, 0] = -mirrored[:, 0]
     return torch.where(_coin(x, g), mirrored, x)
 
 
 def shift(x: Tensor, g: Generator) -> Tensor:
-    """Up to 4 px of 128 in both directions (in proportion), borders repeated: stands for imperfect alignment."""
+    """Shifts by up to 4 px per 128 px in both directions, borders repeated; simulates imperfect alignment."""
     reach = max(round(x.shape[3] * 4 / 128), 1)
     padded = F.pad(x, (reach,) * 4, mode="replicate")
     side = x.shape[3]
@@ -51,18 +51,18 @@ def shift(x: Tensor, g: Generator) -> Tensor:
 
 
 def brightness(x: Tensor, g: Generator) -> Tensor:
-    """Adds up to a tenth of the range, half of the samples (Ab Razak name it without an amount: ours)."""
+    """Adds up to a tenth of the range, half of the samples (Ab Razak give no amount; this one is ours)."""
     return torch.where(_coin(x, g), (x + _uniform(x, g, -0.1, 0.1)).clamp(0, 1), x)
 
 
 def contrast(x: Tensor, g: Generator) -> Tensor:
-    """0.8 to 1.2 times around the mean (Hata 2025 name it without an amount: ours)."""
+    """Scales by 0.8 to 1.2 around the mean (Hata 2025 give no amount; this one is ours)."""
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
     return ((x - mean) * _uniform(x, g, 0.8, 1.2) + mean).clamp(0, 1)
 
 
 def color_shift(x: Tensor, g: Generator) -> Tensor:
-    """Up to 20 of 255 levels on each channel, half of the samples (Peng 2018)."""
+    """Adds up to 20 of 255 levels to each channel, half of the samples (Peng 2018)."""
     moved = (x + _uniform(x, g, -20 / _LEVELS, 20 / _LEVELS, planes=3)).clamp(0, 1)
     return torch.where(_coin(x, g), moved, x)
 
@@ -78,19 +78,19 @@ def _rotate(x: Tensor, g: Generator, degrees: float) -> Tensor:
 
 
 def rotate8(x: Tensor, g: Generator) -> Tensor:
-    """Up to 8 degrees, half of the samples (Peng 2018, hold-out task)."""
+    """Rotates by up to 8 degrees, half of the samples (Peng 2018, hold-out task)."""
     return _rotate(x, g, 8.0)
 
 
 def rotate10(x: Tensor, g: Generator) -> Tensor:
-    """Up to 10 degrees, half of the samples (Peng 2018, macro stage; Hata 2025 give no amount)."""
+    """Rotates by up to 10 degrees, half of the samples (Peng 2018, macro stage; Hata 2025 give no amount)."""
     return _rotate(x, g, 10.0)
 
 
 def smooth(x: Tensor, g: Generator) -> Tensor:
     """Mean over a window of 2 to 6 px, half of the samples (Peng 2018: "maximum window size of 6").
 
-    One window a batch: the draw is per batch, the coin per sample.
+    The window is drawn per batch, whether to apply it per sample.
     """
     window = int(torch.randint(2, 7, (1,), generator=g))
     before, after = (window - 1) // 2, window // 2
@@ -99,7 +99,7 @@ def smooth(x: Tensor, g: Generator) -> Tensor:
 
 
 def corners(x: Tensor, g: Generator) -> Tensor:
-    """Enlarged by 240/224, then one of the four corners is cut out at the old size (Peng 2018, LOSO task)."""
+    """Enlarges by 240/224, then crops one of the four corners to the original size (Peng 2018, LOSO task)."""
     side = x.shape[3]
     big = tv.resize(x, [round(side * 240 / 224)] * 2, antialias=True)
     extra = big.shape[3] - side
@@ -124,7 +124,7 @@ AUGMENT: Final[dict[str, Augment]] = {
 
 
 def chosen(names: tuple[str, ...]) -> list[Augment]:
-    """The functions behind the names, in order. Raises ConfigError."""
+    """The functions of these names, in order. Raises ConfigError."""
     for name in names:
         if name not in AUGMENT:
             raise ConfigError(f"unknown augmentation {name!r}: choose from {', '.join(AUGMENT)}")

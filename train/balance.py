@@ -1,4 +1,4 @@
-"""Which samples an epoch visits, in which order, and how much each counts in the loss."""
+"""Which samples an epoch visits, in which order, and their weights in the loss."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from train.samples import Samples
 
 
 def order(labels: NDArray[np.int64], stage: Stage, generator: Generator, fixed: Generator) -> Tensor:
-    """Positions to visit in this epoch, shuffled and balanced as the stage says.
+    """Sample positions for this epoch, shuffled and balanced as the stage says.
 
-    fixed: draws the same in every epoch, so that "down" always drops the same samples.
+    fixed: draw the same in every epoch, so that "down" always drops the same samples.
     """
     if stage.balance in ("none", "weights"):
         everything = torch.arange(len(labels)).repeat(stage.times)
@@ -33,7 +33,8 @@ def order(labels: NDArray[np.int64], stage: Stage, generator: Generator, fixed: 
 
 
 def weights(samples: Samples, stage: Stage) -> Tensor | None:
-    """Float32 (N,), 1 in the mean; None when all samples count alike. With balance "weights", classes do."""
+    """Float32 (N,) with mean 1; None when all samples count the same. With balance "weights", all classes count the
+    same."""
     if samples.weights is None and stage.balance != "weights":
         return None
     found = np.ones(len(samples)) if samples.weights is None else samples.weights

@@ -1,6 +1,6 @@
-"""Can the probabilities be trusted: calibration errors, temperature, and what abstaining buys.
+"""Calibration error, temperature, and the gain from abstaining.
 
-Works on pooled test probabilities; the temperature must be fitted on other people (``train.nested``), never on those.
+Works on pooled test probabilities; the temperature must be fitted on other people (``train.nested``).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from realtime_mer.errors import DataError
 BINS: Final = 15  # as Guo et al., "On Calibration of Modern Neural Networks", ICML 2017
 _SMALLEST: Final = 1e-12  # a probability of 0 for the truth costs a finite log loss
 _SUM_ERROR: Final = 1e-3  # float16 softmax outputs sum to 1 within this
-_TEMPERATURES: Final = (0.05, 20.0)  # range searched
-_BELIEVED: Final = (0.2, 5.0)  # a temperature outside is an accident of few samples
-SUREST: Final = 0.5  # an answer that is as likely wrong as right is never given
+_TEMPERATURES: Final = (0.05, 20.0)  # search range
+_BELIEVED: Final = (0.2, 5.0)  # a temperature outside it comes from too few samples
+SUREST: Final = 0.5  # an answer that is as likely wrong as right is never given out
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """One bar of a reliability diagram: mean confidence, accuracy and number of the samples with such a confidence."""
+    """One bar of a reliability diagram: mean confidence, accuracy and number of its samples."""
 
     low: float
     high: float
@@ -47,15 +47,15 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What turns logits into answers. temperature: of the samples that the model is made for; map_temperature: of
-    public maps beside them."""
+    """Turns logits into answers. temperature: for the samples that the model is made for; map_temperature: for public
+    maps."""
 
     temperature: float
     map_temperature: float
     abstain_below: float
 
     def probabilities(self, logits: NDArray[np.floating[Any]], main: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Calibrated, (N, K). main: which samples are of the kind that the model is made for."""
+        """Calibrated probabilities, (N, K). main: which samples are of the kind that the model is made for."""
         scale = np.where(main, self.temperature, self.map_temperature)
         result: NDArray[np.float64] = softmax(logits / scale[:, None], axis=1)
         return result
@@ -63,8 +63,8 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibrated:
-    """In the order of the samples: probabilities (N, K) of the classes where something moves, and whether each was
-    answered, by decisions that none of the sample's group had a part in: temperature and threshold, (N, 2)."""
+    """In the order of the samples: probabilities (N, K) of the classes, given that something moves; whether each was
+    answered; and the temperature and threshold used, (N, 2). Nobody of a sample's own group had a part in either."""
 
     probabilities: NDArray[np.float64]
     answered: NDArray[np.bool_]
@@ -87,7 +87,8 @@ def calibration(truth: ArrayLike, probabilities: ArrayLike, bins: int = BINS) ->
 def perfect_ece(
     probabilities: NDArray[np.float64], bins: int = BINS, repeats: int = 200, seed: int = 0
 ) -> NDArray[np.float64]:
-    """ECE of perfectly calibrated models with these probabilities, (repeats,): truths are drawn from them."""
+    """ECE of perfectly calibrated models with these probabilities, (repeats,). Their truths are drawn from the
+    probabilities."""
     random = np.random.default_rng(seed)
     steps = probabilities.cumsum(axis=1)[:, :-1]
     draws = [(random.random((len(probabilities), 1)) > steps).sum(axis=1) for _ in range(repeats)]
@@ -127,8 +128,9 @@ def decide(
     y: NDArray[np.int64], logits: NDArray[np.floating[Any]], main: NDArray[np.bool_], answered: float,
     none: NDArray[np.float64] | None = None, least: float = SUREST,
 ) -> Decision:  # fmt: skip
-    """From answers of networks that were not trained on these samples. answered: share that shall be answered.
-    none: probability (N,) that nothing moves, where the answer can be that. least: the threshold is never lower."""
+    """Chooses temperature and threshold from answers of networks that were not trained on these samples. answered:
+    share of samples to be answered. none: probability (N,) that nothing moves, for models with that answer. least:
+    lower bound of the threshold."""
     first, second = (
         float(np.clip(fit_temperature(y[kind], logits[kind]), *_BELIEVED)) if kind.any() else 1.0
         for kind in (main, ~main)
@@ -149,10 +151,10 @@ def is_answered(
 
 
 def coverage_risk(truth: ArrayLike, probabilities: ArrayLike) -> NDArray[np.float64]:
-    """What abstaining buys, float64 (M, 3): coverage, risk (share of errors among those answered), threshold.
+    """Coverage against risk, float64 (M, 3): coverage, risk (share of errors among those answered), threshold.
 
-    Rows from the most confident sample down to all samples answered; samples of equal confidence come together, for a
-    threshold cannot separate them. Answer when the top probability is at least the threshold.
+    Rows go from the most confident sample to all samples answered; samples of equal confidence share a row, because a
+    threshold cannot separate them. An answer is given when the top probability is at least the threshold.
     """
     t, p = checked(truth, probabilities)
     order = np.argsort(-p.max(1), kind="stable")
@@ -164,7 +166,7 @@ def coverage_risk(truth: ArrayLike, probabilities: ArrayLike) -> NDArray[np.floa
 
 
 def checked(truth: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The two as arrays, or DataError when shapes, classes or sums are wrong, or something is not finite."""
+    """Both as arrays. Raises DataError when shapes, classes or sums are wrong, or a value is not finite."""
     p = np.asarray(probabilities, float)
     t = np.asarray(truth)
     if p.ndim != 2 or t.shape != p.shape[:1] or not len(t):

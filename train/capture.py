@@ -1,7 +1,7 @@
-"""More views of a recording for training, and conditions to test it in: the same clip as other cameras would have it.
+"""More views of a recording for training, and conditions to test it in: the clip as other cameras would record it.
 
 Every view is the clip's own movement from onset to apex, recorded in one of the ways of ``train.recorded``, drawn by
-the seed, and followed as the runtime follows a face. The conditions that are tested are fixed: they never teach.
+the seed, and followed as the runtime follows a face. The tested conditions are fixed and never used for training.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from train.recipe import Capture, Input
 from train.recorded import Variant, followed, sequence
 from train.records import Clip
 
-VERSION: Final = 1  # raised when the same settings give other numbers: old caches are then not used
-SETTLING: Final = 0.15  # s of rest before the onset: a codec's first frames are better than those that follow
+VERSION: Final = 1  # increased when the same settings give other numbers, so that old caches are not used
+SETTLING: Final = 0.15  # s of rest before the onset, because a codec's first frames are better than those that follow
 TESTED: Final = (
     Variant(rate=30, crf=23),
     Variant(rate=60, crf=23),
@@ -41,8 +41,8 @@ TESTED: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Captured:
-    """views: float32 (N, V, ...), of each clip; where one could not be followed, the clip's own motion.
-    tested: the clips in each condition of TESTED, (N, ...), in the same way. lost: how many could not be followed."""
+    """views: float32 (N, V, ...), of each clip; the clip's own motion where a view could not be followed. tested: the
+    clips in each condition of TESTED, (N, ...), likewise. lost: number of views that could not be followed."""
 
     views: NDArray[Any]
     tested: dict[str, NDArray[Any]]
@@ -51,12 +51,12 @@ class Captured:
 
 def added(data: Prepared, how: Capture, motion: Input, seed: int, cache: Path | None, quiet: bool,
           keep: models.Keep | None) -> Prepared:  # fmt: skip
-    """The data with further views for training, and with the conditions among what is only tested."""
+    """The data with further views for training, and with the conditions that are only tested."""
     made = make(data, how, motion, seed, cache, quiet, keep)
     samples = data.samples
     views = samples.x[:, None] if samples.views is None else samples.views
     views = np.concatenate([views, made.views], axis=1)
-    lost = tuple(f"{count} clips, recorded as {kind}: the face was lost; tested as they are"
+    lost = tuple(f"{count} clips, recorded as {kind}: the face was lost, so they are tested as they are"
                  for kind, count in made.lost.items() if count)  # fmt: skip
     return replace(
         data, samples=replace(samples, views=views), moved={**data.moved, **made.tested}, skipped=(*data.skipped, *lost)
@@ -65,7 +65,7 @@ def added(data: Prepared, how: Capture, motion: Input, seed: int, cache: Path | 
 
 def make(data: Prepared, how: Capture, motion: Input, seed: int, cache: Path | None, quiet: bool,
          keep: models.Keep | None) -> Captured:  # fmt: skip
-    """All that is asked for. Raises DataError for a picture that cannot be read."""
+    """Views and tested conditions of all clips. Raises DataError for an image that cannot be read."""
     file = None if cache is None else cache / f"capture-{_key(data.clips, how, motion, seed, keep)}.npz"
     kinds = [str(variant) for variant in TESTED]
     if file is not None and file.exists():
@@ -106,7 +106,7 @@ def _of_clip(
     onset, apex = rest / clip.fps, (rest + clip.apex - clip.onset) / clip.fps
     held = sequence(images, rest, clip.fps, 0.0, random)
     for variant in variants:
-        # the camera's beat has nothing to do with the face's: the last frame lies anywhere in the last interval
+        # the camera is not synchronized with the face: the last frame lies anywhere in the last interval
         beat = clip.fps / variant.rate if 0 < variant.rate < clip.fps else 0.0
         phase = min(random.uniform(0, 1) * beat, max(0.0, len(held) - 1 - apex * clip.fps))
         ring = followed(held, replace(variant, phase=phase), clip.fps, faces)

@@ -1,7 +1,7 @@
 """``python -m train card RUN``: a model card from the numbers of an evaluation and of its controls.
 
-RUN is a folder that ``evaluate`` wrote. Nothing in the card that was measured is typed by hand; what the network is,
-how its design was chosen and what was not measured are texts of the recipe.
+RUN is a folder that ``evaluate`` wrote. All figures come from the runs; the recipe holds the text on what the network
+is, how its design was chosen and what was not measured.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def render(run: Run, beside: Sequence[Run] = (), coded: Sequence[Tested] = ()) -
         f"# Model card: {plan.name}/{plan.version}",
         _introduction(run, plan),
         plan.about,
-        "## Data and terms",
+        "## Data and license",
         _data(run, plan),
         "## How it was measured",
         _protocol(run, plan),
@@ -82,7 +82,7 @@ def render(run: Run, beside: Sequence[Run] = (), coded: Sequence[Tested] = ()) -
         *_coded(coded),
         "## Limits",
         plan.limits,
-        "## How to make it again",
+        "## How to reproduce it",
         _fenced(run.about.get("command", "python -m train evaluate RECIPE.toml\npython -m train fit RECIPE.toml")),
         _AGAIN,
     ]
@@ -92,13 +92,13 @@ def render(run: Run, beside: Sequence[Run] = (), coded: Sequence[Tested] = ()) -
 def _introduction(run: Run, plan: Recipe) -> str:
     return _wrapped(_INTRODUCTION.format(
         feature=plan.input.feature, side=plan.input.size, network=plan.model.name, labels=", ".join(run.labels),
-        none="" if plan.none is None else "or that nothing moves, ",
+        none="" if plan.none is None else "says that nothing moves, ",
         parameters=f"{run.about['parameters']:,}",
     ))  # fmt: skip
 
 
 def _data(run: Run, plan: Recipe) -> str:
-    terms = plan.license or "The recipe names no terms: the weights are bound by those of the data."
+    terms = plan.license or "The recipe states no license: the terms of the data apply to the weights."
     lines = [terms, "", "| data | clips | subjects | " + " | ".join(run.labels) + " |"]
     lines.append("|---" * (3 + len(run.labels)) + "|")
     for name in sorted(set(_datasets(run).tolist())):
@@ -133,7 +133,7 @@ def _rows(run: Run) -> Iterator[tuple[str, ...]]:
 
 
 def _control(run: Run, kind: str) -> Iterator[tuple[str, ...]]:
-    """kind: what the card calls the samples that the model is made for."""
+    """kind: the card's name for the samples that the model is made for."""
     note = str(run.about.get("control") or run.protocol.replace("-", " "))
     yield _row(run, kind, run.logits, run.main, note)
     if not run.main.all():
@@ -171,40 +171,41 @@ def _calibration(run: Run, plan: Recipe) -> str:
         kept = f"with UF1 {there.uf1:.3f} and UAR {there.uar:.3f}"
     text = _ABSTAINS.format(
         bins=BINS, few=FEW_BINS, below=describe.model_decision(plan, run).abstain_below,
-        share=answered.sum() / run.main.sum(), kept=kept,
+        share=_percent(answered.sum() / run.main.sum()), kept=kept,
     )  # fmt: skip
     lines += [
         "",
         _wrapped(text),
         "",
-        "| answered, surest first | errors among them | probability of the last |",
+        "| answered, most certain first | errors among them | probability of the last |",
         "|---|---|---|",
     ]
     curve = coverage_risk(run.truth[run.main], run.answers[run.main])
     for share in (0.5, 0.7, 0.8, 0.9, 1.0):
         coverage, risk, threshold = curve[np.searchsorted(curve[:, 0], share - 1e-9)]
-        lines.append(f"| {coverage:.0%} | {risk:.1%} | {threshold:.2f} |")
+        lines.append(f"| {_percent(coverage)} | {_percent(risk, 1)} | {threshold:.2f} |")
     return "\n".join(lines)
 
 
 def _nothing(run: Run) -> list[str]:
-    """How often pairs between which nothing moves are answered, and movements recorded in the same ways."""
+    """How often still pairs are answered, and movements recorded in the same ways."""
     rows = none.rows(run)
     if not rows:
         return []
-    lines = ["| pairs of moments | number | answered | none the most probable | UF1 of those answered |"]
+    lines = ["| pairs of moments | number | answered | none most probable | UF1 of those answered |"]
     lines.append("|---|---|---|---|---|")
     for row in rows:
         uf1 = "" if row.uf1 is None else f"{row.uf1:.3f}"
-        lines.append(f"| {row.kind} | {row.count} | {row.answered:.1%} | {row.none:.1%} | {uf1} |")
+        lines.append(f"| {row.kind} | {row.count} | {_percent(row.answered, 1)} | {_percent(row.none, 1)} | {uf1} |")
     still = [row for row in rows if row.still]
     share = sum(row.answered * row.count for row in still) / max(sum(row.count for row in still), 1)
-    text = _NOTHING.format(share=share, lost=(run.none[run.main] > SUREST).mean() if run.none is not None else 0)
+    lost = 0.0 if run.none is None else float((run.none[run.main] > SUREST).mean())
+    text = _NOTHING.format(share=_percent(share, 1), lost=_percent(lost, 1))
     return ["## Where nothing moves", _wrapped(text), "\n".join(lines)]
 
 
 def _coded(coded: Sequence[Tested]) -> list[str]:
-    """Objective class and action units, each beside what needs no picture."""
+    """Objective class and action units, each beside what chance gives."""
     parts = []
     for head in coded:
         if head.each:
@@ -258,6 +259,10 @@ def _cell(interval: Interval) -> str:
     return f"{interval.value:.3f} ({interval.low:.3f}-{interval.high:.3f})"
 
 
+def _percent(fraction: float, digits: int = 0) -> str:
+    return f"{100 * fraction:.{digits}f} %"
+
+
 def _wrapped(text: str) -> str:
     """Each paragraph in lines of at most 120 characters."""
     return "\n\n".join(textwrap.fill(" ".join(part.split()), 120) for part in text.strip().split("\n\n"))
@@ -268,63 +273,65 @@ def _fenced(text: str) -> str:
 
 
 def _without_none(table: dict[str, Any]) -> dict[str, Any]:
-    """A stored recipe as TOML would have it: what is not there is not written down."""
+    """A stored recipe without the keys that are None, which TOML cannot hold."""
     return {key: value for key, value in table.items() if value is not None}
 
 
 _INTRODUCTION = """
-Written by the run that scored the model. It answers which of the classes {labels} the movement of a face in a
-micro-expression fits, with a probability, {none}or abstains.
-Intended for research and for showing the technique. It says nothing about what a person feels, intends or hides; do not
-use it to judge people, and note that inferring emotions at work and in education is prohibited in the European Union
+Written by the run that scored the model. The model names the class of a micro-expression ({labels}) with a probability,
+{none}or abstains. It is meant for research and demonstration. It says nothing about what a person feels, intends or
+hides. Do not use it to judge people; inferring emotions at work and in education is prohibited in the European Union
 (AI Act, Art. 5(1)(f)).
 
 Input: the feature `{feature}`, (3, {side}, {side}). Network: `{network}`, {parameters} parameters.
 """
 
 _PROTOCOL = """
-Every network is trained from scratch on the other subjects. UF1, UAR and accuracy are pooled over folds; in brackets
-95 % intervals by resampling subjects (2000 times).
+Every network is trained from scratch on the other subjects. UF1, UAR and accuracy are pooled over folds. Brackets hold
+95 % intervals from resampling subjects (2000 times).
 """
 
 _NESTED = """
-For the temperature and the abstention threshold the subjects are put into {outer} groups: those of a group come from an
-inner {inner}-part split of the subjects of all the others.
+For the temperature and the abstention threshold, the subjects are divided into {outer} groups; the values for a group
+come from an inner {inner}-fold split of all other subjects.
 """
 
 _CALIBRATION_HEAD = (
-    "| tested | ECE | a perfect model's (95 % below) | ECE, equal counts | ECE, 5 bins "
-    "| a perfect model's (95 % below) | log loss | Brier |"
+    "| tested | ECE | perfect model (95 % below) | ECE, equal counts | ECE, 5 bins "
+    "| perfect model (95 % below) | log loss | Brier |"
 )
 
 _ABSTAINS = (
-    "ECE has {bins} bins. So few clips give a perfectly calibrated model an ECE above 0 by chance alone: beside each "
-    "stands the mean of what one with these probabilities would show, and below what 95 % of such models stay. With "
-    "{few} bins chance adds less.\n\n"
-    "The model abstains below a probability of {below:.2f}. With thresholds chosen in the same way from other subjects "
-    "alone, {share:.0%} of these clips were answered, {kept}."
+    "ECE uses {bins} bins. With so few clips even a perfectly calibrated model shows an ECE above 0, by chance. "
+    "The column "
+    "beside it gives the mean ECE of a perfect model with these probabilities and, in brackets, the value below "
+    "which 95 % "
+    "of such models stay. With {few} bins chance adds less.\n\n"
+    "The model abstains below a probability of {below:.2f}. With thresholds chosen in the same way on other "
+    "subjects only, "
+    "{share} of these clips were answered, {kept}."
 )
 
 _NOTHING = """
-Still pairs are two moments between which nothing moves: for 10 ms the clip's own frames at its onset, for longer gaps
-its resting face with its own noise, followed as the runtime follows a face, raw and through H.264, with the head held
-and drifting. Movements are the same clips from onset to apex, recorded in the same ways. Networks, gates, temperatures
-and thresholds did not know the person. {share:.1%} of all still pairs were answered; for {lost:.1%} of the clips of own
-motion "none" has a probability above one half.
+A still pair is two moments between which nothing moves. For 10 ms these are the clip's own frames at its onset; for
+longer gaps they are its resting face with its own noise, followed as the runtime follows a face, raw and through H.264,
+with the head fixed and drifting. Movements are the same clips from onset to apex, recorded in the same ways. The person
+was unknown to networks, gates, temperatures and thresholds. {share} of all still pairs were answered. For {lost} of the
+clips of own motion, "none" has a probability above one half.
 """
 
 _OBJECTIVE = """
-Heads, tested by leaving one person out: a regression on what the network's first step keeps of a motion. Objective
-class, {clips} clips of {people} people: UF1 {uf1}.
+The heads were tested by leaving one person out. Each is a regression on the output of the network's first step.
+Objective class, {clips} clips of {people} people: UF1 {uf1}.
 """
 
 _UNITS = """
-Action units, each with a probability of its own. In brackets 95 % intervals by resampling people (500 times). Average
-precision of chance is the share of clips that show the unit; "always" is the F1 of always calling it there; Brier is
-the mean squared error of the probability, that of chance with the share for every clip.
+Each action unit has a probability of its own. Brackets hold 95 % intervals from resampling people (500 times). The
+average precision of chance is the share of clips that show the unit; "always" is the F1 of always calling it present.
+Brier is the mean squared error of the probability; that of chance uses the unit's share for every clip.
 """
 
 _AGAIN = """
-The weights are the same on every run on one machine; other processors and versions of torch may differ in the last
-digits. Data are not part of this project: `python -m train datasets` says where to ask for them.
+The weights are the same on every run on one machine. Other processors and versions of torch may change the last digits.
+The data are not part of this project: `python -m train datasets` says where to request them.
 """

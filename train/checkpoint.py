@@ -1,6 +1,6 @@
-"""Model files of the training side: weights, how to rebuild the network, and the model's own description.
+"""Model files for training: weights, how to rebuild the network, and the model's metadata.
 
-A file holds plain data only and is read with ``weights_only=True``: opening one never runs code.
+A file holds plain data only and is read with ``weights_only=True``, so opening one never runs code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FORMAT: Final = 1
 
 
 def save(path: Path, model_name: str, options: dict[str, Any], state: dict[str, Tensor], spec: ModelSpec) -> None:
-    """Writes a model file, whole or not at all.
+    """Writes a model file, atomically.
 
     model_name, options: what ``train.models.create`` needs to rebuild it (without ``weights``).
     Raises OutputError when the file cannot be written.
@@ -31,7 +31,7 @@ def save(path: Path, model_name: str, options: dict[str, Any], state: dict[str, 
 
 
 def load(path: Path) -> tuple[nn.Module, ModelSpec]:
-    """Reads a model file: the network in evaluation mode on the CPU, and its description.
+    """Reads a model file: the network in evaluation mode on the CPU, and its metadata.
 
     Raises ModelError when the file is missing, is not one of ours, or does not fit this version.
     """
@@ -50,7 +50,7 @@ def load(path: Path) -> tuple[nn.Module, ModelSpec]:
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Saves plain data and tensors through a neighboring file, so that an interruption leaves the old one."""
+    """Saves plain data and tensors via a temporary file, so that an interruption leaves the old one."""
     temporary = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def read(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"model file {path} does not exist") from None
-    except Exception as error:  # a foreign or cut file fails in many ways, unpickling refused among them
+    except Exception as error:  # a foreign or truncated file fails in many ways, refused unpickling among them
         raise ModelError(f"{path} cannot be read as a model file ({type(error).__name__})") from None
     if not isinstance(content, dict):
         raise ModelError(f"{path} is not a model file of this version: train it again or give the right file")

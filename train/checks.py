@@ -1,4 +1,4 @@
-"""What a recipe asks of its network, checked before any data are read: keys without effect there are errors."""
+"""Checks that a recipe fits its network, before any data are read. Keys without effect are errors."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _PLAIN = Input()
 
 
 def completed(plan: Recipe, where: str) -> Recipe:
-    """The recipe with the input filled in that is its network's usual one. where: the recipe's file.
+    """The recipe with its network's usual input filled in. where: the recipe's file.
 
-    Raises ConfigError, beginning with ``where``, when network and input do not fit or make a key meaningless.
+    Raises ConfigError, beginning with ``where``, when network and input do not fit together or a key has no effect.
     """
     try:
         plan = dataclasses.replace(plan, input=usual_input(plan.input, plan.model.name))

@@ -1,9 +1,9 @@
-"""``python -m train compare``: which recognizer deserves to be the default, all tested on the same clips.
+"""``python -m train compare``: compares candidates for the default recognizer on the same clips.
 
 Appearance or motion, large network or small: leave-one-subject-out with a fixed last epoch; nothing is chosen on tested
-people. It is a reduced comparison (few epochs, small pictures, subjects tested in groups; the table says which), for
-two CPU cores and an hour. Finished folds are kept below ``--out``. Recipes that are named become further rows.
-Reproducing the papers is ``train.reproduce``.
+people. It is a reduced comparison for two CPU cores and an hour: few epochs, small pictures, subjects tested in groups,
+as the table says. Finished folds are kept below ``--out``. Recipes on the command line become further rows. The papers
+are reproduced in ``train.reproduce``.
 """
 
 from __future__ import annotations
@@ -39,15 +39,16 @@ from train.recipe import Data, Input, Model, Recipe, Stage
 from train.records import THREE
 from train.samples import Samples
 
-LEVELS: Final = 128.0  # gray levels of a public map that become 1: they are scaled to their own extremes, about +-128
+LEVELS: Final = 128.0  # gray levels of a public map that become 1; maps are scaled to their own extremes, about +-128
 PICTURE: Final = 64  # px of a static apex crop
 MAP, OWN = 28, 128  # px of a public map and of own flow
-CS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # strengths of the linear rows, chosen inside each fold's training subjects
-INNER: Final = 5  # parts of the training subjects for that choice
+# regularization of the linear rows, chosen inside each fold's training subjects
+CS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+INNER: Final = 5  # folds of the training subjects for that choice
 SHOWN: Final = (slice(*maps.ROWS), slice(*maps.COLUMNS))  # part of the aligned face that the public maps show
-GRID: Final = 7  # blocks on a side, whose means a linear row sees
+GRID: Final = 7  # blocks per side; their means are features of a linear row
 ORIENTATIONS: Final = 8  # of a histogram of optical flow
-WARM, TIMED = 20, 300  # single answers before the clock counts, and counted
+WARM, TIMED = 20, 300  # single answers before timing starts, and timed
 LARGE: Final = Stage(epochs=6, batch=32, rate=1e-3, balance="equal", augment=("flip-motion", "shift"))
 LONG: Final = dataclasses.replace(LARGE, epochs=12)  # CASME II alone has a third of the clips
 PICTURES: Final = dataclasses.replace(LARGE, epochs=4, augment=("flip", "shift"))
@@ -56,7 +57,7 @@ SHALLOW: Final = Stage(epochs=30, batch=110, rate=5e-3)  # as selection-quick.to
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one row trains. plan: None for the linear rows. groups: parts in which the subjects are tested, 0: one by
+    """One row of the table. plan: None for the linear rows. groups: number of groups to test the subjects in, 0: one by
     one."""
 
     clips: str
@@ -98,7 +99,7 @@ PAIRS: Final = (("Efficient-ME-Lite, ImageNet", "Efficient-ME"), (LINEAR, LINEAR
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """A tested entry. keys, truth, probabilities, groups: one a clip, in the order of the keys. latency: p50, ms."""
+    """A tested entry. keys, truth, probabilities, groups: one per clip, in the order of the keys. latency: p50, ms."""
 
     clips: str
     input: str
@@ -121,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
     entries = [*ENTRIES, *(entry for plan in plans for entry in added(plan))]
     against = options.against or (plans[0].name if plans else LINEAR)
     if against not in {entry.network for entry in entries}:
-        raise ConfigError(f"no row is named {against!r}: --against takes the name of a network or recipe in the table")
+        raise ConfigError(f"no row is named {against!r}: give --against the name of a network or recipe in the table")
     inputs = read(options.data, options.out / "cache", options.quiet)
     rows = [tested(entry, inputs, options.out, options.quiet) for entry in entries]
     print(render([*rows, *both(rows, [*PAIRS, *((LINEAR, plan.name) for plan in plans)])], against))
@@ -136,9 +137,9 @@ def added(plan: Recipe) -> list[Entry]:
     plan = dataclasses.replace(plan, input=gather.usual_input(plan.input, plan.model.name))
     where = {models.APEX: [(MEGC, "static")], models.FLOW: [(MEGC, "motion"), (CASME, "motion")]}
     if plan.input.feature not in where:
-        raise ConfigError(f"{plan.name}: compare has inputs for {' and '.join(where)}, not for {plan.input.feature}")
+        raise ConfigError(f"{plan.name}: compare supports {' and '.join(where)}, not {plan.input.feature}")
     if plan.pretrain is not None:
-        raise ConfigError(f"{plan.name}: compare takes no recipe with [pretrain]: use evaluate")
+        raise ConfigError(f"{plan.name}: compare does not support [pretrain]: use evaluate")
     return [
         Entry(clips, kind, plan.name, dataclasses.replace(plan, data=Data(clips)))
         for clips, kind in where[plan.input.feature]
@@ -146,7 +147,7 @@ def added(plan: Recipe) -> list[Entry]:
 
 
 def read(data: Path, cache: Path, quiet: bool) -> dict[tuple[str, str], Prepared]:
-    """Inputs by clips and kind: apex pictures uint8, motion float32 with 0 for rest; px for own flow."""
+    """Inputs by clips and kind: apex images uint8; motion float32, 0 at rest, own flow in px."""
     pictures = prepare(gather.one("megc2019", data), THREE, "3", Input(models.APEX, PICTURE), cache, quiet)
     flows = prepare(gather.one("megc2019-maps", data), THREE, "3", Input(models.MAPS, MAP), cache, quiet)
     listed = {clip.key for clip in flows.clips}
@@ -167,7 +168,7 @@ def read(data: Path, cache: Path, quiet: bool) -> dict[tuple[str, str], Prepared
 
 
 def tested(entry: Entry, inputs: dict[tuple[str, str], Prepared], out: Path, quiet: bool) -> Row:
-    """The row of an entry, trained now or taken from ``out``."""
+    """The row of an entry, trained now or read from ``out``."""
     data, plan = inputs[entry.clips, entry.input], entry.plan
     folds = evaluate.merged(loso(data.clips), entry.groups or len(data.clips))
     name = "-".join((entry.clips, entry.input, entry.network)).lower()
@@ -192,7 +193,7 @@ def tested(entry: Entry, inputs: dict[tuple[str, str], Prepared], out: Path, qui
 
 
 def both(rows: Sequence[Row], pairs: Sequence[tuple[str, str]] = PAIRS) -> Iterator[Row]:
-    """The mean of a static and a motion row's probabilities, over the same clips, for each pair of names there is."""
+    """The mean probabilities of a static and a motion row on the same clips, for each available pair of names."""
     named = {(row.input, row.network): row for row in rows if row.clips == MEGC}
     for first, second in pairs:
         if ("static", first) not in named or ("motion", second) not in named:
@@ -206,7 +207,8 @@ def both(rows: Sequence[Row], pairs: Sequence[tuple[str, str]] = PAIRS) -> Itera
 
 
 def fitting(data: Prepared, plan: Recipe) -> Prepared:
-    """The samples as the recipe's network takes them: at its size, or what it keeps of motion on the aligned face."""
+    """The samples as input of the recipe's network: at its size, or reduced to what it uses of motion on the aligned
+    face."""
     keep, x = models.kept(plan.model.name, plan.model.unit_motion), data.samples.x
     if keep is None:
         return resized(data, plan.input.size)
@@ -215,7 +217,7 @@ def fitting(data: Prepared, plan: Recipe) -> Prepared:
 
 
 def resized(data: Prepared, size: int) -> Prepared:
-    """The same samples at another size in px; displacements stay as they are."""
+    """The samples at another size in px; displacements are unchanged."""
     x = data.samples.x
     if x.shape[2] == size:
         return data
@@ -224,8 +226,8 @@ def resized(data: Prepared, size: int) -> Prepared:
 
 
 def features(x: NDArray[Any]) -> NDArray[np.float64]:
-    """What a linear row sees, (N, K). Pictures: HOG of 8 px cells. Motion: 7 x 7 block means of u and v, and histograms
-    of 8 orientations in 3 x 3 cells, each scaled to length one."""
+    """Features of a linear row, (N, K). Pictures: HOG of 8 px cells. Motion: 7 x 7 block means of u and v, and
+    histograms of 8 orientations in 3 x 3 cells, each scaled to length one."""
     if x.dtype == np.uint8:
         grays = [cv2.cvtColor(np.ascontiguousarray(s.transpose(1, 2, 0)), cv2.COLOR_RGB2GRAY) for s in x]
         return np.stack([hog(gray, pixels_per_cell=(8, 8), cells_per_block=(2, 2)) for gray in grays])
@@ -259,7 +261,7 @@ Logits = NDArray[np.float64]
 
 
 def _network(plan: Recipe) -> tuple[int, Answer]:
-    """Learnable values, and one sample through torch. Weights do not change the time."""
+    """The number of parameters, and a function that runs one sample through torch. Weights do not change the time."""
     module = fresh(plan, len(THREE)).eval()
     x = torch.randn(1, *models.input_shape(plan.model.name, plan.input.size))
 
@@ -271,7 +273,8 @@ def _network(plan: Recipe) -> tuple[int, Answer]:
 
 
 def _line(data: Prepared) -> tuple[int, Answer]:
-    """Scikit-learn's own answer: there is no exporter here. The time of the features is not in it."""
+    """A function that runs one sample through scikit-learn, since there is no exporter here; without the time of the
+    features."""
     model = _regression().fit(data.samples.x, data.samples.y)
     coefficients = model[-1]
     return coefficients.coef_.size + coefficients.intercept_.size, lambda: model.predict_proba(data.samples.x[:1])
@@ -282,7 +285,7 @@ def _regression() -> Pipeline:
 
 
 def _linear(known: Prepared, held: Prepared) -> Logits:
-    """Logits; the strength is chosen by macro-F1 on parts of the training subjects."""
+    """Logits; the regularization is chosen by macro-F1 on folds of the training subjects."""
     search = GridSearchCV(_regression(), {"logisticregression__C": CS}, scoring="f1_macro", cv=GroupKFold(INNER)).fit(
         known.samples.x, known.samples.y, groups=known.samples.groups
     )
@@ -290,9 +293,9 @@ def _linear(known: Prepared, held: Prepared) -> Logits:
 
 
 def _kept(file: Path, data: Prepared, folds: Sequence[Fold]) -> Logits:
-    """Logits of the linear model for each clip, (N, classes), by a model that has not seen its subject.
+    """Logits of the linear model for each clip, (N, classes), from a model that has not seen its subject.
 
-    Kept in ``file`` as a whole, since a fold takes moments; other clips or settings are answered again.
+    Cached in ``file`` as a whole, since a fold takes moments; recomputed for other clips or settings.
     """
     identity = [repr(CS), [clip.key for clip in data.clips], [list(fold.test) for fold in folds]]
     try:

@@ -1,7 +1,8 @@
-"""Face crops as the papers make them, from a detected face. Pure geometry; detecting is ``realtime_mer.face``.
+"""Face crops as the papers define them, from a detected face. Pure geometry; faces are detected in
+``realtime_mer.face``.
 
-The papers used MTCNN (Ab Razak), an SSD (Ibrahim), dlib (Hata) and active appearance models (Peng); here one detector
-serves all, MediaPipe's 478 points, so a difference between papers is not one between detectors.
+The papers used MTCNN (Ab Razak), an SSD (Ibrahim), dlib (Hata) and active appearance models (Peng); here all use
+MediaPipe's 478 points, so that differences between papers are not differences between detectors.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import numpy as np
 from realtime_mer.face.regions import LEFT_EYE_CORNERS, REGIONS, RIGHT_EYE_CORNERS
 from realtime_mer.records import Face, Image
 
-# Half side of a region of interest, of the distance between the eyes' centers: neighboring lip corners just touch.
+# Half side of a region of interest, as a fraction of the distance between the eyes' centers; adjacent lip corners just
+# touch.
 REGION_HALF: Final = 0.3
 
 
@@ -25,7 +27,7 @@ def face(image: Image, found: Face) -> Image:
 
 
 def by_eyes(image: Image, found: Face) -> Image:
-    """Turned around the picture's center until the eyes are level, then cut at the box found *before* turning.
+    """Rotated around the image center until the eyes are level, then cropped at the box found *before* rotating.
 
     Ab Razak & Sahran 2023, eq. 2 and the text after it.
     """
@@ -42,7 +44,7 @@ def by_eyes(image: Image, found: Face) -> Image:
 def regions(image: Image, found: Face) -> Image:
     """The face's box with everything but the 15 regions black.
 
-    Hata et al. 2025 use 15 regions but not say how they enter the network; ours keep their places in the picture.
+    Hata et al. 2025 do not say how the 15 regions enter the network; here they keep their places in the image.
     """
     right = found.points[list(RIGHT_EYE_CORNERS)].mean(axis=0)
     left = found.points[list(LEFT_EYE_CORNERS)].mean(axis=0)

@@ -1,4 +1,4 @@
-"""The model's description of itself (``ModelSpec``): its data, and what an evaluation of the same recipe found out."""
+"""Builds the metadata of a model (``ModelSpec``): its data, and the results of an evaluation of the same recipe."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from train.models.none import LABEL
 from train.recipe import Recipe
 from train.runs import Run, commit
 
-# Protocols whose scores are for new people, best first, and what they are called in a model's description.
+# Protocols whose scores are for new people, best first, with their names in a model's metadata.
 MEASURED: Final = {"loso": "leave one subject out", "megc2019": "leave one subject out (MEGC2019)"}
 Scores = dict[str, dict[str, float]]
 
 
 def evaluated(plan: Recipe, data: Prepared, out: Path) -> Run | None:
-    """The finished evaluation of the same recipe on the same clips below ``out``; None when there is none."""
+    """The finished evaluation of the same recipe on the same clips below ``out``, if any."""
     keys = sorted(clip.key for clip in data.clips)
     for protocol in MEASURED:
         folder = out / f"{plan.name}-{protocol}"
@@ -39,7 +39,8 @@ def evaluated(plan: Recipe, data: Prepared, out: Path) -> Run | None:
 
 
 def of_head(plan: Recipe, run: Run | None, taught: heads.HeadData, out: Path) -> heads.Tested | None:
-    """How the head of the same recipe did on the same clips in the evaluation ``run``; None when it was not tested."""
+    """The result of the head of the same recipe on the same clips in the evaluation ``run``; None when it was not
+    tested."""
     if run is None:
         return None
     found = heads.measured(out / f"{plan.name}-{run.protocol}")
@@ -48,10 +49,10 @@ def of_head(plan: Recipe, run: Run | None, taught: heads.HeadData, out: Path) ->
 
 
 def spec(plan: Recipe, data: Prepared, run: Run | None, people: Iterable[str], coded: Sequence[Head] = ()) -> ModelSpec:
-    """Of the network that is fitted on ``data``. run: an evaluation of the same recipe, None when there is none.
+    """The metadata of the network fitted on ``data``. run: an evaluation of the same recipe, if any.
 
-    people: whom the model knows besides (``Clip.group``), from pre-training, by the weights that it started with, or by
-    its heads. coded: what the heads say of themselves.
+    people: other people in the training data (``Clip.group``): of pre-training, of the starting weights, or of the
+    heads. coded: metadata of the heads.
     """
     keys = [clip.key for clip in data.clips]
     shape = models.input_shape(plan.model.name, plan.input.size)
@@ -74,7 +75,7 @@ def spec(plan: Recipe, data: Prepared, run: Run | None, people: Iterable[str], c
 
 
 def model_decision(plan: Recipe, run: Run) -> Decision:
-    """Temperature and threshold of the model that is fitted on everyone, from the pooled answers of the run."""
+    """Temperature and threshold of the model fitted on everyone, from the pooled answers of the run."""
     assert plan.calibrate is not None
     how = plan.calibrate
     return decide(run.truth, run.logits, run.main, how.answered, run.none, how.least)
@@ -102,8 +103,8 @@ def protocol(run: Run) -> str:
 
 
 def scores(run: Run) -> Scores:
-    """UF1 and UAR with intervals by subject bootstrap, calibration error and coverage of the samples that the model is
-    made for; UF1 and UAR of all samples when there are others; the number of parameters."""
+    """UF1 and UAR with intervals by subject bootstrap, calibration error and coverage on the samples that the model is
+    made for; UF1 and UAR on all samples when there are others; the number of parameters."""
     kept: Scores = {}
     everything = np.ones_like(run.main)
     for prefix, where in [("", run.main)] + ([] if run.main.all() else [("all ", everything)]):

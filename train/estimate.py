@@ -1,4 +1,4 @@
-"""How long a training will take, from a few timed steps: said before it begins when it is long."""
+"""Estimates how long a training will take, from a few timed steps, and says so before a long one."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from train import fit
 from train.recipe import Stage
 from train.samples import Samples
 
-SAMPLES: Final = 8  # in a timed step of a large network, whose cost grows with its samples
-QUICK_S: Final = 0.2  # a step that takes less is timed with as many samples as it will have: it costs more than they do
-STEPS: Final = 2  # timed, after one that is not
-LONG_S: Final = 300.0  # what is shorter needs no word
-FEW: Final = 500  # samples that a training visits: so few are done before a word about it helps
+SAMPLES: Final = 8  # in a timed step of a large network, whose cost grows with the samples
+QUICK_S: Final = 0.2  # a shorter step is timed with a whole batch, because its overhead exceeds the cost of the samples
+STEPS: Final = 2  # timed steps, after one that is not timed
+LONG_S: Final = 300.0  # shorter trainings are not announced
+FEW: Final = 500  # fewer samples than this take too little time to announce
 
 
 def tell(
     what: str, make: Callable[[], nn.Module], samples: Samples, known: Sequence[int], stages: Sequence[Stage],
     classes: int, device: str, *, times: float = 1.0, threads: int = 0,
 ) -> None:  # fmt: skip
-    """Says on standard error how long a training takes at most, if that is long; also where no progress is shown.
+    """Prints to standard error how long a training will take at most, if that is long, even with --quiet.
 
-    make: gives a network as it is before training. known: positions of the samples that it will be shown. times: how
-    often it is done. threads: of torch that it will have; 0: as many as now.
+    make: creates an untrained network. known: positions of the training samples. times: number of trainings. threads:
+    torch threads of the training; 0: as many as now.
     """
     visits = [fit.visited(samples.y[list(known)], stage) * stage.epochs for stage in stages]
     if times * sum(visits) < FEW:
@@ -43,7 +43,11 @@ def tell(
     finally:
         torch.set_num_threads(before)
     if seconds >= LONG_S:
-        print(f"{what}: at most {clock(seconds)} here, going by a few timed steps", file=sys.stderr, flush=True)
+        print(
+            f"{what}: at most {clock(seconds)} on this machine, estimated from a few timed steps",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _sample(model: nn.Module, samples: Samples, known: Sequence[int], stage: Stage, classes: int, device: str) -> float:

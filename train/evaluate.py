@@ -1,8 +1,8 @@
 """Runs a recipe over the folds of a protocol, and keeps every finished fold. ``train.metrics`` computes the scores.
 
-Each fold starts from the same fresh network (the same seed, so that no fold depends on another) and ``fit`` is given
-the training clips only. The two faults that published code has are here, by name, so that they can be shown:
-"best-on-test" (the epoch is chosen by the test subject) and "carry-over" (the network is not reset between folds).
+Each fold starts from the same fresh network (the same seed, so that no fold depends on another), and ``fit`` gets the
+training clips only. Two faults of published code can be reproduced by name: "best-on-test" (the epoch is chosen by the
+test subject) and "carry-over" (the network is not reset between folds).
 """
 
 from __future__ import annotations
@@ -80,14 +80,13 @@ def evaluate(
     calibrate: Calibrate | None = None,
     about: dict[str, Any] | None = None,
 ) -> Run:
-    """Trains and tests every fold that ``out`` does not hold yet, and gives the pooled run.
+    """Trains and tests every fold that ``out`` does not hold yet, and returns the pooled run.
 
-    start: pre-training; each fold starts from weights that know none of its test people.
-    clean, once: what the protocol promises and the guard checks before training.
-    jobs: processes that share the folds; with more than one, each trains with one thread.
-    calibrate: how temperatures and thresholds are found from other people; None: they are not. Needs clean and once.
-    Raises ConfigError when ``out`` holds another run, DataError when the folds break a promise, MerError when folds
-    failed: what the others gave is kept.
+    start: pre-training; each fold starts from weights trained without its test people. clean, once: properties of the
+    protocol, checked before training. jobs: processes that share the folds; with more than one, each trains with one
+    thread. calibrate: how temperatures and thresholds are found from other people; None: not at all. Needs clean and
+    once. Raises ConfigError when ``out`` holds another run, DataError when the folds violate the protocol, MerError
+    when folds failed; the others are kept.
     """
     if unknown := set(faults) - set(FAULTS):
         raise ConfigError(f"unknown fault {sorted(unknown)[0]!r}: choose from {', '.join(FAULTS)}")
@@ -96,28 +95,29 @@ def evaluate(
         protocols.check_weights(folds, data.clips, knows(recipe))
     _open(out, recipe, data, folds, protocol, faults, start, about or {})
     if jobs > 1 and "carry-over" in faults:
-        raise ConfigError("carry-over hands the network from fold to fold: they cannot run side by side")
+        raise ConfigError("carry-over passes the network from fold to fold: the folds cannot run in parallel")
     _train(Plan(recipe, data, folds, out, faults, start, device), jobs, quiet)
     run = _close(out, recipe, data, folds)
     return run if calibrate is None else _calibrate(out, recipe, calibrate, data, run, start, device, quiet)
 
 
 def knows(recipe: Recipe) -> tuple[str, ...]:
-    """The people (``Clip.group``) that the recipe's initial weights were trained on.
+    """The people (``Clip.group``) that the recipe's starting weights were trained on.
 
-    Raises ConfigError when they come from a file that does not say so and the recipe does not vouch for it.
+    Raises ConfigError when the file of weights does not say and the recipe does not vouch for it.
     """
     people = weights.people(recipe.model.weights)
     if people is None and recipe.model.weights_know != "nobody":
         raise ConfigError(
-            f"{recipe.model.weights} does not say whom it was trained on: set model.weights_know to 'nobody' if none "
-            "of the tested people is among them"
+            f"{recipe.model.weights} does not say who it was trained on: set model.weights_know to 'nobody' if "
+            "none of the tested people is among them"
         )
     return people or ()
 
 
 def merged(folds: Sequence[Fold], into: int) -> list[Fold]:
-    """Joins folds that test different people into ``into`` larger ones of about equal size: cheaper, and as clean."""
+    """Joins folds that test different people into ``into`` larger ones of about equal size: faster, and equally
+    clean."""
     if into >= len(folds):
         return list(folds)
     everyone = sorted({i for fold in folds for i in (*fold.train, *fold.test)})
@@ -131,7 +131,7 @@ def merged(folds: Sequence[Fold], into: int) -> list[Fold]:
 
 
 def _train(plan: Plan, jobs: int, quiet: bool) -> None:
-    """Every fold that has no file yet. A fold that fails does not stop the others."""
+    """Runs every fold that has no file yet. A fold that fails does not stop the others."""
     missing = [number for number in range(len(plan.folds)) if not plan.file(number).exists()]
     failed: list[str] = []
     alone = jobs <= 1 or len(missing) <= 1
@@ -148,7 +148,7 @@ def _train(plan: Plan, jobs: int, quiet: bool) -> None:
         def watch(fold: str, line: fit.Epoch) -> None:
             shown.advance(note=f"fold {fold}, {line.words}")
 
-        if not alone:  # most folds share their pre-training: two processes must not make the same
+        if not alone:  # most folds share their pre-training, which two processes must not do twice
             for number in missing:
                 begin(plan.start, plan.data, plan.folds[number].train)
         found = (
@@ -159,17 +159,17 @@ def _train(plan: Plan, jobs: int, quiet: bool) -> None:
         for number, fold in enumerate(found, len(plan.folds) - len(missing) + 1):
             if fold.error:
                 failed.append(f"{plan.folds[fold.task].name}: {fold.error}")
-            shown.reach(number * plan.epochs)  # where it stopped early, or in another process
+            shown.reach(number * plan.epochs)  # it stopped early, or ran in another process
     if failed:
         rest = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        raise MerError(f"a fold failed: {failed[0]}{rest}; the same command runs what is missing")
+        raise MerError(f"a fold failed: {failed[0]}{rest}; run the same command again for what is missing")
 
 
 def _open(
     out: Path, recipe: Recipe, data: Prepared, folds: Sequence[Fold], protocol: str, faults: tuple[str, ...],
     start: Start | None, about: dict[str, Any],
 ) -> None:  # fmt: skip
-    """Writes what the run is, or checks that the folder holds the same one."""
+    """Writes the description of the run, or checks that the folder holds the same one."""
     identity = {
         "recipe": recipe.fingerprint(),
         "protocol": protocol,
@@ -230,7 +230,7 @@ def _close(out: Path, recipe: Recipe, data: Prepared, folds: Sequence[Fold]) -> 
 
 
 def _pairs(pairs: Pairs, clips: Sequence[Clip], parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The pooled answers to the pairs of tested clips, as ``runs.TestedPairs`` has them."""
+    """The pooled answers to the pairs of tested clips."""
     tested = [i for part in parts for i in part["pairs"]]
     return {
         "keys": [clips[pairs.clips[i]].key for i in tested],
@@ -245,7 +245,7 @@ def _calibrate(
     out: Path, recipe: Recipe, how: Calibrate, data: Prepared, run: Run, start: Start | None, device: str,
     quiet: bool,
 ) -> Run:  # fmt: skip
-    """The run with nested probabilities, stored over it."""
+    """The run with nested probabilities, which replaces the stored one."""
     row = {key: i for i, key in enumerate(run.keys)}
     order = [row[clip.key] for clip in data.clips]  # of the clips in the run
 
@@ -259,7 +259,7 @@ def _calibrate(
 
     def nothing(known: Sequence[int], asked: Sequence[int]) -> NDArray[np.float64]:
         if recipe.none is None or not len(none.taught(data).of(known)):
-            return np.zeros(len(asked))  # a part of few people may hold no recording to learn from
+            return np.zeros(len(asked))  # a part of few people may have no recording to learn from
         return none.of_samples(none.gate(data, known, recipe.none), data, asked)
 
     found = nested(

@@ -1,8 +1,8 @@
-"""The training loop. One loop, one place, for every network and paper.
+"""The training loop for every network and paper. ``fit`` sees training samples only; a validation part is taken from
+them here, by subject.
 
-``fit`` sees training samples only; a validation part is taken from them here, by subject. The same seed, samples and
-machine give the same weights, also when the run was killed and started again: every epoch draws from generators
-seeded by (seed, stage, epoch), and a snapshot is whole or absent.
+The same seed, samples and machine give the same weights, even when the run was killed and restarted: every epoch draws
+from generators seeded by (seed, stage, epoch), and snapshots are written atomically.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from train.recipe import Stage
 from train.samples import Samples
 from train.unit import open_unit
 
-SNAPSHOT_SECONDS: Final = 15.0  # not after each short epoch
-SNAPSHOT_SHARE: Final = 0.05  # of the time at most: AlexNet with Adam's moments is 0.7 GB to write
+SNAPSHOT_SECONDS: Final = 15.0  # least interval between snapshots
+SNAPSHOT_SHARE: Final = 0.05  # largest share of the time for snapshots: AlexNet with Adam's moments takes 0.7 GB
 PREDICT_BATCH: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One line of the curves: mean training loss, training accuracy, and loss on the validation subjects or nan."""
+    """One point of the curves: mean training loss, training accuracy, and loss on the validation subjects or nan."""
 
     stage: int
     epoch: int
@@ -46,13 +46,13 @@ class Epoch:
 
     @property
     def words(self) -> str:
-        """For a line of progress."""
+        """Text for the progress bar."""
         return f"loss {self.loss:.3f}, accuracy {self.accuracy:.3f}"
 
 
 @dataclass(slots=True)
 class _Progress:
-    """Where a run stands: the next epoch to do, the curves, and the best epoch of this stage (early stopping)."""
+    """Progress of a run: the next epoch, the curves, and the best epoch of this stage (early stopping)."""
 
     stage: int = 0
     epoch: int = 0
@@ -65,7 +65,7 @@ Watch = Callable[[Epoch, nn.Module], None]
 
 @runtime_checkable
 class OwnsLoss(Protocol):
-    """A network that minimizes more than the loss of its answer: a branch's, or that of each of its members."""
+    """A network with its own loss: with that of a branch added, or the sum over its members."""
 
     def loss(self, x: Tensor, y: Tensor, loss_of: losses.Loss, weights: Tensor | None) -> tuple[Tensor, Tensor]:
         """Logits (N, K) and the loss."""
@@ -84,11 +84,11 @@ def fit(
     snapshot: Path | None = None,
     watch: Watch | None = None,
 ) -> list[Epoch]:
-    """Trains ``model`` in place, stage after stage; gives the curves.
+    """Trains ``model`` in place, stage by stage, and returns the curves.
 
     samples:    training samples only. validation: share of them, by subject, kept for early stopping.
     snapshot:   file to resume from and to write to. watch: called after each epoch (progress; a paper's own fault).
-    Raises DataError when there is nothing to learn, DeviceError when the device is not there.
+    Raises DataError when there is nothing to learn, DeviceError when the device is missing.
     """
     _check(samples, classes)
     open_unit(device).place(model)
@@ -105,7 +105,7 @@ def fit(
 
 
 class _Run:
-    """One training under way, with all that a snapshot holds."""
+    """A training with the state that a snapshot holds."""
 
     def __init__(
         self, model: nn.Module, train: Samples, held: Samples | None, stages: tuple[Stage, ...], classes: int,
@@ -116,8 +116,8 @@ class _Run:
         self._model, self._train, self._held, self._stages = model, train, held, stages
         self._classes, self._seed, self._device, self._snapshot = classes, seed, device, snapshot
         self._best: dict[str, Tensor] | None = None
-        self._resumed: dict[str, Any] | None = None  # states of the optimizer and the rate, until they are taken over
-        self._written, self._cost = time.monotonic(), 0.0  # of the last snapshot: when, and seconds it took
+        self._resumed: dict[str, Any] | None = None  # states of optimizer and schedule to restore
+        self._written, self._cost = time.monotonic(), 0.0  # of the last snapshot: its time, and how long it took, s
         if snapshot is not None and snapshot.exists():
             saved = checkpoint.read(snapshot)
             model.load_state_dict(saved["model"])
@@ -125,7 +125,7 @@ class _Run:
             self._best, self._resumed = saved["best"], saved
 
     def stage(self, watch: Watch | None) -> None:
-        """Does the stage that is due, or what is left of it."""
+        """Runs the current stage, or the rest of it."""
         stage, at, model = self._stages[self.at.stage], self.at, self._model
         unfreeze(model)
         frozen = optimize.frozen(model, stage)
@@ -155,7 +155,7 @@ class _Run:
     ) -> Epoch:  # fmt: skip
         """One pass over the training samples."""
         model, train, seed = self._model, self._train, _mix(self._seed, self.at.stage, self.at.epoch)
-        # Dropout draws from torch's global generator, everything else from this one: both start again each epoch.
+        # Dropout draws from torch's global generator, everything else from this one. Both are seeded for each epoch.
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         change = augment.chosen(stage.augment)
@@ -185,7 +185,7 @@ class _Run:
                 x = unit.inputs(_drawn(train, parts[number + 1], generator))
         loss_sum, seen = float(total), sum(map(len, parts))
         if not math.isfinite(loss_sum):
-            raise DataError("the training loss is not finite: lower the rate, or look for broken inputs")
+            raise DataError("the training loss is not finite: lower the rate, or check the inputs")
         return Epoch(self.at.stage, self.at.epoch, loss_sum / seen, int(right) / seen, math.nan)
 
     def _order(self, stage: Stage, generator: torch.Generator | None = None) -> Tensor:
@@ -196,7 +196,7 @@ class _Run:
         return stage.batch or len(self._train) * max(self._classes, 1)
 
     def _validated(self, line: Epoch, stage: Stage, loss_of: losses.Loss) -> Epoch:
-        """The line with the loss on the validation subjects; keeps the best epoch so far."""
+        """The point with the loss on the validation subjects; keeps the best epoch so far."""
         assert self._held is not None
         logits = torch.from_numpy(predict(self._model, self._held.x, self._device))
         found = float(loss_of(logits, torch.from_numpy(self._held.y)))
@@ -208,7 +208,7 @@ class _Run:
         return replace(line, validation=found)
 
     def _keep(self, optimizer: torch.optim.Optimizer, schedule: LRScheduler) -> None:
-        """Writes the snapshot when it is time."""
+        """Writes a snapshot when it is due."""
         since = time.monotonic() - self._written
         if self._snapshot is None or since <= SNAPSHOT_SECONDS or since * SNAPSHOT_SHARE < self._cost:
             return
@@ -227,7 +227,7 @@ class _Run:
 
 
 def predict(model: nn.Module, x: NDArray[Any], device: str = "cpu") -> NDArray[np.float32]:
-    """Logits (N, K) of inputs (N, 3, S, S); the network is left in evaluation mode."""
+    """Logits (N, K) for inputs (N, 3, S, S); leaves the network in evaluation mode."""
     unit = open_unit(device)
     unit.place(model)
     model.eval()
@@ -239,7 +239,7 @@ def predict(model: nn.Module, x: NDArray[Any], device: str = "cpu") -> NDArray[n
 def timed_steps(
     model: nn.Module, samples: Samples, stage: Stage, classes: int, device: str, steps: int
 ) -> Iterator[float]:
-    """Seconds of each of so many steps over all of ``samples``, as ``fit`` does them; trains ``model`` in place."""
+    """Seconds of each of ``count`` training steps over all of ``samples``, as in ``fit``; trains ``model`` in place."""
     unit = open_unit(device, stage.precision)
     unit.place(model)
     model.train()
@@ -258,12 +258,12 @@ def timed_steps(
 
 
 def visited(labels: NDArray[np.int64], stage: Stage) -> int:
-    """Samples that one epoch of the stage sees."""
+    """Number of samples in one epoch of the stage."""
     return len(balance.order(labels, stage, torch.Generator(), torch.Generator()))
 
 
 def _drawn(train: Samples, part: Tensor, generator: torch.Generator) -> NDArray[Any]:
-    """The samples at the positions ``part``, of each the view that is drawn for this epoch."""
+    """The samples at the positions ``part``, each in the view drawn for this epoch."""
     where = part.numpy()
     if train.views is None:
         return train.x[where]
@@ -291,11 +291,11 @@ def _check(samples: Samples, classes: int) -> None:
     if len(samples) < 2 or len(np.unique(samples.y)) < 2:
         raise DataError("training needs at least two samples of two classes")
     if samples.y.min() < 0 or samples.y.max() >= classes:
-        raise DataError(f"a label lies outside the {classes} classes")
+        raise DataError(f"a label is outside the {classes} classes")
     if samples.x.dtype != np.uint8 and not np.isfinite(samples.x).all():
-        raise DataError("an input holds values that are not finite")
+        raise DataError("an input has values that are not finite")
 
 
 def _mix(seed: int, stage: int, epoch: int) -> int:
-    """One seed out of three numbers, well spread."""
+    """One well-mixed seed from three numbers."""
     return int(np.random.SeedSequence([seed, stage, epoch]).generate_state(1)[0])

@@ -1,6 +1,6 @@
-"""The work of one fold: a fresh network, trained on the fold's people, its answers to the tested ones in a file.
+"""The work of one fold: train a fresh network on the fold's people, and store its answers for the tested ones.
 
-No fold depends on another, so they can run in several processes; only the fault "carry-over" needs their order.
+No fold depends on another, so they can run in several processes; only the fault "carry-over" needs an order.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from train.recipe import Recipe
 from train.runs import store
 
 if TYPE_CHECKING:
-    from train.pretrain import Start  # which makes its networks here
+    from train.pretrain import Start  # where its networks are made
 
-Watch = Callable[[str, fit.Epoch], None]  # told of each epoch: the fold's name, and its figures
+Watch = Callable[[str, fit.Epoch], None]  # called after each epoch with the fold's name and its figures
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What all folds of a run share. out: its folder. faults: of ``evaluate.FAULTS``."""
+    """What all folds of a run share. out: the run's folder. faults: of ``evaluate.FAULTS``."""
 
     recipe: Recipe
     data: Prepared
@@ -43,22 +43,22 @@ class Plan:
 
     @property
     def epochs(self) -> int:
-        """That a fold may take."""
+        """The largest number of epochs of a fold."""
         return sum(stage.epochs for stage in self.recipe.stage)
 
     def file(self, number: int) -> Path:
-        """The answers of a fold that is done."""
+        """The file with the answers of a finished fold."""
         return self.out / "folds" / f"{number:03d}.json"
 
     @property
     def carried(self) -> Path:
-        """The network that the fault "carry-over" hands from fold to fold."""
+        """The file with the network that the fault "carry-over" passes from fold to fold."""
         return self.out / "carried.pt"
 
 
 @contextmanager
 def training(plan: Plan, threads: int = 0, watch: Watch | None = None) -> Iterator[Callable[[int], None]]:
-    """For the engine: trains and tests the fold of a number. threads: of torch in this process; 0: as they are."""
+    """The function that trains and tests fold number ``i``. threads: torch threads in this process; 0: unchanged."""
     if threads:
         torch.set_num_threads(threads)
     carried: nn.Module | None = None
@@ -80,7 +80,7 @@ def training(plan: Plan, threads: int = 0, watch: Watch | None = None) -> Iterat
 
 
 def begin(start: Start | None, data: Prepared, known: Sequence[int]) -> dict[str, Tensor] | None:
-    """Weights to start from that know nobody in ``data`` but those at the positions ``known``."""
+    """Starting weights trained without the people in ``data``, except those at the positions ``known``."""
     if start is None:
         return None
     allowed = {data.samples.groups[i] for i in known}
@@ -88,7 +88,7 @@ def begin(start: Start | None, data: Prepared, known: Sequence[int]) -> dict[str
 
 
 def fresh(recipe: Recipe, classes: int, start: dict[str, Tensor] | None = None) -> nn.Module:
-    """The network as every fold finds it: the same random or ImageNet weights, then those of ``start``."""
+    """The network at the start of every fold: the same random or ImageNet weights, then those of ``start``."""
     torch.manual_seed(recipe.seed)
     model = models.create(recipe.model.name, classes, **model_options(recipe))
     if start:
@@ -101,7 +101,7 @@ def fresh(recipe: Recipe, classes: int, start: dict[str, Tensor] | None = None) 
 
 
 def model_options(recipe: Recipe) -> dict[str, Any]:
-    """Options of ``train.models.create`` that the recipe stands for."""
+    """The recipe's options for ``train.models.create``."""
     m = recipe.model
     return {
         "feature": recipe.input.feature,
@@ -137,7 +137,7 @@ def _one(plan: Plan, number: int, model: nn.Module, tell: Watch | None) -> None:
     curves = fit.fit(
         model, data.samples.take(fold.train), recipe.stage, classes=len(data.labels), seed=recipe.seed,
         validation=recipe.validation, device=device, watch=watch,
-        # What the leak saw before an interruption is not in a snapshot: such a fold starts again.
+        # A snapshot does not hold what the leak saw before an interruption, so such a fold starts again.
         snapshot=None if leaks else snapshot,
     )  # fmt: skip
     store(
@@ -158,7 +158,7 @@ def _one(plan: Plan, number: int, model: nn.Module, tell: Watch | None) -> None:
 
 
 def _nothing(recipe: Recipe, data: Prepared, fold: Fold, model: nn.Module, device: str) -> dict[str, Any]:
-    """What the fold's gate says of the tested clips, and of their pairs; empty without pairs."""
+    """The answers of the fold's gate for the tested clips and their pairs; empty without pairs."""
     if data.pairs is None or recipe.none is None:
         return {}
     gate = none.gate(data, fold.train, recipe.none)
@@ -172,7 +172,7 @@ def _nothing(recipe: Recipe, data: Prepared, fold: Fold, model: nn.Module, devic
 
 
 def _plain(line: fit.Epoch) -> dict[str, Any]:
-    """As JSON has it: it knows no nan."""
+    """None for nan, which JSON lacks."""
     return {
         key: None if isinstance(value, float) and math.isnan(value) else value for key, value in asdict(line).items()
     }

@@ -1,4 +1,4 @@
-"""From a recipe's [data] table to clips: finds the data sets below one folder and joins them. Opens no pictures."""
+"""From a recipe's [data] table to clips: finds the data sets below one folder and joins them. Opens no images."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from train.records import Clip, labeled, labels_of, single_frames
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gathered:
-    """clips: one a sample. weights: of each in the loss; empty: all alike. twins: by the key of a clip, the same clip
-    as another data set has it. skipped: one line for each clip left out."""
+    """clips: one per sample. weights: of each in the loss; empty: equal. twins: by the key of a clip, the same clip in
+    another data set. skipped: one line for each clip left out."""
 
     clips: tuple[Clip, ...]
     weights: tuple[float, ...] = ()
@@ -33,7 +33,7 @@ class Gathered:
 def gather(data: Data, folder: Path) -> list[Clip]:
     """All clips of the data sets named (joined by "+"), whatever their class, or their single frames.
 
-    Raises DataError when a data set is not in ``folder``, cannot be read, or holds a clip that another holds too.
+    Raises DataError when a data set is not in ``folder``, cannot be read, or shares a clip with another.
     """
     sets = [one(name, folder) for name in data.names]
     sources = Counter(key for clips in sets for key in {clip.key for clip in clips})
@@ -48,7 +48,7 @@ def gather(data: Data, folder: Path) -> list[Clip]:
 def joined(data: Data, folder: Path) -> Gathered:
     """The samples of a recipe's [data] table: clips that have a class, are listed and complete, each once.
 
-    Raises DataError as ``gather``; with ``data.twins`` a clip that two data sets hold is joined instead.
+    With ``data.twins``, a clip in two data sets is joined. Raises DataError as ``gather``.
     """
     if not (data.listed or data.complete or data.weights or data.twins):
         return Gathered(tuple(gather(data, folder)))
@@ -56,7 +56,7 @@ def joined(data: Data, folder: Path) -> Gathered:
     listed = {clip.key for clip in sets[data.listed]} if data.listed else set()
     found: dict[str, tuple[Clip, float]] = {}
     twins: dict[str, Clip] = {}
-    left_out: dict[str, str] = {}  # by key: why
+    left_out: dict[str, str] = {}  # by key: the reason
     for (name, clips), weight in zip(sets.items(), data.weights or (1.0,) * len(sets), strict=True):
         chosen = clips if name == data.listed or not listed else [clip for clip in clips if clip.key in listed]
         held = {clip.dataset for clip in clips}
@@ -78,26 +78,27 @@ def joined(data: Data, folder: Path) -> Gathered:
 
 def _twice(keys: Sequence[str]) -> DataError:
     return DataError(
-        f"clips that are in two of the data sets: {len(keys)}, e.g. {min(keys)}: name one of the data sets, or join "
+        f"{len(keys)} clips are in two of the data sets, e.g. {min(keys)}: name one of the data sets, or join "
         "such clips with `twins`"
     )
 
 
 def one(name: str, folder: Path) -> list[Clip]:
-    """The clips of one data set, which lies in a folder of its usual name below ``folder``, or of a table there."""
+    """The clips of a data set in a folder with one of its usual names below ``folder``, or of a table there."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give --data the folder that holds the data sets")
     reading = _own(folder / name) if name.endswith(own.SUFFIX) else read_below(name, folder)
     if reading is None:
         raise DataError(
-            f"{name} is not in {folder}: `python -m train datasets {name}` says where to ask and how it must lie"
+            f"{name} is not in {folder}: `python -m train datasets {name}` says where to request it and how to "
+            "arrange its files"
         )
     return list(reading.clips)
 
 
 @cache
 def _own(table: Path) -> Reading:
-    """A table of own clips, read once in a run: videos are decoded for it. What is wrong with it goes to stderr."""
+    """A table of own clips, read once per run, because its videos are decoded. Its problems go to standard error."""
     reading = own.read_table(table)
     for problem in reading.problems:
         print(problem, file=sys.stderr)
@@ -112,9 +113,10 @@ def class_list(clips: Sequence[Clip], data: Data) -> tuple[str, ...]:
 
 
 def relabeled(clips: list[Clip], dataset: str, folder: Path) -> list[Clip]:
-    """The clips of one data set among MEGC2019's, with emotion, action units and objective class from its own sheet.
+    """The clips of one data set in MEGC2019, with emotion, action units and objective class from its own sheet, because
+    the composite's list has only three classes.
 
-    The composite's list has three classes only. Clips that the sheet does not name are left out.
+    Clips that the sheet does not list are left out.
     """
     sheets = find_sheets(dataset, folder)
     if not sheets:
@@ -131,6 +133,6 @@ def relabeled(clips: list[Clip], dataset: str, folder: Path) -> list[Clip]:
 
 
 def usual_input(how: Input, model: str) -> Input:
-    """The input with what the recipe leaves open filled in from the network's own usual one. Raises ConfigError."""
+    """The input, completed with the network's usual values. Raises ConfigError."""
     entry = models.find(model)
     return dataclasses.replace(how, feature=how.feature or entry.feature, size=how.size or entry.size)

@@ -1,9 +1,9 @@
-"""Further answers of a model: the objective class and the action units of a movement, each a linear head.
+"""Further answers of a model: the objective class and the action units of a movement, each from a linear head.
 
-A head reads what the network's fixed first step keeps of a motion, and shares nothing else with the network: it learns
-from clips of its own, also from those whose emotion is in no class. It is a logistic regression, multinomial for the
-objective class, one a unit for action units, on the mean of the face and its mirror image. Its scores leave one person
-out at a time, like the network's.
+A head reads the output of the network's fixed first step and shares nothing else with the network: it learns from its
+own clips, including those whose emotion has no class. It is a logistic regression (multinomial for the objective class,
+one per action unit) on the mean of the face and its mirror image. Its scores leave one person out at a time, like the
+network's.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from train.records import MEGC2018, Clip
 from train.runs import store
 
 FILE: Final = "heads.json"
-CERTAIN: Final = 10.0  # logit of what cannot be learned because nobody, or everyone, shows it
-Truth = NDArray[np.int64]  # positions in the labels (N,); of action units 0 or 1, (N, K)
+CERTAIN: Final = 10.0  # logit of a class that nobody, or everyone, shows
+Truth = NDArray[np.int64]  # positions in the labels, (N,); for action units 0 or 1, (N, K)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeadData:
-    """What a head learns from. x: float32 (N, 2, CELLS, CELLS), as ``flow_default.cell_means``. y: see Truth."""
+    """Training data of a head. x: float32 (N, 2, CELLS, CELLS), as ``flow_default.cell_means``. y: see Truth."""
 
     plan: Head
     labels: tuple[str, ...]
@@ -60,14 +60,14 @@ class HeadData:
         return self.plan.name == ACTION_UNITS
 
     def take(self, chosen: Sequence[int]) -> HeadData:
-        """The clips at these positions, in their order."""
+        """The clips at these positions, in order."""
         where = np.asarray(chosen, np.int64)
         return HeadData(self.plan, self.labels, tuple(self.clips[i] for i in chosen), self.x[where], self.y[where])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tested:
-    """What heads that did not know the person say. probabilities: (N, K), rows as ``truth``."""
+    """Answers of heads that did not know the person. probabilities: (N, K), rows as ``truth``."""
 
     name: str
     labels: tuple[str, ...]
@@ -94,9 +94,9 @@ class Tested:
 
 
 def prepare(plan: Head, how: Input, data: Path, cache: Path | None, quiet: bool) -> HeadData:
-    """Inputs and truth of every clip that is coded. how: of the recipe; only its feature and size count.
+    """Inputs and truth of every coded clip. how: of the recipe; only feature and size matter.
 
-    Raises DataError when the data are not there, or code too little.
+    Raises DataError when the data are missing, or too few clips are coded.
     """
     plain = Input(how.feature, how.size)
     clips = [clip for clip in gather.one(plan.data, data) if _coded(clip, plan.name)]
@@ -112,7 +112,9 @@ def prepare(plan: Head, how: Input, data: Path, cache: Path | None, quiet: bool)
     counts = Counter(unit for clip in clips for unit in clip.units)
     units = sorted(unit for unit, count in counts.items() if plan.least <= count < len(clips))
     if not units:
-        raise DataError(f"no action unit is coded in {plan.least} clips of {plan.data}, and not in all: lower `least`")
+        raise DataError(
+            f"no action unit is coded in {plan.least} clips of {plan.data}, and absent from at least one: lower `least`"
+        )
     y = np.array([[unit in clip.units for unit in units] for clip in clips], np.int64)
     return HeadData(plan, tuple(f"AU{unit}" for unit in units), tuple(clips), x, y)
 
@@ -122,8 +124,8 @@ def _coded(clip: Clip, name: str) -> bool:
 
 
 def fit(taught: HeadData, chosen: Sequence[int]) -> CodingHead:
-    """The head that the clips at these positions teach; what none of them shows, or all of them, is never, or always,
-    the answer."""
+    """The head fitted on the clips at these positions. A class that none of them shows is never the answer; one that
+    all show always is."""
     where = np.asarray(chosen, np.int64)
     x = inputs(torch.from_numpy(taught.x[where])).double().numpy()
     made = CodingHead(len(taught.labels), taught.each)
@@ -144,12 +146,12 @@ def fit(taught: HeadData, chosen: Sequence[int]) -> CodingHead:
 
 
 def _regression(x: NDArray[np.float64], y: NDArray[np.int64], plan: Head) -> LogisticRegression:
-    with threadpool_limits(1):  # so small that more threads only wait for each other
+    with threadpool_limits(1):  # too small for more threads
         return LogisticRegression(C=1 / plan.ridge, max_iter=1000).fit(x, y)
 
 
 def _put(head: CodingHead, rows: list[int], found: LogisticRegression) -> None:
-    """A regression of two classes has one row of weights, which stands for the second against the first."""
+    """Sets the weights. A regression of two classes has a single row, for the second class against the first."""
     coefficients, biases = found.coef_, found.intercept_
     if len(rows) == 2:
         coefficients, biases = np.concatenate([0 * coefficients, coefficients]), np.concatenate([0 * biases, biases])
@@ -158,7 +160,7 @@ def _put(head: CodingHead, rows: list[int], found: LogisticRegression) -> None:
 
 
 def test(taught: HeadData, folds: Sequence[Fold]) -> Tested:
-    """Trained and tested fold by fold. Raises DataError as ``protocols.check`` and ``fit``."""
+    """Trains and tests fold by fold. Raises DataError as ``protocols.check`` and ``fit``."""
     check(folds, taught.clips)
     probabilities = np.zeros((len(taught.clips), len(taught.labels)))
     for fold in folds:
@@ -171,7 +173,7 @@ def test(taught: HeadData, folds: Sequence[Fold]) -> Tested:
 
 
 def measure(plans: Sequence[HeadData], folder: Path, groups: int, fingerprint: str) -> list[Tested]:
-    """Every head tested by leave-one-person-out (or in ``groups``), kept in ``folder``."""
+    """Tests every head by leave-one-person-out (or in ``groups``); results are stored in ``folder``."""
     file = folder / FILE
     identity = [fingerprint, groups, *(sorted(clip.key for clip in taught.clips) for taught in plans)]
     if file.exists():
@@ -184,7 +186,7 @@ def measure(plans: Sequence[HeadData], folder: Path, groups: int, fingerprint: s
 
 
 def measured(folder: Path) -> list[Tested]:
-    """The heads that ``measure`` tested for the run in ``folder``; none when it has none."""
+    """The results of ``measure`` for the run in ``folder``, if any."""
     file = folder / FILE
     if not file.exists():
         return []
@@ -192,7 +194,7 @@ def measured(folder: Path) -> list[Tested]:
 
 
 def spec(taught: HeadData, tested: Tested | None) -> HeadSpec:
-    """What the model's file says of a head."""
+    """The metadata of a head in the model's file."""
     who = f"{len(taught.clips)} clips of {len(set(taught.groups))} subjects of {taught.plan.data}"
     return HeadSpec(
         taught.plan.name, taught.labels, taught.each, 0.0 if taught.each else SUREST, who,
@@ -201,8 +203,8 @@ def spec(taught: HeadData, tested: Tested | None) -> HeadSpec:
 
 
 def scores(tested: Tested) -> dict[str, dict[str, float]]:
-    """Objective: UF1 and UAR with intervals over people, and the share that is answered. Action units: the average
-    precision of each and their mean, and what chance has (the share of clips that show the unit)."""
+    """Objective class: UF1 and UAR with intervals over people, and the share answered. Action units: the average
+    precision of each and their mean, and that of chance (the share of clips that show the unit)."""
     if tested.each:
         rows = units(tested)
         found = {"AP": {"value": float(np.mean([row.precision for row in rows]))},
@@ -218,9 +220,10 @@ def scores(tested: Tested) -> dict[str, dict[str, float]]:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """How well one action unit is told. clips: that have it. share: of all, the average precision of chance. precision:
-    average precision. low, high: 95 % over people. f1, always: of calling it there at a probability of one half, and of
-    always calling it there. brier, base: mean squared error of the probability, and of ``share`` for every clip."""
+    """The result for one action unit. clips: number that show it. share: their fraction, the average precision of
+    chance. precision: average precision. low, high: 95 % over people. f1, always: F1 of calling it present at a
+    probability of one half, and of always calling it present. brier, base: mean squared error of the probability, and
+    of ``share`` for every clip."""
 
     unit: str
     clips: int
@@ -235,7 +238,7 @@ class Unit:
 
 
 def units(tested: Tested, repeats: int = 500, seed: int = 0) -> list[Unit]:
-    """One row a unit, in the order of the labels."""
+    """One row per unit, in the order of the labels."""
     names, which = np.unique(np.asarray(tested.groups), return_inverse=True)
     random = np.random.default_rng(seed)
     drawn = [random.integers(len(names), size=len(names)) for _ in range(repeats)]

@@ -1,7 +1,7 @@
-"""Clips to network inputs: which frames, which crop, which size. What is computed once is kept in a cache folder.
+"""From clips to network inputs: which frames, which crop, which size. Results are kept in a cache folder.
 
-Only this module, ``train.motion`` and ``train.still`` open images for training. A picture that cannot be read is an
-error; a face that is not found or is lost, or an apex that is not annotated, leaves the clip out and is reported.
+Only this module, ``train.motion`` and ``train.still`` open images for training. An image that cannot be read is an
+error; a clip whose face is not found or is lost, or whose apex is not annotated, is left out and reported.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from train.records import Clip, labeled
 from train.samples import Samples
 from train.still import Pairs
 
-VERSION: Final = 2  # raised when the same settings give other numbers: old caches are then not used
+VERSION: Final = 2  # increased when the same settings give other numbers, so that old caches are not used
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """clips: those that gave an input, in order. samples: the same, ready for ``fit``. labels: the class list.
-    skipped: one line for each clip left out, with the reason. moved: the same clips at other key frames, (N, ...) as
-    ``samples.x``, by what was moved ("onset +20 ms, apex +15 ms"): only ever tested. pairs: what an answer "none" is
-    learned from, None when the recipe wants none; their clips are positions in ``clips``."""
+    """clips: those that gave an input, in order. samples: the same, ready for ``fit``. labels: the class list. skipped:
+    one line for each clip left out, with the reason. moved: the same clips at other key frames, (N, ...) like
+    ``samples.x``, by their shift ("onset +20 ms, apex +15 ms"); only for tests. pairs: training data of the answer
+    "none", None without that answer; their clips are positions in ``clips``."""
 
     clips: tuple[Clip, ...]
     samples: Samples
@@ -51,11 +51,12 @@ class Prepared:
 
     @property
     def own(self) -> NDArray[np.bool_]:
-        """Which samples were made from a recording as the runtime makes them, (N,); the others from one picture."""
+        """Which samples were made from a recording, as the runtime makes them, (N,); the others come from a single
+        image."""
         return np.array([len(clip.frames) > 1 for clip in self.clips])
 
     def take(self, positions: Sequence[int]) -> Prepared:
-        """Those at the positions, in their order."""
+        """The samples at these positions, in order."""
         where = np.asarray(positions, np.int64)
         return Prepared(
             tuple(self.clips[i] for i in positions), self.samples.take(positions), self.labels, self.skipped,
@@ -76,8 +77,8 @@ def prepare(
 ) -> Prepared:
     """Inputs and labels of the clips that have a class in ``labels``.
 
-    keep: what the network keeps of a sample (``models.Entry``). twins: how often a clip's twin is among its views.
-    Raises DataError when a picture cannot be read or nothing is left, ConfigError for an unknown feature.
+    keep: the part of a sample that the network uses (``models.Entry``). twins: how often a clip's twin is among its
+    views. Raises DataError when an image cannot be read or no clip is left, ConfigError for an unknown feature.
     """
     given = clips if isinstance(clips, Gathered) else Gathered(tuple(clips))
     usable = labeled(given.clips, scheme, labels)
@@ -106,8 +107,7 @@ def prepare(
 def build(
     clips: Sequence[Clip], how: Input, cache: Path | None, quiet: bool = False, keep: models.Keep | None = None
 ) -> tuple[NDArray[Any], list[int], list[str]]:
-    """Inputs (N, 3, S, S) or what ``keep`` keeps of them, positions of the clips that gave one, and why the others did
-    not."""
+    """Inputs (N, 3, S, S), reduced by ``keep``; the positions of their clips; and why other clips gave none."""
     x, kept, skipped = _views(clips, how, cache, quiet, keep)
     return x[:, 0], kept, skipped
 
@@ -115,7 +115,7 @@ def build(
 def _views(
     clips: Sequence[Clip], how: Input, cache: Path | None, quiet: bool = False, keep: models.Keep | None = None
 ) -> tuple[NDArray[Any], list[int], list[str]]:
-    """As ``build``, but (N, K, ...): every view of training, then those that are only tested."""
+    """As ``build``, but (N, K, ...): all training views, then the test views."""
     if how.feature not in models.FEATURES:
         raise ConfigError(f"unknown feature {how.feature!r}: choose from {', '.join(models.FEATURES)}")
     file = None if cache is None else cache / f"{_key(clips, how, keep)}.npz"
@@ -146,14 +146,14 @@ def _twins(
     own: NDArray[Any], clips: Sequence[Clip], twins: Sequence[Clip], how: Input, cache: Path | None,
     keep: models.Keep | None,
 ) -> NDArray[Any]:  # fmt: skip
-    """The twin of each clip, (N, 1, ...); where there is none, the clip's own first view once more."""
+    """The twin of each clip, (N, 1, ...), or the clip's own first view if it has none."""
     x, kept, _ = _views(twins, how, cache, True, keep)
     found = {twins[i].key: view for i, view in zip(kept, x[:, 0], strict=True)}
     return np.stack([found.get(clip.key, first[0])[None] for clip, first in zip(clips, own, strict=True)])
 
 
 class _Maker:
-    """Clip -> its views, (K, 3, S, S), or the reason why not."""
+    """Makes the views of a clip, (K, 3, S, S), or gives the reason why not."""
 
     def __init__(self, how: Input) -> None:
         self._how = how
@@ -167,7 +167,7 @@ class _Maker:
         made = self._motion(clip) if self._how.feature == models.FLOW else self._pictures(clip)
         if isinstance(made, str) or len(made) == len(self._moves):
             return made
-        return np.repeat(made, len(self._moves), axis=0)  # a picture has no key frames that could be moved
+        return np.repeat(made, len(self._moves), axis=0)  # an image has no key frames to move
 
     def _pictures(self, clip: Clip) -> NDArray[Any] | str:
         if self._how.feature == models.MAPS:
@@ -181,12 +181,12 @@ class _Maker:
         return "the onset is not annotated" if clip.onset is None else self._three(clip, clip.onset, apex)
 
     def _motion(self, clip: Clip) -> NDArray[Any] | str:
-        """What the runtime computes for an event, at every pair of key frames; or the motion of a public map."""
+        """The motion that the runtime computes for an event, at every pair of key frames; or that of a public map."""
         how = self._how
         if len(clip.frames) == 1:
             image = load_image(clip.frames[0])
             if not maps.is_map(image):
-                return "one picture has no motion"
+                return "a single image has no motion"
             return np.stack([resize(plane, how.size) for plane in maps.on_face(image)])[None]
         apex = self._apex(clip)
         if isinstance(apex, str):
@@ -211,7 +211,7 @@ class _Maker:
         return clip.apex if clip.apex is not None else "the apex is not annotated"
 
     def _three(self, clip: Clip, onset: int, apex: int) -> NDArray[Any] | str:
-        """Onset, the frame half-way, and apex, in gray, cut by the same box (the onset's)."""
+        """Onset, the frame halfway, and apex, in gray, cropped by the same box (the onset's)."""
         images = [load_image(clip.frames[i]) for i in (onset, (onset + apex) // 2, apex)]
         if self._how.crop != "none":
             found = self._faces.find(images[0])
@@ -233,7 +233,7 @@ class _Maker:
 
 
 def resize(image: NDArray[Any], size: int) -> NDArray[Any]:
-    """A picture (H, W) or (H, W, 3) at ``size`` px."""
+    """An image (H, W) or (H, W, 3) at ``size`` px."""
     shrinks = image.shape[0] > size or image.shape[1] > size
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 

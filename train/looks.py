@@ -1,6 +1,6 @@
-"""Where a network on pictures looks: Grad-CAM (Selvaraju et al. 2017) or its own attention, in the mean over clips.
+"""Where a network on images looks: Grad-CAM (Selvaraju et al. 2017) or its own attention, averaged over clips.
 
-A mean over all tested pictures of a class shows no face, so that it may stand in a report.
+The mean over all tested images of a class shows no face, so a report may contain it.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from train.recipe import Input
 from train.samples import Samples
 from train.unit import open_unit
 
-PICTURES: Final = (APEX, FRAMES)  # features of which such a map means something
+PICTURES: Final = (APEX, FRAMES)  # features for which such a map is meaningful
 SIDE: Final = 14  # cells of a map
 BATCH: Final = 16
 
 
 def supported(how: Input) -> bool:
-    """Whether it means anything for these inputs."""
+    """Whether a map is meaningful for these inputs."""
     return how.feature in PICTURES
 
 
 def by_class(model: nn.Module, test: Samples, classes: int, device: str) -> list[list[list[float]] | None]:
-    """For each true class the mean map of its tested samples, SIDE x SIDE, 0 to 1; None for a class that has none."""
+    """The mean map of the tested samples of each true class, SIDE x SIDE, 0 to 1; None for a class without samples."""
     maps = _maps(model, test.x, test.y, device)
     return [maps[test.y == k].mean(axis=0).tolist() if (test.y == k).any() else None for k in range(classes)]
 
 
 def joined(folds: Sequence[Sequence[Any]], truth: Sequence[NDArray[np.int64]]) -> list[list[list[float]] | None]:
-    """Maps of several folds in one mean for each class. truth: the labels that each fold tested."""
+    """The mean map of each class over several folds. truth: the labels that each fold tested."""
     found: list[list[list[float]] | None] = []
     for k in range(len(folds[0])):
         parts = [(fold[k], int((y == k).sum())) for fold, y in zip(folds, truth, strict=True) if fold[k] is not None]
@@ -47,7 +47,7 @@ def joined(folds: Sequence[Sequence[Any]], truth: Sequence[NDArray[np.int64]]) -
 
 
 def _maps(model: nn.Module, x: NDArray[Any], y: NDArray[np.int64], device: str) -> NDArray[np.float64]:
-    """(N, SIDE, SIDE), each 0 to 1: what speaks for the true class."""
+    """Evidence for the true class, (N, SIDE, SIDE), each 0 to 1."""
     unit = open_unit(device)
     unit.place(model)
     model.eval()
@@ -67,7 +67,7 @@ def _maps(model: nn.Module, x: NDArray[Any], y: NDArray[np.int64], device: str) 
 
 
 def _grad_cam(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """(N, 1, h, w) of the last convolution that still has an extent."""
+    """Grad-CAM (N, 1, h, w) of the last convolution with more than one cell."""
     seen: list[Tensor] = []
 
     def note(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
@@ -78,7 +78,7 @@ def _grad_cam(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     try:
         with torch.enable_grad():
             logits = model(x.requires_grad_())
-            if not seen:  # so small that nothing has an extent
+            if not seen:  # the input is too small for any
                 return torch.zeros(len(x), 1, 1, 1, device=x.device)
             (slope,) = torch.autograd.grad(logits.gather(1, y[:, None]).sum(), seen[0])
     finally:

@@ -1,6 +1,6 @@
-"""What is minimized: cross-entropy, focal loss, ArcFace. Each is a function (logits, labels, weights) -> scalar tensor.
+"""Losses: cross-entropy, focal loss, ArcFace. Each is a function (logits, labels, weights) -> scalar tensor.
 
-weights: (N,), of the samples, 1 in the mean over the training samples; None for equal ones.
+weights: of the samples, (N,), with mean 1 over the training samples; None for equal ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Loss(Protocol):
 
 
 def cross_entropy(class_weights: Sequence[float] = ()) -> Loss:
-    """Mean cross-entropy in nats; class_weights: one a class, empty for equal ones (then a weighted mean)."""
+    """Mean cross-entropy in nats. class_weights: one per class, giving a weighted mean; empty for equal ones."""
     table = torch.tensor(class_weights) if class_weights else None
 
     def loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -56,14 +56,15 @@ def focal(gamma: float, class_weights: Sequence[float] = ()) -> Loss:
 def arcface(margin: float) -> Loss:
     """Additive angular margin (Deng et al. 2019, eq. 3) on the logits of ``train.models.heads.CosineHead``.
 
-    margin: radians. Beyond pi - margin the cosine would rise again; there the published code's straight line is used.
+    margin: radians. Beyond pi - margin the cosine would rise again; there, as in the published code, a straight line
+    replaces it.
     """
     cos_m, sin_m = math.cos(margin), math.sin(margin)
     plain = cross_entropy()
 
     def loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         cosine = (logits / ARC_SCALE).clamp(-1, 1)
-        # The square root has no finite slope at 0.
+        # the slope of the square root is infinite at 0
         sine = (1 - cosine**2).clamp_min(1e-12).sqrt()
         turned = torch.where(cosine > -cos_m, cosine * cos_m - sine * sin_m, cosine - sin_m * margin)
         target = F.one_hot(labels, logits.shape[1]).bool()

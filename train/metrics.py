@@ -1,14 +1,13 @@
-"""Scores of recognition, computed once on the predictions pooled over all folds, with a fixed class list.
+"""Recognition scores, computed once on the predictions pooled over all folds, with a fixed class list.
 
-Everything comes from one confusion matrix, so a recall (and UAR, their mean) cannot exceed 1. Beside the scores stand
-the class counts and the trivial predictors (``render``). Intervals resample persons, not clips: clips of one face are
-not independent. Probabilities are judged in ``train.calibration`` (its functions can be had from here), spotting in
-``realtime_mer.spotting.scores``.
+Everything comes from one confusion matrix, so a recall (and UAR, their mean) cannot exceed 1. ``render`` always adds
+the class counts and the trivial predictors. Intervals resample people, not clips, because clips of one face are not
+independent. Probabilities are scored in ``train.calibration``, spotting in ``realtime_mer.spotting.scores``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from realtime_mer.errors import DataError
+from realtime_mer.tables import plain
 from train.calibration import Bin, Calibration, calibration, coverage_risk, fit_temperature, reliability
 
 __all__ = [
@@ -35,9 +35,9 @@ __all__ = [
     "trivial",
 ]
 
-REPEATS: Final = 2000  # bootstrap samples: the ends of a 95 % interval then move by about 0.002 between seeds
+REPEATS: Final = 2000  # bootstrap samples; the ends of a 95 % interval then vary by about 0.002 between seeds
 LEVEL: Final = 0.95
-_CHUNK: Final = 500  # bootstrap samples at a time, to bound the memory
+_CHUNK: Final = 500  # bootstrap samples at a time, to limit memory
 NAMES: Final = ("WAR", "UF1", "UAR", "weighted F1")
 
 
@@ -54,7 +54,9 @@ class Scores:
     def __post_init__(self) -> None:
         c = np.asarray(self.confusion, float)
         if c.shape != (len(self.labels),) * 2 or not np.isfinite(c).all() or (c < 0).any() or not c.sum():
-            raise DataError(f"a confusion matrix of {len(self.labels)} classes must be square, counted and not empty")
+            raise DataError(
+                f"a confusion matrix of {len(self.labels)} classes must be square, of integer counts, and not empty"
+            )
         object.__setattr__(self, "confusion", c)
 
     @property
@@ -64,7 +66,7 @@ class Scores:
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers; the field also calls it WAR."""
+        """Share of correct answers, also called WAR."""
         return float(np.trace(self.confusion) / self.confusion.sum())
 
     @property
@@ -104,7 +106,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A value with its 95 % interval. ``p``, only of a difference: two-sided bootstrap p-value of no difference."""
+    """A value with its 95 % interval. p: for a difference, the two-sided bootstrap p-value of no difference."""
 
     value: float
     low: float
@@ -118,7 +120,7 @@ class Interval:
 def score(truth: ArrayLike, predicted: ArrayLike, labels: Sequence[str]) -> Scores:
     """Scores of pooled predictions. truth: positions in ``labels``, (N,). predicted: the same, or (N, K) probabilities.
 
-    DataError when a position lies outside the labels, lengths differ or something is not finite.
+    DataError when a position is outside the labels, lengths differ or a value is not finite.
     """
     t, p = _positions(truth, len(labels)), _positions(predicted, len(labels))
     if t.shape != p.shape:
@@ -127,8 +129,8 @@ def score(truth: ArrayLike, predicted: ArrayLike, labels: Sequence[str]) -> Scor
 
 
 def trivial(truth: ArrayLike, labels: Sequence[str]) -> dict[str, Scores]:
-    """What needs no picture: "majority" always answers the commonest class; "chance" answers uniformly at random
-    (scores of the expected confusion matrix)."""
+    """Trivial predictors: "majority" always answers the most common class; "chance" answers uniformly at random (scores
+    of the expected confusion matrix)."""
     k = len(labels)
     counts = np.bincount(_positions(truth, k), minlength=k).astype(float)
     always = np.zeros((k, k))
@@ -152,9 +154,9 @@ def bootstrap(
     repeats: int = REPEATS,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """95 % percentile intervals of every score of ``NAMES``, by resampling persons with replacement.
+    """95 % percentile intervals of every score of ``NAMES``, by resampling people with replacement.
 
-    groups: who each sample shows (``Clip.group``). A class that a resample lacks is left out of its means.
+    groups: the person in each sample (``Clip.group``). A class missing from a resample is left out of its means.
     """
     parts = _by_group(truth, predicted, groups, labels)
     draws = np.concatenate([_statistics(_mix(w, parts)) for w in _weights(len(parts), repeats, seed)])
@@ -170,33 +172,30 @@ def compare(
     repeats: int = REPEATS,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Second minus first for every score, on the same samples, with intervals by paired resampling of persons."""
+    """Second minus first for every score, on the same samples, with intervals by paired resampling of people."""
     a, b = _by_group(truth, first, groups, labels), _by_group(truth, second, groups, labels)
     draws = np.concatenate([_statistics(_mix(w, b)) - _statistics(_mix(w, a)) for w in _weights(len(a), repeats, seed)])
     value = _statistics(b.sum(0)[None])[0] - _statistics(a.sum(0)[None])[0]
     return _intervals(value, draws, True)
 
 
-def render(scores: Scores, intervals: dict[str, Interval] | None = None) -> str:
-    """The scores as text, always with the class counts and the trivial predictors beside them."""
+def render(scores: Scores, intervals: dict[str, Interval] | None = None, draw: Callable[..., str] = plain) -> str:
+    """The scores as text, with the class counts and the trivial predictors. draw: a function of ``tables``."""
     truth = np.repeat(np.arange(len(scores.labels)), scores.counts.round().astype(int))
     base = trivial(truth, scores.labels)
-    lines = [f"{'':12}{'score':>8}{'majority':>10}{'chance':>8}" + ("  95 % interval" if intervals else "")]
+    columns = ["", "score", "majority", "chance", *(["95 % interval"] if intervals else [])]
+    rows = []
     for name in NAMES:
-        end = f"  {intervals[name].low:.3f} to {intervals[name].high:.3f}" if intervals else ""
-        lines.append(f"{name:12}{scores[name]:8.3f}{base['majority'][name]:10.3f}{base['chance'][name]:8.3f}{end}")
-    width = max(12, *(len(label) + 2 for label in scores.labels))
-    lines += [
-        "",
-        f"{'class':{width}}{'count':>6}{'prec':>7}{'recall':>7}{'F1':>7}  predicted as {', '.join(scores.labels)}",
-    ]
+        row = [name, *(f"{value:.3f}" for value in (scores[name], base["majority"][name], base["chance"][name]))]
+        rows.append([*row, f"{intervals[name].low:.3f} to {intervals[name].high:.3f}"] if intervals else row)
+    first = draw(columns, rows)
+    columns = ["class", "count", "precision", "recall", "F1", *(f"as {label}" for label in scores.labels)]
+    rows = []
     for i, label in enumerate(scores.labels):
-        row = " ".join(f"{n:5.0f}" for n in scores.confusion[i])
-        numbers = "".join(
-            "      -" if np.isnan(x[i]) else f"{x[i]:7.3f}" for x in (scores.precision, scores.recall, scores.f1)
-        )
-        lines.append(f"{label:{width}}{scores.counts[i]:6.0f}{numbers}  {row}")
-    return "\n".join([*lines, f"{'all':{width}}{scores.confusion.sum():6.0f}"])
+        values = ("-" if np.isnan(x[i]) else f"{x[i]:.3f}" for x in (scores.precision, scores.recall, scores.f1))
+        rows.append([label, f"{scores.counts[i]:.0f}", *values, *(f"{n:.0f}" for n in scores.confusion[i])])
+    rows.append(["all", f"{scores.confusion.sum():.0f}", *[""] * (3 + len(scores.labels))])
+    return f"{first}\n\n{draw(columns, rows)}"
 
 
 def _positions(values: ArrayLike, classes: int) -> NDArray[np.int64]:
@@ -206,14 +205,14 @@ def _positions(values: ArrayLike, classes: int) -> NDArray[np.int64]:
             raise DataError(f"probabilities must be finite and have {classes} columns, got shape {v.shape}")
         v = v.argmax(1)
     if v.ndim != 1 or not len(v) or not np.issubdtype(v.dtype, np.integer) or v.min() < 0 or v.max() >= classes:
-        raise DataError(f"labels must be positions from 0 to {classes - 1}, at least one")
+        raise DataError(f"there must be labels, as positions from 0 to {classes - 1}")
     return v.astype(np.int64)
 
 
 def _confusions(
     truth: NDArray[np.int64], predicted: NDArray[np.int64], group: NDArray[np.int64], groups: int, k: int
 ) -> NDArray[np.float64]:
-    """One confusion matrix for each group, (G, K, K)."""
+    """One confusion matrix per group, (G, K, K)."""
     flat = (group * k + truth) * k + predicted
     return np.bincount(flat, minlength=groups * k * k).reshape(groups, k, k).astype(float)
 
@@ -229,7 +228,7 @@ def _by_group(
 
 
 def _weights(groups: int, repeats: int, seed: int) -> list[NDArray[np.int64]]:
-    """How often each group is drawn in each resample, (repeats, groups), in chunks."""
+    """How often each resample draws each group, (repeats, groups), in chunks."""
     random = np.random.default_rng(seed)
     return [
         random.multinomial(groups, np.full(groups, 1 / groups), size=min(_CHUNK, repeats - start))
@@ -242,7 +241,7 @@ def _mix(weights: NDArray[np.int64], parts: NDArray[np.float64]) -> NDArray[np.f
 
 
 def _statistics(confusions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Every score of ``NAMES`` for each of the matrices (B, K, K): (B, 4)."""
+    """Every score of ``NAMES``, (B, 4), of the matrices (B, K, K)."""
     hits = np.diagonal(confusions, axis1=1, axis2=2)
     counts, answers = confusions.sum(2), confusions.sum(1)
     occurs = counts > 0

@@ -1,6 +1,7 @@
-"""A clip as the runtime follows it: a face is detected once, then registered frame by frame (``motion.follow``).
+"""Follows the face of a clip as the runtime does: it is detected once, then registered frame by frame
+(``motion.follow``).
 
-No alignment is computed here. What a network is trained on is what ``motion.flow.recognizer_input`` makes of the ring.
+No alignment is computed here. Networks are trained on the output of ``motion.flow.recognizer_input`` for the ring.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from realtime_mer.records import Face, Frame, Image
 from train.datasets.reading import load_image
 from train.records import Clip
 
-_MARGIN: Final = 0.3  # of the picture's longer side, repeated around a tight crop in which no face is found
+_MARGIN: Final = 0.3  # border around a tight crop in which no face is found, as a fraction of its longer side
 _NO_RATE: Final = "the frame rate is not known"
 
 
 class Faces:
-    """Finds the largest face of a picture. The detector is opened at the first picture, because that is slow."""
+    """Finds the largest face of an image. The detector is opened for the first image, because that is slow."""
 
     def __init__(self) -> None:
         self._detector: FaceDetector | None = None
@@ -43,7 +44,7 @@ class Faces:
         return max(found, key=lambda f: (f.box[2] - f.box[0]) * (f.box[3] - f.box[1]), default=None)
 
     def find_in_crop(self, image: Image) -> Face | None:
-        """As ``find``; a face that fills the picture is looked for again with the picture's border repeated."""
+        """As ``find``, but tries again with the image's border extended, for faces that fill the image."""
         for margin in (0, int(_MARGIN * max(image.shape))):
             found = self.find(cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_REPLICATE))
             if found is not None:
@@ -53,10 +54,10 @@ class Faces:
 
 
 def follow(clip: Clip, faces: Faces, onset: int, last: int) -> Ring | str:
-    """The aligned pictures from just before the onset until NEAR after position ``last``; or why there are none.
+    """The aligned images from just before the onset until NEAR after position ``last``, or why there are none.
 
-    The face is detected in the first frame in which there is one, at the onset at the latest. A frame's time is its
-    position / ``clip.fps``, in s.
+    The face is detected in the first frame that shows one, at the onset at the latest. A frame's time is its position /
+    ``clip.fps``, in s.
     """
     if clip.fps <= 0:
         return _NO_RATE
@@ -74,10 +75,11 @@ def follow(clip: Clip, faces: Faces, onset: int, last: int) -> Ring | str:
 
 
 def moved_most(clip: Clip, faces: Faces) -> int | str:
-    """Position of the frame in which the two regions that moved most are furthest from the first frame; or why none.
+    """Position of the frame in which the two regions that moved most are furthest from the first frame, or why there is
+    none.
 
-    This is the runtime's measurement without the spotter's thresholds: a clip that begins at its onset has no resting
-    part from which the spotter could learn the noise.
+    This is the runtime's measurement without the spotter's thresholds, because a clip that begins at its onset has no
+    resting part from which to learn the noise.
     """
     face = faces.find_in_crop(load_image(clip.frames[0]))
     if face is None or clip.fps <= 0:
@@ -91,7 +93,7 @@ def moved_most(clip: Clip, faces: Faces) -> int | str:
 
 
 class _Frames:
-    """The frames of a clip from position ``first`` to ``last``. all_taken: whether someone has gone through them."""
+    """The frames of a clip from position ``first`` to ``last``. all_taken: whether all of them have been used."""
 
     def __init__(self, clip: Clip, first: int, last: int) -> None:
         self._clip, self._positions, self.all_taken = clip, range(first, last + 1), False

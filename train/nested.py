@@ -1,8 +1,8 @@
 """Temperature and abstention threshold, always from people on whom the network was not trained.
 
-For the scores they are nested: the tested people are put into groups, and those of a group are answered with what an
-inner split of all the other people gave. For the model that is fitted on everyone they come from the pooled answers of
-the evaluation, each given by a network that did not know the person.
+For the scores they are nested: the tested people are divided into groups, and the answers for a group use the values
+from an inner split of all other people. For the model fitted on everyone they come from the pooled answers of the
+evaluation, each given by a network that did not know the person.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def nested(
 ) -> Calibrated:  # fmt: skip
     """The tested samples' probabilities with temperatures and thresholds from other people.
 
-    logits: of every sample, by a network that did not know its group. folder: keeps finished inner trainings.
-    none, nothing: where there is an answer "none", its probability (N,) by one that did not know the sample's group,
-    and how it is learned from some people for others.
+    logits: of every sample, by a network that did not know its group. folder: for finished inner trainings. none,
+    nothing: for models with the answer "none", its probability (N,) by a gate that did not know the sample's group, and
+    a function that learns it from some people for others.
     """
     outer = parts(groups, how.outer, seed)
     numbers = sorted(set(outer.tolist()))
@@ -63,7 +63,8 @@ def nested(
 
 
 def parts(groups: Sequence[str], count: int, seed: int) -> NDArray[np.int64]:
-    """The part of each sample, (N,), by subject: the largest subjects first, each to the part with fewest samples."""
+    """The part of each sample, (N,), by subject: subjects in descending size, each to the part with the fewest
+    samples."""
     names, which, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))
     order = order[np.argsort(-counts[order], kind="stable")]

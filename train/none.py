@@ -1,8 +1,8 @@
-"""Learns from still pairs when to answer "none", and says how often they are answered all the same.
+"""Learns from still pairs when to answer "none", and measures how often they are answered with a class.
 
-The gate (``models.none``) is fitted after the network and beside it: the classes are learned as without it. Movement
-and stillness count half each, and so does every recording among its own kind. Public maps have no length in px: they
-have no part in it, and are never "none".
+The gate (``models.none``) is fitted separately, after the network, and does not change how the classes are learned.
+Movement and stillness have equal weight, and so has every recording of each kind. Public maps have no length in px, so
+they are not used and never answered with "none".
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from train.still import Pairs
 
 
 def gate(data: Prepared, clips: Sequence[int], how: Still) -> Gate:
-    """The gate that the recordings at these positions teach. Raises DataError when they give no pairs."""
+    """The gate fitted on the recordings at these positions. Raises DataError when they give no pairs."""
     pairs = taught(data)
     chosen = pairs.of(clips)
     still, who = pairs.still[chosen], pairs.clips[chosen]
@@ -39,9 +39,9 @@ def gate(data: Prepared, clips: Sequence[int], how: Still) -> Gate:
         _, which, counts = np.unique(who[still == kind], return_inverse=True, return_counts=True)
         weight[still == kind] = 1 / counts[which] / len(counts)
     middle, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
-    # the whole weight is the number of recordings, so that a ridge means the same for every share of them
+    # the total weight is the number of recordings, so that a ridge means the same for any number of them
     weight *= len(np.unique(who)) / 2
-    with threadpool_limits(1):  # so small that more threads only wait for each other
+    with threadpool_limits(1):  # too small for more threads
         found = LogisticRegression(C=1 / how.ridge, max_iter=1000).fit((x - middle) / spread, still, weight)
     made = Gate()
     made.weight = torch.tensor(found.coef_[0] / spread, dtype=torch.float32)
@@ -50,14 +50,14 @@ def gate(data: Prepared, clips: Sequence[int], how: Still) -> Gate:
 
 
 def probability(gate: Gate, x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """That nothing moves, (N,), of samples (N, ...)."""
+    """Probability that nothing moves, (N,), for samples (N, ...)."""
     with torch.inference_mode():
         found: NDArray[np.float64] = torch.sigmoid(gate(torch.from_numpy(np.ascontiguousarray(x))).double()).numpy()
     return found
 
 
 def of_samples(gate: Gate, data: Prepared, positions: Sequence[int]) -> NDArray[np.float64]:
-    """As ``probability`` of the samples at these positions; 0 for those that are no recordings."""
+    """As ``probability``, for the samples at these positions; 0 for those that are not recordings."""
     where = np.asarray(positions, np.int64)
     return np.where(data.own[where], probability(gate, data.samples.x[where]), 0.0)
 
@@ -70,8 +70,8 @@ def taught(data: Prepared) -> Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How the pairs of one kind are answered. still: whether nothing moves in them. answered, none: shares that get a
-    class, and in which nothing moving is the most probable. uf1: among those answered, of a movement."""
+    """How the pairs of one kind are answered. still: whether nothing moves in them. answered, none: shares answered
+    with a class, and with "none" the most probable. uf1: of the movements answered."""
 
     kind: str
     still: bool
@@ -83,7 +83,7 @@ class Row:
 
 def rows(run: Run) -> list[Row]:
     """The pairs of the tested clips by kind, answered with temperature and threshold from other people; empty without
-    pairs or without a calibration."""
+    pairs or calibration."""
     if run.pairs is None or run.calibrated is None:
         return []
     pairs, where = run.pairs, {key: i for i, key in enumerate(run.keys)}

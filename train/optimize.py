@@ -1,4 +1,4 @@
-"""What a stage of a recipe means for the weights: which are learned, by which optimizer, at which rate."""
+"""Sets up a stage of a recipe: which weights are learned, by which optimizer, at which rate."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from train.recipe import Stage
 
 
 def frozen(model: nn.Module, stage: Stage) -> list[nn.Module]:
-    """Freezes what the stage says; gives the frozen modules."""
+    """Freezes the layers that the stage names; returns the frozen modules."""
     if stage.frozen == "none":
         return []
     return freeze_body(model) if stage.frozen == "body" else freeze(model, float(stage.frozen))
 
 
 def optimizer(model: nn.Module, stage: Stage) -> torch.optim.Optimizer:
-    """Raises DataError when nothing is left to learn."""
+    """The optimizer of the stage. Raises DataError when no weights are left to learn."""
     learnable = [p for p in model.parameters() if p.requires_grad]
     if not learnable:
         raise DataError("every layer is frozen: nothing can be learned")
@@ -31,7 +31,7 @@ def optimizer(model: nn.Module, stage: Stage) -> torch.optim.Optimizer:
 
 
 def schedule(of: torch.optim.Optimizer, stage: Stage, steps: int) -> LRScheduler:
-    """The rate, to be moved on after every step. steps: in an epoch."""
+    """The learning-rate schedule, advanced after every step. steps: per epoch."""
     if stage.schedule == "one-cycle":
         return OneCycleLR(of, stage.rate, total_steps=stage.epochs * steps)
     every = stage.every * steps
@@ -39,7 +39,7 @@ def schedule(of: torch.optim.Optimizer, stage: Stage, steps: int) -> LRScheduler
 
 
 def penalty(model: nn.Module, stage: Stage) -> Tensor | float:
-    """Of the last layer's weights."""
+    """The penalty on the last layer's weights."""
     if not stage.head_l1 and not stage.head_l2:
         return 0.0
     weight = [m for m in model.modules() if isinstance(m, (*LEARNABLE, CosineHead))][-1].weight

@@ -1,7 +1,7 @@
-"""Macro-expression training before the folds, kept in a cache folder: once for all folds, or without a fold's people.
+"""Macro-expression training before the folds, cached: once for all folds, or without a fold's people.
 
 Most macro-expression data sets share nobody with the micro-expression ones, so all folds start from the same weights.
-Where the pre-training data hold a person whom a fold tests, that fold starts from weights that were made without them.
+If the pre-training data show a person whom a fold tests, that fold starts from weights made without them.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from train.samples import Samples
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Where every network of a run starts: ``recipe.pretrain.stages`` on the macro samples.
+    """The starting weights of a run: ``recipe.pretrain.stages`` on the macro samples.
 
-    labels: classes of the micro-expression task; when they are not the macro ones the last layer is left out.
+    labels: classes of the micro-expression task; when they differ from the macro classes, the last layer is left out.
     cache: folder for finished weights.
     """
 
@@ -45,7 +45,7 @@ class Start:
     quiet: bool = False
 
     def weights(self, without: Collection[str] = ()) -> dict[str, Tensor]:
-        """Weights made without some people (``Clip.group``). Raises DataError when nobody is left to learn from."""
+        """Weights made without some people (``Clip.group``). Raises DataError when nobody is left."""
         kept = self._kept(without)
         file = self.cache / f"pretrained-{self._name(kept)}.pt"
         state = checkpoint.read(file)["state"] if file.exists() else self._trained(kept, file)
@@ -56,7 +56,7 @@ class Start:
 
     @property
     def people(self) -> set[str]:
-        """Who is known to be in the macro samples."""
+        """The known people in the macro samples."""
         return {clip.group for clip in self.macro.clips if clip.subject is not None}
 
     @property
@@ -65,7 +65,7 @@ class Start:
         return self._name(self._kept(()))
 
     def _kept(self, without: Collection[str]) -> list[int]:
-        """Positions of the samples that show nobody of ``without``."""
+        """Positions of the samples that show nobody in ``without``."""
         groups, gone = self.macro.samples.groups, {person(group) for group in without}
         kept = [i for i, group in enumerate(groups) if person(group) not in gone]
         if not kept:
@@ -79,7 +79,7 @@ class Start:
 
     @cached_property
     def _content(self) -> str:
-        """Of plan and samples: every fold asks, and hashing the pictures of a large data set takes long."""
+        """Hash of plan and samples; cached, because every fold needs it and hashing a large data set takes long."""
         assert self.recipe.pretrain is not None
         samples = self.macro.samples
         identity = [
@@ -96,7 +96,7 @@ class Start:
         plan = self.recipe.pretrain
         assert plan is not None
         samples = limited(self.macro.samples.take(kept), plan.limit, self.recipe.seed)
-        # Two networks of one recipe differ in input size only where size is part of the network; these have none.
+        # Two networks of one recipe differ in input size only if size is part of the network, which it is not here.
         size = dataclasses.replace(self.recipe.input, size=samples.x.shape[2])
         model = fresh(dataclasses.replace(self.recipe, input=size), len(self.macro.labels))
         snapshot = file.with_suffix(".part.pt")
@@ -131,13 +131,13 @@ def start(
 
 
 def limited(samples: Samples, limit: int, seed: int) -> Samples:
-    """At most ``limit`` samples, drawn by the seed from all classes alike (their proportions stay); all for 0."""
+    """At most ``limit`` samples, drawn by the seed with the proportions of the classes; all for 0."""
     if not limit or limit >= len(samples):
         return samples
     return samples.take(np.sort(np.random.default_rng(seed).permutation(len(samples))[:limit]))
 
 
 def accuracy(state: dict[str, Tensor], recipe: Recipe, test: Samples, classes: int, device: str = "cpu") -> float:
-    """Share of right answers of pre-trained weights on held-out macro pictures."""
+    """Share of correct answers of pre-trained weights on held-out macro images."""
     model = fresh(recipe, classes, state)
     return float((fit.predict(model, test.x, device).argmax(1) == test.y).mean())

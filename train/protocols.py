@@ -1,10 +1,10 @@
-"""Who is trained on and who is tested: pure functions from clips to folds, and the guard against leaks.
+"""Protocols: pure functions from clips to folds, and the check for leaks.
 
-Every function gives positions into the sequence of clips that it was given, and the same folds for the same clips and
-seed on every machine. Filter first (``train.records.labeled``): a protocol refuses clips that it has no class for.
-Training never sees ``Fold.test``; a validation part is taken inside ``Fold.train`` with ``inner_validation``.
-Two protocols leak on purpose, because papers used them: ``frame_split`` and ``balanced_split`` (and ``kfold`` by label
-puts one person on both sides); they exist to be printed beside a clean one.
+Every function returns positions in the sequence of clips that it was given, and the same folds for the same clips and
+seed on every machine. Filter first (``train.records.labeled``): a protocol refuses clips without a class. Training
+never sees ``Fold.test``; a validation part is taken inside ``Fold.train`` with ``inner_validation``. Three protocols
+leak on purpose, because papers used them: ``frame_split``, ``balanced_split``, and ``kfold`` by label, which puts one
+person on both sides. They exist to be shown beside a clean one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from train.records import MEGC2018, OWN, Clip
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One training and its test: positions into the clips, ascending. ``name`` says who is tested."""
+    """One training and its test: positions in the clips, ascending. name: who is tested."""
 
     name: str
     train: tuple[int, ...]
@@ -30,7 +30,7 @@ class Fold:
 
 
 def loso(clips: Sequence[Clip]) -> list[Fold]:
-    """Leave one subject out: one fold for each person, sorted by name. DataError when a clip's subject is unknown."""
+    """Leave one subject out: one fold per person, sorted by name. DataError when a clip's subject is unknown."""
     for clip in clips:
         if clip.subject is None:
             raise DataError(
@@ -69,14 +69,14 @@ def megc2018_hde(clips: Sequence[Clip]) -> list[Fold]:
 
 
 def kfold(clips: Sequence[Clip], scheme: str, folds: int = 5, seed: int = 0) -> list[Fold]:
-    """Stratified by label, as Hata et al. (2025): each class is spread over the folds as evenly as it goes.
+    """Stratified by label, as Hata et al. (2025): each class is spread evenly over the folds.
 
-    The same person may be on both sides: not a clean protocol.
+    The same person may be on both sides, so this is not a clean protocol.
     """
     if not 2 <= folds <= len(clips):
         raise DataError(f"cannot make {folds} folds of {len(clips)} clips")
     part = np.empty(len(clips), np.int64)
-    next_part = 0  # running on over the classes, so that the folds' sizes differ by one at most
+    next_part = 0  # continued over the classes, so that the folds' sizes differ by at most one
     for members in _shuffled_classes(clips, scheme, np.random.default_rng(seed)):
         for member in members:
             part[member] = next_part % folds
@@ -89,12 +89,13 @@ def kfold(clips: Sequence[Clip], scheme: str, folds: int = 5, seed: int = 0) -> 
 
 
 def frame_split(samples: Sequence[Clip], train: float = 0.7, seed: int = 0) -> list[Fold]:
-    """Random split of frames, as Ho et al. (2023): 70 % of all frames train, the rest tests, whoever is on them.
+    """Random split of frames, as Ho et al. (2023): train on 70 % of all frames, test on the rest, regardless of the
+    person.
 
     ``samples`` come from ``single_frames``. It leaks: neighbors of a test frame, 5 ms away, are trained on.
     """
     if not 0 < train < 1 or len(samples) < 2:
-        raise DataError("the frame split needs two samples and a training part between 0 and 1")
+        raise DataError("the frame split needs two samples and a training fraction between 0 and 1")
     order = np.random.default_rng(seed).permutation(len(samples))
     cut = min(max(round(train * len(samples)), 1), len(samples) - 1)
     return [Fold("random frames", _ascending(order[:cut]), _ascending(order[cut:]))]
@@ -103,12 +104,12 @@ def frame_split(samples: Sequence[Clip], train: float = 0.7, seed: int = 0) -> l
 def balanced_split(
     samples: Sequence[Clip], scheme: str, train: float = 0.75, at_most: int = 100, seed: int = 0
 ) -> list[Fold]:
-    """At most ``at_most`` samples of each class, 75 % of them train, as Ibrahim et al. (2020).
+    """At most ``at_most`` samples of each class, 75 % of them for training, as Ibrahim et al. (2020).
 
-    The samples beyond are used nowhere. It leaks: frames of one clip are on both sides.
+    Further samples are not used. It leaks: frames of one clip are on both sides.
     """
     if not 0 < train < 1:
-        raise DataError("the training part must lie between 0 and 1")
+        raise DataError("the training fraction must be between 0 and 1")
     first: list[int] = []
     second: list[int] = []
     for members in _shuffled_classes(samples, scheme, np.random.default_rng(seed)):
@@ -122,7 +123,7 @@ def balanced_split(
 
 
 def official_split(clips: Sequence[Clip]) -> list[Fold]:
-    """The data set's own split: trains on "train", tests on "test"; "validation" is in neither."""
+    """The data set's own split: train on "train", test on "test"; "validation" is not used."""
     parts = {name: tuple(i for i, clip in enumerate(clips) if clip.split == name) for name in ("train", "test")}
     if not all(parts.values()):
         raise DataError("these clips carry no official split into train and test")
@@ -130,21 +131,22 @@ def official_split(clips: Sequence[Clip]) -> list[Fold]:
 
 
 def subject_split(clips: Sequence[Clip], test: float = 0.3, seed: int = 0) -> list[Fold]:
-    """One split by person: the clean partner of ``frame_split``. About ``test`` of the samples are tested."""
+    """One split by person: the clean counterpart of ``frame_split``. About a fraction ``test`` of the samples is
+    tested."""
     fold = inner_validation(clips, test, seed)
     return [Fold("random subjects", fold.train, fold.test)]
 
 
 def inner_validation(train_clips: Sequence[Clip], fraction: float = 0.2, seed: int = 0) -> Fold:
-    """Splits training clips by person for early stopping or calibration; positions count into ``train_clips``.
+    """Splits training clips by person for early stopping or calibration, as positions in ``train_clips``.
 
-    Persons are drawn until ``fraction`` of the clips is reached; at least one stays on each side.
+    People are drawn until ``fraction`` of the clips is reached; at least one stays on each side.
     """
     return hold_out([clip.group for clip in train_clips], fraction, seed)
 
 
 def hold_out(people: Sequence[str], fraction: float, seed: int) -> Fold:
-    """``inner_validation`` for samples of which only the person is known; positions count into ``people``."""
+    """``inner_validation`` for samples of which only the person is known, as positions in ``people``."""
     samples = Counter(people)
     if len(samples) < 2 or not 0 < fraction < 1:
         raise DataError("a split by subject needs two subjects and a fraction between 0 and 1")
@@ -162,21 +164,22 @@ def hold_out(people: Sequence[str], fraction: float, seed: int) -> Fold:
 
 
 def check(folds: Sequence[Fold], clips: Sequence[Clip], subject_disjoint: bool = True, once: bool = True) -> None:
-    """The guard before any training; silent when all is well, else DataError naming the fold and the fault.
+    """The check before any training.
 
-    subject_disjoint: no person in both train and test of a fold. once: every clip is tested exactly once (switch off
-    for single splits, which test a part). Always: positions exist, none twice, no clip on both sides, no empty side,
-    and no clip is there twice under one key, as the same clip from two data sets would be.
+    Raises DataError with the fold and the fault. subject_disjoint: no person in both train and test of a fold. once:
+    every clip is tested exactly once (turn off for single splits, which test a part). Always checked: positions exist
+    and are unique, no clip is on both sides, no side is empty, and no two clips share a key, as the same clip from two
+    data sets would.
     """
     if not folds:
         raise DataError("the protocol gave no folds")
     if twice := [key for key, count in Counter(clip.key for clip in clips).items() if count > 1]:
-        raise DataError(f"{len(twice)} clips are there twice, e.g. {twice[0]}: name each data set once")
+        raise DataError(f"{len(twice)} clips occur twice, e.g. {twice[0]}: name each data set once")
     for fold in folds:
         for side in (fold.train, fold.test):
             if not side or len(set(side)) != len(side) or min(side) < 0 or max(side) >= len(clips):
                 raise DataError(
-                    f"fold {fold.name}: a side is empty, repeats a clip or points past the {len(clips)} clips"
+                    f"fold {fold.name}: a side is empty, repeats a clip or has positions beyond the {len(clips)} clips"
                 )
         if both := set(fold.train) & set(fold.test):
             raise DataError(f"fold {fold.name}: {clips[min(both)].key} is trained on and tested")
@@ -188,25 +191,25 @@ def check(folds: Sequence[Fold], clips: Sequence[Clip], subject_disjoint: bool =
 
 
 def check_weights(folds: Sequence[Fold], clips: Sequence[Clip], people: Sequence[str]) -> None:
-    """Raises DataError when weights that were trained on ``people`` (``Clip.group``) meet one of them in a test."""
+    """Raises DataError when a fold tests someone on whom the starting weights were trained. people: ``Clip.group``."""
     for fold in folds:
         tested = {person(group) for group in _groups(clips, fold.test)}
         if known := {name for name in people if person(name) in tested}:
             raise DataError(
-                f"fold {fold.name}: the weights that training starts from were trained on {min(known)}: start from "
-                "weights made without the tested people (fit --leave-out)"
+                f"fold {fold.name}: the starting weights were trained on {min(known)}: use weights made without "
+                "the tested people (fit --leave-out)"
             )
 
 
 def person(group: str) -> str:
-    """The group of a clip (``Clip.group``) with the subject's name spelt plainly: alike for sub01, sub1 and S01."""
+    """The group of a clip (``Clip.group``) with the subject's name normalized: the same for sub01, sub1 and S01."""
     where, _, subject = group.partition("/")
     return f"{where}/{subject if subject.startswith('unknown:') else _plain(subject)}"
 
 
 def namesakes(clips: Sequence[Clip], people: Sequence[str]) -> tuple[str, str] | None:
-    """One of ``people`` (``Clip.group``) and someone of the same name in another data set, who may be the same person:
-    a table of own clips can hold a published data set under its subjects' names."""
+    """One of ``people`` (``Clip.group``) and someone with the same name in another data set, who may be the same
+    person: a table of own clips can contain a published data set under its subjects' names."""
     theirs = {person(name).partition("/")[2]: name for name in people}
     ours = {person(clip.group): clip.group for clip in clips if clip.subject is not None}
     for who, group in sorted(ours.items()):
@@ -216,10 +219,9 @@ def namesakes(clips: Sequence[Clip], people: Sequence[str]) -> tuple[str, str] |
     return None
 
 
-def spelt_alike(clips: Sequence[Clip]) -> list[tuple[str, ...]]:
-    """Subjects of one data set whose names differ in spelling only (sub01, sub1, S01): probably the same person.
-
-    Such names would put one person on both sides of a split.
+def spelled_alike(clips: Sequence[Clip]) -> list[tuple[str, ...]]:
+    """Subjects of one data set whose names differ only in spelling (sub01, sub1, S01), probably the same person. Such
+    names would put one person on both sides of a split.
     """
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
     for clip in clips:
@@ -229,12 +231,14 @@ def spelt_alike(clips: Sequence[Clip]) -> list[tuple[str, ...]]:
 
 
 def doubts(clips: Sequence[Clip]) -> list[str]:
-    """A question for each pair of names in ``spelt_alike``."""
-    return [f"are {' and '.join(names)} the same person? They count as different ones" for names in spelt_alike(clips)]
+    """A question for each group of names in ``spelled_alike``."""
+    return [
+        f"are {' and '.join(names)} the same person? They count as different people" for names in spelled_alike(clips)
+    ]
 
 
 def _plain(subject: str) -> str:
-    """The name without case, marks, leading zeros and the words for "subject"."""
+    """The name without case, punctuation, leading zeros and words for "subject"."""
     name = re.sub(r"[^a-z0-9]", "", subject.lower())
     numbered = re.fullmatch(r"(?:s|sub|subj|subject|p|participant)?0*([0-9]+)", name)
     return numbered[1] if numbered else name
@@ -267,9 +271,7 @@ def _require(clips: Sequence[Clip], scheme: str, classes: Sequence[str], dataset
     for clip in clips:
         if clip.label(scheme) not in classes or (datasets is not None and clip.dataset not in datasets):
             allowed = f" of {' and '.join(sorted(datasets))}" if datasets else ""
-            raise DataError(
-                f"{clip.key} does not belong here: this protocol takes clips{allowed} in {', '.join(classes)}"
-            )
+            raise DataError(f"{clip.key} does not fit the protocol, which takes clips{allowed} in {', '.join(classes)}")
 
 
 def _groups(clips: Sequence[Clip], positions: Sequence[int]) -> set[str]:

@@ -1,6 +1,6 @@
-"""A recipe: everything that decides a training run, read from TOML. No training here, no data read.
+"""A recipe: everything that determines a training run, read from TOML. Nothing here trains or reads data.
 
-An unknown key, a wrong type or a value out of range is one ConfigError line that names file and key.
+An unknown key, a wrong type or a value out of range raises a ConfigError of one line that names file and key.
 """
 
 from __future__ import annotations
@@ -52,11 +52,10 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """feature: feature id. size: px. crop: "none", "face", "eyes" (rotated by the eye line, Ab Razak 2023) or
-    "regions" (the rest masked, Hata 2025).
-    apex: "annotated", "middle", "annotated-or-middle", or "spotted" (where the face has moved most).
-    onset_moves_s, apex_moves_s: further views for training, motion only: key frames moved by every pair of these.
-    tested_moves_s: pairs (onset, apex) at which the same networks are tested besides."""
+    """feature: feature id. size: px. crop: "none", "face", "eyes" (rotated by the eye line, Ab Razak 2023) or "regions"
+    (the rest masked, Hata 2025). apex: "annotated", "middle", "annotated-or-middle", or "spotted" (where the face has
+    moved most). onset_moves_s, apex_moves_s: further views for training, motion only: key frames moved by every pair of
+    these. tested_moves_s: further pairs (onset, apex) at which the same networks are tested."""
 
     feature: str = ""
     size: int = 0
@@ -68,18 +67,17 @@ class Input:
 
     @property
     def views(self) -> tuple[tuple[float, float], ...]:
-        """Moves (onset, apex) in s that training sees; the first, the annotation itself, is what is tested."""
+        """Moves (onset, apex) in s used in training. The first is the annotation itself, which is tested."""
         every = product((0.0, *self.onset_moves_s), (0.0, *self.apex_moves_s))
         return tuple(dict.fromkeys(every))
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """As ``train.models.create``. unit_motion: the network sees means over 2 x 2 px
-    of motion, scaled to one length.
+    """As ``train.models.create``. unit_motion: the input is motion averaged over 2 x 2 px and scaled to unit length.
 
-    weights_know: whom weights from a file were trained on. "file": the people that the model file names; "nobody": the
-    file names none, and you vouch that none of the tested people is among them.
+    weights_know: who weights from a file were trained on. "file": the people that the model file names; "nobody": the
+    file names none, and you vouch that no tested person is among them.
     """
 
     name: str
@@ -238,11 +236,11 @@ class Recipe:
     limits: str = ""
 
     def fingerprint(self) -> str:
-        """Changes when anything does that decides a number: not with the name and the texts."""
+        """A hash of everything that affects the results: not of the name and the texts."""
         plain = dataclasses.asdict(self)
         for text in ("name", "version", "license", "about", "method", "limits"):
             plain.pop(text)
-        # What an earlier version had no choice in does not change the name of its runs.
+        # Settings that an earlier version did not have must not rename its runs.
         before = plain["pretrain"] or {"stages": (), "with_test": True}
         for stage in (*plain["stage"], *before["stages"]):
             for key in ("precision", "times"):
@@ -253,7 +251,7 @@ class Recipe:
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
-LONGEST_GAP: Final = 1.0  # s between two moments of rest: the ring forgets what is older than SPAN
+LONGEST_GAP: Final = 1.0  # s between two moments of rest: the ring keeps only SPAN
 _CHOICES = {
     ("Data", "samples"): ("clip", "frames", "key-frames"),
     ("Model", "weights_know"): ("file", "nobody"),
@@ -266,7 +264,7 @@ _CHOICES = {
     ("Stage", "precision"): ("fp32", "bf16"),
 }
 _USUAL: Final = Stage(epochs=1)
-# Keys of a stage that have an effect only together with another one.
+# Keys of a stage that have an effect only with another one.
 _NEEDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "momentum": ("optimizer", ("sgd",)),
     "every": ("schedule", ("step",)),
@@ -310,18 +308,19 @@ def from_table(table: dict[str, Any], where: str = "recipe") -> Recipe:
         _check_pretrain(recipe.pretrain, f"{where}: pretrain")
     _check_losses(recipe, where)
     if recipe.model.weights in ("none", "imagenet") and recipe.model.weights_know != "file":
-        raise ConfigError(f"{where}: weights_know is about weights from a file: remove it")
+        raise ConfigError(f"{where}: weights_know applies only to weights from a file: remove it")
     if recipe.none is not None:
         _check_none(recipe.none, where)
     if len({head.name for head in recipe.head}) < len(recipe.head):
-        raise ConfigError(f"{where}: head: name each answer once")
+        raise ConfigError(f"{where}: head: give each answer only once")
     if recipe.capture is not None:
         _check_capture(recipe.capture, where)
     if any(len(pair) != 2 for pair in recipe.input.tested_moves_s):
         raise ConfigError(f"{where}: tested_moves_s is a list of pairs [onset, apex] in seconds")
     if (c := recipe.calibrate) and not (c.inner > 1 and c.outer > 1 and 0 < c.answered <= 1 and 0 <= c.least < 1):
         raise ConfigError(
-            f"{where}: calibrate needs inner and outer above 1, answered above 0 and at most 1, least from 0 to below 1"
+            f"{where}: calibrate needs inner and outer above 1, answered above 0 and at most 1, and least from 0 "
+            "to below 1"
         )
     return recipe
 
@@ -332,9 +331,9 @@ def _check_data(data: Data, where: str) -> None:
     if data.samples != "clip" and (data.weights or data.listed or data.complete or data.twins):
         raise ConfigError(f"{where}: weights, listed, complete and twins need samples = 'clip'")
     if len(data.names) == 1 and (data.weights or data.listed or data.twins):
-        raise ConfigError(f"{where}: weights, listed and twins have an effect with several data sets only: remove them")
+        raise ConfigError(f"{where}: weights, listed and twins have an effect only with several data sets: remove them")
     if len(set(data.names)) < len(data.names):
-        raise ConfigError(f"{where}: name has a data set twice: name each once")
+        raise ConfigError(f"{where}: name has a data set twice: give each only once")
     if data.listed and data.listed not in data.names:
         raise ConfigError(f"{where}: listed must be one of {', '.join(data.names)}, not {data.listed!r}")
 
@@ -349,29 +348,29 @@ def _check_pretrain(plan: Pretrain, where: str) -> None:
 
 def _check_stages(stages: Sequence[Stage], validation: float, where: str) -> None:
     if not 0 <= validation < 1:
-        raise ConfigError(f"{where}: validation is a share from 0 to below 1")
+        raise ConfigError(f"{where}: validation must be a fraction from 0 to below 1")
     patient = any(stage.patience for stage in stages)
     if patient and not validation:
-        raise ConfigError(f"{where}: patience needs validation > 0 (a share of the people)")
+        raise ConfigError(f"{where}: patience needs validation above 0 (a fraction of the clips, by person)")
     if validation and not patient:
         raise ConfigError(f"{where}: validation has no effect without patience in a stage: remove it, or set patience")
     for stage in stages:
         _frozen_share(stage.frozen, where)
         if stage.batch == 1:
-            raise ConfigError(f"{where}: batch = 1 leaves batch norm nothing to average: set 2 or more, or 0 for all")
+            raise ConfigError(f"{where}: batch norm cannot average over batch = 1: set 2 or more, or 0 for all")
         if stage.balance not in ("none", "equal", "down", "weights") and not stage.balance.isdigit():
-            raise ConfigError(f"{where}: balance is none, equal, down, weights or a number, not {stage.balance!r}")
+            raise ConfigError(f"{where}: balance must be none, equal, down, weights or a number, not {stage.balance!r}")
         for key, (other, values) in _NEEDS.items():
             if getattr(stage, key) != getattr(_USUAL, key) and getattr(stage, other) not in values:
                 raise ConfigError(f"{where}: {key} has no effect unless {other} is {' or '.join(values)}: remove it")
         if bool(stage.every) != (stage.factor != _USUAL.factor):
-            raise ConfigError(f"{where}: every and factor have an effect together only: set both, or neither")
+            raise ConfigError(f"{where}: every and factor have an effect only together: set both or neither")
 
 
 def _check_losses(recipe: Recipe, where: str) -> None:
     stages = (*recipe.stage, *(recipe.pretrain.stages if recipe.pretrain else ()))
     if recipe.model.head != "arcface" and any(stage.loss == "arcface" for stage in stages):
-        raise ConfigError(f"{where}: loss = 'arcface' needs cosines: set model.head to 'arcface' too")
+        raise ConfigError(f"{where}: loss = 'arcface' needs model.head = 'arcface', too")
 
 
 def _check_none(none: Still, where: str) -> None:
@@ -400,7 +399,7 @@ def _frozen_share(text: str, where: str) -> None:
         if text not in ("none", "body") and not 0 <= float(text) <= 1:
             raise ValueError
     except ValueError:
-        raise ConfigError(f"{where}: frozen is none, body or a share from 0 to 1, not {text!r}") from None
+        raise ConfigError(f"{where}: frozen must be none, body or a fraction from 0 to 1, not {text!r}") from None
 
 
 def _build(cls: type[T], table: Any, where: str) -> T:
@@ -410,13 +409,13 @@ def _build(cls: type[T], table: Any, where: str) -> T:
     for key in table:
         if key not in hints:
             near = difflib.get_close_matches(key, hints, 1)
-            guess = f": did you mean {near[0]!r}?" if near else f": known are {', '.join(hints)}"
+            guess = f": did you mean {near[0]!r}?" if near else f"; known keys are {', '.join(hints)}"
             raise ConfigError(f"{where}: unknown key {key!r}{guess}")
     values = {key: _value(hints[key], value, f"{where}: {key}") for key, value in table.items()}
     for key, value in values.items():
         choices = _CHOICES.get((cls.__name__, key))
         if choices and value not in choices:
-            raise ConfigError(f"{where}: {key} is one of {', '.join(choices)}, not {value!r}")
+            raise ConfigError(f"{where}: {key} must be one of {', '.join(choices)}, not {value!r}")
         if (cls.__name__, key) in _POSITIVE and value <= 0:
             raise ConfigError(f"{where}: {key} must be above 0, not {value}")
         if (cls.__name__, key) in _NOT_NEGATIVE and value < 0:

@@ -1,4 +1,4 @@
-"""A recipe as the TOML that ``train.recipe`` reads: what differs from the defaults, and what has none."""
+"""Writes a recipe as the TOML that ``train.recipe`` reads: keys that differ from the defaults or have none."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from train.recipe import Recipe
 
 
 def text(recipe: Recipe) -> str:
-    """The file's content. The name becomes a plain one, as a file's must be."""
+    """The file's content. The name becomes a plain file name."""
     named = dataclasses.replace(recipe, name=recipe.name.replace("/", "-"))
     return "\n".join(_table(named, "")).strip() + "\n"
 
 
 def _table(part: Any, path: str) -> list[str]:
-    """The lines of a dataclass: its plain values first, as TOML wants it, then the tables in it."""
+    """The lines of a dataclass: first its plain values, as TOML requires, then its tables."""
     plain, tables = [], []
     for field in dataclasses.fields(part):
         value, name = getattr(part, field.name), f"{path}.{field.name}".removeprefix(".")

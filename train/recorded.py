@@ -1,7 +1,8 @@
-"""A clip as another camera and codec would have recorded it: rate, H.264 or JPEG, size of the face, roll, light, drift.
+"""Records a clip again as another camera and codec would have: rate, H.264 or JPEG, size of the face, roll, light,
+drift.
 
-The frames are real; what is made is the resting face before the onset (the mean of the first frames, with the
-recording's own noise, because published clips begin at the onset) and the way in which all of it is recorded.
+The frames are real. The resting face before the onset is made (the mean of the first frames with the recording's own
+noise, because published clips begin at the onset), and so is the recording.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from realtime_mer.sources import open_source
 from realtime_mer.synth.video import write_video
 from train.motion import Faces
 
-STILL: Final = 4  # frames averaged to the resting face: 20 ms at 200 frames/s
+STILL: Final = 4  # frames averaged for the resting face: 20 ms at 200 frames/s
 GRAINS: Final = 6  # differences of neighboring frames kept as samples of the noise
-BLOCK: Final = 8  # px: noise is rolled by whole JPEG blocks, because the recordings' noise went through JPEG
-ROLL: Final = 1.0  # degrees per s at most, of the drifting head, beside its way
+BLOCK: Final = 8  # px: noise is shifted by whole JPEG blocks, because it has been through JPEG
+ROLL: Final = 1.0  # largest deviation of the drifting head from its direction, degrees per s
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
     """How a sequence is recorded. rate: frames/s, 0: the recording's own. crf: of H.264, 0: raw. drift: of the head, px
-    of the picture a second. jpeg: quality of every frame, 0: raw. face: width in px, 0: as it is. roll: degrees.
-    light: factor of the brightness. phase: how long before the sequence's end its last frame is taken, in frames."""
+    of the image per s. jpeg: quality of every frame, 0: raw. face: width in px, 0: unchanged. roll: degrees. light:
+    factor of the brightness. phase: time from the last frame to the end of the sequence, in frames."""
 
     rate: float = 0.0
     crf: int = 0
@@ -56,7 +57,7 @@ class Variant:
 
 
 def sequence(images: Sequence[Gray], rest: int, fps: float, drift: float, random: np.random.Generator) -> list[Frame]:
-    """``rest`` frames of the resting face and then ``images``; the head drifts so that it is in place at the onset."""
+    """``rest`` frames of the resting face, then ``images``; a drifting head is in place at the onset."""
     still = np.mean(images[:STILL], axis=0, dtype=np.float32)
     grains = _noise(images)
     angle, roll = random.uniform(0, 2 * np.pi), random.uniform(-ROLL, ROLL)
@@ -74,9 +75,10 @@ def sequence(images: Sequence[Gray], rest: int, fps: float, drift: float, random
 
 
 def followed(frames: list[Frame], variant: Variant, fps: float, faces: Faces) -> Ring | str:
-    """The sequence, recorded as ``variant`` says and followed as the runtime follows a face; or why it cannot be.
+    """The sequence, recorded as ``variant`` says and followed as the runtime follows a face, or why it cannot be
+    followed.
 
-    Times stay those of ``frames``. The head's drift is made with the sequence, not here.
+    Times stay those of ``frames``. The head's drift is part of the sequence, not made here.
     """
     frames = _sampled(frames, variant.rate, fps, variant.phase)
     if variant.face:
@@ -109,13 +111,13 @@ def _moved(picture: Any, x: float, y: float, degrees: float) -> Any:
 
 
 def _noise(images: Sequence[Gray]) -> list[Floats]:
-    """Samples of one frame's noise: differences of neighbors, those with the least motion, over the root of two."""
+    """Samples of one frame's noise: the differences of neighbors with the least motion, divided by the root of two."""
     samples = [(after.astype(np.float32) - before) / np.float32(np.sqrt(2)) for before, after in pairwise(images)]
     return sorted(samples, key=lambda sample: float(sample.std()))[:GRAINS]
 
 
 def _sampled(frames: list[Frame], rate: float, fps: float, phase: float) -> list[Frame]:
-    """The frames that a camera of ``rate`` would have taken; all of them for rate 0."""
+    """The frames that a camera at ``rate`` would have captured; all of them for rate 0."""
     if not rate or rate >= fps:
         return frames
     last = len(frames) - 1 - phase
@@ -130,7 +132,7 @@ def _through_jpeg(picture: Gray, quality: int) -> Any:
 
 
 def _through_h264(frames: list[Frame], crf: int) -> list[Frame]:
-    """The frames as a recording to H.264 has them; sides are made even, as the codec wants them."""
+    """The frames after H.264; sides are made even, as the codec requires."""
     height, width = frames[0].gray.shape
     even = [_changed(f, np.ascontiguousarray(f.gray[: height // 2 * 2, : width // 2 * 2])) for f in frames]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,7 @@
-"""The noun of training: one labeled clip (or image), whatever data set it came from, and the class lists.
+"""The noun of training: one labeled clip (or image) of any data set, and the class lists.
 
-Here are the record and the translation of a sheet's emotion word into the classes of a protocol. Reading files is in
-``train.datasets``, splitting in ``train.protocols``.
+Here are the record and the translation of a sheet's emotion word into the classes of a protocol. ``train.datasets``
+reads files, ``train.protocols`` splits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TO_THREE: Final = {
 OBJECTIVE: Final = ("I", "II", "III", "IV", "V", "VI", "VII")
 MEGC2018: Final = OBJECTIVE[:5]
 
-# The classes that papers mean by "5 classes" and "7 classes"; they differ from one data set to the next.
+# What papers mean by "5 classes" and "7 classes", which differs between data sets.
 _BASIC: Final = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 _NO_CONTEMPT: Final = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 FIVE: Final[dict[str, tuple[str, ...]]] = {
@@ -46,7 +46,7 @@ SEVEN: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("fer2013", "ferplus", "jaffe", "kdef", "mug", "taiwanese"), (*_NO_CONTEMPT, "neutral")),
 }
 
-# Whose people all tables of own clips share: a second table cannot hide someone whom another one tests.
+# The people of all tables of own clips are shared, so that a second table cannot hide someone whom another one tests.
 OWN: Final = "own"
 
 SCHEMES: Final = ("3", "5", "7", "objective", "emotion")
@@ -65,7 +65,7 @@ class Clip:
     onset, apex, offset: positions in ``frames``; None when not annotated or not among the frames.
     fps:      frames per second, 0 for images.
     action_units: as coded, e.g. ("4", "R12", "7B").
-    emotion:  the sheet's word, lower case, spelt alike over all data sets ("others", "happiness", "sadness").
+    emotion:  the sheet's word, lower case, spelled the same in all data sets ("others", "happiness", "sadness").
     objective: "I" to "VII", empty when the sheet gives none.
     split:    the official part ("train", "validation", "test"), empty when there is none.
     cohort:   data set whose subjects are the same people (SMIC-VIS and SMIC-HS share theirs); empty: its own.
@@ -87,38 +87,38 @@ class Clip:
 
     @property
     def group(self) -> str:
-        """Who is seen, across data sets: what must never be on both sides of a split.
+        """The person, across data sets, who must never be on both sides of a split.
 
-        A clip of an unknown person is a group of its own.
+        A clip of an unknown person is its own group.
         """
         who = self.subject if self.subject is not None else f"unknown:{self.clip}"
         return f"{self.cohort or self.dataset}/{who}"
 
     @property
     def key(self) -> str:
-        """Data set, subject and clip in one string, for reports and caches."""
+        """Data set, subject and clip as one string, for reports and caches."""
         return f"{self.dataset}/{self.subject or '-'}/{self.clip}"
 
     @property
     def units(self) -> frozenset[int]:
-        """Numbers of the action units, whatever their side and strength: "R12" and "12B" are 12."""
+        """Numbers of the action units without side and intensity: "R12" and "12B" are 12."""
         return frozenset(int(found[0]) for unit in self.action_units if (found := _NUMBER.search(unit)))
 
     @property
     def timed(self) -> bool:
-        """Whether it is a recording whose onset and apex are known, at a known rate."""
+        """Whether it is a recording with known onset, apex and frame rate."""
         return len(self.frames) > 1 and None not in (self.onset, self.apex) and self.fps > 0
 
     @property
     def stamp(self) -> tuple[int, int] | None:
-        """Size and time of the first file, None when there is none: caches are kept by it."""
+        """Size and time of the first file, None when there is none; part of cache keys."""
         first = self.frames[0]
         return (found.st_size, found.st_mtime_ns) if first.exists() and (found := first.stat()) else None
 
     def label(self, scheme: str) -> str | None:
         """The class under a scheme of ``SCHEMES``; None when the scheme leaves this clip out.
 
-        "5" and "7" are those of the clip's own data set, "emotion" is the sheet's word. DataError on another scheme.
+        "5" and "7" are those of the clip's own data set, "emotion" is the sheet's word. DataError for another scheme.
         """
         match scheme:
             case "3":
@@ -135,14 +135,14 @@ class Clip:
 
 
 def labeled(clips: Iterable[Clip], scheme: str, only: Sequence[str] | None = None) -> list[Clip]:
-    """The clips that have a class under the scheme, in their order; with ``only``, one of these classes."""
+    """The clips that have a class under the scheme, in order; with ``only``, one of these classes."""
     return [clip for clip in clips if (label := clip.label(scheme)) is not None and (only is None or label in only)]
 
 
 def labels_of(clips: Sequence[Clip], scheme: str) -> tuple[str, ...]:
     """The fixed class list for these clips, in a fixed order, whether or not each class occurs.
 
-    For "emotion" it is what occurs, sorted. For "5" and "7" the lists of all data sets present are joined, sorted.
+    For "emotion" it is the classes that occur, sorted. For "5" and "7" it is the joined lists of the data sets, sorted.
     """
     if scheme == "3":
         return THREE
@@ -155,15 +155,15 @@ def labels_of(clips: Sequence[Clip], scheme: str) -> tuple[str, ...]:
 
 
 def class_counts(clips: Iterable[Clip], scheme: str) -> Counter[str]:
-    """How many clips each class has; clips outside the scheme are not counted."""
+    """Number of clips of each class; clips outside the scheme are not counted."""
     return Counter(label for clip in clips if (label := clip.label(scheme)) is not None)
 
 
 def single_frames(clips: Iterable[Clip], which: str = "all") -> list[Clip]:
-    """One sample a frame, as papers do that classify frames: every frame ("all"), or onset, apex and offset ("key").
+    """One sample per frame, for papers that classify frames: every frame ("all"), or onset, apex and offset ("key").
 
-    Each sample keeps its clip's labels, subject and name (with the frame's position added), so that the protocols
-    and the guard see whose face it is. Key frames that are not annotated are left out.
+    Each sample keeps its clip's labels, subject and name (with the frame's position), so that protocols and checks know
+    whose face it is. Key frames that are not annotated are left out.
     """
     if which not in ("all", "key"):
         raise DataError(f"unknown choice of frames {which!r}: use 'all' or 'key'")

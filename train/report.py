@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def page(folder: Path) -> str:
-    """The whole page as text: one run, or the tables of a reproduction and all runs behind them."""
+    """The page as text: one run, or the tables of a reproduction and all its runs."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give one that evaluate or reproduce wrote")
     tables, below = [], [folder]
@@ -58,7 +58,7 @@ def page(folder: Path) -> str:
 
 
 def _run(run: Run) -> dict[str, Any]:
-    """What the page shows of a run."""
+    """The data of a run for the page."""
     columns, rows = _scores(run)
     return {
         "run": run,
@@ -76,11 +76,11 @@ def _run(run: Run) -> dict[str, Any]:
 
 
 def _scores(run: Run) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows."""
+    """The columns and rows of the score table."""
     base = metrics.trivial(run.truth, run.labels)
     ranges = metrics.bootstrap(run.truth, run.probabilities, run.groups, run.labels, repeats=1000)
     best = run.best_scores
-    columns = ["score", "value", "95 % interval over subjects", "always the commonest class", "at random"]
+    columns = ["score", "value", "95 % interval over subjects", "always the most common class", "at random"]
     rows = []
     for name in metrics.NAMES:
         between = f"{ranges[name].low:.3f} to {ranges[name].high:.3f}"
@@ -100,7 +100,7 @@ def _classes(run: Run) -> list[list[str]]:
 
 
 def _looks(run: Run) -> Markup | None:
-    """A map for each class, beside the confusion matrix; None for networks that see no images."""
+    """A map for each class, shown beside the confusion matrix; None for networks that do not take images."""
     if run.looks is None:
         return None
     figure = Figure(figsize=(1.6 * len(run.labels), 2.0), layout="tight")
@@ -123,14 +123,14 @@ def _reliability(run: Run) -> Markup:
 
 def _coverage(run: Run) -> Markup:
     rows = metrics.coverage_risk(run.truth, run.probabilities)
-    figure, axes = _axes("share answered", "share wrong among them", "coverage and risk")
+    figure, axes = _axes("share answered", "share of errors among them", "coverage and risk")
     axes.plot(rows[:, 0], rows[:, 1])
     axes.set(xlim=(0, 1), ylim=(0, None))
     return _svg(figure)
 
 
 def _curves(run: Run) -> Markup:
-    """Mean training loss over the folds that reached an epoch; stages one after another."""
+    """Mean training loss over the folds that reached an epoch, stage after stage."""
     longest = max(len(fold) for fold in run.curves)
     figure, axes = _axes("epoch", "loss", "training, mean over folds")
     for key, label in (("loss", "training"), ("validation", "validation")):

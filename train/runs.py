@@ -1,4 +1,4 @@
-"""The stored result of an evaluation: one folder per run, with plain JSON in it. Nothing is trained or scored here."""
+"""The stored result of an evaluation: one folder per run, with plain JSON. Nothing is trained or scored here."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from train.calibration import Calibrated
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TestedPairs:
-    """What networks and gates that did not know the person say of pairs of moments. keys: of the clip, (M,). kinds: for
-    people. still: bool (M,), whether nothing moves. logits: (M, K). none: probability that nothing moves, (M,)."""
+    """Answers to pairs of moments by networks and gates that did not know the person. keys: of the clip, (M,). kinds:
+    descriptions. still: bool (M,), whether nothing moves. logits: (M, K). none: probability that nothing moves,
+    (M,)."""
 
     keys: tuple[str, ...]
     kinds: tuple[str, ...]
@@ -60,18 +61,18 @@ class Run:
 
     @property
     def main(self) -> NDArray[np.bool_]:
-        """The samples of the kind that the model is made for, (N,): own motion where there is any, else all."""
+        """The samples of the kind that the model is made for, (N,): own motion if there is any, otherwise all."""
         return self.own if self.own.any() else ~self.own
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
-        """(N, K): calibrated where the recipe asks for it, else the softmax of the logits."""
+        """(N, K): calibrated if the recipe asks for it, otherwise the softmax of the logits."""
         return softmax(self.logits) if self.calibrated is None else self.calibrated.probabilities
 
     @property
     def answers(self) -> NDArray[np.float64]:
-        """What the model's file gives: ``probabilities``, and beside them that nothing moves where there is such an
-        answer: (N, K) or (N, K + 1)."""
+        """The output of the model's file: ``probabilities`` and, if there is such an answer, the probability that
+        nothing moves: (N, K) or (N, K + 1)."""
         if self.none is None:
             return self.probabilities
         none = self.none[:, None]
@@ -83,12 +84,12 @@ class Run:
 
     @property
     def best_scores(self) -> metrics.Scores | None:
-        """Scores with the epoch chosen on the test fold: never a result, only to show what the leak is worth."""
+        """Scores with the epoch chosen on the test fold: never a result, only to show the effect of the leak."""
         return None if self.best is None else metrics.score(self.truth, softmax(self.best), self.labels)
 
     @staticmethod
     def from_plain(stored: dict[str, Any]) -> Run:
-        """The inverse of what ``evaluate`` stores."""
+        """The run from what ``evaluate`` stored."""
         return Run(
             name=stored["name"],
             protocol=stored["protocol"],
@@ -147,7 +148,7 @@ def load(out: Path) -> Run:
 
 
 def store(file: Path, content: dict[str, Any]) -> None:
-    """Whole or not at all."""
+    """Writes JSON atomically. Raises OutputError."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(file.name + ".part")

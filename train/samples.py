@@ -1,4 +1,4 @@
-"""The noun that ``fit`` eats: inputs, labels and who is seen. Nothing is read or computed here."""
+"""The input of ``fit``: inputs, labels and people. Nothing is read or computed here."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """x: (N, 3, S, S), uint8 pictures (0 to 255) or float32 motion, or what a network keeps of it
-    (``train.models.Entry.keep``). y: int64 (N,), positions in the class list. groups: who each sample shows
-    (``Clip.group``), (N,).
-    views: (N, V, ...) as x, or None. Each epoch of training draws one for each sample; ``x`` is the first of them, and
-    all that is ever tested. weights: float64 (N,), of each sample in the loss, or None for equal ones."""
+    """x: (N, 3, S, S), uint8 images (0 to 255) or float32 motion, possibly reduced by ``train.models.Entry.keep``. y:
+    int64 (N,), positions in the class list. groups: the person in each sample (``Clip.group``), (N,). views: (N, V,
+    ...) as x, or None. Each epoch of training draws one for each sample; ``x`` is the first of them, and the only one
+    tested. weights: float64 (N,), of each sample in the loss, or None for equal ones."""
 
     x: NDArray[Any]
     y: NDArray[np.int64]
@@ -28,7 +27,7 @@ class Samples:
         return len(self.y)
 
     def take(self, positions: Sequence[int] | NDArray[np.int64]) -> Samples:
-        """Those at the positions, in their order."""
+        """The samples at these positions, in order."""
         where = np.asarray(positions, np.int64)
         return Samples(
             self.x[where], self.y[where], tuple(self.groups[i] for i in where),

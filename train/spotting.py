@@ -1,6 +1,6 @@
 """Spotting annotations of long videos, and a method's answers, as CSV files. ``spotting.scores`` has the scores.
 
-Frame numbers stay what the file says; ``sample=1`` in the scores counts the last frame as part of the movement.
+Frame numbers are those of the file; ``sample=1`` in the scores counts the last frame as part of the movement.
 """
 
 from __future__ import annotations
@@ -61,11 +61,13 @@ def _read(path: Path, columns: Mapping[str, tuple[str, ...]], kind: str) -> tupl
             continue
         onset, offset = frame_number(values["onset"]), frame_number(values["offset"])
         if onset is None or not offset or onset > offset:
-            problems.append(Problem(where, f"from {values['onset']!r} to {values['offset']!r} is no interval", True))
+            problems.append(
+                Problem(where, f"from {values['onset']!r} to {values['offset']!r} is not an interval", True)
+            )
             continue
         apex = frame_number(values.get("apex"))
         if "apex" in columns and (apex is None or not onset <= apex <= offset):
-            problems.append(Problem(where, f"apex {values['apex']!r} lies outside {onset} to {offset}", False))
+            problems.append(Problem(where, f"apex {values['apex']!r} is outside {onset} to {offset}", False))
             apex = None
         found.append(Movement(str(values["video"]).strip(), onset, offset, apex))
     return found, problems

@@ -1,10 +1,10 @@
-"""Pairs of moments between which nothing moves, and the same clips' real movement beside them: what "none" learns from.
+"""Makes still pairs, two moments between which nothing moves, and the real movements of the same clips: the training
+data of the answer "none".
 
-For each recording of a recipe a short sequence is made: the resting face of its onset for as long as the longest gap,
-with the recording's own noise, and then its own frames from onset to apex. The whole sequence is followed as the
-runtime follows it, raw and through H.264, with the head held and drifting, at the recording's rate and at others. Of
-each sequence the still pairs and the movement are taken. A gap that is shorter than the averaging around a key frame
-is a real pair: the recording's own frames at its onset.
+For each recording, a short sequence is made: the resting face of its onset for as long as the longest gap, with the
+recording's own noise, and then its own frames from onset to apex. The sequence is followed as in the runtime, raw and
+through H.264, with the head fixed and drifting, at the recording's rate and at others. It gives the still pairs and the
+movement. A gap shorter than the averaging around a key frame is a real pair: the recording's own frames at its onset.
 """
 
 from __future__ import annotations
@@ -31,17 +31,19 @@ from train.recipe import Still
 from train.recorded import Variant, followed, sequence
 from train.records import Clip
 
-VERSION: Final = 2  # raised when the same settings give other numbers: old caches are then not used
-SETTLING: Final = 0.1  # s of rest before the longest gap: a codec's first frames are better than those that follow
-SHORT: Final = 2 * NEAR  # s: a gap below it is taken at the onset, of the recording's own frames
+VERSION: Final = 2  # increased when the same settings give other numbers, so that old caches are not used
+SETTLING: Final = (
+    0.1  # s of rest before the longest gap, because a codec's first frames are better than those that follow
+)
+SHORT: Final = 2 * NEAR  # s: a shorter gap is taken at the onset, from the recording's own frames
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
     """cells: float32 (M, 2, CELLS, CELLS), motion in px as ``flow_default.cell_means`` has it. x: float16 or float32
-    (M, ...), the same as the network takes it. still: bool (M,), whether nothing moves. clips: int64 (M,), positions of
-    the recordings. kinds: of each pair, (M,), for people.
-    skipped: one line for each sequence that could not be followed."""
+    (M, ...), the same as input of the network. still: bool (M,), whether nothing moves. clips: int64 (M,), positions of
+    the recordings. kinds: descriptions of the pairs, (M,). skipped: one line for each sequence that could not be
+    followed."""
 
     cells: NDArray[np.float32]
     x: NDArray[Any]
@@ -51,7 +53,7 @@ class Pairs:
     skipped: tuple[str, ...] = ()
 
     def take(self, clips: Sequence[int]) -> Pairs:
-        """Those of the clips at these positions, which are numbered again in their order."""
+        """The pairs of the clips at these positions, renumbered in order."""
         place = {clip: k for k, clip in enumerate(clips)}
         where = self.of(clips)
         clips_now = np.array([place[clip] for clip in self.clips[where].tolist()], np.int64)
@@ -69,9 +71,10 @@ def make(
     clips: Sequence[Clip], how: Still, seed: int, cache: Path | None = None, quiet: bool = False,
     keep: models.Keep | None = None,
 ) -> Pairs:  # fmt: skip
-    """The pairs of every clip that is a recording with onset and apex; others give none.
+    """The pairs of every clip that is a recording with onset and apex.
 
-    keep: what the network keeps of a motion (``models.kept``). Raises DataError for a picture that cannot be read.
+    keep: the part of a motion that the network uses (``models.kept``). Raises DataError for an image that cannot be
+    read.
     """
     file = None if cache is None else cache / f"still-{_key(clips, how, seed, keep)}.npz"
     if file is not None and file.exists():
@@ -91,7 +94,7 @@ def make(
                 whole = motion[None]
                 cells = cell_means(whole)[0]
                 seen = (whole if keep is None else keep(whole))[0]
-                # thousands of fields are too much for single precision
+                # single precision is not enough for thousands of fields
                 seen = seen if seen.size <= cells.size else seen.astype(np.float16)
                 found.append((cells, seen, still, i, kind))
     finally:
@@ -115,7 +118,7 @@ def make(
 def _of_clip(
     clip: Clip, how: Still, faces: Faces, random: np.random.Generator, skipped: list[str]
 ) -> Iterator[tuple[Floats, bool, str]]:
-    """Motion, whether it is a still pair, and its kind, of every variant."""
+    """For every variant: motion, whether it is a still pair, and its kind."""
     assert clip.onset is not None
     assert clip.apex is not None
     end = min(clip.apex + round(NEAR * clip.fps), len(clip.frames) - 1)
@@ -131,7 +134,7 @@ def _of_clip(
             continue
         for gap in how.gaps_s:
             if rate and gap < 1 / rate:
-                continue  # both moments would be the same frame
+                continue  # both moments would be in the same frame
             first = onset if gap < SHORT else onset - NEAR - gap
             moments = ring.key_frames(first, first + gap)
             yield recognizer_input(moments, *_FEATURE), True, f"{gap * 1000:g} ms, {variant}"
@@ -143,5 +146,5 @@ _FEATURE: Final = ("flow-uvs/1", 128)
 
 def _key(clips: Sequence[Clip], how: Still, seed: int, keep: models.Keep | None) -> str:
     """Changes with the settings and with the first file of any clip."""
-    made = {key: value for key, value in asdict(how).items() if key != "ridge"}  # what is made of them is not here
+    made = {key: value for key, value in asdict(how).items() if key != "ridge"}  # settings that do not change the pairs
     return key([VERSION, made, seed, models.name_of(keep)], clips)

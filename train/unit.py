@@ -1,9 +1,9 @@
-"""Where a network computes while it is trained, in which numbers, and how samples get there.
+"""The device and precision of a training, and the transfer of samples.
 
-Pictures lie with their channels last, which makes a step of a picture network 1.3 to 1.7 times as fast on a CPU; the
-small networks on motion lose by it there. On a GPU nothing waits for a step: samples go over from pinned memory while
-the step before is still computed, and no figure is read back before the epoch is over. All samples are in memory, so
-one thread fetches them faster than a GPU asks for them.
+Images have their channels last, which makes a training step 1.3 to 1.7 times as fast on a CPU; small networks on motion
+would be slower. On a GPU nothing waits for a step: samples are copied from pinned memory while the previous step is
+computed, and nothing is read back before the epoch is over. All samples are in memory, so one thread is faster than the
+GPU.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from realtime_mer.errors import DeviceError
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """device: of torch. bf16: multiply in bfloat16 (torch's autocast); weights, losses and averages stay float32."""
+    """device: torch's. bf16: multiply in bfloat16 (torch's autocast); weights, losses and averages stay float32."""
 
     device: torch.device
     bf16: bool = False
@@ -32,29 +32,29 @@ class Unit:
         return self.device.type == "cuda"
 
     def place(self, model: nn.Module) -> None:
-        """Moves a network here, in place."""
+        """Moves a network to the device, in place."""
         model.to(self.device)
         if self.gpu:
             model.to(memory_format=torch.channels_last)
 
     def send(self, tensor: Tensor) -> Tensor:
-        """The tensor here; on a GPU the caller goes on while it is copied."""
+        """The tensor on the device; a GPU copies it in the background."""
         return tensor.pin_memory().to(self.device, non_blocking=True) if self.gpu else tensor
 
     def inputs(self, x: NDArray[Any]) -> Tensor:
-        """Samples (N, ...) as float32 here: uint8 pictures become 0 to 1, motion stays as it is."""
+        """Samples (N, ...) on the device as float32: uint8 images become 0 to 1, motion is unchanged."""
         sent = self.send(torch.from_numpy(np.ascontiguousarray(x)))
         pictures = x.dtype == np.uint8
         made = sent.float() / 255 if pictures else sent.float()
         return made.contiguous(memory_format=torch.channels_last) if made.ndim == 4 and (self.gpu or pictures) else made
 
     def computing(self) -> torch.autocast:
-        """The context in which a forward pass runs."""
+        """The context for a forward pass."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
 
 def open_unit(name: str, precision: str = "fp32") -> Unit:
-    """The device asked for: "cpu", "cuda", or "cuda:N" for the GPU of that number. precision: "fp32" or "bf16".
+    """Opens a device: "cpu", "cuda", or "cuda:N" for GPU number N. precision: "fp32" or "bf16".
 
     Raises DeviceError instead of falling back.
     """
@@ -64,8 +64,8 @@ def open_unit(name: str, precision: str = "fp32") -> Unit:
     kind, _, number = name.partition(":")
     if kind == "cuda" and number.isdecimal() == bool(number) and torch.cuda.is_available():
         if int(number or 0) >= torch.cuda.device_count():
-            raise DeviceError(f"device {name!r} is not here: there are {torch.cuda.device_count()}, counted from 0")
-        # cuBLAS needs this to repeat its results exactly.
+            raise DeviceError(f"device {name!r} does not exist: there are {torch.cuda.device_count()}, counted from 0")
+        # cuBLAS needs this to give the same results on every run
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         return Unit(torch.device(name), bf16)
-    raise DeviceError(f"device {name!r} is not here: use --device cpu, or cuda on a machine with an NVIDIA GPU")
+    raise DeviceError(f"device {name!r} is not available: use --device cpu, or cuda on a machine with an NVIDIA GPU")

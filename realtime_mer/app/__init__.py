@@ -1,6 +1,6 @@
 """The browser app: live, recorded, benchmark, about. It runs the same pipeline as the command line.
 
-settings      what the server was started with, and what a viewer may ask of it
+settings what the server was started with, and which requests of a viewer it grants
 browser       the browser's camera as a Source
 viewer        one viewer's live analysis: a source, a pipeline, a thread
 messages      observations and events as small JSON for the page

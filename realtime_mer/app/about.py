@@ -1,4 +1,4 @@
-"""The words of the About page: what this is, what it is not, the model card, law and privacy."""
+"""The text of the About page: what this is, what it is not, the model card, law and privacy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Short, involuntary movements of the face, 1/25 to 1/2 second from onset to offse
 only. To time them, a camera should deliver 100 or more frames per second; below 20 they cannot be resolved, and the
 page says so. This program aligns the face in every frame, measures how fifteen regions move against the resting
 face, and reports movements that rise above the resting noise and end within half a second. Longer movements, blinks,
-speech and head motion are rejected, each with its reason.
+speech and head motion are rejected, and the reason is shown.
 
 ## What they are not
 
@@ -56,7 +56,7 @@ This is not legal advice.
 
 
 def card(spec: ModelSpec, provider: str = "") -> str:
-    """What a model file says of itself, as Markdown."""
+    """The metadata of a model file as Markdown."""
     rows = [
         ("model", f"{spec.id}" + (f", {provider}" if provider else "")),
         ("classes", ", ".join(spec.labels)),

@@ -24,11 +24,11 @@ from realtime_mer.sinks.report import write_report
 from realtime_mer.sinks.video import AnnotatedVideo
 from realtime_mer.sources import open_source
 
-SHOWN_RATE: Final = 30.0  # frames/s of the annotated video: it is for looking
+SHOWN_RATE: Final = 30.0  # frames/s of the annotated video, which is for viewing only
 
 
 def analyze(job: Job, configure: Callable[[Job], Config]) -> None:
-    """Fills the job's folder from its upload; tells the job how far it is. Raises MerError."""
+    """Fills the job's folder from its upload and updates the job's progress. Raises MerError."""
     suffix = job.upload.suffix
     if suffix in (".jsonl", ".zip"):
         _open_results(job, suffix)
@@ -53,11 +53,11 @@ def analyze(job: Job, configure: Callable[[Job], Config]) -> None:
                 job.share = min(seen.time / info.duration, 1.0) if info.duration else None
     finish(job)
     if options.private:
-        job.upload.unlink(missing_ok=True)  # it shows the face
+        job.upload.unlink(missing_ok=True)  # the annotated video shows the face
 
 
 def finish(job: Job) -> None:
-    """What is derived from a complete log: the table of events and the report. Raises MerError."""
+    """Writes what is derived from a complete log: the table of events and the report. Raises MerError."""
     convert(job.log, "csv", job.folder / EVENTS_CSV)
     report(job, job.folder / REPORT)
 
@@ -69,7 +69,8 @@ def report(
     change: Callable[[Recording], Recording] | None = None,
     more: Mapping[str, str] | None = None,
 ) -> None:
-    """The report of a job, without pictures in privacy mode. change, more: see ``write_report``. Raises MerError."""
+    """Writes the report of a job, without pictures in privacy mode. change, more: see ``write_report``. Raises
+    MerError."""
     signals = job.folder / SIGNALS_CSV
     write_report(
         job.log,
@@ -82,7 +83,7 @@ def report(
 
 
 def _open_results(job: Job, suffix: str) -> None:
-    """Results that were made elsewhere are put where an analysis would have put them."""
+    """Puts results that were made elsewhere where an analysis would have put them."""
     if suffix == ".zip":
         unpack(job.upload, job.folder)
         job.upload.unlink()

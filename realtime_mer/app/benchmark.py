@@ -1,7 +1,7 @@
 """The Benchmark tab: runs the latency benchmark on this machine and shows it beside a stored result.
 
-It runs in a process of its own: there it can be stopped, and neither times the other viewers of this server nor waits
-for them. What is measured, and how, is in ``bench``.
+It runs in its own process: there it can be stopped, and other viewers of this server do not disturb the measurement.
+What is measured, and how, is in ``bench``.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from realtime_mer.sinks.page import render
 TEMPLATES: Final = "realtime_mer.app"
 RESULT: Final = "latency.json"
 COMMAND: Final = (sys.executable, "-m", "realtime_mer.cli", "bench", "latency")
-# Gradio's uploads are closed: the page reads the file itself and hands its text on.
+# Gradio's uploads are disabled: the page reads the file itself and sends its text.
 READ_STORED: Final = (
     "async (fps, seconds) => [fps, seconds, (await document.querySelector('#mer-stored').files[0]?.text()) ?? '']"
 )
 EXPLAINED: Final = (
-    "Three latencies, never mixed: what each **stage** takes per frame; how late an **observation** is when frames "
-    "come at the real rate; how late an **event** is reported after its apex or offset, which contains the look-ahead. "
-    "Measured on the synthetic demo clip, on the machine that serves this page, with whatever else it is doing."
+    "Three latencies, never mixed: the time of each **stage** per frame; the delay of an **observation** when frames "
+    "arrive at the real rate; the delay of an **event** after its apex or offset, including the look-ahead. Measured "
+    "on the synthetic demo clip, on the machine that serves this page, along with whatever else it is doing."
 )
 
 
 def tab(settings: AppSettings, benches: Benches) -> None:
-    """Adds the tab's parts to the page that is being built."""
+    """Adds the tab to the page that is being built."""
     gr.Markdown(EXPLAINED)
     with gr.Row():
         fps = gr.Slider(30, 240, 200, step=10, label="Frames per second")
-        seconds = gr.Slider(5, 60, 20, step=5, label="Seconds of live measuring")
+        seconds = gr.Slider(5, 60, 20, step=5, label="Length of the live measurement, s")
         gr.HTML(
             "<label class='mer-stored'>Compare with a stored result (JSON)"
             "<input type='file' id='mer-stored' accept='.json'></label>"
@@ -59,7 +59,7 @@ def tab(settings: AppSettings, benches: Benches) -> None:
     table = gr.HTML(elem_id="mer-bench-table")
 
     def run(fps: float, seconds: float, stored: str, request: gr.Request) -> Iterator[dict[Any, Any]]:
-        yield {status: note(f"Measuring: the clip is drawn first, then {seconds:g} s live, then each stage …")}
+        yield {status: note(f"Drawing the clip, then measuring {seconds:g} s live, then each stage …")}
         try:
             other = _stored(stored) if stored else None
             result = measure(fps, seconds, settings.config, benches.of(str(request.session_hash)))
@@ -102,7 +102,7 @@ class Benches:
         self._processes: dict[str, Subprocess] = {}
 
     def of(self, key: str) -> Subprocess:
-        """The page's process; nothing runs in a new one."""
+        """The page's process, created on first use."""
         return self._processes.setdefault(key, Subprocess())
 
     @property
@@ -110,7 +110,7 @@ class Benches:
         return any(process.busy for process in list(self._processes.values()))
 
     def leave(self, key: str) -> None:
-        """The page is closed: its benchmark ends."""
+        """Stops the benchmark of a page that was closed."""
         if (process := self._processes.pop(key, None)) is not None:
             process.close()
 
@@ -140,12 +140,12 @@ def measure(fps: float, seconds: float, config: Config, process: Subprocess) -> 
 
 
 def note(*lines: str, bad: bool = False) -> str:
-    """Lines for a status field, as HTML."""
+    """Text for a status field, as HTML."""
     return render("status.html", TEMPLATES, lines=lines, bad=bad)
 
 
 def _stored(text: str) -> Result:
-    """A stored result, from the text that the page has read. Raises MerError."""
+    """A stored result, parsed from the text that the page has read. Raises MerError."""
     with TemporaryDirectory() as place:
         path = Path(place) / "the stored result"
         path.write_text(text, encoding="utf-8")
@@ -156,7 +156,7 @@ def _stored(text: str) -> Result:
 
 
 def _link(result: Result) -> str:
-    """The whole record as an address of its own, to be saved."""
+    """A link that saves the whole result."""
     with TemporaryDirectory() as place:
         result.save(path := Path(place) / RESULT)
         return "data:application/json;base64," + base64.b64encode(path.read_bytes()).decode()

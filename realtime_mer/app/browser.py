@@ -1,7 +1,6 @@
-"""The browser's camera as a Source: JPEG pictures with their own capture times, as the page sends them.
+"""The browser's camera as a Source: JPEG frames with their own capture times, as the page sends them.
 
-``live`` receives them. Times are the browser's, so the intervals are true; only their origin is the
-browser's own.
+Times come from the browser's clock: intervals are exact, the origin is arbitrary. ``live`` receives the frames.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from realtime_mer.sources.images import decode
 
 HEAD: Final = struct.Struct("<d")  # capture time in s, then the JPEG
 WAITING: Final = 64  # packets that may wait to be decoded: half a second at 120 frames/s
-PACKET_BYTES: Final = 4 << 20  # a 1080p JPEG of the best quality has about one
+PACKET_BYTES: Final = 4 << 20  # a 1080p JPEG of the best quality has about one million
 LONGEST_SIDE: Final = 4096  # px
-FIRST_S: Final = 15.0  # how long the first picture may take: the person is still asked whether the camera may be used
-SILENT_S: Final = 40.0  # how long no picture may come later: the connection may have to be made again
+FIRST_S: Final = 15.0  # wait for the first frame: the browser still asks for permission to use the camera
+SILENT_S: Final = 40.0  # longest pause after that: the connection may have to be made again
 
 
 class BrowserCamera:
-    """Where the page's packets go in (``push``, any thread) and a live Source comes out (``open``).
+    """Takes the page's packets (``push``, any thread) and gives a live Source (``open``).
 
-    buffer_s: how old a picture may become here before it is measured, s; older ones are dropped evenly, and counted.
+    buffer_s: how long a frame may wait here, s; older ones are dropped evenly, and counted.
     """
 
     def __init__(self, *, buffer_s: float = 1.0) -> None:
@@ -42,7 +41,7 @@ class BrowserCamera:
         self._counts = Counts()
 
     def push(self, packet: bytes) -> None:
-        """Takes a packet. When too many wait, the newest is dropped; the gap in the times tells the source of it."""
+        """Takes a packet. When too many are waiting, the newest is dropped; the source sees the gap in the times."""
         try:
             self._packets.put_nowait((monotonic(), packet))
         except queue.Full:
@@ -52,7 +51,7 @@ class BrowserCamera:
         self._stop.set()
 
     def open(self) -> Source:
-        """Waits for the first picture. Raises SourceError when none comes."""
+        """Waits for the first frame. Raises SourceError when none arrives."""
         raw_frames = self._raw_frames()
         first = next(raw_frames, None)
         if first is None:
@@ -78,7 +77,7 @@ class BrowserCamera:
                 waited += 0.1
                 continue
             waited, patience = 0.0, SILENT_S
-            # decoding cannot follow: every second picture, so that those that are left are evenly spaced
+            # decoding is too slow: drop every second frame, so that the rest are evenly spaced
             skipped = not skipped and monotonic() - came > self._buffer_s
             if skipped:
                 self._counts.dropped += 1
@@ -89,7 +88,7 @@ class BrowserCamera:
 
 
 def read(packet: bytes) -> RawFrame | None:
-    """One packet as a raw frame; None when it is not a picture with a time."""
+    """A packet as a raw frame; None when it is not a JPEG with a time."""
     if not HEAD.size + 4 < len(packet) <= PACKET_BYTES or not np.isfinite(time := HEAD.unpack_from(packet)[0]):
         return None
     content = packet[HEAD.size :]
@@ -101,7 +100,7 @@ def read(packet: bytes) -> RawFrame | None:
 
 
 def jpeg_size(content: bytes) -> tuple[int, int]:
-    """Width and height that the header states, (0, 0) when it is no JPEG: asked before memory is taken for it."""
+    """Width and height from the header, (0, 0) when it is no JPEG; read before memory is allocated for the image."""
     at = 2
     while content[:2] == b"\xff\xd8" and at + 9 < len(content) and content[at] == 0xFF:
         marker = content[at + 1]
@@ -114,5 +113,5 @@ def jpeg_size(content: bytes) -> tuple[int, int]:
 def _color(content: bytes) -> Image:
     image = decode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
-        raise SourceError("a picture of the browser's camera can be decoded in gray only")
+        raise SourceError("frames of the browser's camera can only be decoded in gray")
     return image

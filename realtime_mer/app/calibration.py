@@ -1,4 +1,4 @@
-"""Half a minute of a resting face, before a live run: how far it stirs by itself, and a sensitivity that bears it."""
+"""Watches a resting face for half a minute before a live run and chooses a sensitivity at which it causes no event."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import numpy as np
 from realtime_mer.app.settings import SENSITIVITY
 from realtime_mer.records import Observation
 
-ABOVE: Final = 1.15  # the threshold lies so many times above the highest peak of the resting face
-RARE: Final = 99.5  # percentile of the level that counts as its peak: one blink in half a minute must not decide
-ENOUGH: Final = 0.5  # share of the frames in which a face must have been measured
+ABOVE: Final = 1.15  # ratio of the threshold to the highest peak of the resting face
+RARE: Final = (
+    99.5  # percentile of the level that counts as its peak, so that one blink in half a minute does not decide
+)
+ENOUGH: Final = 0.5  # least share of frames in which a face was measured
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """enter: the sensitivity to use, None when too little was seen. text: what was found, in one line."""
+    """enter: the sensitivity to use, None when too little was seen. text: the result in one line."""
 
     enter: float | None
     text: str
@@ -35,7 +37,7 @@ class Calibration:
 
     @property
     def left_s(self) -> float:
-        """Seconds that are still to be watched."""
+        """Seconds left."""
         return self._seconds if self._from is None else max(self._seconds - (self._now - self._from), 0.0)
 
     def push(self, observation: Observation) -> bool:
@@ -47,12 +49,13 @@ class Calibration:
         return self.left_s <= 0
 
     def result(self) -> Calibrated:
-        """What sensitivity suits the face that was watched."""
+        """The sensitivity that suits the face that was watched."""
         if len(self._levels) < ENOUGH * self._frames or not self._levels:
             return Calibrated(None, "no calibration: the face was measured in less than half of the time")
         peak = float(np.percentile(self._levels, RARE))
         least, most = SENSITIVITY
         enter = round(2 * min(max(ABOVE * peak, least), most)) / 2
         return Calibrated(
-            enter, f"at rest the face reached {peak:.1f} times its noise: reacts at {enter:g} times from now on"
+            enter,
+            f"at rest, the face reached {peak:.1f} times its noise; the threshold is now {enter:g} times the noise",
         )

@@ -1,4 +1,4 @@
-"""The folders of jobs on the disk: what is found again, what a killed server has left, and results out of a .zip."""
+"""The folders of jobs on disk: finding kept jobs, removing those of a killed server, unpacking results from a .zip."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from realtime_mer.sinks.lines import write_whole
 from realtime_mer.sinks.lock import Lock
 from realtime_mer.typed import Count, convert, from_json
 
-NOTE: Final = ".job.json"  # in the folder of a job that is done: what it is, and whose
-FOLDER: Final = "realtime-mer-app-"  # how the server's folder in the temporary folder begins
+NOTE: Final = ".job.json"  # in the folder of a finished job: what it is, and whose
+FOLDER: Final = "realtime-mer-app-"  # prefix of the server's folder in the temporary folder
 UNPACKED_BYTES: Final = 4 << 30  # of a .zip
 _NAMES: Final = re.compile(
     rf"({re.escape(LOG)}|{re.escape(SIGNALS_CSV)}|{re.escape(VIDEO)}"
     rf"|{re.escape(RECORDED)}|{PREFIX}[A-Za-z0-9_-]+\.jsonl|{CODING}[A-Za-z0-9_-]+\.(eaf|csv|tsv)"
     rf"|{STILLS}/event-\d+-\d+\.jpg|{CLIPS}/event-\d+-\d+\.mp4)"
-)  # what is taken out of a folder of results; the rest is made again
+)  # files unpacked from a folder of results; the rest is made again
 
 
 @dataclass(frozen=True, slots=True)
 class _Note:
-    """What is written beside the files of a job, so that it is found again."""
+    """Written beside the files of a job, so that it is found after a restart."""
 
     id: str
     owner: str
@@ -44,13 +44,13 @@ class _Note:
 
 
 def note(job: Job) -> None:
-    """Makes a job one that is found again. Raises OutputError."""
+    """Marks a job as one to find after a restart. Raises OutputError."""
     note = _Note(job.id, job.owner, job.name, job.options.private, job.frames, job.found)
     write_whole(job.folder / NOTE, json.dumps(asdict(note)) + "\n")
 
 
 def kept(root: Path) -> list[Job]:
-    """The finished jobs in a folder that is kept, oldest first; what else a server has begun there is removed."""
+    """The finished jobs in a folder that is kept, oldest first; unfinished ones are removed."""
     found = []
     for folder in sorted((p for p in root.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime):
         if not re.fullmatch(r".+-[A-Za-z0-9_-]{8}", folder.name) or folder.is_symlink():
@@ -77,7 +77,7 @@ def _is_unfinished(folder: Path) -> bool:
 
 
 def remove_stale() -> None:
-    """Removes the folders of servers that no longer run: killed, or cut off with the power."""
+    """Removes the folders of servers that were killed or lost power."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
         with suppress(OSError, OutputError):
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
@@ -87,14 +87,13 @@ def remove_stale() -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Takes a folder of results out of a .zip: known names only. Raises SourceError."""
+    """Unpacks a folder of results from a .zip, known names only. Raises SourceError."""
     try:
         with zipfile.ZipFile(archive) as file:
             members = {}
             for member in file.infolist():
-                name = re.sub(
-                    r"^[^/.][^/]*/(?=[^/]*$|stills/|clips/)", "", member.filename
-                )  # without a folder around all
+                # without an enclosing folder
+                name = re.sub(r"^[^/.][^/]*/(?=[^/]*$|stills/|clips/)", "", member.filename)
                 if _NAMES.fullmatch(name):
                     members[name] = member
             if LOG not in members:

@@ -1,8 +1,8 @@
-"""Which requests are answered: one place for every method and for sockets, in front of Gradio and of our own routes.
+"""Decides which requests are answered: one place for every method and for sockets, before Gradio and our own routes.
 
-Refused are names that this server does not go by (DNS rebinding), requests that another site's script makes (by Origin
-and Sec-Fetch-Site), Gradio's ways to files and to other machines, and, where passwords are set, who has none. Each
-browser gets a token in a cookie here, by whose hash its jobs are known.
+It refuses host names that are not this server's (DNS rebinding), requests by scripts of other sites (by Origin and
+Sec-Fetch-Site), Gradio's access to files and to other machines, and, where passwords are set, requests without one.
+Each browser gets a token in a cookie; its jobs are known by the hash of the token.
 """
 
 from __future__ import annotations
@@ -31,15 +31,17 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 COOKIE: Final = "mer-owner"
 COOKIE_S: Final = 365 * 24 * 3600
 BODY_BYTES: Final = 16 << 20  # of a request to Gradio: the largest is a stored benchmark result
-BODY_S: Final = 30.0  # in which it must have come
-WRONG_S: Final = 0.5  # before a wrong password is answered
+BODY_S: Final = 30.0  # time limit for a request to arrive
+WRONG_S: Final = 0.5  # delay before the answer to a wrong password
+_NO_FILES: Final = "refused: this server does not open files or addresses this way"
+_OTHER_SITE: Final = "refused: the request came from another site's page"
 _LOG: Final = logging.getLogger(__name__)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
-# Gradio's ways to files of the server and to other machines; nothing on the page uses them.
+# Gradio's access to the server's files and to other machines; nothing on the page uses it.
 _CLOSED: Final = re.compile(r"/(file|proxy)=|/gradio_api/(upload|file|proxy|component_server|stream|deep_link|vibe)")
 _OWN: Final = ("/jobs", "/live", "/mer-static")
-# A script of this page may do what it likes, since Gradio's own needs inline scripts and eval: the policy does not stop
-# a script that got in. It keeps the page from asking anyone else for anything, and from being framed.
+# Gradio's own scripts need inline scripts and eval, so the policy does not stop a script that got in. It keeps the page
+# from contacting other hosts and from being framed.
 POLICY: Final = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; connect-src 'self' {sockets} blob: data:; "
     "frame-ancestors 'self'; base-uri 'self'; form-action 'self'; object-src 'none'"
@@ -53,12 +55,12 @@ HEADERS: Final = (
 
 
 class Guard:
-    """ASGI middleware. names: further names that the server goes by, such as that of Gradio's relay."""
+    """ASGI middleware. names: further host names of the server, such as that of Gradio's relay."""
 
     def __init__(self, app: Asgi, settings: AppSettings, names: set[str] | None = None) -> None:
         self._app, self._settings = app, settings
         self._names = names if names is not None else set()
-        self._signed_in: set[str] = set()  # owners whose password was right: sockets cannot always say it again
+        self._signed_in: set[str] = set()  # owners whose password was right: a socket cannot always send it again
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -72,13 +74,15 @@ class Guard:
         token = owner_of(headers.get("cookie", ""))
         owner = token or secrets.token_urlsafe(32)
         if self._settings.passwords and not await self._known(headers, token, owner):
-            await _refuse(scope, send, 401, "name and password, please", (b"www-authenticate", b"Basic charset=UTF-8"))
+            await _refuse(
+                scope, send, 401, "enter your name and password", (b"www-authenticate", b"Basic charset=UTF-8")
+            )
             return
         scope.setdefault("state", {})["owner"] = hashlib.sha256(owner.encode()).hexdigest()
         if scope["type"] == "http" and scope["method"] == "POST" and not self._path(scope).startswith(_OWN):
             body = await _body(receive)
             if body is None or _names_a_file(body):
-                await _refuse(scope, send, 403, "refused: files and addresses are not taken this way")
+                await _refuse(scope, send, 403, _NO_FILES)
                 return
             receive = _again(body, receive)
         new = None if token is not None else self._cookie(scope, headers, owner)
@@ -100,7 +104,7 @@ class Guard:
 
         try:
             await self._app(scope, receive, with_headers)
-        except Exception as error:  # what a viewer sends must neither fill the server's log nor tell of its inside
+        except Exception as error:  # what a viewer sends must not fill the server's log, nor reveal internals
             _LOG.error("%s: %s", scope["path"][:100], first_line(error))
             if scope["type"] == "http" and not begun:
                 await _refuse(scope, send, 500, f"an internal error ({type(error).__name__})")
@@ -111,24 +115,24 @@ class Guard:
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> str | None:
         path = scope["path"].lower()
         if _CLOSED.search(path) and not self._path(scope).startswith(_OWN):
-            return "refused: files and addresses are not taken this way"
+            return _NO_FILES
         host = headers.get("host", "")
         if not self._goes_by(_name(host)):
-            return f"this server does not go by the name {_name(host)!r}: start it with --allowed-host to use that name"
+            return f"this server has no host name {_name(host)!r}: start it with --allowed-host to add the name"
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
         safe = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
         opened = safe and headers.get("sec-fetch-mode") == "navigate"  # a link from elsewhere may be followed
         netloc = urlsplit(origin or "").netloc.lower()
         own = origin is None or netloc == host.lower() or _name(netloc) in self._settings.allowed_hosts
         if not own and not (opened and origin == "null"):
-            return "refused: another site's page asked for this"
+            return _OTHER_SITE
         if site not in ("same-origin", "none") and not opened:
-            return "refused: another site's page asked for this"
+            return _OTHER_SITE
         return None
 
     def _goes_by(self, name: str) -> bool:
-        """Whether a Host is one of this server. Only names can be rebound, addresses cannot: a server for the network
-        answers to any address."""
+        """Whether a Host header names this server. Only names can be rebound, addresses cannot, so a server for the
+        network answers to any address."""
         settings = self._settings
         if name in {"localhost", settings.host.lower(), *settings.allowed_hosts, *self._names}:
             return True
@@ -163,7 +167,7 @@ class Guard:
 
 
 def owner_of(cookies: str) -> str | None:
-    """The owner's token in a Cookie header, None when there is none that this server could have given."""
+    """The owner's token in a Cookie header, None when it holds none that this server could have set."""
     try:
         found = SimpleCookie(cookies).get(COOKIE)
     except CookieError:
@@ -172,7 +176,7 @@ def owner_of(cookies: str) -> str | None:
 
 
 def owner_in(scope: Scope) -> str:
-    """The owner whom a request or a socket comes from, as this guard has noted it."""
+    """The owner of a request or a socket, as noted by this guard."""
     return str(scope["state"]["owner"])
 
 
@@ -186,7 +190,7 @@ async def _refuse(scope: Scope, send: Send, status: int, why: str, *headers: tup
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """The whole body of a request; None when it is too long or does not come."""
+    """The whole body of a request; None when it is too long or late."""
     parts: list[bytes] = []
     size = 0
     try:
@@ -206,7 +210,7 @@ async def _body(receive: Receive) -> bytes | None:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """A ``receive`` that gives the body once more, then what comes after it."""
+    """A ``receive`` that returns the body again, then what comes after it."""
     given = False
 
     async def give() -> Any:
@@ -220,13 +224,13 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def _names_a_file(body: bytes) -> bool:
-    """Whether JSON for Gradio names a file or an address, which Gradio would fetch; no part of the page takes one."""
+    """Whether JSON for Gradio names a file or an address, which Gradio would fetch. No part of the page needs one."""
     if not body.strip():
         return False
     try:
         level: list[Any] = [json.loads(body)]
     except (ValueError, RecursionError):
-        return True  # nothing else than JSON is sent to it
+        return True  # Gradio is sent nothing but JSON
     while level:
         for item in level:
             if isinstance(item, dict) and (item.get("path") is not None or item.get("url") is not None):

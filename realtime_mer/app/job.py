@@ -1,4 +1,4 @@
-"""One job: an upload with its analysis, or a live recording. What happens to jobs is in ``jobs``."""
+"""One job: an upload with its analysis, or a live recording. ``jobs`` manages them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Final
 from realtime_mer.sinks import LOG, RECORDED
 
 KINDS: Final = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".mjpeg")
-RESULTS: Final = (".jsonl", ".zip")  # a log, or a folder of results as "everything" hands it out
-UPLOAD: Final = "upload"  # the uploaded file in the folder of its job, with its own suffix
-CODING: Final = "coding-"  # how the names of imported codings begin
+RESULTS: Final = (".jsonl", ".zip")  # a log, or a folder of results as downloaded with "everything"
+UPLOAD: Final = "upload"  # name of the uploaded file in the job's folder, plus its own suffix
+CODING: Final = "coding-"  # prefix of imported codings
 
 
 class State(StrEnum):
-    """Where a job is on its way."""
+    """The state of a job."""
 
     UPLOADING = "uploading"
     QUEUED = "queued"
@@ -30,15 +30,16 @@ class State(StrEnum):
 
     @property
     def over(self) -> bool:
-        """Whether nothing more happens to the job."""
+        """Whether the job has ended."""
         return self in (State.DONE, State.FAILED, State.STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a viewer may ask of an analysis. enter: the sensitivity, None: the server's. private: make no pictures.
+    """Options of an analysis that a viewer may choose. enter: the sensitivity, None for the server's. private: make no
+    pictures.
 
-    video: make the annotated one.
+    video: make the annotated video.
     """
 
     enter: float | None = None
@@ -48,10 +49,10 @@ class Options:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One recording of one owner. size: bytes of the upload, as announced. error: what went wrong.
+    """One recording of one owner. size: announced bytes of the upload. error: what went wrong.
 
-    share: of the analysis that is done, None while unknown. rate: frames/s analyzed. began: monotonic time of the start
-    of the analysis.
+    share: completed fraction of the analysis, None while unknown. rate: frames/s analyzed. began: monotonic time at the
+    start of the analysis.
     """
 
     id: str
@@ -80,7 +81,7 @@ class Job:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds of analysis left, as it has gone so far; None while that cannot be said."""
+        """Estimated seconds of analysis left; None while unknown."""
         if self.state is not State.RUNNING or not self.share:
             return None
         return (time.monotonic() - self.began) * (1 / self.share - 1)

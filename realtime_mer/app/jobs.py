@@ -32,15 +32,15 @@ UPLOAD_BYTES: Final = 1 << 30  # of one video
 OWNER_BYTES: Final = 8 << 30  # of all that one owner has here
 RESERVE_BYTES: Final = 1 << 30  # of the disk that stay free
 LINGER_S: Final = 30 * 60.0  # how long jobs outlive the last sign of their owner's pages
-SWEEP_S: Final = 5.0  # how often that is looked at
-JOIN_S: Final = 10.0  # how long an analysis may take to notice that it is to end
+SWEEP_S: Final = 5.0  # interval between checks
+JOIN_S: Final = 10.0  # time an analysis may take to stop
 
 
 class Jobs:
-    """All jobs of one server. work: analyzes a job; run in the threads of this object, one job after the other.
+    """All jobs of one server. work: analyzes a job; runs in the threads of this object, one job at a time in each.
 
-    workers: analyses at once. keep: a folder where jobs stay; by default they lie in a temporary one. Close it at last:
-    but for what is kept nothing stays behind. Raises OutputError when the folder is in use or cannot be written.
+    workers: analyses at once. keep: a folder where jobs stay; by default they are in a temporary one. Close it at the
+    end: everything but ``keep`` is removed. Raises OutputError when the folder is in use or cannot be written.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Jobs:
         return iter(list(self._jobs.values()))
 
     def seen(self, owner: str) -> None:
-        """A page of the owner has asked for something: the owner's jobs live on."""
+        """Notes that a page of the owner is still there, which keeps the owner's jobs."""
         self._seen[owner] = time.monotonic()
 
     def of(self, owner: str) -> list[Job]:
@@ -82,21 +82,23 @@ class Jobs:
         return [job for job in self if job.owner == owner]
 
     def get(self, owner: str, id: str) -> Job | None:
-        """The owner's job; None when there is none of that id, or it is someone else's."""
+        """The owner's job; None when there is none with that id, or it belongs to someone else."""
         job = self._jobs.get(id)
         return job if job is not None and secrets.compare_digest(job.owner, owner) else None
 
     def position(self, job: Job) -> int | None:
-        """How many jobs are analyzed before this one can be; None when it does not wait."""
+        """Number of jobs before this one in the queue; None when it is not waiting."""
         with self._changed:
             return self._queue.index(job) if job in self._queue else None
 
     def begin(self, owner: str, name: str, size: int, options: Options) -> Job:
-        """A new job that waits for its upload. Raises SourceError for what cannot be taken."""
+        """Creates a job that waits for its upload. Raises SourceError when it cannot be accepted."""
         name = one_line(Path(name.replace("\\", "/")).name).strip()[:120]
         suffix = Path(name).suffix.lower()
         if suffix not in KINDS + RESULTS:
-            raise SourceError(f"{name or 'this file'}: choose a video ({', '.join(KINDS)}), a log or a .zip of results")
+            raise SourceError(
+                f"{name or 'this file'} cannot be used: choose a video ({', '.join(KINDS)}), a log or a .zip of results"
+            )
         if not 0 < size <= UPLOAD_BYTES:
             raise SourceError(f"{name}: {'it is empty' if size <= 0 else 'at most 1 GB can be uploaded'}")
         with self._changed:
@@ -104,23 +106,23 @@ class Jobs:
             if len(self._jobs) >= JOBS:
                 raise SourceError(f"{name}: this server is full: try again later")
             if sum(not job.state.over for job in own) >= UPLOADS:
-                raise SourceError(f"{name}: {UPLOADS} recordings are already waiting: wait until one is done")
+                raise SourceError(f"{name}: {UPLOADS} recordings are already waiting: try again when one is done")
             self._make_room(owner, size)
             return self._add(owner, name, size, options, State.UPLOADING)
 
     def record(self, owner: str, name: str, *, private: bool) -> Job:
-        """A new job for a live recording; hand it to ``recorded`` when it is finished.
+        """Creates a job for a live recording; pass it to ``recorded`` when it is finished.
 
         Raises SourceError when the disk is full.
         """
         with self._changed:
             self._make_room(owner, 0)
             job = self._add(owner, one_line(name)[:120], 0, Options(private=private), State.RECORDING)
-        note(job)  # a recording that is cut off with the power is found again
+        note(job)  # so that a recording is found again after a power cut
         return job
 
     def uploaded(self, job: Job) -> None:
-        """The upload is complete: the analysis waits for its turn."""
+        """Queues the analysis of a complete upload."""
         with self._changed:
             if job.state is State.UPLOADING:
                 job.state = State.QUEUED
@@ -128,7 +130,7 @@ class Jobs:
                 self._changed.notify_all()
 
     def halt(self, job: Job) -> None:
-        """Stops a job, also one that still waits."""
+        """Stops a job, whether running or waiting."""
         job.stop.set()
         with self._changed:
             if job in self._queue:
@@ -138,7 +140,7 @@ class Jobs:
                 shutil.rmtree(job.folder, ignore_errors=True)
 
     def discard(self, job: Job) -> None:
-        """Forgets a recording that could not begin."""
+        """Removes a recording that could not begin."""
         job.state = State.STOPPED
         self.remove(job)
 
@@ -153,7 +155,7 @@ class Jobs:
         shutil.rmtree(job.folder, ignore_errors=True)
 
     def close(self) -> None:
-        """The server ends: what is under way is stopped, and nothing stays behind."""
+        """Stops every job and removes the temporary folder."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -181,7 +183,7 @@ class Jobs:
     def _make_room(self, owner: str, size: int) -> None:
         held = sum(size_of(job.folder) + (job.size if job.state is State.UPLOADING else 0) for job in self.of(owner))
         if held + size > OWNER_BYTES:
-            raise SourceError("your recordings fill your quota: delete some first")
+            raise SourceError("your quota is full: delete some recordings first")
         if shutil.disk_usage(self.root).free - size < RESERVE_BYTES:
             raise SourceError("the server's disk is full: delete recordings, or try again later")
 
@@ -202,12 +204,12 @@ class Jobs:
                 ended, error_text = State.DONE, ""
             except MerError as error:
                 ended, error_text = State.STOPPED if job.stop.is_set() else State.FAILED, str(error)
-            except Exception as error:  # one job must not end the thread that the others wait for
+            except Exception as error:  # a failing job must not end the thread that others wait for
                 ended, error_text = (
                     State.FAILED,
                     f"{job.name}: an internal error ended the analysis ({type(error).__name__})",
                 )
-            # a viewer knows the name of the file, and is not told where the server keeps it
+            # the viewer knows the file's name, but must not see the server's path
             job.error = error_text.replace(str(job.upload), job.name).replace(str(job.folder) + os.sep, "")
             job.state = ended
 
@@ -222,6 +224,6 @@ class Jobs:
             now = time.monotonic()
             for job in self:
                 if job.state is State.RECORDING:
-                    self.seen(job.owner)  # its viewer decides how long it goes on
+                    self.seen(job.owner)  # its viewer decides when it ends
                 elif not (self._keeps and job.state is State.DONE) and now - self._last_seen(job) > self._linger_s:
                     self.remove(job)

@@ -1,7 +1,7 @@
-"""Keeps a live run: a recording that begins and ends while frames go by, and a log of every run in memory.
+"""Keeps a live run: a recording that can begin and end at any time, and a log of every run in memory.
 
-The log and the signals are written by the thread that measures; pictures and video, which cost far more, by a thread of
-their own. Where that one cannot follow, frames are missing in the video, never in the measurement, and are counted.
+The measuring thread writes the log and the signals; another thread writes pictures and video, which cost far more. If
+that one is too slow, frames are missing in the video, never in the measurement, and are counted.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from realtime_mer.sinks.jsonl import Header, JsonLines
 from realtime_mer.sinks.video import VideoFile
 
 CLIP_S: Final = 0.5  # before the onset and after the offset in the clip of an event
-WAITING_BYTES: Final = 256 << 20  # of frames that may wait for the thread that writes pictures
-JOIN_S: Final = 60.0  # how long that thread may take to write what still waits
+WAITING_BYTES: Final = 256 << 20  # of frames that may wait for the writing thread
+JOIN_S: Final = 60.0  # time for that thread to write what is still waiting
 
 
 class MemoryLines:
-    """Lines kept in memory: the log of a run, ready to be saved at any moment."""
+    """A log kept in memory, ready to be saved at any time."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -39,7 +39,7 @@ class MemoryLines:
         self._lines.append(text)
 
     def close(self) -> None:
-        """Stays as it is."""
+        """Does nothing: the lines stay."""
 
     @property
     def text(self) -> str:
@@ -47,7 +47,7 @@ class MemoryLines:
 
 
 class Keeper(Sink):
-    """Takes a run's observations, and keeps them in a job from ``begin`` to ``finish``. Safe from several threads."""
+    """Takes a run's observations, and records them in a job from ``begin`` to ``finish``. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -57,16 +57,16 @@ class Keeper(Sink):
 
     @property
     def job(self) -> Job | None:
-        """The recording under way."""
+        """The current recording, if any."""
         return self._job
 
     @property
     def missing(self) -> int:
-        """Frames that the video lacks."""
+        """Frames missing in the video."""
         return self._kept.missing if self._kept is not None else 0
 
     def begin(self, job: Job, head: Header, stats: Callable[[], SourceStats], *, video: bool) -> None:
-        """Records from the next frame on. video: the picture too, as it is captured. Raises OutputError."""
+        """Records from the next frame on. video: the captured video, too. Raises OutputError."""
         with self._lock:
             if self._job is None:
                 self._kept, self._job = _Kept(job, head, stats, video=video), job
@@ -77,7 +77,8 @@ class Keeper(Sink):
                 self._kept.mark(marker)
 
     def finish(self) -> Job | None:
-        """Ends the recording in good order, and derives its files; None when there is none. Takes some seconds."""
+        """Ends the recording and writes the files derived from it; None when there is no recording. Takes a few
+        seconds."""
         with self._lock:
             kept, job = self._kept, self._job
             self._kept = self._job = None
@@ -99,7 +100,7 @@ class Keeper(Sink):
                 return
             try:
                 self._kept.write(observation, frame)
-            except MerError as error:  # the disk is full: the run goes on, and its owner is told
+            except MerError as error:  # the disk is full: the run goes on, and the owner is told
                 self._fail(str(error))
 
     def end(self, end: End) -> None:
@@ -154,7 +155,7 @@ class _Kept:
         self._job.found += sum(event.status is Status.CONFIRMED for event in end.events)
 
     def finish(self, end: End) -> None:
-        """Closes all; the log last, since its summary says that the recording is complete."""
+        """Closes all sinks, the log last, because its summary says that the recording is complete."""
         self._log.end(end)
         try:
             self._behind.close()
@@ -165,7 +166,7 @@ class _Kept:
         self._log.close()
 
     def abandon(self) -> None:
-        """Closes what can be closed; the log gets no summary."""
+        """Closes what can be closed, without a summary in the log."""
         self._log.__exit__(MerError, None, None)
         for sink in (self._signals, self._behind):
             try:
@@ -175,7 +176,8 @@ class _Kept:
 
 
 class Behind(Sink):
-    """Runs sinks in a thread of its own, and drops frames that would wait too long; their events go with the next one.
+    """Runs sinks in another thread, and drops frames that would wait too long; their events are passed on with the next
+    frame.
 
     missing: frames that were dropped.
     """
@@ -193,7 +195,7 @@ class Behind(Sink):
     def write(self, observation: Observation, frame: Frame) -> None:
         if self._closed:
             return
-        most = max(8, WAITING_BYTES // (3 * frame.gray.size))  # a color picture has three bytes a pixel
+        most = max(8, WAITING_BYTES // (3 * frame.gray.size))  # a color frame has three bytes per pixel
         if self._waiting.qsize() >= most:
             self.missing += 1
             self._held += observation.events
@@ -222,12 +224,12 @@ class Behind(Sink):
                         sink.end(item)
                     else:
                         sink.write(*item)
-                except MerError:  # the disk is full: what was written before plays
+                except MerError:  # the disk is full: what was written so far plays
                     self._sinks.remove(sink)
 
 
 class _Video(Sink):
-    """Every frame as it was captured."""
+    """The captured video."""
 
     def __init__(self, path: Path, rate: float) -> None:
         self._file = VideoFile(path, rate, preset="ultrafast", crf=20)

@@ -1,8 +1,8 @@
-"""The live page and its viewer: one WebSocket at a time, and the runs behind it, which outlive a broken connection.
+"""The WebSocket between the live page and its run. A run outlives a broken connection.
 
-The page sends {"type": "start", ...} or {"type": "resume", "id": ...}, then for the browser's camera binary packets
-(``browser``), and orders such as "recalibrate", "record", "marker" or "stop". It gets JSON messages (``messages``), and
-for cameras of the server JPEG pictures as binary. See docs/app.md.
+The page sends {"type": "start", ...} or {"type": "resume", "id": ...}, then binary packets of the browser's camera
+(``browser``), and requests such as "recalibrate", "record", "marker" or "stop". It gets JSON messages (``messages``)
+and, for cameras of the server, JPEG frames. See docs/app.md.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ from realtime_mer.sinks.jsonl import Anchor, iso
 from realtime_mer.sources import open_source
 from realtime_mer.typed import convert, from_json
 
-MESSAGES_S: Final = 1 / 30  # how often the page gets news
-PREVIEW_EVERY: Final = 2  # news: 15 pictures a second of a camera of the server
+MESSAGES_S: Final = 1 / 30  # interval between updates of the page
+PREVIEW_EVERY: Final = 2  # updates: 15 frames/s of a camera of the server
 TEXT_BYTES: Final = 4096  # of a message from the page
-FIRST_S: Final = 15.0  # in which a new connection must say what it wants
-SEND_S: Final = 20.0  # in which a page must take a message
-TAKEN_OVER: Final = 4000  # how a connection is closed whose run another page of the owner has taken up
-KEPT_S: Final = 30 * 60.0  # how long the log of a run that ended can still be saved
+FIRST_S: Final = 15.0  # time limit for the first message of a connection
+SEND_S: Final = 20.0  # time limit for a page to take a message
+TAKEN_OVER: Final = 4000  # close code when another page of the owner has resumed the run
+KEPT_S: Final = 30 * 60.0  # how long the log of an ended run is kept
 CALIBRATE_S: Final = (5.0, 120.0)
 NOTE: Final = 200  # characters of a marker
 
 
 class Run:
-    """A viewer and what has to do with its pages. camera: the browser's, None if the server captures."""
+    """A viewer and the state of its pages. camera: the browser's, None if the server captures."""
 
     def __init__(self, viewer: Viewer, camera: BrowserCamera | None) -> None:
         self.viewer, self.camera = viewer, camera
         self.socket: WebSocket | None = None
-        self.left = time.monotonic()  # when its page went away
-        self.saved = 0  # characters of the log that its owner has saved
+        self.left = time.monotonic()  # when its page disconnected
+        self.saved = 0  # characters of the log that the owner has saved
         self.leaving: asyncio.Task[None] | None = None
 
     def end(self) -> None:
@@ -71,18 +71,18 @@ class Live:
 
     @property
     def viewers(self) -> list[Viewer]:
-        """Those that are running."""
+        """The viewers that are running."""
         return [run.viewer for run in self._runs.values() if not run.viewer.done]
 
     def routes(self) -> list[Route]:
-        """Plain routes below /live: the runs of an owner, and the log of one."""
+        """Routes below /live: the runs of an owner, and the log of one."""
         return [
             Route("/live/runs", self.list, methods=["GET"]),
             Route("/live/runs/{id}/events.jsonl", self.log, methods=["GET"]),
         ]
 
     async def list(self, request: Request) -> Response:
-        """Whether a run could start now, where its events go, and the owner's runs that can be taken up or saved."""
+        """Whether a run can start now, where its events go, and the owner's runs that can be resumed or saved."""
         owner = owner_in(request.scope)
         self._jobs.seen(owner)
         self._tidy()
@@ -107,10 +107,10 @@ class Live:
         return JSONResponse(facts, headers={"Cache-Control": "no-store"})
 
     async def log(self, request: Request) -> Response:
-        """The log of a run so far: what ``realtime-mer report`` and ``convert`` read."""
+        """The log of a run so far, for ``realtime-mer report`` and ``convert``."""
         run = self._own(owner_in(request.scope), request.path_params["id"])
         if run is None or not run.viewer.log:
-            return PlainTextResponse("there is no such run here any more", 404)
+            return PlainTextResponse("this run is no longer here", 404)
         text = run.viewer.log
         run.saved = len(text)
         name = f"live-{datetime.now():%Y-%m-%dT%H-%M-%S}.events.jsonl"
@@ -118,7 +118,7 @@ class Live:
         return Response(text, media_type="application/x-ndjson", headers=headers)
 
     async def serve(self, socket: WebSocket) -> None:
-        """One connection, from its opening to its end. The run goes on for a while when it breaks."""
+        """Serves one connection. The run goes on for a while when it breaks."""
         await socket.accept()
         run: Run | None = None
         pump: asyncio.Task[None] | None = None
@@ -130,9 +130,8 @@ class Live:
             pump = asyncio.create_task(_pump(socket, run.viewer, seen, previews=run.camera is None))
             stopped = await self._listen(socket, run)
         except (MerError, ValueError) as error:
-            text = str(error) if isinstance(error, MerError) else "the page sent something that is not understood"
             with suppress(RuntimeError, WebSocketDisconnect):
-                await socket.send_text(json.dumps({"type": "error", "text": text}))
+                await socket.send_text(json.dumps({"type": "error", "text": _explained(error)}))
                 await socket.close()
         except (WebSocketDisconnect, TimeoutError):
             pass
@@ -140,7 +139,7 @@ class Live:
             if pump is not None:
                 if stopped:
                     with suppress(TimeoutError, asyncio.CancelledError):
-                        await asyncio.wait_for(pump, SEND_S)  # what the end has found is still told
+                        await asyncio.wait_for(pump, SEND_S)  # events found at the end are still sent
                 pump.cancel()
             if run is not None and run.socket is socket:
                 run.socket, run.left = None, time.monotonic()
@@ -152,12 +151,12 @@ class Live:
             run.end()
 
     async def _take_up(self, socket: WebSocket, asked: dict[str, Any]) -> Run:
-        """The run that a page asks for: a new one, or its own of before."""
+        """The run that a page asks for: a new one, or its own from before."""
         owner = owner_in(socket.scope)
         if asked.get("type") == "resume":
             run = self._own(owner, str(asked.get("id")))
             if run is None or run.viewer.done:
-                raise ConfigError("the run has ended: its events can still be saved")
+                raise ConfigError("this run has ended; its events can still be saved")
             before, run.socket = run.socket, socket
             if before is not None:
                 with suppress(RuntimeError, WebSocketDisconnect):
@@ -177,7 +176,7 @@ class Live:
         if asked.get("type") != "start" or asked.get("consent") is not True:
             raise ConfigError("everyone in view must agree before a camera starts")
         if len(self.viewers) >= VIEWERS:
-            raise ConfigError(f"{VIEWERS} people are using this server, which is its limit: try again later")
+            raise ConfigError(f"{VIEWERS} people are using this server, its maximum: try again later")
         config = viewer_config(asked, self._settings)
         private = asked.get("private") is True
         if camera is not None:
@@ -196,7 +195,7 @@ class Live:
         )
 
     async def _listen(self, socket: WebSocket, run: Run) -> bool:
-        """Takes what the page sends until it stops the run (True) or the connection ends (False)."""
+        """Handles messages of the page until it stops the run (True) or the connection ends (False)."""
         while True:
             message = await socket.receive()
             if message["type"] == "websocket.disconnect":
@@ -214,8 +213,7 @@ class Live:
                     return True
                 await self._obey(run.viewer, order)
             except (MerError, ValueError) as error:  # the run goes on
-                text = str(error) if isinstance(error, MerError) else "the page sent something that is not understood"
-                run.viewer.tell({"type": "refused", "text": text})
+                run.viewer.tell({"type": "refused", "text": _explained(error)})
 
     async def _obey(self, viewer: Viewer, order: dict[str, Any]) -> None:
         match order.get("type"):
@@ -246,7 +244,7 @@ class Live:
                     viewer.tell({"type": "marker", "time": marker.time, "key": marker.key, "text": marker.text})
 
     async def _leave(self, run: Run) -> None:
-        """The page is gone: its run waits for it, and ends when it does not come back."""
+        """Keeps the run of a page that has gone for a while, then ends it."""
         left = run.left
         if not run.viewer.done:
             await asyncio.sleep(self._away_s)
@@ -258,15 +256,19 @@ class Live:
         return run if run is not None and run.viewer.owner == owner else None
 
     def _tidy(self) -> None:
-        """Forgets runs that ended long ago, or whose events are all saved."""
+        """Removes runs that ended long ago, or whose events are all saved."""
         for run in list(self._runs.values()):
             old = time.monotonic() - run.left > KEPT_S
             if run.viewer.done and run.socket is None and (old or len(run.viewer.log) <= run.saved):
                 self._runs.pop(run.viewer.id, None)
 
 
+def _explained(error: MerError | ValueError) -> str:
+    return str(error) if isinstance(error, MerError) else "the page sent an invalid message"
+
+
 def _anchor(epoch: object) -> Anchor | None:
-    """What the browser's wall clock showed at time 0 of its frames; None when it does not say."""
+    """The browser's wall clock at time 0 of its frames; None when it was not sent."""
     try:
         return Anchor(0.0, iso(datetime.fromtimestamp(convert(epoch, float), UTC)), "page")
     except (ValueError, OverflowError, OSError):
@@ -286,8 +288,8 @@ async def _text(socket: WebSocket) -> str:
 
 
 async def _pump(socket: WebSocket, viewer: Viewer, seen: Callable[[], None], *, previews: bool) -> None:
-    """Sends the viewer's news until its thread has ended and all is told; then closes the connection. seen: called all
-    the while, since the page is there."""
+    """Sends the viewer's messages until its thread has ended, then closes the connection. seen: called meanwhile,
+    because the page is there."""
     turn = 0
     with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
         while True:

@@ -16,13 +16,13 @@ PLACES: Final = [list(region.points) for region in REGIONS]
 
 
 def face(signal: FaceSignal) -> dict[str, Any]:
-    """One face: box and regions in px of the picture; each region with its displacement (px of the picture)."""
+    """One face: box and regions in px of the frame, and the displacement of each region (px of the frame)."""
     points = signal.face.points
     regions: list[list[float]] = []
     if signal.activity is not None:
         to_picture = np.linalg.inv(similarity(points)[:, :2])
         moves = signal.activity.displacement @ to_picture.T
-        size = np.hypot(*signal.activity.displacement.T)  # px of the aligned face: how strongly it is drawn
+        size = np.hypot(*signal.activity.displacement.T)  # px of the aligned face; sets how strongly it is drawn
         for place, (dx, dy), moved in zip(PLACES, moves, size, strict=True):
             x, y = points[place].mean(axis=0)
             regions.append([round(float(v), 2) for v in (x, y, dx, dy, moved)])
@@ -35,7 +35,7 @@ def face(signal: FaceSignal) -> dict[str, Any]:
 
 
 def event(found: Event, pictures: dict[str, str]) -> dict[str, Any]:
-    """One event as in the log, with how it reads. pictures: data URIs by name."""
+    """One event as in the log, plus its text. pictures: data URIs by name."""
     return {
         **to_json(found),
         "words": event_words(found),

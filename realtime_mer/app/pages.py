@@ -1,5 +1,5 @@
-"""The Gradio page: four tabs. Live and Recorded draw themselves (static/live.js, static/recorded.js) and speak with
-plain routes of this server; Benchmark and About are Gradio's."""
+"""The Gradio page: four tabs. Live and Recorded are drawn by scripts (static/live.js, static/recorded.js) that use
+plain routes of this server; Benchmark and About are built with Gradio."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SYSTEM_MONO: Final = ("ui-monospace", "Consolas", "monospace")
 
 
 def theme() -> gr.themes.Base:
-    """Quiet grays with one blue (Okabe & Ito's), the system's own fonts: nothing is loaded from elsewhere."""
+    """Grays with one blue (Okabe & Ito's) and the system's fonts: nothing is loaded from elsewhere."""
     return gr.themes.Default(
         primary_hue=gr.themes.colors.blue,
         neutral_hue=gr.themes.colors.slate,

@@ -1,6 +1,6 @@
-"""What an event looked like: the face at onset, apex and offset, and where it moved, as JPEG for a page.
+"""JPEG pictures of an event for the page: the face at onset, apex and offset, and where it moved.
 
-Pictures are cut from the last second of frames while they stream; nothing is written anywhere.
+They are cut from the last second of frames during the run; nothing is written to disk.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ QUALITY: Final = 85
 
 
 class EventPictures(Sink):
-    """Makes the pictures of every final event. made: by event key, data URIs by name; take out what is used."""
+    """Makes the pictures of every final event. made: by event key, data URIs by name; remove what was used."""
 
     def __init__(self) -> None:
         self.made: dict[tuple[int, int], dict[str, str]] = {}
@@ -35,13 +35,13 @@ class EventPictures(Sink):
         self._make(end.events)
 
     def close(self) -> None:
-        """Nothing is open; the pictures stay."""
+        """Does nothing: the pictures stay."""
 
     def _make(self, events: Iterable[Event]) -> None:
         self.made.update((event.key, self._of(event)) for event in events if event.final)
 
     def _of(self, event: Event) -> dict[str, str]:
-        """onset, apex, offset, and the motion that the recognizer saw; those that can be had."""
+        """onset, apex, offset and the motion that the recognizer saw, as far as they are available."""
         movement = event.movement
         found = {}
         for name, time in (("onset", movement.onset), ("apex", movement.apex), ("offset", movement.offset)):

@@ -1,6 +1,6 @@
-"""A command in a process of its own, which can be stopped from another thread with all that it has started.
+"""Runs a command as a subprocess that can be stopped from another thread, with everything that it has started.
 
-The caller decides which command that is, and what to do with its files.
+The caller chooses the command and handles its files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-GRACE: Final = 3.0  # s that an interrupted process has to clear up
+GRACE: Final = 3.0  # s an interrupted process has to clean up
 
 
 class Subprocess:
@@ -30,9 +30,9 @@ class Subprocess:
         return self._process is not None
 
     def run(self, command: Sequence[str], scratch: Path) -> subprocess.CompletedProcess[str] | None:
-        """Waits for ``command``; its exit code and what it said on standard error, or None when it was stopped.
+        """Runs ``command``; returns its exit code and its standard error, or None when it was stopped.
 
-        scratch: where it keeps temporary files, so that they go with the folder when it had to be killed.
+        scratch: folder for its temporary files, so that they are removed with the folder when it had to be killed.
         """
         with self._lock:
             if self._closed:
@@ -46,7 +46,7 @@ class Subprocess:
                 text=True,
                 errors="replace",
                 env={**os.environ, "TMPDIR": str(scratch)},
-                start_new_session=True,  # a group of its own, so that its children can be ended with it
+                start_new_session=True,  # a new process group, so that its children can be stopped with it
             )
         _, said = process.communicate()
         with self._lock:
@@ -54,7 +54,7 @@ class Subprocess:
             return None if self._stopped else subprocess.CompletedProcess(command, process.returncode, "", said)
 
     def stop(self) -> None:
-        """Ends what runs, if anything does; when this returns, nothing of it is left."""
+        """Stops the running command, if any; waits until it has ended."""
         with self._lock:
             process, self._stopped = self._process, True
         if process is None:
@@ -68,7 +68,7 @@ class Subprocess:
         process.wait()
 
     def close(self) -> None:
-        """As ``stop``, for good: nothing runs afterwards."""
+        """As ``stop``, and refuses further commands."""
         with self._lock:
             self._closed = True
         self.stop()

@@ -1,7 +1,7 @@
-"""The plain routes below /jobs: uploads, their state, results, clips, reviews. docs/app.md lists them.
+"""The routes below /jobs: uploads, their state, results, clips, reviews. docs/app.md lists them.
 
 Gradio's own uploads and sessions are not used: they are addressed by content and end with the page, while a job belongs
-to its owner, and outlives a reload. What a request may do at all is decided in ``guard``.
+to its owner and survives a reload. ``guard`` decides whether a request is answered at all.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from realtime_mer.typed import convert, from_json
 
 TEXT_BYTES: Final = 16 << 10  # of a request in JSON
 CODING_BYTES: Final = 16 << 20
-SILENT_S: Final = 30.0  # an upload that falls silent for so long is cut off; the page goes on with it when it can
+SILENT_S: Final = 30.0  # an upload that stalls this long is cut off; the page continues it when it can
 SANDBOX: Final = "sandbox allow-scripts allow-popups"
 ALL: Final = "everything.zip"
 _PUBLIC: Final = (".json", ".jsonl", ".csv", ".tsv", ".eaf", ".vtt", ".html", ".mp4", ".jpg")
-_SHOWN: Final = (".html", ".jpg", ".mp4", ".webm", ".mov", ".m4v")  # in the browser, unless they are to be saved
+_SHOWN: Final = (".html", ".jpg", ".mp4", ".webm", ".mov", ".m4v")  # files shown in the browser rather than saved
 _FILE: Final = re.compile(r"(stills/|clips/)?[A-Za-z0-9][A-Za-z0-9_.-]*")
 _CODING: Final = re.compile(r"[A-Za-z0-9_-]{1,40}\.(eaf|csv|tsv)")
 
@@ -66,13 +66,13 @@ def routes(jobs: Jobs) -> list[Route]:
 
 
 def _answered(handler: Handler) -> Handler:
-    """``handler`` whose errors become one line: 404, 409 or 400."""
+    """``handler`` with its errors turned into one line: 404, 409 or 400."""
 
     async def answer(request: Request) -> Response:
         try:
             return await handler(request)
         except _MissingError:
-            return PlainTextResponse("there is no such recording here: it was removed, or is someone else's", 404)
+            return PlainTextResponse("there is no such recording here: it was removed, or belongs to someone else", 404)
         except (MerError, ValueError) as error:
             text = str(error) if isinstance(error, MerError) else f"not understood: {error}"
             return PlainTextResponse(text, 400)
@@ -83,24 +83,24 @@ def _answered(handler: Handler) -> Handler:
 
 
 class _MissingError(Exception):
-    """There is no such job, or file of it, for who asks."""
+    """The job or file does not exist, or belongs to someone else."""
 
 
 class _Handlers:
-    """Answers the requests about one server's jobs."""
+    """The handlers of one server's jobs."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
 
     async def list(self, request: Request) -> Response:
-        """All jobs of the owner, and how far they are."""
+        """All jobs of the owner, with their progress."""
         owner = owner_in(request.scope)
         self._jobs.seen(owner)
         own = [workbench.state(job, self._jobs.position(job)) for job in self._jobs.of(owner)]
         return _json({"jobs": own})
 
     async def begin(self, request: Request) -> Response:
-        """A new job: its name, the bytes of its upload, and what is asked of the analysis."""
+        """Creates a job: its name, the size of its upload, and the options of the analysis."""
         asked = convert(await _body_json(request), dict[str, Any])
         options = convert(asked.get("options", {}), Options)
         name, size = convert(asked.get("name"), str), convert(asked.get("size"), int)
@@ -109,10 +109,11 @@ class _Handlers:
         return _json(workbench.state(self._jobs.begin(owner_in(request.scope), name, size, options), None), 201)
 
     async def upload(self, request: Request) -> Response:
-        """A piece of the upload, at byte ``at``. 409 with the bytes that are there when it does not follow them."""
+        """Appends a part of the upload at byte ``at``. 409 with the number of bytes received when ``at`` does not match
+        it."""
         job = self._job(request)
         at = int(request.query_params.get("at", "0"))
-        if not job.lock.acquire(blocking=False):  # another piece is under way
+        if not job.lock.acquire(blocking=False):  # another part is being received
             return _json({"have": _size(job.upload)}, 409)
         try:
             if job.state is not State.UPLOADING or at != _size(job.upload):
@@ -134,12 +135,12 @@ class _Handlers:
         return Response(status_code=204)
 
     async def result(self, request: Request) -> Response:
-        """All that the workbench shows of one analyzed recording, as far as the coder may see it."""
+        """Everything the workbench shows of an analyzed recording, as far as the coder may see it."""
         job, coder = self._done(request), request.query_params.get("coder")
         return _json(await asyncio.to_thread(workbench.result, job, coder))
 
     async def file(self, request: Request) -> Response:
-        """One file of a job; videos and reports to be looked at, everything else to be saved."""
+        """A file of a job: videos and reports to be shown, everything else to be saved."""
         job, name = self._job(request), request.path_params["name"]
         path = job.folder / name
         shown = path.suffix in _PUBLIC or name == job.upload.name
@@ -149,8 +150,8 @@ class _Handlers:
         return _sent(path, f"{Path(job.name).stem}.{Path(name).name}", inline)
 
     async def everything(self, request: Request) -> Response:
-        """The job's folder as a .zip, which the Recorded page opens again. Without the uploaded video: its owner has
-        it."""
+        """The job's folder as a .zip, which the Recorded page can open. Without the uploaded video, which its owner
+        has."""
         job = self._done(request)
         path = job.folder / f".{ALL}"
         await asyncio.to_thread(_zip, job, path)
@@ -170,14 +171,14 @@ class _Handlers:
         return _sent(path, f"{Path(job.name).stem}.{path.name}", inline=False)
 
     async def review(self, request: Request) -> Response:
-        """What a coder has said; begins the review when it is new."""
+        """The decisions of a coder; begins the review when it is new."""
         job, coder = self._done(request), request.path_params["coder"]
         with job.lock:
             path = decisions.begin(job.log, coder, blind=request.query_params.get("blind") == "yes")
             return _json(workbench.review(decisions.read_review(path)))
 
     async def decide(self, request: Request) -> Response:
-        """One more decision of a coder. An event named "new" is a missed one: it gets its number here."""
+        """Adds a decision of a coder. An event named "new" is a missed one: it gets its number here."""
         job, coder = self._done(request), request.path_params["coder"]
         asked = convert(await _body_json(request), dict[str, Any])
         with job.lock:
@@ -193,7 +194,7 @@ class _Handlers:
             return _json(workbench.review(decisions.undo(decisions.begin(job.log, coder))))
 
     async def coding(self, request: Request) -> Response:
-        """A coding of another tool, kept beside the log. Refused when it cannot be read."""
+        """Stores a coding of another tool beside the log. Refused when it cannot be read."""
         job, name = self._done(request), request.path_params["name"]
         if not _CODING.fullmatch(name):
             raise ConfigError(
@@ -233,7 +234,7 @@ def _json(values: Any, status: int = 200) -> Response:
 
 
 def _sent(path: Path, name: str, inline: bool) -> Response:
-    # a report is a page of its own, and none of this server's: its script reaches nothing here
+    # a report is sandboxed: its script cannot reach this server
     sandbox = {"Content-Security-Policy": SANDBOX} if path.suffix == ".html" else {}
     return FileResponse(
         path,
@@ -249,7 +250,7 @@ def _size(path: Path) -> int:
 
 
 async def _append(request: Request, job: Job) -> int:
-    """Adds the body of a request to a job's upload, as far as it comes; the bytes that are there then."""
+    """Appends the body of a request to a job's upload, as far as it arrives; returns the number of bytes received."""
     have, stream = _size(job.upload), request.stream().__aiter__()
     with open(job.upload, "ab") as file:
         while not job.stop.is_set():
@@ -266,7 +267,7 @@ async def _append(request: Request, job: Job) -> int:
 
 
 async def _body(request: Request, most: int) -> bytes:
-    """The body of a request. Raises ConfigError when it is too long or does not come."""
+    """The body of a request. Raises ConfigError when it is too long or incomplete."""
     content = b""
     try:
         async with asyncio.timeout(SILENT_S):
@@ -275,7 +276,7 @@ async def _body(request: Request, most: int) -> bytes:
                 if len(content) > most:
                     raise ConfigError(f"the request is too large: at most {most >> 10} kB")
     except TimeoutError:
-        raise ConfigError("the request was cut off") from None
+        raise ConfigError("the request was incomplete") from None
     return content
 
 

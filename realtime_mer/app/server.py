@@ -1,6 +1,6 @@
 """Puts the page, the live WebSocket and the routes of jobs into one web application, and serves it.
 
-What a request may touch is decided in ``guard``.
+``guard`` decides which requests are answered.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SCRIPTS: Final = ("live.js", "recorded.js")
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A web application and what it holds. names: further names that it goes by. Close it at last."""
+    """A web application and its resources. names: further host names. Close it at the end."""
 
     web: FastAPI
     live: Live
@@ -40,7 +40,7 @@ class App:
     names: set[str]
 
     def close(self) -> None:
-        """Ends what is under way; nothing stays on the disk."""
+        """Stops all work and removes all temporary files."""
         self.benches.close()
         self.live.close()
         self.jobs.close()
@@ -49,7 +49,7 @@ class App:
 def create_app(settings: AppSettings, *, away_s: float = AWAY_S, linger_s: float = LINGER_S) -> App:
     """The web application. Raises ModelError, DeviceError, OutputError.
 
-    away_s: how long a live run waits for a page that is gone. linger_s: how long jobs outlive their owner's pages.
+    away_s: how long a live run waits for a page that has gone. linger_s: how long jobs outlive their owner's pages.
     """
     from realtime_mer.app import analysis
     from realtime_mer.app.guard import Guard
@@ -73,7 +73,7 @@ def create_app(settings: AppSettings, *, away_s: float = AWAY_S, linger_s: float
         linger_s=linger_s,
         keep=settings.keep,
     )
-    os.environ["GRADIO_TEMP_DIR"] = str(jobs.root / ".gradio")  # it has no other way to be told
+    os.environ["GRADIO_TEMP_DIR"] = str(jobs.root / ".gradio")  # the only way to set it
     live, benches, names = Live(settings, jobs, away_s=away_s), benchmark.Benches(), set[str]()
     try:
         web = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -106,7 +106,7 @@ def create_app(settings: AppSettings, *, away_s: float = AWAY_S, linger_s: float
 
 
 def serve(settings: AppSettings, *, tell: Callable[[str], None] = print) -> None:
-    """Serves until interrupted; ``tell`` gets the address. Raises OutputError when the port is taken."""
+    """Serves until interrupted; ``tell`` is called with the address. Raises OutputError when the port is taken."""
     listener = listen(settings.host, settings.port)
     app = create_app(settings)
     import uvicorn
@@ -116,16 +116,16 @@ def serve(settings: AppSettings, *, tell: Callable[[str], None] = print) -> None
         name = f"[{settings.host}]" if ":" in settings.host else settings.host
         tell(f"realtime-mer is at http://{name}:{port}{settings.root_path}  (stop with Ctrl+C)")
         if settings.keep is None:
-            tell("Recordings and reviews are removed when the server ends: --keep DIR keeps them.")
+            tell("Recordings and reviews are deleted when the server ends; --keep DIR keeps them.")
         if not settings.loopback:
-            who = "who knows a password" if settings.passwords else "who reaches this address"
-            tell(f"Anyone {who} can use it. Who is filmed must be told (EU AI Act, Art. 50(3)).")
+            who = "with a password" if settings.passwords else "who can reach this address"
+            tell(f"Anyone {who} can use it. The people filmed must be told (EU AI Act, Art. 50(3)).")
         if settings.share:
             address = _share(settings.host, port)
             app.names.add(urlsplit(address).netloc.lower())
             tell(f"shared at {address}")
         server = uvicorn.Server(server_config(app.web, settings.root_path))
-        # uvicorn ends in order and then raises the signal again, which must not keep the uploads from being removed
+        # uvicorn shuts down and then raises the signal again; the uploads must still be removed
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
@@ -135,7 +135,8 @@ def serve(settings: AppSettings, *, tell: Callable[[str], None] = print) -> None
 
 
 def server_config(web: Any, root_path: str = "") -> Any:
-    """How uvicorn is run: JPEGs do not compress further, and a packet is at most what ``browser`` takes."""
+    """Settings of uvicorn: no compression, since JPEGs do not compress further, and the packet size that ``browser``
+    accepts."""
     import uvicorn
 
     from realtime_mer.app.browser import PACKET_BYTES
@@ -176,5 +177,5 @@ def _share(host: str, port: int) -> str:
 
     try:
         return setup_tunnel(host, port, secrets.token_urlsafe(32), None, None)
-    except Exception as error:  # it raises plain ones
+    except Exception as error:  # it raises plain exceptions
         raise OutputError(f"Gradio's relay is not available ({error}): start without --share") from None

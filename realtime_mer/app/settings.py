@@ -1,4 +1,4 @@
-"""What the server was started with, and which requests of a viewer it grants. No web framework here."""
+"""The settings of the server, and which requests of a viewer it grants. No web framework here."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from realtime_mer.errors import ConfigError, ModelError, SourceError
 from realtime_mer.targets import Target
 from realtime_mer.typed import convert
 
-VIEWERS: Final = 8  # live analyses at once: each takes about a core at 200 frames/s
-SENSITIVITY: Final = (3.0, 20.0)  # that a viewer may choose, in units of resting noise
-AWAY_S: Final = 30.0  # how long a live run goes on without its page
+VIEWERS: Final = 8  # live analyses at once; each takes about a core at 200 frames/s
+SENSITIVITY: Final = (3.0, 20.0)  # sensitivities that a viewer may choose, in units of resting noise
+AWAY_S: Final = 30.0  # how long a live run goes on without its page, s
 STREAMS: Final = ("rtsp", "rtsps", "http", "https")
 
 
@@ -25,13 +25,12 @@ STREAMS: Final = ("rtsp", "rtsps", "http", "https")
 class AppSettings:
     """host, port: where to listen; port 0 takes a free one. share: also through Gradio's public relay.
 
-    allowed_hosts: names, in lower case, that the server goes by besides ``host``, such as that of a proxy before it.
-    root_path: the path under which a proxy serves the page, such as "/mer"; "" for none.
-    passwords: by name; empty: nobody is asked.
-    keep: a folder where recordings, results and reviews stay; None: they are removed when the server ends.
-    targets: what every live run sends its events to; they stay open, and belong to whoever made the settings.
-    server_cameras: let viewers use the server's cameras and open stream addresses from it; None: only viewers who sit
-    at this machine, which is when the host is a loopback address and nothing is shared.
+    allowed_hosts: host names besides ``host``, in lower case, such as that of a proxy in front. root_path: the path
+    under which a proxy serves the page, such as "/mer"; "" for none. passwords: by name; empty: no password needed.
+    keep: a folder where recordings, results and reviews stay; None: they are removed when the server ends. targets:
+    what every live run sends its events to; they stay open, and belong to whoever made the settings. server_cameras:
+    let viewers use the server's cameras and open stream addresses from it; None: only when the host is a loopback
+    address and nothing is shared, so that every viewer is at this machine.
     """
 
     config: Config = field(default_factory=Config)
@@ -63,7 +62,7 @@ class AppSettings:
 
 
 def read_passwords(path: Path) -> dict[str, str]:
-    """Names and passwords of a file with a line NAME:PASSWORD each, which nobody else may read. Raises ConfigError."""
+    """Names and passwords from a file of lines NAME:PASSWORD, which nobody else may read. Raises ConfigError."""
     try:
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise ConfigError(f"{path} can be read by others: run chmod 600 {path}")
@@ -77,7 +76,7 @@ def read_passwords(path: Path) -> dict[str, str]:
 
 
 def models() -> list[str]:
-    """Names that a viewer may choose from: shipped and cached models that are usable, and none."""
+    """The models that a viewer may choose: usable shipped and cached ones, and none."""
     from realtime_mer.recognize import catalog
 
     return [*dict.fromkeys(entry.path.stem for entry in catalog() if entry.spec is not None), NO_MODEL]
@@ -86,7 +85,7 @@ def models() -> list[str]:
 def address(text: object, settings: AppSettings) -> str:
     """``text`` as a camera number or a stream address that the server may open; never a path of the server.
 
-    Raises SourceError for anything else, and for everything when the server lends no cameras.
+    Raises SourceError for anything else, and for everything when the server's cameras are not offered.
     """
     if not settings.may_capture:
         raise SourceError("this server allows uploads and browser cameras only")
@@ -104,7 +103,8 @@ def address(text: object, settings: AppSettings) -> str:
 
 
 def sensitivity(enter: object) -> float:
-    """What a viewer asks of ``spot.onset_noise``. Raises ConfigError when it is no number, or out of range."""
+    """The value of ``spot.onset_noise`` that a viewer requests. Raises ConfigError when it is not a number, or out of
+    range."""
     try:
         value = convert(enter, float)
     except ValueError:
@@ -116,9 +116,10 @@ def sensitivity(enter: object) -> float:
 
 
 def viewer_config(request: dict[str, Any], settings: AppSettings) -> Config:
-    """The server's settings with a viewer's sensitivity ("enter") and "model" put in. Raises ConfigError, ModelError.
+    """The server's settings with a viewer's sensitivity ("enter") and "model". A model is chosen by name only, so that
+    no file of the server can be named.
 
-    A model is chosen by name only, so that no file of the server can be named.
+    Raises ConfigError, ModelError.
     """
     config = settings.config
     enter, model = request.get("enter"), request.get("model")

@@ -7,14 +7,14 @@ from typing import Final
 
 import plotly.graph_objects as go
 
-POINTS: Final = 20_000  # of a curve; more make the page slow and cannot be seen
+POINTS: Final = 20_000  # of a curve; more would slow the page down and not be visible
 FACES: Final = ("#56b4e9", "#e69f00", "#cc79a7", "#009e73")
 MICRO, MACRO, OTHER = "#d55e00", "#cc79a7", "#8a8a93"
 FONT: Final = "system-ui, sans-serif"
 
 
 def histograms(samples: Mapping[str, Sequence[float]]) -> go.Figure:
-    """A histogram per name of its ``samples``, ms."""
+    """A histogram of the ``samples`` of each name, ms."""
     figure = go.Figure()
     for number, (name, values) in enumerate(samples.items()):
         figure.add_histogram(x=list(values), name=name, opacity=0.65, marker={"color": FACES[number % len(FACES)]})

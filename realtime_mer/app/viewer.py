@@ -1,8 +1,8 @@
-"""One viewer's live analysis: a source, a pipeline and the thread between them. Speaks no network protocol.
+"""One viewer's live analysis: a source, a pipeline and the thread between them. No network code here.
 
-The thread measures every frame; what is shown is taken out by ``take`` and ``preview`` at the page's own pace, and
-is thinned there, never in front of the pipeline. A viewer outlives the connection of its page, so that it can be taken
-up again; everything that happened is in ``log``, and the latest events with their pictures in ``history``.
+The thread measures every frame; the page collects what it shows with ``take`` and ``preview`` at its own pace. What is
+shown is thinned there, never before the pipeline. A viewer outlives the connection of its page, so that it can be
+resumed; ``log`` holds everything that happened, ``history`` the latest events with their pictures.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from realtime_mer.sources.probe import COARSE_FPS
 from realtime_mer.spotting.quality import LIVE_MEMORY_S, Quality, Sensitivity
 from realtime_mer.targets import Target
 
-CURVE: Final = 2000  # curve points that may wait for a slow page: the oldest go first
-DELAYS: Final = 400  # frames over which the delay is told
-HISTORY: Final = 200  # events that a page finds again, with their pictures; all of them are in the log
-LATE_S: Final = 0.15  # a delay above it is not real time
+CURVE: Final = 2000  # curve points that may wait for a slow page; the oldest are dropped first
+DELAYS: Final = 400  # frames over which the delay is measured
+HISTORY: Final = 200  # events kept with their pictures for a page that resumes; the log has all of them
+LATE_S: Final = 0.15  # a longer delay is not real time
 PREVIEW_WIDTH: Final = 640  # px
 PREVIEW_QUALITY: Final = 70
 JOIN_S: Final = 5.0
-BLUR: Final = 24  # the privacy picture is this many blocks wide: nobody is recognized, a head is still seen
+BLUR: Final = 24  # width of the privacy picture in blocks: no face is recognizable, a head is still visible
 
 
 class Viewer:
     """Analyzes what ``connect`` opens until it ends or ``close`` is called. Start it with ``start``.
 
-    build: makes the pipeline; called in the thread, since it loads models. owner: the token of its browser.
-    private: make no pictures of anyone. anchor: what the wall clock showed at time 0 of the source; where the page
-    knows it. targets: where its events go while they happen.
+    build: makes the pipeline; called in the thread, because it loads models. owner: the token of its browser. private:
+    make no pictures of faces. anchor: the wall clock at time 0 of the source, if the page knows it. targets: where
+    events are sent as they happen.
     """
 
     def __init__(
@@ -95,14 +95,14 @@ class Viewer:
 
     @property
     def log(self) -> str:
-        """The log of the run so far, as JSON Lines; without a summary while it goes on."""
+        """The log of the run so far, as JSON Lines, without a summary during the run."""
         return self._lines.text
 
     def start(self) -> None:
         self._thread.start()
 
     def recalibrate(self, config: Config | None = None) -> None:
-        """Learns the resting face again, with other thresholds when ``config`` is given. The model stays."""
+        """Learns the resting face again, with the thresholds of ``config`` if given. The model stays."""
         if config is not None:
             self._config = config
         if self._pipeline is not None:
@@ -117,14 +117,14 @@ class Viewer:
             self._calibration = Calibration(seconds)
 
     def record(self, job: Job, *, video: bool) -> None:
-        """Keeps the run in ``job`` from now on. Raises OutputError before the first frame."""
+        """Records the run into ``job`` from now on. Raises OutputError before the first frame."""
         source, head = self._source, self._head
         if source is None or head is None:
             raise OutputError("the camera has not started yet")
         self.keeper.begin(job, replace(head, created=iso(datetime.now(UTC))), source.stats, video=video)
 
     def mark(self, key: str, text: str, time_s: float | None = None) -> Marker | None:
-        """Notes something on the time line: at ``time_s`` on the source's clock, by default now."""
+        """Sets a marker at ``time_s`` on the source's clock, by default now."""
         latest, source = self._latest, self._source
         if latest is None or source is None:
             return None
@@ -140,14 +140,14 @@ class Viewer:
         return marker
 
     def resume(self) -> list[dict[str, Any]]:
-        """What a page needs that takes the run up: how it began, and the latest events."""
+        """What a page needs to resume the run: how it began, and the latest events."""
         with self._lock:
             began = [] if self._started is None else [{**self._started, "zero": self._zero}]
             self._messages = [m for m in self._messages if m["type"] != "event"]  # they are in the history
             return [*began, *self.history]
 
     def take(self) -> list[dict[str, Any]]:
-        """The messages since the last call: what happened, then the state now."""
+        """The messages since the last call: what happened, then the current state."""
         with self._lock:
             found, self._messages = self._messages, []
             curve = list(self._curve)
@@ -159,12 +159,12 @@ class Viewer:
         return found
 
     def preview(self) -> bytes | None:
-        """The newest picture as JPEG, blurred in privacy mode; None before the first."""
+        """The newest frame as JPEG, blurred in privacy mode; None before the first."""
         latest = self._latest
         return None if latest is None else preview(latest[0], self.private)
 
     def stop(self) -> None:
-        """Ends the capture; what is still to be reported can be taken until ``done``."""
+        """Ends the capture; remaining messages can be taken until ``done``."""
         self._stop.set()
         if self._source is not None:
             self._source.close()
@@ -192,7 +192,7 @@ class Viewer:
                 self.tell({"type": "stopped"})
         except MerError as error:
             self.tell({"type": "error", "text": str(error)})
-        except Exception as error:  # the page must not wait for a thread that is gone
+        except Exception as error:  # the page must not wait for a thread that has ended
             self.tell({"type": "error", "text": f"an internal error ended the analysis ({type(error).__name__})"})
             raise
         finally:
@@ -211,7 +211,7 @@ class Viewer:
                 source.close()
 
     def publish(self, frame: Frame, observation: Observation, delay: float | None) -> None:
-        """Takes over what the page shows next; ``delay`` in s from the capture, None when it is not known."""
+        """Stores what the page shows next; ``delay`` in s since the capture, None when unknown."""
         with self._lock:
             self._latest = frame, observation
             self._zero = observation.time if self._zero is None else self._zero
@@ -258,12 +258,12 @@ class Viewer:
         hints = list(seen.notes)
         if not hints and self._config.spot.min_rate_fps <= seen.fps < COARSE_FPS:
             hints.append(
-                f"below {COARSE_FPS:g} frames/s the shortest movements rest on two or three frames: "
-                "a faster camera sees more"
+                f"below {COARSE_FPS:g} frames/s the shortest movements span only two or three frames; a faster "
+                "camera sees more"
             )
         delay = [round(1000 * float(v), 1) for v in np.percentile(delays, (50, 95))] if delays else None
         if delay is not None and delay[0] > 1000 * LATE_S:
-            hints.insert(0, f"not real time: what is shown is {delay[0] / 1000:.1f} s old")
+            hints.insert(0, f"not real time: the display is {delay[0] / 1000:.1f} s behind")
         recording, calibration = self.keeper.job, self._calibration
         return {
             "type": "state",
@@ -287,7 +287,7 @@ class Viewer:
 
 
 class _Page(Sink):
-    """Hands on to a viewer what a run gives. timed: capture times can be compared with the clock of this machine."""
+    """Passes the output of a run to a viewer. timed: capture times can be compared with this machine's clock."""
 
     def __init__(self, viewer: Viewer, pictures: EventPictures, timed: bool) -> None:
         self._viewer, self._pictures, self._timed = viewer, pictures, timed
@@ -300,15 +300,15 @@ class _Page(Sink):
         self._tell(end.events)
 
     def close(self) -> None:
-        """The viewer ends by itself."""
+        """Does nothing: the viewer ends by itself."""
 
     def _tell(self, events: Iterable[Event]) -> None:
-        for event in events:  # the provisional and the final report of a movement may come together, and share a key
+        for event in events:  # the provisional and the final event of a movement may come together, and share a key
             self._viewer.tell_event(event, self._pictures.made.pop(event.key, {}) if event.final else {})
 
 
 def preview(frame: Frame, private: bool) -> bytes:
-    """A small JPEG of the frame; ``private``: so coarse that nobody can be recognized."""
+    """A small JPEG of the frame; with ``private``, so coarse that nobody can be recognized."""
     image = frame.image
     height, width = image.shape[:2]
     if private:

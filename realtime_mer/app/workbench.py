@@ -1,6 +1,6 @@
-"""What the Recorded page gets: the state of jobs, and an analyzed recording as plain data. No HTTP here.
+"""Data for the Recorded page: the state of jobs, and an analyzed recording. No HTTP here.
 
-Times are s on the recording's own clock, as in the log; ``zero`` is where its media begin on that clock.
+Times are in s on the recording's own clock, as in the log; ``zero`` is the start of its media on that clock.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from realtime_mer.sinks.convert import NAMES, beside, convert
 from realtime_mer.sinks.jsonl import Recording, read_jsonl
 from realtime_mer.sinks.signals import Curve, Signals, read_signals, thinned
 
-REPORT_FORMAT: Final = "report"  # what the page exports besides the formats of ``convert``
-POINTS: Final = 6000  # of a curve on the page; what is thinned out keeps its peaks
-MADE: Final = "made"  # the folder of what was made for the page: clips and exports
-BEFORE_S: Final = 0.5  # around an event in its clip
+REPORT_FORMAT: Final = "report"  # exported by the page besides the formats of ``convert``
+POINTS: Final = 6000  # of a curve on the page; thinning keeps the peaks
+MADE: Final = "made"  # folder for clips and exports made for the page
+BEFORE_S: Final = 0.5  # added before and after an event in its clip
 LONGEST_S: Final = 4.0  # of a clip
 DOWNLOADS: Final = (
     ("events, JSON Lines", LOG),
@@ -48,7 +48,7 @@ DOWNLOADS: Final = (
 
 
 def state(job: Job, position: int | None) -> dict[str, Any]:
-    """One job in the list. position: how many are before it."""
+    """One job in the list. position: number of jobs before it."""
     left = job.left_s
     return {
         "id": job.id,
@@ -65,7 +65,7 @@ def state(job: Job, position: int | None) -> dict[str, Any]:
 
 
 def result(job: Job, coder: str | None) -> dict[str, Any]:
-    """All that is shown of one recording. coder: who looks at it; a blind one sees nobody's events but their own."""
+    """Everything shown of a recording. coder: who is looking; a blind coder sees only their own events."""
     recording, signals = _read(job)
     head, made = recording.header, recording.summary
     reviews = {r.coder: r for r in map(decisions.read_review, decisions.reviews_beside(job.log))}
@@ -88,7 +88,7 @@ def result(job: Job, coder: str | None) -> dict[str, Any]:
         "complete": made is not None,
         "figures": _figures(recording),
         "sensitivity": made.sensitivity.text if made and made.sensitivity else "",
-        "warnings": notes if made else ["the run was cut short: this is what was logged", *notes],
+        "warnings": notes if made else ["the run was cut short; this is what was logged", *notes],
         "events": [_event(job, e) for e in seen],
         "markers": [asdict(m) for m in recording.markers],
         "curves": {track: _rows(curve) for track, curve in sorted(signals.curves.items())},
@@ -108,7 +108,7 @@ def result(job: Job, coder: str | None) -> dict[str, Any]:
 
 
 def review(said: Review) -> dict[str, Any]:
-    """What a coder has said, summed up by event."""
+    """The decisions of a coder, by event."""
     now = {name: {k: v for k, v in asdict(step).items() if v is not None} for name, step in said.now().items()}
     return {"coder": said.coder, "blind": said.blind, "events": now, "steps": len(said.decisions)}
 
@@ -132,9 +132,10 @@ def agreement(job: Job, a: str, b: str) -> dict[str, Any]:
 
 
 def export(job: Job, format: str, coder: str | None) -> Path:
-    """The log in another format, with a coder's corrections when one is named. Raises MerError.
+    """The log in another format, with the corrections of ``coder`` if given. "report" includes the agreement of the
+    coder with the machine and with everyone else who coded the recording.
 
-    "report" has the agreement of the coder with the machine, and with everyone else who has coded the recording.
+    Raises MerError.
     """
     if format not in (*NAMES, REPORT_FORMAT):
         raise ConfigError(f"unknown format {format!r}: choose from {', '.join((*NAMES, REPORT_FORMAT))}")
@@ -166,8 +167,8 @@ def clip(
 ) -> Path:
     """A slow-motion video of an event with half a second around it, or from ``start`` to ``end``, s of the log's clock.
 
-    slow: 1 to 32 times slower. magnify: 1 to 10 times the movement since the onset. Made once, then kept with the job.
-    Raises ConfigError, SourceError.
+    slow: 1 to 32 times slower. magnify: 1 to 10 times the movement since the onset. Made once, then stored with the
+    job. Raises ConfigError, SourceError.
     """
     recording, _ = _read(job)
     found = next((e for e in recording.events if e.final and event_name(e) == event), None)
@@ -175,7 +176,7 @@ def clip(
     if found is not None:
         start, end = found.movement.onset - BEFORE_S, found.movement.end + BEFORE_S
     if not (math.isfinite(start) and start < end <= start + LONGEST_S + 1e-9):
-        raise ConfigError(f"a clip can last at most {LONGEST_S:g} s")
+        raise ConfigError(f"a clip can be at most {LONGEST_S:g} s long")
     if not (1 <= slow <= 32 and 1 <= magnify <= 10):
         raise ConfigError("a clip can be 1 to 32 times slower, and its movement 1 to 10 times larger")
     regions = tuple(cue.region for cue in found.cues) if found else ()
@@ -200,8 +201,8 @@ def clip(
 
 
 def _media(job: Job, recording: Recording, event: Event | None) -> tuple[Path, float]:
-    """The video to cut from, and the time on the log's clock at which it begins: all of it, or the clip that a live
-    recording without its video has kept of the event. Raises SourceError."""
+    """The video to cut from, and the time on the log's clock at which it begins: the whole video, or the clip of the
+    event that a live recording without video has kept. Raises SourceError."""
     if (media := job.media) is not None:
         return media, recording.header.start or 0.0 if media.name == RECORDED else 0.0
     if event is not None and recording.header.source.live:
@@ -247,13 +248,13 @@ def _last(signals: Signals) -> float:
 
 
 def _rows(curve: Curve) -> list[list[float]]:
-    """At most POINTS rows of time, level, threshold."""
+    """At most POINTS rows of time, level and threshold."""
     rows: list[list[float]] = thinned(curve.between(-np.inf, np.inf), POINTS).round(4).tolist()
     return rows
 
 
 def _read(job: Job) -> tuple[Recording, Signals]:
-    """The log and the signals of a finished job: neither changes any more."""
+    """The log and the signals of a finished job, which no longer change."""
     if job.state is not State.DONE:
         raise SourceError(f"{job.name} is not analyzed yet")
     return _cached(str(job.folder), job.log.stat().st_mtime_ns)

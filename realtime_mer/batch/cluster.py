@@ -1,4 +1,4 @@
-"""The engine on a Ray cluster: an actor a worker, one task at a time in each. Needs ray: the extra "cluster".
+"""The engine on a Ray cluster: one actor per worker, one task at a time in each. Needs ray: the extra "cluster".
 
 The files of the tasks must have the same paths on every node (a shared file system), and so must the results.
 """
@@ -15,14 +15,14 @@ from realtime_mer import privacy
 from realtime_mer.batch.engine import TRIES, Done, Task, Tools, Value, perform
 from realtime_mer.errors import ConfigError, MerError
 
-CPUS: Final = 1  # that Ray keeps for a worker
+CPUS: Final = 1  # reserved by Ray for a worker
 WAIT_S: Final = 0.5
 REACH_S: Final = 5.0
 
 
 def on_ray(tools: Tools[Task, Value], tasks: Sequence[Task], address: str, jobs: int) -> Iterator[Done[Task, Value]]:
-    """On the cluster at ``address`` ("auto", HOST:PORT, or "local" for one of this machine's own), by at most ``jobs``
-    workers, 0: one for each processor of the cluster. A task whose worker or node dies is tried again.
+    """Runs tasks on the cluster at ``address`` ("auto", HOST:PORT, or "local" for a new one on this machine) with at
+    most ``jobs`` workers, 0: one for each processor of the cluster. A task whose worker or node dies is tried again.
 
     Raises ConfigError when Ray is missing or the cluster cannot be reached.
     """
@@ -36,12 +36,12 @@ def on_ray(tools: Tools[Task, Value], tasks: Sequence[Task], address: str, jobs:
     try:
         ray.init(
             address=None if address == "local" else address,
-            # Ray takes a loopback address for this machine's own in its network, where such a cluster does not listen.
+            # Ray replaces a loopback address with this machine's network address, where such a cluster does not listen.
             **({"_node_ip_address": host} if host.startswith("127.") else {}),
             log_to_driver=False,
             logging_level="error",
             include_dashboard=False,
-            runtime_env={"env_vars": dict(privacy.SWITCHES)},  # the workers of other nodes report nothing either
+            runtime_env={"env_vars": dict(privacy.SWITCHES)},  # no telemetry from workers on other nodes either
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ConfigError(f"no Ray cluster at {address}: {' '.join(str(error).split())[:160]}") from None
@@ -53,7 +53,7 @@ def on_ray(tools: Tools[Task, Value], tasks: Sequence[Task], address: str, jobs:
 
 
 def _check_reachable(host: str, port: int, address: str) -> None:
-    """Looks whether anyone listens: Ray itself tries for minutes. Raises ConfigError."""
+    """Checks whether anyone listens, because Ray itself tries for minutes. Raises ConfigError."""
     try:
         socket.create_connection((host, port), REACH_S).close()
     except OSError as error:
@@ -89,7 +89,7 @@ def _run(ray: Any, tools: Tools[Any, Any], waiting: deque[tuple[Any, int]], size
                 if isinstance(error.cause, MerError):
                     raise error.cause from None
                 raise
-            except ray.exceptions.RayError as error:  # the worker, or its node, is gone
+            except ray.exceptions.RayError as error:  # the worker, or its node, has died
                 idle.append(remote.remote(tools))
                 if isinstance(cause := getattr(error, "cause", None), MerError):
                     raise cause from None

@@ -1,5 +1,5 @@
-"""What an earlier analysis left in a recording's folder: whether it may stand, what of it is missing, and how it is
-cleared away."""
+"""Handles the results of an earlier analysis in a recording's folder: whether they are valid, what is missing, and how
+they are removed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from realtime_mer.sinks.media import FROM_LOG, PATH
 from realtime_mer.sinks.place import replace_file
 from realtime_mer.sources.identity import same
 
-Say = Callable[[str], None]  # takes a line for the user
-HEADER: Final = b'{"type": "header"'  # how every log begins
+Say = Callable[[str], None]  # called with a line for the user
+HEADER: Final = b'{"type": "header"'  # start of every log
 CONTENT: str = "content"  # in the source's details: the recording's identity
-_ADDED = (CONTENT, PATH, FROM_LOG)  # to the details, since the first version
+_ADDED = (CONTENT, PATH, FROM_LOG)  # keys of the details since the first version
 
 
 def with_content(info: SourceInfo, content: Mapping[str, Any]) -> SourceInfo:
@@ -31,10 +31,10 @@ def with_content(info: SourceInfo, content: Mapping[str, Any]) -> SourceInfo:
 
 
 def done_before(video: str, log: Path, head: Header, say: Say) -> Recording | None:
-    """What an earlier run left of this recording, if it came to its end.
+    """The results of an earlier complete run on this recording, if any.
 
-    Raises ConfigError when the folder holds something else: the results of another recording, whether or not they are
-    complete, or a log that cannot be read.
+    Raises ConfigError when the folder holds something else: results of another recording, complete or not, or a log
+    that cannot be read.
     """
     if not log.is_file() or _cut_at_once(log):
         return None
@@ -50,7 +50,9 @@ def done_before(video: str, log: Path, head: Header, say: Say) -> Recording | No
     if recording.summary is None or recording.summary.stopped:
         return None
     if _wanting_whole(before.source, head.source):
-        say(f"{video}: its results hold no hash of the whole file; its start, middle, end and size are the same")
+        say(
+            f"{video}: its results have no hash of the whole file; start, middle, end and size of the file are the same"
+        )
     same_settings = (before.settings, before.model) == (head.settings, head.model)
     others = "" if same_settings else " with other settings or another recognizer"
     say(f"{video}: already analyzed{others}; use --overwrite to run it again")
@@ -58,9 +60,9 @@ def done_before(video: str, log: Path, head: Header, say: Say) -> Recording | No
 
 
 def complete(folder: Path, recording: Recording, also: Collection[str], say: Say, *, video: bool, clips: bool) -> None:
-    """Makes what is missing in ``folder`` and follows from the log: the report, events.csv and the formats ``also``.
+    """Makes missing files in ``folder`` that derive from the log: the report, events.csv and the formats ``also``.
 
-    What only the recording itself can give is named: it needs another analysis. Raises OutputError.
+    Files that need the recording are only named, because they need another analysis. Raises OutputError.
     """
     from realtime_mer.sinks.report import write_report
 
@@ -70,7 +72,7 @@ def complete(folder: Path, recording: Recording, also: Collection[str], say: Say
     wanted += [folder / CLIPS / clip_name(event) for event in confirmed] if clips else ()
     if missing := [path for path in wanted if not path.exists()]:
         more = f" and {len(missing) - 1} more files are" if len(missing) > 1 else " is"
-        say(f"{missing[0]}{more} not there: use --overwrite to make what is missing")
+        say(f"{missing[0]}{more} missing: use --overwrite to make what is missing")
     for name in dict.fromkeys(("csv", *also)):
         if not beside(log, name).exists():
             convert(log, name)
@@ -79,11 +81,11 @@ def complete(folder: Path, recording: Recording, also: Collection[str], say: Say
 
 
 def clear(folder: Path, again: Collection[str], say: Say) -> None:
-    """Removes what an earlier run wrote into ``folder``, so that nothing of it lies beside the log that is to come.
+    """Removes what an earlier run wrote into ``folder``, so that none of it stays beside the new log.
 
-    Nothing is touched where there is no readable log. A file in an exchange format that is not what the earlier log
-    gives has been worked on since: it stays, and is named, unless its format is to be written ``again``. Raises
-    OutputError for a file that cannot be removed.
+    Without a readable log, nothing is touched. A file in an exchange format that differs from what the earlier log
+    gives has been edited since: it is kept and named, unless its format is to be written ``again``. Raises OutputError
+    for a file that cannot be removed.
     """
     recording = _read(folder / LOG)
     if recording is None:
@@ -101,8 +103,8 @@ def clear(folder: Path, again: Collection[str], say: Say) -> None:
             if derived:
                 old.append(file)
             else:
-                say(f"{file}: not as the earlier run wrote it, so it is kept")
-    # First the log stops saying that it is complete: what is killed in the midst of this must not be taken for it.
+                say(f"{file}: changed since the earlier run, so it is kept")
+    # First mark the log as incomplete, so that an interruption here leaves nothing that looks complete.
     lines = (folder / LOG).read_bytes().splitlines(keepends=True)
     replace_file(folder / LOG, b"".join(line for line in lines if not line.startswith(SUMMARY)))
     try:
@@ -116,11 +118,11 @@ def clear(folder: Path, again: Collection[str], say: Say) -> None:
 
 
 def _converted(log: Path, format: str) -> list[tuple[Path, bool]]:
-    """The files of an exchange format beside the log, and whether they are, to the byte, what the log gives."""
+    """The files of an exchange format beside the log, and whether they are byte for byte what the log gives."""
     with tempfile.TemporaryDirectory() as place:
         try:
             convert(log, format, Path(place) / beside(log, format).name, folder=log.parent)
-        except MerError:  # what it was made from is not there any more
+        except MerError:  # its source no longer exists
             return [(beside(log, format), False)]
         pairs = [(log.with_name(again.name), again) for again in Path(place).iterdir()]
         return [(path, path.read_bytes() == again.read_bytes()) for path, again in pairs if path.is_file()]
@@ -136,7 +138,7 @@ def _read(log: Path) -> Recording | None:
 
 
 def _cut_at_once(log: Path) -> bool:
-    """Whether this is the log of a run that was killed before its header was whole."""
+    """Whether this is the log of a run that was killed before its header was complete."""
     try:
         with log.open("rb") as file:
             start = file.read(1 << 20)
@@ -146,7 +148,7 @@ def _cut_at_once(log: Path) -> bool:
 
 
 def _difference(before: SourceInfo, now: SourceInfo) -> str:
-    """Whose results these are, when they are not of ``now``; empty when they are. The file may have been moved."""
+    """Describes whose results these are; empty when they belong to ``now``. The file may have been moved."""
     earlier, content = before.details.get(CONTENT), now.details.get(CONTENT)
     if isinstance(earlier, dict) and isinstance(content, dict):
         if not same(earlier, content):
@@ -156,7 +158,7 @@ def _difference(before: SourceInfo, now: SourceInfo) -> str:
 
 
 def _described(info: SourceInfo) -> SourceInfo:
-    """What logs of the first version tell of a recording."""
+    """The description of a recording in logs of the first version."""
     return replace(info, uri="", details={k: v for k, v in info.details.items() if k not in _ADDED})
 
 

@@ -1,7 +1,7 @@
 """Runs tasks in worker processes: each worker opens its tools once, then does one task after the other.
 
-Written by hand: a killed worker must cost one task, which is tried again. ``ProcessPoolExecutor`` and joblib give up
-the whole pool then. ``cluster`` does the same on Ray.
+Written by hand, because a killed worker must cost only one task, which is tried again; ``ProcessPoolExecutor`` and
+joblib give up the whole pool. ``cluster`` does the same on Ray.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from realtime_mer.errors import MerError, SourceError
 Task = TypeVar("Task")
 Value = TypeVar("Value")
 
-TRIES: Final = 3  # of a task whose worker is killed: it may be the task that kills it
+TRIES: Final = 3  # of a task whose worker is killed, since the task may be the reason
 OPEN_TRIES: Final = 3  # workers in a row that die before they have opened their tools
-END_S: Final = 20.0  # in which a worker must end after it was told to
+END_S: Final = 20.0  # time for a worker to end
 POLL_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[Task, Value]):
-    """What became of a task. value: what the work gave; None if ``error`` says why there is none.
+    """The result of a task. value: the work's return value; None if ``error`` says why.
 
-    code: of the error, as a command returns it. seconds, cpu: s of the wall clock, and of all the worker's threads.
+    code: exit code of the error. seconds, cpu: s of the wall clock, and of all the worker's threads.
     """
 
     task: Task
@@ -45,14 +45,14 @@ class Done(Generic[Task, Value]):
     cpu: float = 0.0
 
 
-# How a worker opens what it needs: a context manager that gives the work, a call for one task. It is pickled for the
+# How a worker opens its tools: a context manager that yields the work, a callable for one task. It is pickled for the
 # workers, so it is a class or function of a module, or a ``partial`` of one. The work raises MerError for what the user
-# can put right: that task has failed, and the rest goes on.
+# can fix: that task fails, and the rest goes on.
 Tools = Callable[[], AbstractContextManager[Callable[[Task], Value]]]
 
 
 def perform(work: Callable[[Task], Value], task: Task) -> Done[Task, Value]:
-    """Does one task, timed. A MerError and a vanished file become the task's error."""
+    """Does one task and times it. A MerError and a vanished file become the task's error."""
     began, cpu = time.monotonic(), time.process_time()
 
     def spent() -> tuple[float, float]:
@@ -62,13 +62,13 @@ def perform(work: Callable[[Task], Value], task: Task) -> Done[Task, Value]:
         value = work(task)
     except MerError as error:
         return Done(task, None, str(error), error.exit_code, *spent())
-    except OSError as error:  # the file may vanish, or its disk, at any moment
+    except OSError as error:  # a file or its disk may vanish at any time
         return Done(task, None, f"{task}: {error.strerror or error}", SourceError.exit_code, *spent())
     return Done(task, value, "", 0, *spent())
 
 
 def in_turn(tools: Tools[Task, Value], tasks: Sequence[Task]) -> Generator[Done[Task, Value], None, None]:
-    """One after the other, in this process."""
+    """Runs the tasks one after the other, in this process."""
     with tools() as work:
         for task in tasks:
             yield perform(work, task)
@@ -77,17 +77,18 @@ def in_turn(tools: Tools[Task, Value], tasks: Sequence[Task]) -> Generator[Done[
 def in_processes(
     tools: Tools[Task, Value], tasks: Sequence[Task], jobs: int
 ) -> Generator[Done[Task, Value], None, None]:
-    """In ``jobs`` processes; each result as it comes. A task whose process is killed is tried again.
+    """Runs the tasks in ``jobs`` processes; yields each result as it comes. A task whose process is killed is tried
+    again.
 
-    Ctrl-C, SIGTERM and SIGHUP end it in order: the workers are told, finish what must not be left half, and Interrupted
-    is raised. Raises MerError when workers cannot open their tools.
+    Ctrl-C, SIGTERM and SIGHUP stop the workers, which leave no partial results, and raise Interrupted. Raises MerError
+    when workers cannot open their tools.
     """
     pool = _Pool(tools, min(jobs, max(len(tasks), 1)))
     signals: list[int] = []
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         if signals:
-            raise Interrupted(number)  # a second one ends it at once
+            raise Interrupted(number)  # a second one ends at once
         signals.append(number)
 
     with handling(interrupt):
@@ -100,7 +101,7 @@ def in_processes(
 
 
 class _Worker:
-    """A process, the end of its pipe, and what it is doing."""
+    """A process, our end of its pipe, and its current task."""
 
     def __init__(self, tools: Tools[Any, Any]) -> None:
         context = multiprocessing.get_context("spawn")
@@ -113,7 +114,7 @@ class _Worker:
 
     def give(self, task: Any, tried: int) -> None:
         self.doing = task, tried
-        with suppress(OSError):  # it is dead: the next look finds that out
+        with suppress(OSError):  # it is dead, which the next check will find
             self.pipe.send(task)
 
 
@@ -152,7 +153,7 @@ class _Pool:
         return message
 
     def _died(self, worker: _Worker, waiting: deque[tuple[Any, int]]) -> Done[Any, Any] | None:
-        """Its task goes to the front again; after TRIES times it has failed."""
+        """Puts the task of a dead worker back to the front; after TRIES times it has failed."""
         self._workers.remove(worker)
         worker.process.join()
         code, doing = worker.process.exitcode or 0, worker.doing
@@ -169,7 +170,7 @@ class _Pool:
         return Done(task, None, f"{task}: {how} its process {TRIES} times (too little memory?)", MerError.exit_code)
 
     def close(self) -> None:
-        """Ends the workers: idle ones at once, busy ones by a signal that they handle in order."""
+        """Ends the workers: idle ones at once, busy ones with a signal that they handle."""
         for worker in self._workers:
             if worker.doing is not None:
                 worker.process.terminate()
@@ -183,7 +184,7 @@ class _Pool:
 
 
 def _serve(tools: Tools[Any, Any], pipe: Connection) -> None:
-    """The worker: says None when it is open, then a Done for each task; ends when the pipe does."""
+    """The worker: sends None when its tools are open, then a Done for each task; ends with the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal: the parent decides
     for number in set(STOPPING) - {signal.SIGINT}:
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))

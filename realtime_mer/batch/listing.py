@@ -1,4 +1,4 @@
-"""Which recordings are meant: files, folders, patterns and lists, and where the results of each go."""
+"""Finds the recordings: files, folders, patterns and lists, and the results folder of each."""
 
 from __future__ import annotations
 
@@ -61,12 +61,13 @@ def find(words: Sequence[str], out: Path, rate: float | None = None) -> list[Ite
 
 
 def share(items: Sequence[Item], part: int, parts: int) -> list[Item]:
-    """Every ``parts``-th item, from the ``part``-th (from 1) on: neighbors, which are often alike, are spread."""
+    """Every ``parts``-th item, starting with number ``part`` (from 1), so that neighbors, which are often alike, are
+    spread."""
     return list(items[part - 1 :: parts])
 
 
 def _below(folder: Path, out: Path) -> Iterable[tuple[str, str | None]]:
-    """The videos below a folder; where there are none, the folders of images below it, itself among them."""
+    """The videos below a folder, or else the folders of images below it, including itself."""
     inside = [p for p in sorted(folder.rglob("*")) if _is_recording(p, out) and p.is_file()]
     if inside:
         names = [p.relative_to(folder).with_suffix("") for p in inside]
@@ -92,7 +93,7 @@ def _is_recording(path: Path, out: Path) -> bool:
 
 
 def _listed(path: Path, rate: float | None) -> list[tuple[str, str | None, float | None]]:
-    """The rows of a list. A file without a heading is a path a line."""
+    """The rows of a list. A file without a header has one path per line."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -120,7 +121,7 @@ def _listed(path: Path, rate: float | None) -> list[tuple[str, str | None, float
 
 
 def _names(found: Sequence[tuple[str, str | None, float | None]], out: Path) -> list[str]:
-    """Names of result folders: as given, else after the recording, and after its parent too where two have one name."""
+    """Names of result folders: as given, otherwise from the recording, with its parent if two share a name."""
     stems = Counter(Path(path).stem for path, name, _ in found if name is None)
     names = []
     for path, name, _ in found:

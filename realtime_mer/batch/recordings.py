@@ -1,4 +1,4 @@
-"""One recording from its file to its folder of results: what ``analyze`` does, in this process or in a worker."""
+"""Analyzes one recording into its folder of results, for ``analyze``, in this process or in a worker."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from realtime_mer.sinks.video import AnnotatedVideo
 from realtime_mer.sources import Source, open_source
 from realtime_mer.sources.identity import identity
 
-SLOW_MOTION: Final = 4.0  # times slower: a micro-expression of 0.1 s can then be followed by eye
+SLOW_MOTION: Final = 4.0  # times slower, so that the eye can follow a micro-expression of 0.1 s
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be written. formats: exchange formats besides. video_rate: frames/s of the annotated video at most.
+    """What to write. formats: further exchange formats. video_rate: largest frame rate of the annotated video.
 
-    overwrite: run again what is there. whole: tell recordings apart by the whole file.
+    overwrite: replace existing results. whole: identify recordings by the whole file.
     """
 
     formats: tuple[str, ...] = ()
@@ -50,32 +50,32 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """recording: the log. fresh: it was analyzed now. notes: what the user should know, one per line."""
+    """recording: the log. fresh: analyzed in this run. notes: for the user, one per line."""
 
     recording: Recording
     fresh: bool
     notes: tuple[str, ...] = ()
 
 
-Beside = Callable[[Item, SourceInfo, Pipeline], Sequence[Sink]]  # further sinks of a run that is about to start
+Beside = Callable[[Item, SourceInfo, Pipeline], Sequence[Sink]]  # further sinks of a run
 
 
 def nothing_beside(_item: Item, _info: SourceInfo, _pipeline: Pipeline) -> Sequence[Sink]:
-    """Where nobody looks on."""
+    """No further sinks."""
     return ()
 
 
 @contextmanager
 def analyzing(config: Config, wanted: Wanted) -> Iterator[Callable[[Item], Outcome]]:
-    """For the engine: one pipeline for all recordings of a worker."""
+    """The engine's context: one pipeline for all recordings of a worker."""
     with build(config) as pipeline:
         yield partial(analyze, pipeline=pipeline, wanted=wanted)
 
 
 def analyze(item: Item, pipeline: Pipeline, wanted: Wanted, beside: Beside = nothing_beside) -> Outcome:
-    """Analyzes a recording into its folder, or finds that this was done before, and makes what is missing.
+    """Analyzes a recording into its folder; if that was done before, makes only what is missing.
 
-    A signal ends it in order: what was analyzed is kept, and Interrupted raised. Raises MerError.
+    A signal ends the analysis, keeps what was analyzed, and raises Interrupted. Raises MerError.
     """
     folder, notes = item.folder, list[str]()
     with open_source(item.path, rate=item.rate) as source:
@@ -110,7 +110,7 @@ def _watch(
 
 def _sinks(head: Header, source: Source, stop: Stop, folder: Path, wanted: Wanted) -> list[Sink]:
     sinks: list[Sink] = [
-        JsonLines(folder / LOG, head, stats=source.stats, stopped=stop.reason),  # first: it is closed last
+        JsonLines(folder / LOG, head, stats=source.stats, stopped=stop.reason),  # first, because it is closed last
         EventsCsv(folder / EVENTS_CSV),
         SignalsCsv(folder / SIGNALS_CSV),
         Stills(folder=folder / STILLS),

@@ -1,4 +1,4 @@
-"""batch.tsv: what became of each recording of a run over many, a row each, written as they come."""
+"""Writes batch.tsv: a row for each recording of a batch, written as it ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS: Final = ("path", "results", "status", "events", "seconds", "processor_s
 
 
 class Table:
-    """One table in ``out``, batch.tsv or batch-I-of-N.tsv; with ``keep`` false nothing is written.
+    """A table in ``out``, batch.tsv or batch-I-of-N.tsv; with ``keep`` false nothing is written.
 
     status: "analyzed", "done before" or "failed". Raises OutputError.
     """
@@ -38,7 +38,7 @@ class Table:
             self._file.write("\t".join(COLUMNS) + "\n")
 
     def add(self, done: Done[Item, Outcome]) -> None:
-        """A row."""
+        """Adds a row."""
         status = "failed" if done.value is None else "analyzed" if done.value.fresh else "done before"
         self._counts[status] += 1
         total = done.value.recording.summary if done.value is not None else None
@@ -51,7 +51,7 @@ class Table:
             self._file.write("\t".join(one_line(cell) for cell in row) + "\n")
 
     def summary(self) -> str:
-        """In a line or two."""
+        """The counts in a line or two."""
         counts = ", ".join(f"{self._counts[name]} {name}" for name in ("analyzed", "done before", "failed"))
         where = f"; {self._file.path}" if self._file is not None else ""
         return f"{sum(self._counts.values())} recordings: {counts}{where}"
@@ -67,7 +67,7 @@ class Table:
 
 
 def read_failures(path: Path) -> list[tuple[str, str]]:
-    """The folder of results and the error of each recording that has failed. Raises DataError."""
+    """Results folder and error of each failed recording. Raises DataError."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))

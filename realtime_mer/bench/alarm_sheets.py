@@ -1,6 +1,6 @@
-"""A contact sheet of each false alarm: the aligned face from before the onset to after the offset.
+"""Writes a contact sheet of each false alarm: the aligned face from before the onset to after the offset.
 
-Never written unless asked for: the sheets show people.
+Written only on request, because the sheets show people.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def draw_alarms(case: Case, result: StreamResult, folder: Path) -> None:
 
 
 def _times(alarm: Found) -> list[float]:
-    """Evenly spaced, s; the apex takes the place of the nearest."""
+    """Evenly spaced times, s, with the apex in place of the nearest."""
     times = np.linspace(max(alarm.onset - BEFORE_S, 0.0), alarm.offset + AFTER_S, PICTURES)
     times[int(np.abs(times - alarm.apex).argmin())] = alarm.apex
     return [float(time) for time in times]
@@ -67,7 +67,8 @@ def _nearest(frames: Iterable[Frame], times: Sequence[float]) -> dict[float, Fra
 
 
 def _sheet(alarm: Found, name: str, shown: Sequence[tuple[float, Frame]], detector: FaceDetector) -> Image:
-    """One row of faces, all aligned as in the first picture with a face, with the times below and a line above."""
+    """One row of faces, all aligned as in the first frame with a face, with the times below and a line of text
+    above."""
     transform = None
     for _, frame in shown:
         faces = detector.detect(frame)

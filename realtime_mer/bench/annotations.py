@@ -1,6 +1,6 @@
-"""The expressions that people annotated in long videos: SAMM Long Videos, CAS(ME)^2 and CAS(ME)^3, as published.
+"""Reads the annotated expressions of long videos: SAMM Long Videos, CAS(ME)^2 and CAS(ME)^3, as published.
 
-Only the sheets are read here; which pictures exist is not known. Frame numbers are the sheet's own.
+Only sheets are read here, no images. Frame numbers are the sheet's own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from realtime_mer.sheets import blank, frame_number, rows, tables
 
 SAMM_LV, CASME_SQ, CASME3 = "samm-lv", "casme-sq", "casme3"
 
-# A list of annotated intervals, as the makers of spotting methods pass on: type 1 is macro, 2 is micro.
+# A list of annotated intervals in the format of published spotting methods: type 1 is macro, 2 is micro.
 _LIST: Final = {
     "video": ("video_name",),
     "onset": ("start_frame",),
@@ -48,7 +48,7 @@ _CASME_SQ: Final = ("number", "name", "onset", "apex", "offset", "action_units",
 class Expression:
     """One annotated expression. video: as ``long_videos`` names the folders, e.g. "006_1", "15_0401", "spNO.1/a".
 
-    onset, offset: frame numbers, the offset the last frame; apex: None if the sheet has no possible one.
+    onset, offset: frame numbers, the offset the last frame; apex: None if the sheet has no valid one.
     """
 
     video: str
@@ -60,7 +60,7 @@ class Expression:
 
 
 def read_expressions(name: str, sheet: Path) -> tuple[list[Expression], int]:
-    """The expressions of one data set's sheet, or of a list of intervals (.csv), and how many rows made no sense.
+    """The expressions of one data set's sheet, or of a list of intervals (.csv), and the number of invalid rows.
 
     name: "samm-lv", "casme-sq" or "casme3". Raises DataError when the sheet cannot be read.
     """
@@ -80,7 +80,7 @@ def read_expressions(name: str, sheet: Path) -> tuple[list[Expression], int]:
 def casmesq_names(sheet: Path) -> tuple[dict[int | None, str], dict[str, str]]:
     """CAS(ME)^2: the sheet's subject number -> the folders' ("15"), and video name -> video code ("0401").
 
-    Raises DataError when the pages "naming rule1" and "naming rule2" do not say.
+    Raises DataError when the pages "naming rule1" and "naming rule2" do not list them.
     """
     subjects = {
         frame_number(row[2]): str(row[1]).strip().lstrip("sS")
@@ -117,7 +117,7 @@ def _casme_sq(sheet: Path) -> Iterator[Expression | None]:
 
 
 def _casme3(sheet: Path) -> Iterator[Expression | None]:
-    """The sheet of part A's micro-expressions; that of its macro-expressions is another file, told by its name."""
+    """The sheet of part A's micro-expressions; macro-expressions are in another file, recognized by its name."""
     kind = Kind.MACRO if "mae" in sheet.stem.lower() else Kind.MICRO
     for _, row in rows(sheet, _CASME3, ("emotion",)):
         yield _expression(f"{str(row['subject']).strip()}/{str(row['name']).strip()}", kind, row)
@@ -134,7 +134,7 @@ def _listed(sheet: Path) -> Iterator[Expression | None]:
 
 def _expression(video: str, kind: Kind, row: Mapping[str, Any]) -> Expression | None:
     onset, apex, offset = (frame_number(row.get(name)) for name in ("onset", "apex", "offset"))
-    if onset is None or not offset or offset <= onset:  # 0 is how these sheets write "not seen"
+    if onset is None or not offset or offset <= onset:  # these sheets write 0 for "not seen"
         return None
     if apex is not None and not onset <= apex <= offset:
         apex = None

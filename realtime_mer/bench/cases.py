@@ -1,4 +1,4 @@
-"""The recordings of ``bench spotting``: where they come from, and what is known to happen in them."""
+"""The recordings of ``bench spotting``: where they come from, and the known events in them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from realtime_mer.synth.script import Script
 from realtime_mer.synth.splice import RealClip, read_casme2, streams
 
 VIDEO_SUFFIXES: Final = {".mp4", ".mov", ".avi", ".mkv", ".webm"}
-PULSES: Final = 20.0  # injected per minute: one in 3 s
+PULSES: Final = 20.0  # injected per minute, one every 3 s
 PER_STREAM: Final = 3  # clips of CASME II in a stream
 
 
 def synthetic(seconds: float, seed: int = 1) -> Iterator[tuple[str, list[Case]]]:
-    """Conditions on the portrait: one thing at a time departs from the base (200 frames/s, pulses of 0.5 to 3 px)."""
+    """Conditions of the portrait: each changes one thing in the base (200 frames/s, pulses of 0.5 to 3 px)."""
     base = Density(micro=12, macro=2, blinks=12)
     plain = Density(micro=15, macro=0, blinks=0)
 
@@ -95,7 +95,7 @@ def videos_below(folder: Path) -> list[Path]:
 
 
 def negatives(folder: Path) -> list[Case]:
-    """Every video below ``folder``, as it is. Those in one subfolder are one person's (or one video's).
+    """Every video below ``folder``, unchanged. Those in one subfolder show one person (or belong to one video).
 
     Raises SourceError when there are none.
     """
@@ -103,7 +103,8 @@ def negatives(folder: Path) -> list[Case]:
 
 
 def from_videos(folder: Path, peak: float | None, seed: int = 1) -> list[Case]:
-    """Every video below ``folder``: as it is (peak None), or with pulses of ``peak`` px injected where a face is."""
+    """Every video below ``folder``: unchanged (peak None), or with pulses of ``peak`` px injected where there is a
+    face."""
     if peak is None:
         return negatives(folder)
     return [
@@ -114,7 +115,7 @@ def from_videos(folder: Path, peak: float | None, seed: int = 1) -> list[Case]:
 
 
 def unit(path: Path, folder: Path) -> str:
-    """What goes together: the subfolder of ``folder`` that holds a recording, else the recording."""
+    """The unit of a recording: its subfolder of ``folder``, otherwise the recording itself."""
     return path.relative_to(folder).parts[0]
 
 
@@ -124,7 +125,7 @@ def _with_pulses(path: Path, peak: float, seed: int) -> Case | None:
     except SourceError:
         return None
     duration = track[-1][0] if track else 0.0
-    if duration < 4:  # 2 s to learn the resting face, and time for a pulse
+    if duration < 4:  # s to learn the resting face, and for one pulse
         return None
     density = Density(micro=PULSES, macro=0, blinks=0, peak=(peak, peak))
     pulses = clear(track, random_script(seed, duration, 30, density).pulses)
@@ -138,13 +139,13 @@ def _injected(path: Path, pulses: Sequence[Pulse]) -> Iterator[Frame]:
 
 @cache
 def _track(path: Path) -> Track:
-    """Landmarks in every frame: the same for pulses of every size. Cached in each process, and too large to send."""
+    """Landmarks in every frame, which serve pulses of every size. Cached in each process; too large to send."""
     with open_source(path) as source:
         return landmarks(source)
 
 
 def from_casme2(frames: Path, table: Path, subjects: Sequence[str], seed: int = 1) -> list[Case]:
-    """Streams spliced from the real clips of ``subjects``, all of them when empty, with faces held after each clip."""
+    """Streams spliced from the real clips of ``subjects`` (empty: all), with the face held still after each clip."""
     return spliced(read_casme2(frames, table), subjects, seed)
 
 
@@ -158,9 +159,9 @@ def spliced(
     most: int | None = None,
     per_stream: int = PER_STREAM,
 ) -> list[Case]:
-    """As ``from_casme2``, of clips that are read already.
+    """As ``from_casme2``, for clips that are already read.
 
-    back_s, most: as ``splice.streams`` takes them. rate: frames/s, None for the clips' own.
+    back_s, most: see ``splice.streams``. rate: frames/s, None for the clips' own.
     """
     chosen = list(subjects) or sorted({clip.subject for clip in clips})
     return [

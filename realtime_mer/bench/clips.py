@@ -1,4 +1,4 @@
-"""The synthetic recordings that are timed: the demo portrait, made on demand in the cache. Measures nothing."""
+"""The synthetic recordings for timing: the demo portrait, made on demand in the cache. Measures nothing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import numpy as np
 from realtime_mer.assets import cache_dir
 from realtime_mer.records import Frame, Image
 
-VERSION: Final = 1  # part of the file names; raised when the clips change
-GRAY: Final = 96  # of what no face covers
-# The part of the 640x480 portrait that is repeated: so tight that 16 of them in a square picture still show faces wider
-# than 14 % of it, which the detector finds at its first search.
+VERSION: Final = 1  # part of the file names; increased when the clips change
+GRAY: Final = 96  # of areas without a face
+# The part of the 640x480 portrait that is repeated. It is tight, so that even 16 of them in a square frame show faces
+# wider than 14 % of it, which the detector finds in its first search.
 TILE: Final = (slice(100, 400), slice(170, 470))  # rows, columns
 
 
@@ -33,13 +33,13 @@ class Clip:
 
     @property
     def path(self) -> Path:
-        """Where it is, or will be."""
+        """The path of the file, whether or not it exists."""
         name = f"v{VERSION}-{self.width}x{self.height}-{self.faces}f-{self.fps:g}fps-{self.seconds:g}s.mp4"
         return cache_dir() / "bench" / name
 
 
 def make(clip: Clip) -> Path:
-    """The file of ``clip``, H.264 at CRF 18, with its truth beside it; drawn now when the cache lacks it.
+    """The file of ``clip``, H.264 at CRF 18, with its truth beside it; drawn if it is not in the cache.
 
     Raises SourceError without scikit-image, ModelError without the face model, OutputError when it cannot be written.
     """
@@ -69,7 +69,8 @@ def _tiled(frames: Iterable[Frame], clip: Clip) -> Iterator[Frame]:
 
 
 def arrange(image: Image, clip: Clip) -> Image:
-    """One face: the portrait cut to the clip's shape and scaled. Several: a grid of squares, each with the face."""
+    """For one face, the portrait cropped to the clip's shape and scaled; for several, a grid of squares with one face
+    each."""
     size = clip.width, clip.height
     if clip.faces == 1:
         height, width = image.shape[:2]
@@ -86,6 +87,6 @@ def arrange(image: Image, clip: Clip) -> Image:
 
 
 def largest_square(number: int, width: int, height: int) -> tuple[int, int]:
-    """Side of the largest squares of which ``number`` fit into width x height, and how many stand in a row."""
+    """Side of the largest squares of which ``number`` fit into width x height, and the number per row."""
     sides = [(min(width // columns, height // -(-number // columns)), columns) for columns in range(1, number + 1)]
     return max(sides, key=lambda entry: (entry[0], -entry[1]))

@@ -1,7 +1,7 @@
-"""Two stored results side by side: is a difference larger than the noise of each? Measures nothing itself.
+"""Compares two stored results: is a difference larger than the noise of each? Measures nothing itself.
 
 Samples of one run are not independent (a busy second slows a hundred frames), so whole blocks of neighboring samples
-are drawn again: the moving-block bootstrap (Kuensch 1989).
+are resampled: the moving-block bootstrap (Kuensch 1989).
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime_mer.bench.results import Result, Series
+from realtime_mer.tables import table
 
-DRAWS: Final = 400  # of the bootstrap: the interval's ends are then good to a tenth of its width
+DRAWS: Final = 400  # of the bootstrap; the interval's ends are then accurate to a tenth of its width
 CONFIDENCE: Final = 95.0  # percent
-MOST: Final = 20_000  # samples used of a series: evenly spaced blocks of longer ones are enough
+MOST: Final = 20_000  # samples used of a series; for longer ones, evenly spaced blocks are enough
 HIGHER_IS_BETTER: Final = ("frames/s",)
-FEWEST: Final = 5  # samples below which nothing is said about noise
+FEWEST: Final = 5  # samples needed for a statement about noise
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One series in both results. change: of the median, B against A, in percent; low, high: its 95 % interval.
+    """One series that is in both results. change: of the median from A to B, in percent; low, high: its 95 % interval.
 
     noise: median absolute deviation of each, in percent of its median.
     """
@@ -45,7 +46,7 @@ class Difference:
 
 
 def compare(a: Result, b: Result, seed: int = 0) -> list[Difference]:
-    """The series that both have, in A's order."""
+    """The series in both results, in A's order."""
     others = {series.name: series for series in b.series}
     random = np.random.default_rng(seed)
     return [
@@ -56,7 +57,7 @@ def compare(a: Result, b: Result, seed: int = 0) -> list[Difference]:
 
 
 def text(a: Result, b: Result, differences: list[Difference]) -> str:
-    """A table for people, with a warning where the two were not measured alike."""
+    """The comparison as a printed table, with a warning if the two were not measured alike."""
     lines = [
         f"{name}: {r.kind}, {r.created}, {r.machine['cpu']}, {r.machine['cores']} cores, load {r.machine['load']:.1f}"
         for name, r in (("A", a), ("B", b))
@@ -68,13 +69,16 @@ def text(a: Result, b: Result, differences: list[Difference]) -> str:
     ):
         if first != second:
             lines.append(f"warning: the {what} differ")
-    width = max((len(d.name) for d in differences), default=0)
-    lines += [
-        f"{d.name:{width}} {d.medians[0]:10.3f} ±{d.noise[0]:3.0f} % {d.medians[1]:10.3f} ±{d.noise[1]:3.0f} % "
-        f"{d.unit:8} {d.change:+6.1f} % [{d.low:+.1f}, {d.high:+.1f}]  {d.verdict}"
+    rows = [
+        (
+            d.name, f"{d.medians[0]:.3f} ±{d.noise[0]:.0f} %", f"{d.medians[1]:.3f} ±{d.noise[1]:.0f} %", d.unit,
+            f"{d.change:+.1f} %", f"[{d.low:+.1f}, {d.high:+.1f}]", d.verdict,
+        )
         for d in differences
-    ]
-    return "\n".join(lines or ["the two have no series in common"])
+    ]  # fmt: skip
+    columns = ("series", "A, median", "B, median", "unit", "change", "95 %", "B is")
+    found = table(columns, rows, left=(0, 3, 6)) if rows else "the two results have no series in common"
+    return "\n".join([*lines, found])
 
 
 def _difference(a: Series, b: Series, random: np.random.Generator) -> Difference:
@@ -96,7 +100,7 @@ def _noise(samples: NDArray[np.float64]) -> float:
 
 
 def _medians(samples: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.float64]:
-    """Medians of DRAWS resamples made of blocks of the square root of the length."""
+    """Medians of DRAWS resamples, with blocks as long as the square root of the series' length."""
     samples = samples[:: max(1, len(samples) // MOST)]
     block = max(1, int(np.sqrt(len(samples)))) if len(samples) > 30 else 1
     starts = random.integers(0, len(samples) - block + 1, (DRAWS, -(-len(samples) // block)))

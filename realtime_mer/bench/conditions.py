@@ -1,4 +1,4 @@
-"""What a recording goes through before it is watched: fewer frames, a smaller face, compression. Times stay true."""
+"""Recording conditions applied before watching: fewer frames, a smaller face, compression. Times stay true."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ from realtime_mer.sources import open_source
 from realtime_mer.synth import write_video
 from realtime_mer.typed import convert, from_json
 
-CRF: Final = 23  # x264's default, and about what webcam recorders use
-EVERY: Final = "full"  # in place of a rate: every frame as it was recorded
-KEY: Final = 24  # hex digits of a kept file's name
-LOOKED_AT: Final = 200  # first frames in which a face is looked for, one in LOOK_STEP of them
+CRF: Final = 23  # x264's default, similar to webcam recorders
+EVERY: Final = "full"  # in place of a rate: every frame as recorded
+KEY: Final = 24  # hex digits in the name of a stored file
+LOOKED_AT: Final = 200  # number of first frames searched for a face, one in LOOK_STEP
 LOOK_STEP: Final = 10
 _WORD: Final = re.compile(rf"(?P<rate>{EVERY}|\d+(?:\.\d+)?)(?P<h264>h?)(?:@(?P<face>\d+(?:\.\d+)?))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """rate: frames/s, None for every frame. h264: compressed with CRF 23. face_px: width of the face, None as it is."""
+    """rate: frames/s, None for every frame. h264: compressed with CRF 23. face_px: width of the face, None for
+    unchanged."""
 
     rate: float | None = None
     h264: bool = False
@@ -73,10 +74,11 @@ def parse(text: str) -> list[Condition]:
 
 
 def under(case: Case, condition: Condition, streams: Path | None = None) -> Case:
-    """``case``, seen so. A recording that is slower than ``condition.rate`` or smaller than ``face_px`` stays so.
+    """``case`` under a condition. A recording that is slower than ``condition.rate`` or smaller than ``face_px`` stays
+    so.
 
-    streams: folder in which compressed recordings are kept for the next time, because making them costs more than
-    watching them. They are made again when the recording, the condition or the code that draws them is another.
+    streams: folder to store compressed recordings for reuse, because making them costs more than watching them. They
+    are made again when the recording, the condition or the code that draws them changes.
     """
     kept = streams / f"{_key(case, condition)}.mp4" if streams is not None and condition.h264 else None
     return replace(case, frames=partial(_frames, case.frames, condition, kept))
@@ -99,12 +101,12 @@ def _frames(source: Callable[[], Iterable[Frame]], condition: Condition, kept: P
 
 
 def thinned(frames: Iterable[Frame], rate: float | None) -> Iterator[Frame]:
-    """The frames nearest to an even beat of ``rate`` frames/s, each with its own time, numbered again."""
+    """The frames nearest to regular times at ``rate`` frames/s, each with its own time, renumbered."""
     if rate is None:
         yield from frames
         return
     start, beat, count = 0.0, 0, 0
-    hole, skipped, keyframe = 0.0, False, False  # since the last frame that was passed on
+    hole, skipped, keyframe = 0.0, False, False  # since the last frame passed on
     held: Frame | None = None
     for after in chain(frames, (None,)):
         if held is None:
@@ -123,7 +125,8 @@ def thinned(frames: Iterable[Frame], rate: float | None) -> Iterator[Frame]:
 
 
 def face_scale(frames: Iterable[Frame], face_px: float) -> float:
-    """By what the frames are to be shrunk for a face of ``face_px`` px: 1 when it is smaller, or no face is seen."""
+    """The factor by which to shrink frames for a face of ``face_px`` px; 1 when it is already smaller, or none is
+    seen."""
     with FaceDetector(max_faces=1) as detector:
         for number, frame in enumerate(frames):
             if number >= LOOKED_AT:
@@ -134,9 +137,9 @@ def face_scale(frames: Iterable[Frame], face_px: float) -> float:
 
 
 def compressed(frames: Iterable[Frame], crf: int = CRF, kept: Path | None = None) -> Iterator[Frame]:
-    """The frames as H.264 gives them back, with the times that they had. Raises SourceError when some are missing.
+    """The frames after H.264, with their times. Raises SourceError when some are missing.
 
-    kept: the file that holds them from an earlier time, or will; ``frames`` are not asked for if it is there.
+    kept: the file to store them in; if it exists, it is used instead of ``frames``.
     """
     times = _kept_times(kept)
     with tempfile.TemporaryDirectory() as folder:
@@ -167,12 +170,12 @@ def _encode(frames: Iterable[Frame], path: Path, crf: int) -> list[tuple[float, 
             times.append((frame.time, frame.hole))
             yield _even(frame)
 
-    write_video(noted(), path, "h264", crf, threads=1)  # threads change what x264 decides
+    write_video(noted(), path, "h264", crf, threads=1)  # threads change x264's decisions
     return times
 
 
 def _keep(path: Path, times: list[tuple[float, float]], kept: Path) -> None:
-    """Copies the file, then its times: only with these it counts, so that an interrupted copy is never used."""
+    """Copies the file, then its times. A file without times is ignored, so an interrupted copy is never used."""
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         part = kept.with_suffix(f".{os.getpid()}.part")
@@ -193,7 +196,7 @@ def _kept_times(kept: Path | None) -> list[tuple[float, float]] | None:
 
 
 def _even(frame: Frame) -> Frame:
-    """H.264 takes even sides only: a last column or row is cut off."""
+    """Crops the last column or row, because H.264 needs even sides."""
     width, height = frame.size
     if width % 2 == height % 2 == 0:
         return frame

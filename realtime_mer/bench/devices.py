@@ -1,6 +1,6 @@
-"""The recognizer on each device: what a batch costs, and what a live run with it is like. Rows that cannot run say why.
+"""Measures the recognizer on each device: the time of a batch, and a live run. Rows that cannot run say why.
 
-The same command on a machine with a GPU and on one without: there the rows of the GPU read "no NVIDIA GPU ...".
+Without a GPU, its rows read "no NVIDIA GPU ...".
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from realtime_mer.records import Floats
 
 DEVICES: Final = ("cpu", "cuda", "tensorrt")
 BATCHES: Final = (1, 8, 64)  # one face, a room of faces, several streams of them
-CALLS: Final = 200  # of each batch: the 99th percentile of fewer says little
+CALLS: Final = 200  # of each batch; a 99th percentile needs that many
 WARM: Final = 20
 
 
 def run(fps: float, seconds: float, config: Config) -> Result:
-    """Each device in turn. fps, seconds: of the live part. Raises ModelError for a model that cannot be read."""
+    """Measures each device in turn. fps, seconds: of the live part. Raises ModelError for a model that cannot be
+    read."""
     host, facts, lines = machine(), dict[str, Any](), list[Series]()
     host["gpu"] = gpu() or "none"
     for device in DEVICES:
@@ -49,9 +50,9 @@ def run(fps: float, seconds: float, config: Config) -> Result:
 
 
 def _batches(recognizer: Recognizer, device: str) -> list[Series]:
-    """From samples in the host's memory to probabilities there: upload, network, download."""
+    """Times from samples in host memory to probabilities in host memory: upload, network, download."""
     samples = np.random.default_rng(0).standard_normal((max(BATCHES), *recognizer.spec.input_shape)).astype(np.float32)
-    what = "a call, from samples in memory to probabilities in memory: on a GPU both ways are in it"
+    what = "one call, from samples in memory to probabilities in memory; on a GPU it includes both transfers"
     return [series(f"{device}, batch of {size}", "ms", what, _timed(recognizer, samples[:size])) for size in BATCHES]
 
 
@@ -65,7 +66,7 @@ def _timed(recognizer: Recognizer, batch: Floats) -> Sequence[float]:
 
 
 def _live(config: Config, fps: float, seconds: float, device: str) -> tuple[dict[str, Any], list[Series]]:
-    """A live run whose events are classified there, and whether each of them says so."""
+    """A live run whose events are classified on the device, and whether each event names it."""
     with build(config) as pipeline, PacedSource(make(Clip(fps=fps)), fps, remember=False) as source:
         session = live.watch(pipeline, source, seconds)
         assert pipeline.recognizer is not None

@@ -1,7 +1,7 @@
-"""Whether a change of the code changed what the product says: a line per recording, with counts and hashes.
+"""Shows whether a change of the code changed the events: a line per recording, with counts and hashes.
 
-Run it before a change and after it on the same recordings, and compare the two files. No frame, no time and no
-measurement of a recording is stored, so that the table may be kept where the recordings may not.
+Run it before and after a change on the same recordings, and compare the two files. No frame, time or measurement of a
+recording is stored, so the table may be kept where the recordings may not.
 
     realtime-mer bench fingerprint --casme2 CASME2/Cropped clips.csv --out before.json videos cases
     realtime-mer bench fingerprint --casme2 CASME2/Cropped clips.csv --against before.json videos cases
@@ -27,21 +27,21 @@ from realtime_mer.run import watch
 from realtime_mer.sinks.event_json import to_json
 from realtime_mer.sources import open_source
 
-# Of an event as it is logged. What the recognizer answers is hashed apart: a new model changes that and nothing else.
+# Fields of a logged event. The recognizer's answer is hashed separately: a new model changes only that.
 ANSWER: Final = ("label", "probabilities")
 MOVEMENT: Final = (
     *("track", "id", "status", "kind", "reason", "onset", "apex", "offset", "onset_frame", "apex_frame"),
     *("offset_frame", "strength", "cues", "fps", "gap", "lost", "reported"),
 )
 SUFFIXES: Final = VIDEO_SUFFIXES | {".mpg", ".ts"}
-DIGITS: Final = 6  # decimals that are compared
+DIGITS: Final = 6  # decimals compared
 HASH: Final = 12  # hex digits of each hash
 
 Row = dict[str, Any]
 
 
 def files(paths: Iterable[Path]) -> Iterator[Case]:
-    """The videos at or below ``paths``, by the part of their names below each, in order."""
+    """The videos at or below ``paths``, by their path below each, in order."""
 
     def frames(path: Path) -> Iterator[Frame]:
         with open_source(path) as source:
@@ -60,7 +60,7 @@ def casme2(frames: Path, table: Path) -> Iterator[Case]:
 
 
 def row(case: Case, pipeline: Pipeline) -> Row:
-    """Counts and hashes of one recording; ``failed`` is the error that ended it."""
+    """Counts and hashes of one recording; ``failed``: the error that ended it."""
     answers, movements, signals = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
     counts: Counter[str] = Counter()
     result: Row = {"frames": 0}
@@ -92,7 +92,7 @@ def row(case: Case, pipeline: Pipeline) -> Row:
 
 
 def differences(before: dict[str, Row], after: dict[str, Row]) -> list[str]:
-    """A line for each recording and entry that is not the same in both tables."""
+    """A line for each recording and entry that differs between the tables."""
     lines = [f"{name}: only in one of the tables" for name in sorted(before.keys() ^ after.keys())]
     for name in sorted(before.keys() & after.keys()):
         old, new = before[name], after[name]
@@ -105,7 +105,7 @@ def differences(before: dict[str, Row], after: dict[str, Row]) -> list[str]:
 
 
 def read(path: Path) -> dict[str, Row]:
-    """A stored table. Raises SourceError when it is none."""
+    """Reads a stored table. Raises SourceError when it is not one."""
     try:
         recordings: dict[str, Row] = json.loads(path.read_text(encoding="utf-8"))["recordings"]
     except (OSError, ValueError, TypeError, KeyError):

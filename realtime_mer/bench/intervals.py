@@ -1,4 +1,4 @@
-"""How sure a score is: bootstrap intervals over people, and exact bounds of a rate of false alarms. No I/O here."""
+"""Uncertainty of scores: bootstrap intervals over people, and exact bounds of a rate of false alarms. No I/O here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-DRAWS: Final = 10_000  # of the bootstrap: the ends of the interval are then good to 0.01
+DRAWS: Final = 10_000  # of the bootstrap; the ends of the interval are then accurate to 0.01
 LEVEL: Final = 0.95
 SEED: Final = 17
 
@@ -31,14 +31,14 @@ class Counts:
 
     @property
     def f1(self) -> float:
-        """0 when there is neither annotation nor finding."""
+        """F1; 0 without annotations and reports."""
         total = 2 * self.hits + self.false_alarms + self.missed
         return 2 * self.hits / total if total else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """F1 of B minus that of A over the same people, with its interval. people: how many both results have."""
+    """F1 of B minus that of A over the same people, with its interval. people: number in both results."""
 
     f1: float
     low: float
@@ -52,9 +52,9 @@ class Difference:
 
 
 def interval(people: Sequence[Counts], draws: int = DRAWS, seed: int = SEED) -> tuple[float, float] | None:
-    """The 95 % interval of the pooled F1 when the people are drawn again, with replacement (percentile bootstrap).
+    """The 95 % interval of the pooled F1 when people are resampled with replacement (percentile bootstrap).
 
-    None for fewer than two people: nothing is then known of others.
+    None for fewer than two people, who say nothing about others.
     """
     if len(people) < 2:
         return None
@@ -79,13 +79,13 @@ def _table(people: Sequence[Counts]) -> NDArray[np.float64]:
 
 
 def _drawn(people: int, draws: int, seed: int) -> NDArray[np.float64]:
-    """How often each person is in each draw: float64 (draws, people)."""
+    """How often each draw contains each person: float64 (draws, people)."""
     random = np.random.default_rng(seed)
     return random.multinomial(people, np.full(people, 1 / people), size=draws).astype(np.float64)
 
 
 def _f1(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """F1 of hits, false alarms and misses in the last axis."""
+    """F1 from hits, false alarms and misses in the last axis."""
     total = 2 * counts[..., 0] + counts[..., 1] + counts[..., 2]
     return np.where(total > 0, 2 * counts[..., 0] / np.maximum(total, 1), 0.0)
 

@@ -1,7 +1,7 @@
-"""The three latencies, never mixed: what each stage takes, how late an observation is, how late an event is.
+"""Measures the three latencies, never mixed: the time of each stage, the delay of an observation, the delay of an
+event.
 
-The last two come from ``live`` at a real rate. Starting up is measured too. How fast a file goes through is in
-``throughput``.
+The last two come from ``live`` at a real rate. Start-up is measured, too. ``throughput`` measures the speed on files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from realtime_mer.sinks.csv import SignalsCsv
 from realtime_mer.sinks.jsonl import JsonLines
 from realtime_mer.sources import Source, open_source
 
-STARTS: Final = 3  # fresh processes timed from start to first observation
+STARTS: Final = 3  # number of fresh processes timed from start to first observation
 _START = (
     "import sys, time; from realtime_mer import build, open_source, watch\n"
     "with build() as pipeline, open_source(sys.argv[1]) as source:\n"
@@ -45,7 +45,7 @@ def run(
     config: Config | None = None,
     starts: int = STARTS,
 ) -> Result:
-    """Measures all of it; takes ``seconds`` for the live part, and about as long for the rest.
+    """Runs the benchmark; takes ``seconds`` for the live part, and about as long for the rest.
 
     video: by default the synthetic demo clip, drawn at ``fps``. Raises what ``live.run`` raises.
     """
@@ -58,7 +58,7 @@ def run(
         series(
             "start to first observation",
             "ms",
-            "from the start of a fresh Python process to the first observation of a file: imports, models, first face",
+            "from the start of a new Python process to the first observation of a file: imports, models, first face",
             [1e3 * start_up(file) for _ in range(starts)],
         ),
     ]
@@ -68,7 +68,7 @@ def run(
 
 
 def stages(video: Path, config: Config | None = None) -> list[Series]:
-    """Time per frame of each step over a whole recorded file, in ms, the warm-up left out."""
+    """Time per frame of each step over a recorded file, in ms, without the warm-up."""
     config = config or Config()
     others = ("decoding, waited for", "sinks", "frame, all of it")
     spent: dict[str, list[float]] = {name: [] for name in (*(stage.value for stage in WHAT), *others)}
@@ -95,29 +95,29 @@ def stages(video: Path, config: Config | None = None) -> list[Series]:
     if not spent["sinks"]:
         raise SourceError(f"{video} is shorter than the warm-up of {live.WARM_UP:g} s: use a longer recording")
     what = {stage.value: words for stage, words in WHAT.items()} | {
-        "decoding, waited for": "the frame path waits for the decoder, which runs ahead in its own thread",
+        "decoding, waited for": "wait of the frame path for the decoder, which runs ahead in its own thread",
         "sinks": "writing the event log and signals.csv",
-        "frame, all of it": "from asking for a frame to having written its observation, everything included",
+        "frame, all of it": "from requesting a frame to having written its observation, everything included",
     }
     lines = [series(name, "ms", what[name], [1e3 * t for t in samples]) for name, samples in spent.items()]
     for stage, name in ((Stage.DETECT, "face detection"), (Stage.CHECK, "light check")):
         beside = [1e3 * t for t in stopwatch.beside[stage]]
         if beside:
-            lines.append(series(name, "ms", "one of them, in its own thread beside the frame path", beside))
+            lines.append(series(name, "ms", "one of them, in its own thread", beside))
     return lines
 
 
 def start_up(video: Path) -> float:
-    """Seconds from starting a fresh process to its first observation of ``video``."""
+    """Seconds from the start of a new process to its first observation of ``video``."""
     began = time.time()
     done = subprocess.run([sys.executable, "-c", _START, str(video)], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SourceError(f"a fresh process could not read {video}: {done.stderr.strip().splitlines()[-1]}")
+        raise SourceError(f"a new process could not read {video}: {done.stderr.strip().splitlines()[-1]}")
     return float(done.stdout) - began
 
 
 def _timed(source: Source) -> Iterator[tuple[Frame, float]]:
-    """Each frame and the seconds that it was waited for."""
+    """Each frame, and the seconds spent waiting for it."""
     frames = iter(source)
     while True:
         began = time.perf_counter()

@@ -1,9 +1,9 @@
-"""The peers of ``targets`` in a process of their own: what they cost must not be counted as the sender's.
+"""The peers of ``targets`` in their own process, so that their cost is not counted as the sender's.
 
     python -m realtime_mer.bench.listener WEBSOCKET METRICS STREAM
 
-Prints the address of its webhook; then reads the WebSocket, the signals of the LSL stream and, every 5 s, the metrics,
-until its standard input is closed. Then it prints what it got, as JSON.
+Prints the address of its webhook, then reads the WebSocket, the signals of the LSL stream and, every 5 s, the metrics,
+until its standard input is closed. Then it prints what it received, as JSON.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AT_ONCE: Final = 1024  # samples
 
 
 def main(websocket: str, metrics: str, stream: str) -> None:
-    """Listens; see above."""
+    """Runs the peers; see above."""
     got = {"websocket": 0, "webhook": 0, "signals": 0, "metrics": 0}
     over = threading.Event()
 
@@ -34,7 +34,7 @@ def main(websocket: str, metrics: str, stream: str) -> None:
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Nothing."""
+            """Logs nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
     server.daemon_threads = True

@@ -1,7 +1,6 @@
-"""A source at a real rate: is every frame measured, how late is its observation, how late are events.
+"""Runs a source at a real rate: frames measured and lost, delay of observations, delay of events.
 
-The rates, losses and delays under load are here. What the stages cost each is in ``latency``, how fast a file can be
-read in ``throughput``.
+``latency`` measures the stages, ``throughput`` the speed on files.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from realtime_mer.records import Event, Kind, Observation, SourceStats, Status
 from realtime_mer.run import watch as watch_source
 from realtime_mer.synth import Truth, read_truth
 
-WARM_UP: Final = 2.0  # s at the start that are not counted: the resting face is learned, and caches fill
-NEAR: Final = 0.25  # s between a reported and a drawn apex that are one movement
-MEMORY_EVERY: Final = 1.0  # s between two looks at the memory
+WARM_UP: Final = 2.0  # s at the start that are not counted, while the resting face is learned and caches fill
+NEAR: Final = 0.25  # s: largest distance between a reported and a drawn apex of one movement
+MEMORY_EVERY: Final = 1.0  # s between readings of the memory
 
 
 @dataclass(slots=True)
 class Session:
-    """What one live run left. Times are seconds on the monotonic clock.
+    """The record of a live run. Times are in s on the monotonic clock.
 
-    frames: (capture time, time when its observation was there). events: (event, time when it was published).
+    frames: (capture time, time of its observation). events: (event, time when it was published).
     """
 
     frames: list[tuple[float, float]] = field(default_factory=list)
@@ -45,14 +44,14 @@ class Session:
 
 
 def run(fps: float = 200.0, seconds: float = 60.0, video: Path | None = None, config: Config | None = None) -> Result:
-    """Plays a clip at ``fps`` frames/s for ``seconds`` and watches it as a camera is watched.
+    """Plays a clip at ``fps`` frames/s for ``seconds`` and watches it like a camera.
 
-    video: by default the synthetic demo clip drawn at this rate, whose movements are known; of another file the
-    distances to known movements are left out, and it is played at ``fps`` whatever its own rate.
-    Raises ConfigError for a rate or time that is too small, and what opening the video or building raises.
+    video: by default the synthetic demo clip drawn at this rate, whose movements are known. Another file is played at
+    ``fps`` whatever its own rate, and distances to known movements are left out. Raises ConfigError for a rate or time
+    that is too small, and what opening the video or building raises.
     """
     if seconds <= WARM_UP:
-        raise ConfigError(f"a live run must take more than {WARM_UP:g} s: the first {WARM_UP:g} s are not counted")
+        raise ConfigError(f"a live run must be longer than {WARM_UP:g} s: the first {WARM_UP:g} s are not counted")
     host, config = machine(), config or Config()
     truth: list[Truth] = []
     if video is None:
@@ -99,20 +98,20 @@ def _frame_series(session: Session, source: PacedSource) -> list[Series]:
         series(
             "capture to observation",
             "ms",
-            "from the capture stamp of a frame to its observation in the reader's hands, at the real rate; the "
-            "camera's own exposure and transfer are not in it",
+            "from the capture stamp of a frame to its observation in the reader's hands, at the real rate; "
+            "without the camera's own exposure and transfer",
             1e3 * (seen - captured),
         ),
         series(
             "capture interval",
             "ms",
-            "between the capture stamps of two delivered frames: jitter of the source, and its losses",
+            "between the capture stamps of consecutive delivered frames: jitter and losses of the source",
             1e3 * np.diff(captured),
         ),
         series(
             "sender's lateness",
             "ms",
-            "by how much the benchmark's own source stamped a frame later than it was due: not the pipeline's doing",
+            "how late the benchmark's own source stamped a frame; not caused by the pipeline",
             [1e3 * late for late in source.lateness],
         ),
         series("memory", "MB", "resident memory of the process, once per second", session.memory),
@@ -120,26 +119,26 @@ def _frame_series(session: Session, source: PacedSource) -> list[Series]:
 
 
 def event_series(session: Session, truth: list[Truth], source: PacedSource) -> list[Series]:
-    """Delays of events, all on the capture clock; against drawn apexes and offsets where ``truth`` has them."""
+    """Delays of events, all on the capture clock; relative to drawn apexes and offsets if ``truth`` has them."""
     provisional = [(e, t) for e, t in session.events if e.status is Status.PROVISIONAL]
     final = [(e, t) for e, t in session.events if e.status is Status.CONFIRMED]
     lines = [
         series(
             "reported apex to provisional event",
             "ms",
-            "from the apex as the event states it to the event in the reader's hands: look-ahead and computing",
+            "from the apex stated in the event to the event in the reader's hands: look-ahead and computing",
             [1e3 * (t - e.movement.apex) for e, t in provisional],
         ),
         series(
             "of which look-ahead",
             "ms",
-            "from the stated apex to the capture of the frame at which it was known to be past",
+            "from the stated apex to the capture of the frame that showed it was past",
             [1e3 * (e.reported - e.movement.apex) for e, t in provisional],
         ),
         series(
             "reported offset to final event",
             "ms",
-            "from the offset as the event states it to the confirmed event in the reader's hands",
+            "from the offset stated in the event to the confirmed event in the reader's hands",
             [1e3 * (t - e.movement.offset) for e, t in final if e.movement.offset is not None],
         ),
     ]
@@ -149,14 +148,13 @@ def event_series(session: Session, truth: list[Truth], source: PacedSource) -> l
             series(
                 "drawn apex to provisional event",
                 "ms",
-                "from the instant at which the synthetic movement was at its apex before the source",
+                "from the apex of the synthetic movement at the source",
                 _after([c for t in micro for c in source.captured(t.apex)], provisional),
             ),
             series(
                 "drawn offset to final event",
                 "ms",
-                "from the instant at which the synthetic movement had gone back; negative when it was called "
-                "before that",
+                "from the end of the synthetic movement; negative when it was reported before that",
                 _after([c for t in micro for c in source.captured(t.offset)], final, by_offset=True),
             ),
         ]
@@ -164,7 +162,7 @@ def event_series(session: Session, truth: list[Truth], source: PacedSource) -> l
 
 
 def _after(moments: list[float], events: list[tuple[Event, float]], by_offset: bool = False) -> list[float]:
-    """Delay in ms of the event nearest to each moment, where there is one."""
+    """Delay in ms of the event nearest to each moment, if there is one."""
     delays = []
     for moment in moments:
         near = [

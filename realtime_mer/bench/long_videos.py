@@ -1,6 +1,6 @@
-"""Long videos in which people annotated the expressions, as cases of ``bench spotting``: folders of numbered pictures.
+"""Annotated long videos as cases of ``bench spotting``: folders of numbered images.
 
-Layouts, below whatever the archive unpacks to: SAMM Long Videos 006_1/006_1_0001.jpg, CAS(ME)^2
+Layouts below whatever the archive unpacks to: SAMM Long Videos 006_1/006_1_0001.jpg, CAS(ME)^2
 rawpic/s15/15_0401girlcrashing/img1.jpg, CAS(ME)^3 spNO.1/a/color/1.jpg (or spNO.1/a/1.jpg).
 """
 
@@ -27,7 +27,7 @@ from realtime_mer.synth import Truth
 PICTURES: Final = frozenset((".jpg", ".jpeg", ".png", ".bmp"))
 NAMES: Final = {SAMM_LV: "SAMM Long Videos", CASME_SQ: "CAS(ME)^2", CASME3: "CAS(ME)^3"}
 RATES: Final = {SAMM_LV: 200.0, CASME_SQ: 30.0, CASME3: 30.0}  # frames/s, as published
-# The folder of one video, by the end of its path; what is in the groups, joined, is the video's name.
+# The folder of one video, by the end of its path; the joined groups are the video's name.
 _FOLDERS: Final = {
     SAMM_LV: re.compile(r"(\d{3}_\d+)"),
     CASME_SQ: re.compile(r"(\d+_\d{4})[^/]*"),
@@ -37,16 +37,17 @@ _FOLDERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class LongVideos:
-    """cases: one a video, whether or not something is annotated in it. notes: a line for what could not be used."""
+    """cases: one per video, annotated or not. notes: a line for each thing that could not be used."""
 
     cases: tuple[Case, ...]
     notes: tuple[str, ...]
 
 
 def long_videos(name: str, root: Path, sheet: Path) -> LongVideos:
-    """The videos of one data set below ``root`` with what its ``sheet`` says of them.
+    """The videos of one data set below ``root``, with the annotations of its ``sheet``.
 
-    name: "samm-lv", "casme-sq" or "casme3". Raises DataError when there are no such videos, or the sheet is not read.
+    name: "samm-lv", "casme-sq" or "casme3". Raises DataError when there are no such videos, or the sheet cannot be
+    read.
     """
     expressions, wrong = read_expressions(name, sheet)
     folders = _folders(name, root)
@@ -60,10 +61,10 @@ def long_videos(name: str, root: Path, sheet: Path) -> LongVideos:
     notes = [f"{wrong} rows without onset, offset, kind or video are left out"] if wrong else []
     if absent:
         number = sum(len(by_video[video]) for video in absent)
-        notes.append(f"{number} annotated expressions are left out: no pictures of {', '.join(absent[:5])}")
+        notes.append(f"{number} annotated expressions are left out: no images of {', '.join(absent[:5])}")
     outside = sum(len(by_video[case.name]) - len(case.truth) for case in cases)
     if outside:
-        notes.append(f"{outside} annotated expressions are left out: their frames are not there")
+        notes.append(f"{outside} annotated expressions are left out: their frames are missing")
     return LongVideos(cases, tuple(f"{NAMES[name]}: {note}" for note in notes))
 
 
@@ -107,7 +108,7 @@ def _case(name: str, video: str, folder: Path, expressions: Sequence[Expression]
 
 
 def numbered(folder: Path) -> list[tuple[int, Path]]:
-    """The pictures of a folder with the last number in each name, in its order. Raises DataError where one has none."""
+    """The images of a folder with the last number in each name, in its order. Raises DataError when a name has none."""
     found: dict[int, Path] = {}
     for path in folder.iterdir():
         if path.suffix.lower() not in PICTURES or path.name.startswith("."):
@@ -120,7 +121,7 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
 
 
 def played(folder: Path, rate: float) -> Iterator[Frame]:
-    """The pictures at the times that their numbers say; the time of those that are missing or damaged stays empty."""
+    """The images at the times given by their numbers; missing or damaged ones leave a gap in time."""
     pictures = numbered(folder)
     first, before, index = pictures[0][0], pictures[0][0] - 1, 0
     for number, path in pictures:

@@ -1,7 +1,7 @@
 """Memory over an hour of video.
 
 The synthetic demo clip is repeated without encoding it again, as one long file, and analyzed with the event log and
-signals.csv being written. Memory is noted after every minute of video.
+signals.csv being written. Memory is recorded after every minute of video.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from realtime_mer.sinks.jsonl import JsonLines
 from realtime_mer.sources import open_source
 
 MINUTE: Final = 60.0  # s
-SETTLED: Final = 5  # minutes after which memory should not grow any more
+SETTLED: Final = 5  # minutes after which memory should no longer grow
 
 
 def repeat(clip: Path, times: int, out: Path) -> None:
-    """The packets of ``clip``, ``times`` times over, with times that go on."""
+    """The packets of ``clip``, repeated ``times`` times, with continuous times."""
     with av.open(str(out), "w") as target:
         shift = 0
         track = None
@@ -65,7 +65,7 @@ def run(fps: float, minutes: float) -> Result:
             if isinstance(observation, End):
                 break
             frames += 1
-            if observation.time >= MINUTE * (len(memory) + 1) - 1.5 / fps:  # by its last frame a minute is over
+            if observation.time >= MINUTE * (len(memory) + 1) - 1.5 / fps:  # a minute ends with its last frame
                 memory.append(resident())
                 print(f"{len(memory)} min: {memory[-1]:.0f} MB", file=sys.stderr)
     late = [MINUTE * minute for minute in range(len(memory))][SETTLED:]

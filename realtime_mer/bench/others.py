@@ -1,6 +1,6 @@
-"""Events that another program found, scored as ours are: a table in the format of the MEGC spotting challenge.
+"""Scores another program's events as ours are: a table in the format of the MEGC spotting challenge.
 
-The challenge's frame numbers are kept: a movement includes its last frame, and there are no minutes.
+Frame numbers follow the challenge: a movement includes its last frame, and there are no minutes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ MICRO: Final = ("me", "2")
 def score_others(answers: Path, name: str, sheet: Path) -> tuple[Row, list[str]]:
     """The micro-expressions of ``answers`` (vid, pred_onset, pred_offset, type) against the annotated ones.
 
-    name: data set of ``sheet``, as ``read_expressions`` takes it; vid is a video as it names them. Also returns a line
-    for what was left out. Raises DataError when a table cannot be read, or the two have no video in common.
+    name: data set of ``sheet``, as in ``read_expressions``, whose names of videos vid uses. Also returns lines for what
+    was left out. Raises DataError when a table cannot be read, or the two have no video in common.
     """
     expressions, wrong = read_expressions(name, sheet)
     truth = [e for e in expressions if e.kind is Kind.MICRO]
@@ -36,7 +36,7 @@ def score_others(answers: Path, name: str, sheet: Path) -> tuple[Row, list[str]]
         if onset is None or offset is None or offset < onset:
             unusable += 1
             continue
-        # half a frame to each side: from the start of the first frame to the end of the last
+        # half a frame on each side: from the start of the first frame to the end of the last
         times = onset - 0.5, (onset + offset) / 2, offset + 0.5
         found.setdefault(str(row["video"]).strip(), []).append(Found(*times, Kind.MICRO.value, "", 0.0, None, ()))
     videos = {e.video for e in expressions}
@@ -51,6 +51,6 @@ def score_others(answers: Path, name: str, sheet: Path) -> tuple[Row, list[str]]
         )
         for video in sorted(videos | found.keys())
     ]
-    notes = [f"{wrong} annotated rows make no sense and are left out"] if wrong else []
-    notes += [f"{unusable} answers are no intervals and are left out"] if unusable else []
+    notes = [f"{wrong} annotated rows are invalid and are left out"] if wrong else []
+    notes += [f"{unusable} answers are not intervals and are left out"] if unusable else []
     return Row("in frames", answers.stem, streams=streams), notes

@@ -1,6 +1,6 @@
-"""A live source at an exact rate: a recorded clip, decoded and handed over as a camera would, stamped at the grab.
+"""A live source at an exact rate: a recorded clip, decoded and delivered like a camera, with the time of each grab.
 
-It goes through the same thread, queue and counting as a camera. Only the device is missing.
+It uses the same thread, queue and counting as a camera; only the device is missing.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from realtime_mer.sources.picture import Keyframes, Upright, raw_frame
 
 
 class PacedSource:
-    """Plays ``video`` over and over at ``fps`` frames/s, in real time. A Source; capture times are monotonic.
+    """A Source that plays ``video`` repeatedly at ``fps`` frames/s, in real time; capture times are monotonic.
+    remember: record when each frame was played, 16 bytes per frame.
 
-    remember: note when each frame was played, 16 bytes a frame. lateness: seconds by which each frame was stamped after
-    it was due: what the sender itself is worth. Raises ConfigError for a rate that is not positive, SourceError for an
-    unreadable video.
+    lateness: seconds from when each frame was due to its stamp, which measures the sender itself. Raises ConfigError
+    for a rate that is not positive, SourceError for an unreadable video.
     """
 
     def __init__(self, video: Path, fps: float, buffer_s: float = 1.0, *, remember: bool = True) -> None:
@@ -63,7 +63,7 @@ class PacedSource:
         self.close()
 
     def captured(self, clip_time: float) -> list[float]:
-        """When the moment ``clip_time`` (s in the clip) was played, on the capture clock: once per repetition."""
+        """The times on the capture clock at which ``clip_time`` (s in the clip) was played, one per repetition."""
         if not self._played:
             return []
         capture = np.array(self._played)
@@ -82,7 +82,7 @@ class PacedSource:
                     if (early := due - time.monotonic()) > 0:
                         time.sleep(early)
                     now = time.monotonic()
-                    if now - due > 1 / self._fps:  # a camera would have missed it: no burst to catch up
+                    if now - due > 1 / self._fps:  # a camera would have missed it; do not catch up in a burst
                         start += now - due
                     if self._remember:
                         self.lateness.append(now - due)

@@ -1,8 +1,8 @@
-"""A live page left open: does it hold its memory and its rate?
+"""Measures memory and rate of a live page left open.
 
-The app runs in a process of its own and a real headless Chromium shows it. The camera is Chromium's fake one, the
-stream is MJPEG over the loopback; both show the synthetic demo portrait. All of it shares one machine, so the rate is
-that of the page, the browser and the sender together.
+The app runs in its own process and is shown in a real headless Chromium. The camera is Chromium's fake one, the stream
+is MJPEG over the loopback; both show the synthetic demo portrait. Everything shares one machine, so the rate is that of
+page, browser and sender together.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 CHROMIUM: Final = Path("/usr/bin/chromium")
-# No sandbox, no GPU, nothing fetched; the camera is a file, and nobody has to allow it.
+# No sandbox, no GPU, no network; the camera is a file and needs no permission.
 FLAGS: Final = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 )  # fmt: skip
 PRECISE_MEMORY: Final = "--enable-precise-memory-info"
-LAP: Final = 10.0  # s of the portrait that are shown again and again
-EVERY: Final = 10.0  # s between two looks at the page
-WARM: Final = 10.0  # s before the first look
-STOPPING: Final = 60.0  # s that the app may take to end
+LAP: Final = 10.0  # s of the portrait, repeated
+EVERY: Final = 10.0  # s between readings
+WARM: Final = 10.0  # s before the first reading
+STOPPING: Final = 60.0  # s for the app to end
 STATE: Final = """(() => { const m = document.querySelector('mer-live'); return {
     frames: m.state.frames, lost: m.state.lost, dropped: m.state.dropped + m.dropped,
     heap: performance.memory.usedJSHeapSize / 1e6 }; })()"""
 
 
 def run(fps: float, minutes: float, stream: bool) -> Result:
-    """Opens the page, starts it, and looks at it every EVERY seconds.
+    """Opens and starts the page, and reads its state every EVERY seconds.
 
     stream: captured by the server, not by the browser. Raises MerError without Playwright or Chromium.
     """

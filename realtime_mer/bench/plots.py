@@ -1,4 +1,4 @@
-"""Pictures of a stored result: a cumulative curve per series of times, bars for rates. Needs matplotlib."""
+"""Plots a stored result: a cumulative curve per series of times, bars for rates. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def plot(result: Result, path: Path) -> None:
 
 
 def _curves(axes: Any, lines: list[Series], unit: str) -> None:
-    """The share of samples that took longer: the tails are what matters, so that axis is logarithmic."""
+    """The share of samples that took longer, on a logarithmic axis, because the tails matter."""
     for series in lines:
         values = np.sort(series.samples)
         axes.plot(values, 1 - np.arange(len(values)) / len(values), label=series.name)
@@ -49,7 +49,7 @@ def _curves(axes: Any, lines: list[Series], unit: str) -> None:
 
 
 def _bars(axes: Any, lines: list[Series], unit: str) -> None:
-    """The median of each, with the range of its samples."""
+    """The median of each series, with its range."""
     middle = np.array([series.quantiles()[0] for series in lines])
     low, high = (np.array([pick(series.samples) for series in lines]) for pick in (min, max))
     places = np.arange(len(lines))

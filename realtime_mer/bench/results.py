@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind: every sample, and what it was measured on. No measuring here."""
+"""The stored result of a benchmark: every sample, and what it was measured on. Nothing is measured here."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from typing import Any, Final
 import numpy as np
 
 from realtime_mer.errors import OutputError, SourceError
+from realtime_mer.tables import table
 
 FORMAT: Final = 1
 PACKAGES: Final = ("realtime-mer", "numpy", "opencv-python", "opencv-python-headless", "mediapipe", "onnxruntime", "av")
-DIGITS: Final = 5  # significant digits of a stored sample: timers are no better
+DIGITS: Final = 5  # significant digits of a stored sample; timers are no better
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Many measurements of one thing. what: in one sentence, what a sample is and what it is not."""
+    """Many measurements of one thing. what: one sentence on what a sample includes."""
 
     name: str
     unit: str
@@ -40,10 +41,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One run of one benchmark.
+    """One run of a benchmark.
 
-    kind: the benchmark's name, e.g. "latency". settings: what was asked. facts: single numbers and words.
-    machine: as ``machine()`` gave it before the run, so that a load from elsewhere can be seen.
+    kind: the benchmark's name, e.g. "latency". settings: its options. facts: single numbers and words. machine:
+    ``machine()`` before the run, which shows other load.
     """
 
     kind: str
@@ -56,27 +57,26 @@ class Result:
     format: int = FORMAT
 
     def text(self) -> str:
-        """A short table for people; what each row is stands under it."""
+        """A short printed table, with a description of each row below it."""
         host = self.machine
         lines = [f"{self.kind} on {host['cpu']}, {host['cores']} cores, load {host['load']:.1f} before, {self.created}"]
         lines += [f"  {name}: {_short(value)}" for name, value in self.facts.items()]
         if self.series:
-            width = max(len(s.name) for s in self.series)
-            lines.append(f"  {'':{width}} {'n':>7} {'p50':>9} {'p95':>9} {'p99':>9} {'max':>9}")
-        for s in self.series:
-            values = " ".join(f"{value:9.3f}" for value in s.quantiles())
-            lines.append(f"  {s.name:{width}} {len(s.samples):7} {values} {s.unit}")
+            rows = [
+                (s.name, str(len(s.samples)), *(f"{value:.3f}" for value in s.quantiles()), s.unit) for s in self.series
+            ]
+            lines.append(table(("series", "n", "p50", "p95", "p99", "max", "unit"), rows, left=(0, 6), indent=2))
         lines += [f"  {s.name}: {s.what}" for s in self.series]
         return "\n".join(lines)
 
     def deliver(self, path: Path | None) -> None:
-        """Saves the record where a path is given, and prints the table. Raises OutputError."""
+        """Saves the result if a path is given, and prints the table. Raises OutputError."""
         if path is not None:
             self.save(path)
         print(self.text())
 
     def save(self, path: Path) -> None:
-        """Writes the whole record as JSON. Raises OutputError."""
+        """Writes the whole result as JSON. Raises OutputError."""
         values = asdict(self)
         for entry in values["series"]:
             entry["samples"] = [float(f"{sample:.{DIGITS}g}") for sample in entry["samples"]]
@@ -93,7 +93,7 @@ def save_json(values: Mapping[str, Any], path: Path) -> None:
 
 
 def read(path: Path) -> Result:
-    """What ``save`` wrote. Raises SourceError."""
+    """Reads what ``save`` wrote. Raises SourceError."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["format"] != FORMAT:
@@ -124,13 +124,13 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """How many cores of which processor, for people."""
+    """Number of cores and name of the processor, as text."""
     host = machine()
     return f"{host['cores']} x {host['cpu']}"
 
 
 def versions() -> dict[str, str]:
-    """Versions of this package and of what does the work."""
+    """Versions of this package and of the main libraries."""
     found = {}
     for name in PACKAGES:
         try:
@@ -146,7 +146,7 @@ def growth(seconds: Sequence[float], megabytes: Sequence[float]) -> float:
 
 
 def resident(process: int | None = None) -> float:
-    """Memory that a process (by its id; None: this one) holds now, MB; nan where the system does not tell."""
+    """Current memory of a process (by its id; None: this one), MB; nan if the system does not say."""
     try:
         pages = int(Path(f"/proc/{process or 'self'}/statm").read_text(encoding="ascii").split()[1])
     except OSError:
@@ -155,9 +155,9 @@ def resident(process: int | None = None) -> float:
 
 
 def peak_resident() -> float:
-    """The most memory that this process has held, MB; nan where the system does not tell.
+    """Peak memory of this process, MB; nan if the system does not say.
 
-    Not what ``getrusage`` says: on Linux that begins with what the parent process held.
+    Not from ``getrusage``, which on Linux starts with the parent's memory.
     """
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()

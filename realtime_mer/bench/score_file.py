@@ -1,7 +1,7 @@
-"""The result of ``bench spotting`` as a file that can be sent: scores, settings and times of movements, no pictures.
+"""The result of ``bench spotting`` as a file to share: scores, settings and times of movements, no images.
 
-Whoever has the file can score it again, compare it with another and pool two halves; the scores in it are for reading
-and are never trusted.
+The recipient can score it again, compare it with another and pool two halves; the scores in the file are for reading
+and are never used.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from realtime_mer.typed import convert, from_json
 KIND: Final = "spotting"
 FORMAT: Final = 2  # 1 had no streams
 ID: Final = 16  # hex digits of the settings' hash
-COPIED: Final = ("settings", "model", "half", "versions")  # of each file, into a pooled one
+COPIED: Final = ("settings", "model", "half", "versions")  # of each file, kept in a pooled one
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreFile:
-    """rows: with every stream. about: what the file says of itself besides: settings, model, versions, half, seed."""
+    """rows: with every stream. about: metadata: settings, model, versions, half, seed."""
 
     rows: tuple[Row, ...]
     about: dict[str, Any]
 
 
 def describe(config: Config, seed: int, half: str = "", **more: Any) -> dict[str, Any]:
-    """What a file says of itself: when, with what and on what. Paths are cut to the file's name."""
+    """The metadata of a file: when, with what and on what. Paths are reduced to file names."""
     from realtime_mer.recognize import find
 
     settings = asdict(config)
@@ -56,7 +56,7 @@ def describe(config: Config, seed: int, half: str = "", **more: Any) -> dict[str
 
 
 def save(rows: Iterable[Row], about: Mapping[str, Any], path: Path) -> None:
-    """Writes the file. ``results`` in it: of each condition with several tails, the worst. Raises OutputError."""
+    """Writes the file. Its ``results`` hold the worst tail of each condition with several. Raises OutputError."""
     rows = list(rows)
     short = [
         {key: value for key, value in row.to_dict().items() if key not in ("streams", "rejected", "failed")}
@@ -82,7 +82,7 @@ def read(path: Path) -> ScoreFile:
     try:
         values = from_json(path.read_text(encoding="utf-8"))
         if not isinstance(values, dict) or values.get("kind") != KIND:
-            raise ValueError("it is another kind of file")
+            raise ValueError("it is a different kind of file")
         if values.get("format") != FORMAT:
             raise ValueError(f"format {values.get('format')}, this version reads {FORMAT}")
         rows = tuple(_row(entry) for entry in values.pop("rows"))
@@ -100,9 +100,9 @@ def _row(entry: Mapping[str, Any]) -> Row:
 
 
 def pool(files: Sequence[ScoreFile]) -> ScoreFile:
-    """One file of the rows that all have, each with the streams of all.
+    """One file of the rows that all files have, each with the streams of all.
 
-    Raises ConfigError when someone is in a row of two files: halves share nobody.
+    Raises ConfigError when two files share a person in a row, because halves share nobody.
     """
     rows = []
     for first in files[0].rows:

@@ -1,4 +1,4 @@
-"""A camera on the loopback that sends MJPEG at an exact rate: to measure and to test what reads a stream."""
+"""A camera on the loopback that sends MJPEG at an exact rate, to measure and test readers of a stream."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, Self
 
-POLL_S: Final = 0.05  # how soon the server's thread notices that it is to end
-STAMP: Final = 1e9  # s, of the first frame of a stamped stream: as a camera's wall clock
+POLL_S: Final = 0.05  # time within which the server's thread notices that it should end
+STAMP: Final = 1e9  # s: stamp of the first frame of a stamped stream, like a camera's wall clock
 
 
 class MjpegSender:
-    """Sends JPEG pictures to each client, from the first on, ``fps`` a second, in real time.
+    """Sends JPEG images to each client from the first on, at ``fps`` frames/s in real time.
 
-    repeat: over and over; otherwise once, and the connection stays open. stamped: each part carries its time.
-    What is sent, and when, is in three methods, so that a test can send something worse.
+    repeat: without end; otherwise once, and the connection stays open. stamped: each part carries its time. Three
+    methods determine what is sent and when, so that a test can override them.
     """
 
-    boundary = "cut"  # as the header gives it
+    boundary = "cut"  # as in the header
 
     def __init__(
         self, pictures: Sequence[bytes], fps: float, *, port: int = 0, repeat: bool = True, stamped: bool = False
@@ -52,12 +52,12 @@ class MjpegSender:
         request.send_response(200)
         request.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={self.boundary}")
         request.end_headers()
-        with suppress(OSError):  # the client has left
+        with suppress(OSError):  # the client has gone
             for number in self.due():
                 request.wfile.write(self.part(number))
 
     def due(self) -> Iterator[int]:
-        """The numbers of the frames, each when it is due; ends when the sender is closed."""
+        """The numbers of the frames, each when it is due, until the sender is closed."""
         began = time.monotonic()
         for number in itertools.count() if self.repeat else range(len(self.pictures)):
             if self.stop.wait(max(began + number / self.fps - time.monotonic(), 0)):

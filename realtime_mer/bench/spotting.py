@@ -1,11 +1,11 @@
-"""How well movements are spotted: recordings with known events through the whole pipeline, scored.
+"""Scores spotting: recordings with known events go through the whole pipeline.
 
-Kinds of recordings that are never mixed in one number: streams spliced from real micro-expressions of CASME II; long
+These kinds of recordings are never mixed in one figure: streams spliced from real micro-expressions of CASME II; long
 videos in which people annotated them; real videos into which known pulses are injected (a synthetic movement in a real
-recording) or a real movement is transplanted; videos without micro-expressions, where every event is a false alarm;
-and synthetic ones (a drawn portrait). ``cases`` makes them, ``conditions`` thins, shrinks and compresses them,
-``stream_runs`` puts them through the pipeline, and ``score_file`` keeps the result. What is fitted on some people must
-be scored on others: choose them with ``halved``.
+recording) or a real movement is transplanted; videos without micro-expressions, where every event is a false alarm; and
+synthetic ones (a drawn portrait). ``cases`` makes them, ``conditions`` reduces and compresses them, ``stream_runs``
+puts them through the pipeline, and ``score_file`` stores the result. What is fitted on some people must be scored on
+others: use ``halved``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ THREE: Final = {
     "positive": "positive",
     "negative": "negative",
 }
-HELD: Final = "held"  # the kind of a held expression, which may be counted as micro
+HELD: Final = "held"  # kind of a held expression, which may be counted as micro
 HALVES: Final = ("A", "B")
 
 
@@ -45,8 +45,8 @@ HALVES: Final = ("A", "B")
 class Case:
     """One recording with known events, to be watched as a source.
 
-    frames: called for each watching. masked: (from, to) s in which nothing is scored. subject: the person, or what else
-    goes together (takes of one video): the unit of the bootstrap and of the two halves; empty: the name.
+    frames: called for each run. masked: (from, to) s in which nothing is scored. subject: the person, or another unit
+    (takes of one video), for the bootstrap and the two halves; empty: the name.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One final report: times in s, what it was said to be and why, px at the apex, the label, and the regions."""
+    """One final report: times in s, its kind and reason, px at the apex, the label, and the regions."""
 
     onset: float
     apex: float
@@ -83,9 +83,9 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class StreamResult:
-    """What was found in one recording. minutes: with a face watched. failed: why it could not be watched to its end.
+    """The reports of one recording. minutes: with a face watched. failed: why it could not be watched to its end.
 
-    The truth is kept with it, so that the result can be scored again wherever it is sent.
+    The truth is stored, too, so that the result can be scored again elsewhere.
     """
 
     name: str
@@ -96,11 +96,11 @@ class StreamResult:
     failed: str = ""
 
     def movements(self, kinds: Sequence[str] = (Kind.MICRO.value,)) -> list[Movement]:
-        """What was found of these kinds, as the scorer takes it."""
+        """The reports of these kinds, as input of the scorer."""
         return [Movement(self.name, f.onset, f.offset, f.apex, f.label) for f in self.found if f.kind in kinds]
 
     def alarms(self) -> list[Found]:
-        """The micro-expressions reported where none is annotated."""
+        """The reported micro-expressions without an annotated one."""
         reported = [f for f in self.found if f.kind == Kind.MICRO.value]
         hits = {j for _, j in match(self.truth, self.movements())}
         return [found for j, found in enumerate(reported) if j not in hits]
@@ -108,10 +108,10 @@ class StreamResult:
 
 @dataclass(slots=True)
 class Row:
-    """One condition of one set of recordings: what was found in each, and the scores.
+    """One condition of one set of recordings: the reports of each, and the scores.
 
-    data: the recordings' kind in a word or two. tail: of spliced streams. negatives: nothing in them is a
-    micro-expression.
+    data: the kind of recordings in a word or two. tail: of spliced streams. negatives: they contain no
+    micro-expressions.
     """
 
     condition: str
@@ -127,7 +127,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The key for people."""
+        """The key in words."""
         return ", ".join(part for part in self.key if part)
 
     @property
@@ -144,7 +144,7 @@ class Row:
 
     @property
     def rejected(self) -> Counter[str]:
-        """Final reports that are no micro-expression, by kind."""
+        """Number of final reports of each kind other than micro-expressions."""
         return Counter(f.kind for stream in self.streams for f in stream.found if f.kind != Kind.MICRO.value)
 
     @property
@@ -153,17 +153,17 @@ class Row:
 
     @property
     def f1_with_held(self) -> float:
-        """F1 when held expressions count as micro-expressions too."""
+        """F1 with held expressions counted as micro-expressions."""
         return spotting(self.truth, [m for s in self.streams for m in s.movements((Kind.MICRO.value, HELD))]).f1
 
     @property
     def strs(self) -> float | None:
-        """F1 of spotting times macro F1 of the labels on the hits; None if no recognizer was asked."""
+        """F1 of spotting times macro F1 of the labels on the hits; None without a recognizer."""
         found = self.found
         return strs(self.truth, found) if any(movement.label for movement in found) else None
 
     def counts(self) -> dict[str, Counts]:
-        """Hits, false alarms and misses of each person, in order of their names."""
+        """Hits, false alarms and misses of each person, by name."""
         people: dict[str, Counts] = {}
         for stream in self.streams:
             s = spotting(stream.truth, stream.movements())
@@ -204,7 +204,7 @@ class Row:
 
 
 def watch_case(case: Case, pipeline: Pipeline, name: str = "") -> StreamResult:
-    """Puts one case through ``pipeline``. A file without a picture has nothing to be found in: ``failed`` says so."""
+    """Puts one case through ``pipeline``. For a file without a single frame, ``failed`` says so."""
     name = name or case.name
     minutes, last, failed = 0.0, None, ""
     events: list[Event] = []
@@ -229,9 +229,9 @@ def watch_case(case: Case, pipeline: Pipeline, name: str = "") -> StreamResult:
 
 
 def in_classes(emotion: str, labels: Collection[str]) -> str | None:
-    """The class that an annotated emotion is among the recognizer's ``labels``; None if it has none there.
+    """The class of an annotated emotion among the recognizer's ``labels``, or None.
 
-    A model that knows the emotion's own word is scored on it, one of three classes on the three of MEGC 2019.
+    A model that has the emotion's own word is scored on it, one of three classes on the three of MEGC 2019.
     """
     own = emotion if emotion in labels else None
     three = THREE.get(emotion)
@@ -249,14 +249,14 @@ def _found(event: Event) -> Found | None:
 
 
 def in_half(names: Iterable[str], half: str) -> set[str]:
-    """The names of one half: all of them sorted, in turns "A" and "B". Raises ConfigError for another half."""
+    """The names in one half; sorted, they belong to "A" and "B" in turns. Raises ConfigError for another half."""
     if half not in HALVES:
         raise ConfigError(f"--half takes A or B, not {half!r}")
     return set(sorted(set(names))[HALVES.index(half) :: 2])
 
 
 def halved(cases: Sequence[Case], half: str) -> list[Case]:
-    """The cases of one half of the people; all of them when ``half`` is empty.
+    """The cases of one half of the people; all if ``half`` is empty.
 
     Choose settings, model and veto on one half and score them on the other.
     """
@@ -265,7 +265,7 @@ def halved(cases: Sequence[Case], half: str) -> list[Case]:
 
 
 def worst_tails(rows: Iterable[Row]) -> list[Row]:
-    """Of the rows that differ in their tail only, the one with the lowest F1: the result of that condition."""
+    """For each condition its result: of the rows that differ only in their tail, the one with the lowest F1."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if row.tail:
@@ -274,7 +274,7 @@ def worst_tails(rows: Iterable[Row]) -> list[Row]:
 
 
 def _watched(observation: Observation) -> bool:
-    """Whether a movement could have been reported: a face is there and its rest is known."""
+    """Whether a movement could have been reported: a face is in view and its rest is known."""
     return any(signal.activity is not None and not signal.note for signal in observation.faces)
 
 

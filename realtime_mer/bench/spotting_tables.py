@@ -1,4 +1,4 @@
-"""Results of ``bench spotting`` for people: the printed table, the Markdown of the docs, two results side by side."""
+"""Results of ``bench spotting`` as text: the printed table, the Markdown of the docs, two results side by side."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ MARKDOWN_NEGATIVES: Final = (
     "| Recordings | Condition | False alarms | Minutes watched | Per minute | At least | At most |",
     "|---|---|---|---|---|---|---|",
 )
-FEWER_MINUTES: Final = -5.0  # percent: a change that makes the spotter watch less than this cannot be compared
+# percent: results in which the spotter watches less than this share of the other's time are not comparable
+FEWER_MINUTES: Final = -5.0
 
 
 def line(row: Row) -> str:
@@ -47,7 +48,7 @@ def line(row: Row) -> str:
 
 
 def results(rows: Iterable[Row]) -> list[str]:
-    """A line for each condition with several tails: its result is the worst of them."""
+    """A line for each condition with several tails: its result, from the worst tail."""
     return [
         f"result: {row.data}, {row.condition}: F1 {row.scores.f1:.2f} ({_ends(row)}), the worst tail is: {row.tail}"
         for row in worst_tails(rows)
@@ -68,9 +69,9 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def side_by_side(a: ScoreFile, b: ScoreFile) -> str:
-    """B against A, condition by condition: the paired bootstrap over the people that both have; minutes watched.
+    """B against A by condition: the paired bootstrap over the people in both, and minutes watched.
 
-    A condition with several tails is better only if it is with every tail.
+    A condition with several tails is better only if it is better with every tail.
     """
     others = {row.key: row for row in b.rows}
     lines = []
@@ -86,7 +87,7 @@ def side_by_side(a: ScoreFile, b: ScoreFile) -> str:
     for (data, condition), words in verdicts.items():
         same = words[0] if len(set(words)) == 1 else "no difference shown with every tail"
         lines.append(f"{data}, {condition}: {same}")
-    return "\n".join(lines) or "the two have no condition in common"
+    return "\n".join(lines) or "the two results have no condition in common"
 
 
 def _pair(a: Row, b: Row) -> tuple[str, str]:
@@ -150,7 +151,7 @@ def _ms(value: float | None) -> str:
 
 
 def counted(row: Row) -> str:
-    """A line for movements whose times are frame numbers: no errors in ms, no minutes."""
+    """A line for movements in frame numbers, without errors in ms and minutes."""
     s = row.scores
     return (
         f"{row.data}: {len(row.truth)} annotated, {s.hits} found, {s.false_alarms} false alarms; F1 {s.f1:.3f} "

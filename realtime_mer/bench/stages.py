@@ -8,9 +8,9 @@ from typing import Final
 
 from realtime_mer.observe import Stage
 
-# What a sample is, for the stages that are part of the frame path on a recording.
+# What is timed, for the stages in the frame path of a recording.
 WHAT: Final = {
-    Stage.WAIT: "the frame path waits for a face detection that runs beside it",
+    Stage.WAIT: "wait of the frame path for a face detection in the other thread",
     Stage.FOLLOW: "cutting the aligned 128 px face out of the frame and registering its regions to the anchor",
     Stage.SPOT: "deciding whether a movement began, peaked or ended",
     Stage.CLASSIFY: "motion and recognizer for the movements reported at this frame, if any",
@@ -18,7 +18,7 @@ WHAT: Final = {
 
 
 class Stopwatch:
-    """An ``Observer`` that adds up seconds by stage. beside: s of each search and check, in their thread."""
+    """An ``Observer`` that adds up seconds by stage. beside: s of each search and check, in their own thread."""
 
     def __init__(self) -> None:
         self.beside: dict[Stage, list[float]] = {Stage.DETECT: [], Stage.CHECK: []}

@@ -1,6 +1,6 @@
-"""Many recordings through the pipeline: in several processes, with each result kept, and the time that is left.
+"""Puts many recordings through the pipeline: in several processes, storing each result and showing the time left.
 
-Streams are the unit: a run that was interrupted goes on with the streams whose results are not in the folder yet.
+Streams are the unit: an interrupted run continues with the streams whose results are not in the folder yet.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from realtime_mer.progress import Countdown
 from realtime_mer.typed import convert, from_json
 
 Trials = Iterable[tuple[Row, Sequence[Case]]]
-# Rooms whose code does not change what is found in a stream. All the rest of the package goes into a result's key.
+# Rooms whose code does not affect the results of a stream. The rest of the package is part of a result's key.
 OUTSIDE: Final = frozenset(("app", "commands", "sinks"))
 KEY: Final = 24  # hex digits
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """jobs: processes. keep: folder of results, one file a stream. sheets: folder of pictures of false alarms."""
+    """jobs: number of processes. keep: folder of results, one file per stream. sheets: folder of images of false
+    alarms."""
 
     jobs: int = 1
     keep: Path | None = None
@@ -44,7 +45,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One stream of one row: what a process needs to run it. row, number: its place."""
+    """One stream of one row, as sent to a process. row, number: its position."""
 
     row: int
     number: int
@@ -59,8 +60,8 @@ def measure(
 ) -> Iterator[Row]:
     """Every row with its streams' results, in order, each as soon as it is complete.
 
-    say: told a line after each stream, with the time left. Raises OutputError when a folder cannot be written, and
-    MerError when the process of a stream was killed again and again.
+    say: called with a line after each stream, with the time left. Raises OutputError when a folder cannot be written,
+    and MerError when the process of a stream was killed repeatedly.
     """
     options = options or Options()
     known = _fingerprint(config) if options.keep else ""
@@ -90,18 +91,18 @@ def measure(
                 rows[ready].streams += [results[key] for key in sorted(results) if key[0] == ready]
                 yield rows[ready]
                 ready += 1
-    yield from rows[ready:]  # nothing was to be done
+    yield from rows[ready:]  # there was nothing to do
 
 
 @contextmanager
 def _watching(config: Config) -> Iterator[Callable[[_Task], tuple[StreamResult, bool]]]:
-    """For the engine: one pipeline for all streams of a worker."""
+    """The engine's context: one pipeline for all streams of a worker."""
     with build(config) as pipeline:
         yield partial(_run, pipeline=pipeline)
 
 
 def _run(task: _Task, pipeline: Pipeline) -> tuple[StreamResult, bool]:
-    """The result, and whether it was computed now."""
+    """The result, and whether it was computed in this run."""
     result = _read(task.kept) if task.kept is not None else None
     fresh = result is None
     if result is None:
@@ -118,7 +119,7 @@ def _task(row: Row, place: int, case: Case, number: int, known: str, options: Op
     kept = None
     if options.keep is not None:
         digest = hashlib.sha256(repr((known, row.key, name, case.unit, case.truth, case.masked)).encode())
-        digest.update(pickle.dumps(case.frames))  # the files and the numbers that it is made of
+        digest.update(pickle.dumps(case.frames))  # its files and parameters
         kept = options.keep / f"{digest.hexdigest()[:KEY]}.json"
     sheets = options.sheets / _folder_name(row) if options.sheets is not None else None
     return _Task(place, number, case, name, kept, sheets)
@@ -129,7 +130,7 @@ def _folder_name(row: Row) -> str:
 
 
 def _fingerprint(config: Config) -> str:
-    """Of the settings, the code and the model: what a kept result depends on besides its recording."""
+    """Hash of settings, code and model: what a stored result depends on besides its recording."""
     from realtime_mer.recognize import find
 
     digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True, default=str).encode())
@@ -143,7 +144,7 @@ def _fingerprint(config: Config) -> str:
 
 
 def _read(path: Path) -> StreamResult | None:
-    """A kept result; None when there is none that is whole."""
+    """A stored result; None when there is no complete one."""
     try:
         return convert(from_json(path.read_text(encoding="utf-8")), StreamResult)
     except (OSError, ValueError, MerError):
@@ -151,7 +152,7 @@ def _read(path: Path) -> StreamResult | None:
 
 
 def _write(path: Path, result: StreamResult) -> None:
-    """Whole or not at all: an interrupted run may leave no half result."""
+    """Writes a result atomically, so that an interrupted run leaves no partial one."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")

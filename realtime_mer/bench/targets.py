@@ -1,8 +1,8 @@
-"""Do targets cost frames? One run at a real rate; all targets, one of them dead, take part in every other minute.
+"""Measures whether targets cost frames: one run at a real rate, in which all targets, one of them dead, are active in
+every other minute. It is a single run, because each new run starts new threads, for each of which the C library keeps a
+heap, so that memory would grow for a while in any case.
 
-One run, and not one a minute: each new run makes threads again, and the C library keeps a heap for each, so that memory
-would grow for some time whatever the targets do. The peers live in a process of their own (``listener``). The dead
-target is a webhook at a port where nobody listens.
+The peers are in their own process (``listener``). The dead target is a webhook at a port where nobody listens.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from realtime_mer.sinks import Sink
 from realtime_mer.targets import open_target
 from realtime_mer.targets.metrics import Metrics
 
-DEAD: Final = "http://127.0.0.1:9/"  # the discard port, which nobody serves any more
+DEAD: Final = "http://127.0.0.1:9/"  # the discard port, which is no longer served
 TURN_S: Final = 60.0
 WITH, WITHOUT = "with targets", "without"
 
 
 class Turns:
-    """What the turns of one kind have given. latency: capture to observation, s. p99: of each turn, s."""
+    """The results of the turns of one kind. latency: capture to observation, s. p99: of each turn, s."""
 
     def __init__(self) -> None:
-        self.latency = array("f")  # half an hour of Python's floats would be 12 MB of the memory that is measured
+        self.latency = array("f")  # half an hour of Python floats would add 12 MB to the measured memory
         self.p99: list[float] = []
         self.frames = self.dropped = self.events = 0
         self.cpu = self.wall = 0.0
 
 
 class Switch(Sink):
-    """Sinks that are written to while it is on. They are begun before and ended after, as in any run."""
+    """Sinks that are written to while it is on; started before and closed after, as in any run."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self.on = False
@@ -68,7 +68,7 @@ class Switch(Sink):
 
 
 def run(fps: float, minutes: float, more: list[str]) -> Result:
-    """One run of ``minutes``, in turns of a minute each, in pairs. more: addresses of further targets.
+    """One run of ``minutes``, in pairs of one-minute turns. more: addresses of further targets.
 
     Raises ConfigError for less than two minutes.
     """
@@ -94,13 +94,13 @@ def run(fps: float, minutes: float, more: list[str]) -> Result:
             watching = watch(source, pipeline, [switch])
             began = time.monotonic()
             for number in range(2 * pairs):
-                kind = (WITH, WITHOUT)[(number + number // 2) % 2]  # first one kind, then the other
+                kind = (WITH, WITHOUT)[(number + number // 2) % 2]  # alternating which kind comes first
                 switch.on = kind is WITH
                 _turn(watching, source, turns[kind], memory, at)
                 last = turns[kind].p99[-1]
                 print(f"{number + 1} of {2 * pairs}, {kind}: p99 {1e3 * last:.2f} ms", file=sys.stderr, flush=True)
             source.close()
-            for _ in watching:  # what is still under way
+            for _ in watching:  # deliveries in progress
                 pass
         states = {target.name: target.state.line for target in opened}
         listener.stdin.close()
@@ -109,7 +109,7 @@ def run(fps: float, minutes: float, more: list[str]) -> Result:
     facts = _facts(turns, states, got) | {
         "memory growth, MB per hour": growth([t for t, _ in settled], [m for _, m in settled])
     }
-    what = "from the capture stamp of a frame to the moment at which every sink has it"
+    what = "from the capture stamp of a frame until every sink has it"
     lines = [series(f"capture to observation, {k}", "ms", what, [1e3 * d for d in t.latency]) for k, t in turns.items()]
     lines.append(series("memory", "MB", "resident memory of the sending process, once per second", memory))
     return Result("targets", {"fps": fps, "minutes": minutes, "more": len(more)}, facts, tuple(lines), host)
@@ -118,13 +118,13 @@ def run(fps: float, minutes: float, more: list[str]) -> Result:
 def _turn(
     watching: Iterator[Observation | End], source: PacedSource, turn: Turns, memory: list[float], at: list[float]
 ) -> None:
-    """TURN_S of the run. The first seconds are not counted: caches fill, and what the other kind left is done with."""
+    """One turn of TURN_S. The first seconds are not counted, while caches fill and the other kind's work ends."""
     late, first, looked, before = array("f"), None, 0.0, source.stats()
     cpu, wall = time.process_time(), time.monotonic()
     for seen in watching:
         now = time.monotonic()
         turn.events += sum(event.final for event in seen.events)
-        assert isinstance(seen, Observation)  # the source is closed later
+        assert isinstance(seen, Observation)  # the caller closes the source
         first = seen.time if first is None else first
         if seen.time - first >= WARM_UP:
             late.append(now - seen.time)

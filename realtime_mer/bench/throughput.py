@@ -1,7 +1,7 @@
-"""As fast as possible over recorded files: frames/s, cores, memory; and the floor under it, in the same run.
+"""Measures speed on recorded files: frames/s, cores, memory; and the floor below it, in the same run.
 
-The floor is what cannot be left out: decode, cut out the aligned face, measure. Both are run in turns, so that whatever
-else the machine does hits both. Every case has a fresh process of its own, so that its peak memory is its own.
+The floor is what cannot be left out: decode, cut out the aligned face, measure. Both are run in turns, so that other
+load on the machine affects both. Every case has its own new process, and so its own peak memory.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from realtime_mer.records import Face, Observation
 from realtime_mer.run import watch
 from realtime_mer.sources import open_source
 
-ROUNDS: Final = 5  # times that the pipeline and the floor are run in turns
-SHORT: Final = 4.0  # s of video where sizes, faces and streams are varied
+ROUNDS: Final = 5  # how often pipeline and floor run in turns
+SHORT: Final = 4.0  # s of video for the curves over sizes, faces and streams
 FACES: Final = (1, 2, 4, 8, 16)
 SIZES: Final = ((640, 480), (1280, 720), (1920, 1080))
 RATES: Final = (30.0, 60.0, 100.0, 200.0, 240.0)
@@ -43,7 +43,7 @@ CROWD: Final = (1080, 1080)  # px, of the clips with 1 to 16 faces
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing to time: a file, how many pipelines read it at once, and how many faces they may follow."""
+    """One case to time: a file, the number of pipelines that read it at once, and the number of faces to follow."""
 
     name: str
     video: Path
@@ -52,7 +52,7 @@ class Case:
 
 
 class Timed(NamedTuple):
-    """One pass: frames, seconds of wall clock, seconds of processor time over all threads, faces measured per frame."""
+    """One pass: frames, seconds of wall clock, processor seconds of all threads, faces measured per frame."""
 
     frames: int
     wall: float
@@ -69,7 +69,7 @@ def run(
 ) -> Result:
     """Times ``video`` alone, or the demo clip and the curves of ``groups``.
 
-    progress: told each case's name when it begins. Raises what making the clips, opening and building raise.
+    progress: called with each case's name when it begins. Raises what making the clips, opening and building raise.
     """
     host, config = machine(), config or Config()
     cases: Iterable[Case] = [Case(video.name, video, config.faces.max_faces)] if video else _cases(groups)
@@ -81,9 +81,7 @@ def run(
         ours, floor, peak = _isolated(case, config, rounds)
         lines += [
             series(f"{case.name}: pipeline", "frames/s", "all stages on, as fast as possible", map(_rate, ours)),
-            series(
-                f"{case.name}: floor", "frames/s", "decode, cut out the face, measure: nothing else", map(_rate, floor)
-            ),
+            series(f"{case.name}: floor", "frames/s", "only decode, cut out the face, measure", map(_rate, floor)),
             series(f"{case.name}: pipeline, processor", "ms/frame", "processor time of all threads", map(_cpu, ours)),
             series(f"{case.name}: floor, processor", "ms/frame", "processor time of all threads", map(_cpu, floor)),
         ]
@@ -100,7 +98,7 @@ def run(
 
 
 def _cases(groups: Sequence[str]) -> Iterator[Case]:
-    """Each is made when it is reached."""
+    """The cases; each clip is made when it is needed."""
     yield Case("640x480, 1 face, 100 frames/s", make(Clip()))
     if "size" in groups:
         for width, height in SIZES[1:]:
@@ -110,7 +108,7 @@ def _cases(groups: Sequence[str]) -> Iterator[Case]:
             yield Case(f"{CROWD[0]}x{CROWD[1]}, faces: {faces}", make(Clip(*CROWD, faces, seconds=SHORT)), faces)
     if "rate" in groups:
         for rate in RATES:
-            # 20 s: the first detection, which the floor is spared, comes once in a recording
+            # 20 s, because the first detection, which the floor does not have, comes once in a recording
             yield Case(f"640x480, recorded at {rate:g} frames/s", make(Clip(fps=rate)))
     if "streams" in groups:
         for streams in STREAMS:
@@ -118,7 +116,7 @@ def _cases(groups: Sequence[str]) -> Iterator[Case]:
 
 
 def _isolated(case: Case, config: Config, rounds: int) -> tuple[list[Timed], list[Timed], float]:
-    """``alternate`` in a process of its own. Not by multiprocessing, which would import the caller's program again."""
+    """``alternate`` in a subprocess; not with multiprocessing, which would import the caller's program again."""
     asked = pickle.dumps((case, config, rounds))
     done = subprocess.run([sys.executable, "-c", _CHILD], input=asked, stdout=subprocess.PIPE, check=False)
     if done.returncode:
@@ -131,7 +129,7 @@ def _isolated(case: Case, config: Config, rounds: int) -> tuple[list[Timed], lis
 
 
 def child() -> None:
-    """Reads what to time from standard input and answers on standard output, both pickled."""
+    """Reads a case from standard input and writes the result to standard output, both pickled."""
     case, config, rounds = pickle.load(sys.stdin.buffer)
     try:
         answer: object = alternate(case, config, rounds)
@@ -141,7 +139,7 @@ def child() -> None:
 
 
 def alternate(case: Case, config: Config, rounds: int) -> tuple[list[Timed], list[Timed], float]:
-    """Pipeline and floor in turns, after a first pass of each that is not counted; and the peak memory, MB."""
+    """Pipeline and floor in turns, after an uncounted first pass of each; and the peak memory, MB."""
     config = merge(config, {"faces": {"max_faces": case.faces}})
     faces = _found(case.video, case.faces)
     ours, floor = [], []
@@ -154,7 +152,8 @@ def alternate(case: Case, config: Config, rounds: int) -> tuple[list[Timed], lis
 
 
 def timed(jobs: Sequence[Callable[[], tuple[int, int]]]) -> Timed:
-    """Runs the jobs at the same time, each in a thread; a job returns its frames and the faces measured in them."""
+    """Runs the jobs at the same time, each in a thread; a job returns the numbers of frames and of faces measured in
+    them."""
     wall, cpu = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(len(jobs)) as pool:
         done = list(pool.map(lambda job: job(), jobs))
@@ -165,7 +164,7 @@ def timed(jobs: Sequence[Callable[[], tuple[int, int]]]) -> Timed:
 
 
 def analyze(pipeline: Pipeline, video: Path) -> tuple[int, int]:
-    """One pass of ``pipeline`` over ``video``: frames, and faces measured in them."""
+    """One pass of ``pipeline`` over ``video``: the numbers of frames and of faces measured in them."""
     frames = measured = 0
     with open_source(video) as source:
         for seen in watch(source, pipeline):
@@ -197,7 +196,7 @@ def _found(video: Path, most: int) -> list[Face]:
 
 
 def ratio(ours: Sequence[Timed], floor: Sequence[Timed]) -> float:
-    """How fast the pipeline is to the floor: the median over the turns, each of which hit the same machine."""
+    """Speed of the pipeline relative to the floor: the median over the turns."""
     return median(_rate(a) / _rate(b) for a, b in zip(ours, floor, strict=True))
 
 

@@ -25,8 +25,8 @@ def from_transplants(
 ) -> list[Case]:
     """A case for each video below ``folder`` that takes at least one of ``clips``; see ``graft_plan.plan``.
 
-    The same seed puts the same clips at the same times with the same ``back_s`` only: a slower way back moves the next.
-    Raises SourceError when ``folder`` holds no video.
+    The same seed gives the same clips at the same times only for the same ``back_s``, because a slower return delays
+    the next clip. Raises SourceError when ``folder`` holds no video.
     """
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
@@ -37,7 +37,7 @@ def from_transplants(
 def cases(
     paths: Iterable[Path], clips: Sequence[RealClip], seed: int, per_minute: float, back_s: float
 ) -> Iterator[Case]:
-    """As ``from_transplants``, for the videos at ``paths``; those without a face or too short are left out."""
+    """As ``from_transplants``, for the videos at ``paths``. Those without a face, or too short, are left out."""
     for path, track, grafts in _planned(paths, clips, seed, per_minute, back_s):
         yield Case(path.name, partial(_grafted, path, track, grafts), tuple(graft.truth for graft in grafts))
 
@@ -45,7 +45,7 @@ def cases(
 def checks(
     paths: Iterable[Path], clips: Sequence[RealClip], seed: int, per_minute: float, back_s: float
 ) -> Iterator[tuple[Path, Check]]:
-    """Each transplant that ``cases`` would make, measured again in the carrier (``transplant.verify``)."""
+    """Measures each transplant of ``cases`` again in the carrier (``transplant.verify``)."""
     for path, track, grafts in _planned(paths, clips, seed, per_minute, back_s):
         with open_source(path) as source:
             for check in verify(source, track, grafts):
@@ -59,7 +59,7 @@ def _planned(
         try:
             track = _track(path)
         except SourceError:
-            continue  # not a video after all, or an empty one
+            continue  # not a video, or an empty one
         if grafts := plan(track, clips, seed + number, per_minute, back_s):
             yield path, track, grafts
 
@@ -71,6 +71,6 @@ def _grafted(path: Path, track: Track, grafts: Sequence[Graft]) -> Iterator[Fram
 
 @cache
 def _track(path: Path) -> Track:
-    """Landmarks in every frame; costs some 10 ms per frame, and serves every seed and rate."""
+    """Landmarks in every frame, which serve every seed and rate; takes about 10 ms per frame."""
     with open_source(path) as source:
         return landmarks(source)

@@ -13,6 +13,9 @@ from typing import Final
 from realtime_mer import privacy
 from realtime_mer.commands.options import Commands
 from realtime_mer.errors import MerError
+from realtime_mer.tables import table
+
+Row = tuple[str, str, str]  # mark, what was checked, finding
 
 NEEDED: Final = ("numpy", "opencv-python", "mediapipe", "onnxruntime", "av")
 OPTIONAL: Final = {
@@ -25,6 +28,7 @@ OPTIONAL: Final = {
     "pylsl": "Lab Streaming Layer: pip install 'realtime-mer[targets]'",
     "paho-mqtt": "events to an MQTT broker: pip install 'realtime-mer[targets]'",
 }
+BROKEN: Final = "!!"
 RIVALS: Final = ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 
 
@@ -35,10 +39,11 @@ def add(commands: Commands) -> None:
 
 
 def run(_arguments: argparse.Namespace) -> int:
-    """Prints one line per finding: "ok", "!!" for what must be put right, "--" for what may be missing.
+    """Prints a row per finding: "ok", "!!" for what must be fixed, "--" for what may be missing.
 
-    Exit code 1 when something needed does not work.
+    Returns 1 when something needed does not work.
     """
+    rows: list[Row] = []
     print(f"realtime-mer {_version('realtime-mer')}, Python {platform.python_version()}, {platform.platform()}")
     working = True
     for name in NEEDED:
@@ -46,31 +51,28 @@ def run(_arguments: argparse.Namespace) -> int:
         if name == "opencv-python" and found is None:
             found = next((f"{_version(rival)} ({rival})" for rival in RIVALS if _version(rival)), None)
         working &= found is not None
-        print(_line(found is not None, name, found or "missing: pip install realtime-mer"))
+        rows.append(_row(found is not None, name, found or "missing: pip install realtime-mer"))
     for what, check in (("OpenCV", _opencv), ("face model", _face_model), ("recognizer", _recognizer)):
-        working &= _checked(what, check)
-    print(_line(not privacy.TOO_LATE, "telemetry", privacy.TOO_LATE or "off in every library used"))
-    _checked("GPU", _gpu)
-    _checked("TensorRT", _tensorrt)
-    _checked("cameras", _cameras)
+        rows.append(_checked(what, check))
+        working &= rows[-1][0] != BROKEN
+    rows.append(_row(not privacy.TOO_LATE, "telemetry", privacy.TOO_LATE or "off in every library used"))
+    rows += [_checked(what, check) for what, check in (("GPU", _gpu), ("TensorRT", _tensorrt), ("cameras", _cameras))]
     for name, use in OPTIONAL.items():
-        print(_line(None if _version(name) is None else True, name, _version(name) or f"not installed ({use})"))
+        rows.append(_row(None if _version(name) is None else True, name, _version(name) or f"not installed ({use})"))
+    print(table((), rows, left=(0, 1, 2)))
     return 0 if working else 1
 
 
-def _checked(what: str, check: Callable[[], str]) -> bool:
+def _checked(what: str, check: Callable[[], str]) -> Row:
     try:
         found = check()
-        print(_line(True if found else None, what, found or "none found"))
     except (MerError, ImportError, OSError) as error:
-        print(_line(False, what, str(error)))
-        return False
-    return True
+        return _row(False, what, str(error))
+    return _row(True if found else None, what, found or "none found")
 
 
-def _line(good: bool | None, what: str, text: str) -> str:
-    mark = {True: "ok", False: "!!", None: "--"}[good]
-    return f"{mark}  {what:16} {text}"
+def _row(good: bool | None, what: str, text: str) -> Row:
+    return {True: "ok", False: BROKEN, None: "--"}[good], what, text
 
 
 def _version(name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""``realtime-mer models``: the recognizers that are here, and what they say of themselves."""
+"""``realtime-mer models``: lists the recognizers with their metadata."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import asdict
 from realtime_mer.commands.options import Commands, print_json
 from realtime_mer.errors import ModelError
 from realtime_mer.recognize import Listed, catalog, described, find
+from realtime_mer.tables import table
 
 
 def add(commands: Commands) -> None:
@@ -25,7 +26,7 @@ def add(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Lists them. Raises ModelError for a name or a file that is no model."""
+    """Lists them. Raises ModelError for a name or a file that is not a model."""
     listed = [described(find(name)) for name in arguments.model] or catalog()
     if bad := next((one for one in listed if arguments.model and one.spec is None), None):
         raise ModelError(bad.problem)
@@ -37,42 +38,43 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _people(people: Sequence[str]) -> str:
-    """How many of each data set; empty if the model does not say."""
+    """Number of people of each data set; empty if the model does not say."""
     counts = Counter(person.split("/")[0] for person in people)
     text = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
     return f"{text} (--json names them)" if text else ""
 
 
 def _text(listed: Listed) -> str:
-    lines = [f"{listed.path.stem} ({listed.origin})  {listed.path}", f"  sha256     {listed.sha256}"]
+    """A block on one model: its name, then a row per fact, then those of each head."""
+    rows = [("file", str(listed.path)), ("sha256", listed.sha256)]
     spec = listed.spec
     if spec is None:
-        return "\n".join([*lines, f"  unusable   {listed.problem}"])
-    lines += [
-        f"  id         {spec.id}, made {spec.created} from {spec.commit or 'an unknown commit'}",
-        f"  classes    {', '.join(spec.labels)}; abstains below {spec.abstain_below:.2f}"
-        + (f" and on {spec.none}" if spec.none else ""),
-        f"  calibrated {f'temperature {spec.temperature:.3f}' if spec.temperature != 1 else ''}",
-        f"  input      {spec.feature}, {' x '.join(map(str, spec.input_shape))}",
-        f"  data       {spec.training_data}",
-        f"  license    {spec.license}",
-        f"  people     {_people(spec.people)}",
-        f"  protocol   {spec.protocol}",
-    ]
-    lines = [line for line in lines if line.split()[1:]]  # what the model does not say is left out
-    lines += [_score(name, score) for name, score in spec.scores.items()]
-    for head in spec.heads:
-        below = "" if head.each else f"; abstains below {head.abstain_below:.2f}"
-        lines += [
-            f"  {head.name}",
-            f"    answers    {', '.join(head.labels)}{below}",
-            f"    data       {head.training_data}",
+        rows.append(("unusable", listed.problem))
+    else:
+        below = f"abstains below {spec.abstain_below:.2f}{f' and on {spec.none}' if spec.none else ''}"
+        rows += [
+            ("id", f"{spec.id}, made {spec.created} from {spec.commit or 'an unknown commit'}"),
+            ("classes", f"{', '.join(spec.labels)}; {below}"),
+            ("calibrated", f"temperature {spec.temperature:.3f}" if spec.temperature != 1 else ""),
+            ("input", f"{spec.feature}, {' x '.join(map(str, spec.input_shape))}"),
+            ("data", spec.training_data),
+            ("license", spec.license),
+            ("people", _people(spec.people)),
+            ("protocol", spec.protocol),
+            *((name, _score(score)) for name, score in spec.scores.items()),
         ]
-        lines += [f"  {_score(name, score)}" for name, score in head.scores.items()]
-    return "\n".join(lines)
+        for head in spec.heads:
+            below = "" if head.each else f"; abstains below {head.abstain_below:.2f}"
+            rows += [
+                (f"{head.name}: answers", f"{', '.join(head.labels)}{below}"),
+                (f"{head.name}: data", head.training_data),
+                *((f"{head.name}: {name}", _score(score)) for name, score in head.scores.items()),
+            ]
+    stated = [row for row in rows if row[1]]
+    return f"{listed.path.stem} ({listed.origin})\n{table((), stated, left=(0, 1), indent=2)}"
 
 
-def _score(name: str, score: dict[str, float]) -> str:
+def _score(score: dict[str, float]) -> str:
     interval = f" ({score['low']:.3f} to {score['high']:.3f})" if "low" in score else ""
     value = score["value"]
-    return f"  {name:10} {f'{value:.0f}' if value > 1 else f'{value:.3f}'}{interval}"  # counts, and scores
+    return f"{f'{value:.0f}' if value > 1 else f'{value:.3f}'}{interval}"  # counts, and scores

@@ -14,6 +14,7 @@ from realtime_mer.records import Event, Frame, Kind, Observation, SourceInfo, So
 from realtime_mer.sinks import Sink
 from realtime_mer.sinks.jsonl import Recording, Summary
 from realtime_mer.sinks.text import ABSTAINED
+from realtime_mer.tables import table
 
 NOTES: Final = 3  # different warnings shown; all of them are in the log
 REPEATED: Final = 0.1  # of all frames: fewer may be chance, when a face and the light keep still
@@ -70,9 +71,10 @@ def summary(video: str, folder: Path, recording: Recording) -> str:
     if len(notes) > NOTES:
         lines.append(f"  and {count(len(notes) - NOTES, 'warning')} more like these")
     if micro:
-        face = "  face" if total.tracks > 1 else ""
-        lines.append(f"{face}   onset s    apex s  offset s   label            what moved")
-        lines += [_line(event, total.tracks > 1) for event in micro]
+        first = 0 if total.tracks > 1 else 1  # the face is named where there are several
+        columns = ("face", "onset s", "apex s", "offset s", "label", "what moved")
+        rows = [_cells(event) for event in micro]
+        lines.append(table(columns[first:], [row[first:] for row in rows], left=(4 - first, 5 - first), indent=2))
     return "\n".join([*lines, f"  {folder}/: {', '.join(sorted(p.name for p in folder.iterdir()))}"])
 
 
@@ -87,16 +89,16 @@ def _blind(total: Summary, settle: object) -> str:
     return ""
 
 
-def _line(event: Event, with_face: bool) -> str:
+def _cells(event: Event) -> tuple[str, ...]:
     movement, prediction = event.movement, event.prediction
     label = ""
     if prediction is not None:
         best = max(prediction.probabilities, key=lambda name: prediction.probabilities[name])
         likely = f"{best} {prediction.probabilities[best]:.2f}"
         label = f"{ABSTAINED} ({likely})" if prediction.abstained else likely
-    face = f"{event.track:6d}" if with_face else ""
     moved = ", ".join(f"{cue.region} {'/'.join(cue.action_units)}".strip() for cue in event.cues[:CUES])
-    return f"{face}{movement.onset:10.3f}{movement.apex:10.3f}{movement.end:10.3f}   {label:16} {moved}"
+    times = (f"{time:.3f}" for time in (movement.onset, movement.apex, movement.end))
+    return str(event.track), *times, label, moved
 
 
 def count(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""Where the faces are: detection, landmarks, tracks, alignment. How a face moves is measured in ``motion``."""
+"""Finds faces: detection, landmarks, tracks, alignment. ``motion`` measures how a face moves."""
 
 from realtime_mer.face.check import FaceCheck
 from realtime_mer.face.detect import FaceDetector

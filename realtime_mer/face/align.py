@@ -13,7 +13,7 @@ Transform = NDArray[np.float64]  # (2, 3), maps picture px to aligned px
 
 
 def similarity(points: Floats) -> Transform:
-    """The similarity that puts the eyes' centers at their canonical places.
+    """The similarity that puts the eyes' centers at their standard positions.
 
     points: float32 (K, 2) px, face mesh order. Returns float64 (2, 3). Raises ValueError when the eyes coincide.
     """
@@ -31,7 +31,7 @@ def similarity(points: Floats) -> Transform:
 
 
 def alignable(points: NDArray[np.floating]) -> bool:
-    """Whether ``similarity`` takes these landmarks (K, 2): all finite, the eyes a pixel apart."""
+    """Whether ``similarity`` accepts these landmarks (K, 2): all finite, the eyes at least a pixel apart."""
     right, left = eyes(points)
     return bool(np.isfinite(points).all() and np.hypot(*(left - right)) >= 1.0)
 
@@ -43,9 +43,9 @@ def eyes(points: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.
 
 
 def warp(gray: Gray, transform: Transform, size: int = SIZE) -> Gray:
-    """The aligned face, uint8 (size, size): bilinear where it is enlarged, area-averaged first where it shrinks a lot.
+    """The aligned face, uint8 (size, size): bilinear if it is enlarged, area-averaged first if it shrinks a lot.
 
-    Averaging first keeps the pixels of a large face from aliasing, which flow would see as motion.
+    Averaging avoids aliasing of a large face, which flow would measure as motion.
     """
     scale = float(np.hypot(transform[0, 0], transform[0, 1]))
     shrink = int(0.75 / scale) if scale < 0.375 else 1
@@ -59,7 +59,7 @@ def _warp_shrunk(gray: Gray, transform: Transform, size: int, shrink: int) -> Gr
     height, width = gray.shape
     x0, y0 = np.maximum(np.floor(corners.min(axis=0)).astype(int) - shrink, 0)
     x1, y1 = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + shrink, (width, height))
-    # whole multiples of the factor, on a fixed grid, so that a moving box does not shift the averaging cells
+    # integer multiples of the factor, on a fixed grid, so that a moving box does not shift the averaging cells
     x0, y0 = x0 - x0 % shrink, y0 - y0 % shrink
     x1, y1 = x0 + max((x1 - x0) // shrink, 1) * shrink, y0 + max((y1 - y0) // shrink, 1) * shrink
     patch = gray[y0:y1, x0:x1]
@@ -68,17 +68,18 @@ def _warp_shrunk(gray: Gray, transform: Transform, size: int, shrink: int) -> Gr
     small = cv2.resize(
         patch, (max(patch.shape[1] // shrink, 1), max(patch.shape[0] // shrink, 1)), interpolation=cv2.INTER_AREA
     )
-    # center of small pixel i lies at x0 + (i + 0.5) * shrink - 0.5 in the picture
+    # the center of small pixel i is at x0 + (i + 0.5) * shrink - 0.5 in the frame
     to_picture = np.array([[shrink, 0, x0 + (shrink - 1) / 2], [0, shrink, y0 + (shrink - 1) / 2]], np.float64)
     matrix = np.hstack([transform[:, :2] @ to_picture[:, :2], apply(transform, to_picture[:, 2][None])[0][:, None]])
     return cv2.warpAffine(small, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def inverse(transform: Transform) -> Transform:
-    """The map back. In plain numbers: for so few, OpenCV's costs twice as much, and lets go of the interpreter lock."""
+    """The inverse map. In plain Python, because OpenCV's takes twice as long for so few numbers, and releases the
+    interpreter lock."""
     (a, b, x), (c, d, y) = transform.tolist()
     area = a * d - b * c
-    scale = 1 / area if area else 0.0  # as OpenCV: what maps everything to a line has no way back
+    scale = 1 / area if area else 0.0  # as in OpenCV: a map of everything to a line has no inverse
     a, b, c, d = d * scale, -b * scale, -c * scale, a * scale
     return np.array([[a, b, -a * x - b * y], [c, d, -c * x - d * y]])
 

@@ -4,8 +4,8 @@ of landmarks.
 It can only confirm. Anything that it does not confirm (a face that left, a new one, one that slipped or turned) goes to
 the landmark detector, which decides. Small faces, and faces cut by the edge, are checked again at a larger scale.
 
-Its points lie 0.04 of the distance between the eyes from the landmarks in the middle case, 0.14 (eyes) to 0.2 (nose)
-in the worst tenth: 472 pictures of 17 videos of talking and acting faces.
+Its points differ from the landmarks by 0.04 of the distance between the eyes in the median, and by 0.14 (eyes) to 0.2
+(nose) in the worst tenth (472 frames of 17 videos of talking and acting faces).
 """
 
 from __future__ import annotations
@@ -31,22 +31,23 @@ Check = Callable[[Frame, Sequence[Face]], bool]
 Points = NDArray[np.float64]  # (3, 2) px: right eye, left eye, tip of the nose
 
 NETWORK: Final = "face_detector.tflite"  # in the Face Landmarker file
-SIDE: Final = 256  # px, longer side of what the detector is shown: it sees 128
+SIDE: Final = 256  # px, longer side of the detector's input; it uses 128
 NOSE: Final = 1  # of the face mesh
-# Of the distance between the eyes: how far a point may lie from the carried landmarks, and the three in the mean. The
-# second is what registration may slip before the landmark detector corrects it (``motion.follow.OFF_PLACE``).
+# Of the distance between the eyes: largest distance of a point from the carried landmarks, and of the three in the
+# mean. The second is how far registration may slip before the landmark detector corrects it
+# (``motion.follow.OFF_PLACE``).
 POINT_OFF: Final = 0.3
 MEAN_OFF: Final = 0.18
 SCALE_OFF: Final = 0.25  # of the logarithm of the distance between the eyes
-NEAR: Final = 1.5  # distances between the eyes: what is further from a known face is another one
+NEAR: Final = 1.5  # distances between the eyes; a face further from a known one is another
 GRAY: Final = 128
 
 
 class FaceCheck:
     """Confirms up to ``max_faces`` faces. Safe to call from any one thread at a time.
 
-    model: the Face Landmarker file; None uses the one downloaded by `setup`. min_score: 0 to 1, of the detector.
-    The first check loads the detector, which takes 20 ms. Raises ModelError when the model is missing.
+    model: the Face Landmarker file; None uses the one downloaded by `setup`. min_score: 0 to 1, of the detector. The
+    first check loads the detector, in 20 ms. Raises ModelError when the model is missing.
     """
 
     def __init__(self, model: Path | None = None, *, max_faces: int = 2, min_score: float = 0.5) -> None:
@@ -56,10 +57,10 @@ class FaceCheck:
         self._detector: Any = None
 
     def check(self, frame: Frame, faces: Sequence[Face]) -> bool:
-        """Whether ``frame`` shows exactly ``faces``, each at its points and with their orientation.
+        """Whether ``frame`` shows exactly ``faces``, each at its points and with its orientation.
 
-        Of more than ``max_faces`` the others do not count. False when in doubt. Raises ModelError when the detector
-        cannot be loaded.
+        Faces beyond ``max_faces`` do not count. False when in doubt. Raises ModelError when the detector cannot be
+        loaded.
         """
         if self._detector is None:
             self._detector = self._load()
@@ -103,7 +104,7 @@ class FaceCheck:
             ) from error
 
     def _found(self, gray: Gray, part: tuple[int, int, int, int]) -> list[Points]:
-        """The points of every face in a part of the picture: x0, y0, x1, y1 px, gray where it lies outside."""
+        """The points of every face in a part of the frame: x0, y0, x1, y1 px, gray outside the frame."""
         x0, y0, x1, y1 = part
         height, width = gray.shape
         inside = gray[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
@@ -126,7 +127,7 @@ class FaceCheck:
 
 
 def _around(face: Face) -> tuple[int, int, int, int]:
-    """A square about the face that shows the whole head, as the detector expects it: twice its box."""
+    """A square around the face that shows the whole head, as the detector expects: twice its box."""
     x0, y0, x1, y1 = face.box
     half = max(x1 - x0, y1 - y0)
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
@@ -138,7 +139,7 @@ def _known(face: Face) -> Points:
 
 
 def _near(points: Points, seen: Points) -> bool:
-    """Whether it may be the same face, well placed or not."""
+    """Whether it may be the same face, regardless of its exact position."""
     return bool(np.hypot(*(seen.mean(axis=0) - points.mean(axis=0))) < NEAR * _between(points))
 
 

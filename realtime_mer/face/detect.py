@@ -1,9 +1,9 @@
 """Finds faces and their landmarks in one frame, with MediaPipe's Face Landmarker. ``track`` decides who is who.
 
-Uses the image mode, not the video mode. It costs the same (9 ms per face, 1.5 ms without one, on a 2-core machine),
-finds a face that jumped at once, where the video mode loses it for a call, needs no clock, and gives the same answer
-for the same frame. Frames are not reduced first: MediaPipe samples what it needs, so that would save nothing, and at
-half size the landmarks are 1.5 px off.
+Uses the image mode, not the video mode. It takes the same time (9 ms per face, 1.5 ms without one, on a 2-core
+machine), finds a face that jumped at once, while the video mode loses it for one call, needs no clock, and gives the
+same answer for the same frame. Frames are not scaled down first: MediaPipe samples only what it needs, so that would
+save nothing, and at half size the landmarks are off by 1.5 px.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ POINTS: Final = 478  # landmarks of MediaPipe's face mesh, with the irises
 
 # Outer corners of the eyes, top of the forehead and chin: the axes of the head in MediaPipe's 3-D landmarks.
 _RIGHT_EYE, _LEFT_EYE, _FOREHEAD, _CHIN = 33, 263, 10, 152
-# The line from chin to forehead leans by so many degrees in people who face their camera: median over the first frames
-# of the 255 CASME II clips (standard deviation 4.5).
+# Lean of the line from chin to forehead of people who face their camera, degrees: median over the first frames of the
+# 255 CASME II clips (standard deviation 4.5).
 _PITCH_FACING: Final = -9.0
 
-_MOST_FACES: Final = 32  # each costs some 7 ms
+_MOST_FACES: Final = 32  # each takes about 7 ms
 
-# The detector sees the picture at 128 px and expects a whole head of middling size, so two more searches follow when it
-# finds nothing. First with a gray border: of 85 CASME II crops cut by another 15 % on every side, 43 are found without
-# it and 85 with it, and the landmarks lie better (black or replicated borders do less).
-_BORDER: Final = 0.5  # width of the border, of the longer side
-_BORDERED_SIDE: Final = 640  # px: a face that fills the picture needs no more, and copying large pictures costs time
+# The detector gets the frame at 128 px and expects a whole head of medium size, so two more searches follow when it
+# finds nothing. The first adds a gray border: of 85 CASME II crops cut by another 15 % on every side, 43 are found
+# without it and 85 with it, and the landmarks are more accurate (black or replicated borders help less).
+_BORDER: Final = 0.5  # width of the border, as a fraction of the longer side
+_BORDERED_SIDE: Final = 640  # px: enough for a face that fills the frame, and copying large frames takes time
 _GRAY: Final = (128, 128, 128)
 # Then in overlapping squares, because faces below about 14 % of the longer side are missed.
-_SQUARE_SHARE: Final = 0.5  # side of a square, of the longer side: finds faces down to 7 %
-_SMALLEST_SQUARE: Final = 480  # px: finds faces of 66 px; smaller ones could not be measured
-_SQUARE_OVERLAP: Final = 0.36  # of a square: more than the largest face that the first search misses
-_SAME_FACE: Final = 0.4  # intersection over union from which two squares' finds are one face
+_SQUARE_SHARE: Final = 0.5  # side of a square, as a fraction of the longer side: finds faces down to 7 %
+_SMALLEST_SQUARE: Final = 480  # px: finds faces of 66 px; smaller ones cannot be measured
+_SQUARE_OVERLAP: Final = 0.36  # fraction of a square: more than the largest face that the first search misses
+_SAME_FACE: Final = 0.4  # intersection over union above which faces found in two squares are the same
 
 
 class FaceDetector:
-    """Detects up to ``max_faces`` faces. Safe to call from any one thread at a time; MediaPipe computes in its own.
+    """Detects up to ``max_faces`` faces. Safe to call from one thread at a time; MediaPipe computes in its own.
 
     model: the Face Landmarker file; None uses the one downloaded by `setup`.
     min_score: required of both MediaPipe's detector and its landmark network, 0 to 1.
@@ -82,9 +82,9 @@ class FaceDetector:
     def detect(self, frame: Frame) -> tuple[Face, ...]:
         """The faces in ``frame``; an empty tuple if there are none.
 
-        ``points`` may lie outside the picture where the face is cut; ``box`` is their extent within it. ``score`` is
-        the share of the points that lie inside the picture: MediaPipe does not pass on its own confidences.
-        Raises ValueError after ``close``.
+        ``points`` may be outside the frame if the face is cut; ``box`` is their extent within it. ``score`` is the
+        share of the points inside the frame, because MediaPipe does not return its own confidences. Raises ValueError
+        after ``close``.
         """
         if self._closed:  # MediaPipe itself would crash the process
             raise ValueError("detect() was called after close()")
@@ -105,7 +105,8 @@ class FaceDetector:
         self.close()
 
     def _landmarks(self, rgb: Image) -> list[Floats]:
-        """float32 (478, 3) a face: x and y in px of ``rgb``, z in the same unit, growing away from the camera."""
+        """Landmarks of each face, float32 (478, 3): x and y in px of ``rgb``, z in the same unit, increasing away from
+        the camera."""
         image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(rgb))
         result = self._landmarker.detect(image)
         height, width = rgb.shape[:2]
@@ -113,7 +114,7 @@ class FaceDetector:
         return [np.array([(p.x, p.y, p.z) for p in face], np.float32) * scale for face in result.face_landmarks]
 
     def _search_bordered(self, rgb: Image) -> list[Floats]:
-        """Finds a face that fills the picture and is cut by its edges."""
+        """Finds a face that fills the frame and is cut by its edges."""
         shrink = min(1.0, _BORDERED_SIDE / max(rgb.shape))
         size = max(1, round(rgb.shape[1] * shrink)), max(1, round(rgb.shape[0] * shrink))
         small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
@@ -123,7 +124,7 @@ class FaceDetector:
         return [(points - np.array([width, width, 0], np.float32)) * scale for points in self._landmarks(bordered)]
 
     def _search_squares(self, rgb: Image) -> list[Floats]:
-        """Finds small faces in a large picture."""
+        """Finds small faces in a large frame."""
         found: list[Floats] = []
         for x, y, side in _squares(rgb.shape[1], rgb.shape[0]):
             for points in self._landmarks(rgb[y : y + side, x : x + side]):
@@ -149,8 +150,8 @@ def head_pose(points: Floats) -> tuple[float, float, float]:
     """Yaw, pitch, roll in degrees, signs as in Face, from 3-D landmarks (478, 3) in px, y down, z away.
 
     The axes come from the landmarks, not from MediaPipe's facial transformation matrix, which assumes a 63 degree
-    camera and gives 6 degrees of yaw and 8 of pitch to a face that is merely off center. Good enough to tell a turned
-    head from a frontal one; not calibrated against a measured pose.
+    camera and gives 6 degrees of yaw and 8 of pitch to a face that is merely off center. Good enough to distinguish a
+    turned head from a frontal one; not calibrated against a measured pose.
     """
     upright = points.astype(np.float64) * (1, -1, -1)  # y up, z towards the camera
     right = upright[_LEFT_EYE] - upright[_RIGHT_EYE]
@@ -165,7 +166,7 @@ def head_pose(points: Floats) -> tuple[float, float, float]:
 
 
 def _detection(points: Floats, size: tuple[int, int]) -> Face | None:
-    """None when the whole face lies outside the picture."""
+    """The face, or None when it is entirely outside the frame."""
     x0, y0, x1, y1 = _extent(points)
     box = (max(x0, 0.0), max(y0, 0.0), min(x1, float(size[0])), min(y1, float(size[1])))
     if box[0] >= box[2] or box[1] >= box[3]:
@@ -183,7 +184,7 @@ def _extent(points: Floats) -> tuple[float, float, float, float]:
 
 
 def _squares(width: int, height: int) -> Iterator[tuple[int, int, int]]:
-    """x, y and side of the overlapping squares that cover a large picture; none for a small one."""
+    """x, y and side of the overlapping squares that cover a large frame; none for a small one."""
     side = max(int(max(width, height) * _SQUARE_SHARE), _SMALLEST_SQUARE)
     if side >= max(width, height):
         return
@@ -196,10 +197,10 @@ def _squares(width: int, height: int) -> Iterator[tuple[int, int, int]]:
 
 
 def import_mediapipe() -> ModuleType:
-    """Imports MediaPipe at the first use: it takes 0.2 s.
+    """Imports MediaPipe at first use, in 0.2 s.
 
-    Its audio part would import sounddevice, which opens the machine's audio and costs a third of that time; it also
-    works without it.
+    Its audio part would import sounddevice, which opens the machine's audio and takes a third of that time, but works
+    without it.
     """
     unwanted = "sounddevice" not in sys.modules
     if unwanted:

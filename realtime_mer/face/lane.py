@@ -16,7 +16,9 @@ from realtime_mer.config import FacesConfig
 from realtime_mer.face.check import Check
 from realtime_mer.records import Face, Frame
 
-UNHURRIED: Final = 0.2  # s of video: what is most likely confirmed, which changes nothing, need not be known at once
+UNHURRIED: Final = (
+    0.2  # s of video: the likely answer is a confirmation, which changes nothing and is not needed at once
+)
 Detect = Callable[[Frame], Sequence[Face]]
 Context = TypeVar("Context")
 
@@ -57,8 +59,8 @@ class DetectionLane(Generic[Context]):
     def ask(self, frame: Frame, context: Context, watching: bool, expected: Sequence[Face] = ()) -> None:
         """Starts a search of ``frame``, when one is ``due``.
 
-        expected: the faces that are followed, where they are; empty when one of them may be lost.
-        A recording in which no face is watched waits for the answer at once: so no frame of a new face is lost.
+        expected: the faces that are followed, where they are; empty when one of them may be lost. A recording without a
+        watched face waits for the answer at once, so that no frame of a new face is lost.
         """
         assert self._pending is None
         recent = frame.time - self._searched < self._settings.landmarks_s and not self._hurry
@@ -93,6 +95,6 @@ class DetectionLane(Generic[Context]):
         return None if known and self._check is not None and self._check(frame, known) else self._detect(frame)
 
     def close(self) -> None:
-        """Waits for the search under way and ends the thread."""
+        """Waits for the current search and ends the thread."""
         self._pending = None
         self._worker.shutdown(wait=True, cancel_futures=True)

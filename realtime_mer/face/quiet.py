@@ -16,21 +16,22 @@ _STDERR: Final = 2
 _CHATTER: Final = re.compile(
     rb"WARNING: All log messages before absl|[IW]\d{4} \S+ +\d+ \S+\.cc:\d+\]|INFO: Created Tensor"
 )
-_one_at_a_time = threading.Lock()  # two overlapping redirections would restore each other's file
+_one_at_a_time = threading.Lock()  # two overlapping redirections would restore each other's files
 
 
 @contextlib.contextmanager
 def native_log_dropped() -> Iterator[None]:
-    """While it is open (some 50 ms), what is written to file descriptor 2 is held back; the rest follows at the end.
+    """While it is open (about 50 ms), writes to file descriptor 2 are held back; everything but these messages follows
+    at the end.
 
-    MediaPipe 0.10.30 to 0.10.33 load a library that logs through its own copy of absl before initializing it, straight
-    to the descriptor: it exports no function to set a level, and GLOG_minloglevel, TF_CPP_MIN_LOG_LEVEL and absl-py's
-    flags do not reach it (tried). It is silent again once the graph stands.
+    MediaPipe 0.10.30 to 0.10.33 load a library that logs through its own copy of absl before initializing it, directly
+    to the descriptor. It exports no function to set a level, and GLOG_minloglevel, TF_CPP_MIN_LOG_LEVEL and absl-py's
+    flags have no effect on it (tested). It is silent once the graph exists.
     """
     with _one_at_a_time, contextlib.ExitStack() as cleanup:
         try:
             kept = os.dup(_STDERR)
-        except OSError:  # a process without a standard error has nothing to keep quiet
+        except OSError:  # no standard error, nothing to keep quiet
             yield
             return
         cleanup.callback(os.close, kept)

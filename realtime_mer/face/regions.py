@@ -1,7 +1,7 @@
-"""The aligned face: its size, the regions that are measured, and the landmarks that mark them.
+"""The aligned face: its size, the measured regions, and their landmarks.
 
-Landmark numbers are MediaPipe's face mesh (478 points). Left and right are the subject's own: "left" regions are on
-the right of an unmirrored picture. Nothing is computed here.
+Landmark numbers are MediaPipe's face mesh (478 points). Left and right are the subject's own: "left" regions are on the
+right of an unmirrored frame. Nothing is computed here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ SIZE: Final = 128  # px, side of the aligned face
 EYE_DISTANCE: Final = 44.0  # px between the eyes' centers in the aligned face
 EYES_CENTER: Final = (64.0, 46.0)  # px, midpoint between the eyes in the aligned face
 
-# Corners of the eyes: the landmarks that an expression moves least. They define the eyes' centers.
+# Corners of the eyes: the landmarks that expressions move least. They define the eyes' centers.
 RIGHT_EYE_CORNERS: Final = (33, 133)
 LEFT_EYE_CORNERS: Final = (263, 362)
 
@@ -22,8 +22,8 @@ LEFT_EYE_CORNERS: Final = (263, 362)
 class Region:
     """A part of the face whose displacement is measured.
 
-    points: landmarks whose mean is its center. up/down/inward/outward: the FACS action units whose appearance is a
-    movement of this region in that direction (Ekman, Friesen & Hager 2002); inward is towards the face's midline.
+    points: landmarks whose mean is its center. up/down/inward/outward: the FACS action units that appear as a movement
+    of this region in that direction (Ekman, Friesen & Hager 2002); inward is towards the face's midline.
     """
 
     name: str

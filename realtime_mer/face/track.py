@@ -1,6 +1,6 @@
 """Gives every face a number that it keeps while it stays in view. Pure logic: uses boxes, never images.
 
-Nobody is recognized: a face that takes another's place at the same size within ``forget`` seconds gets its number.
+Nobody is identified: a face that takes another's place at the same size within ``forget`` seconds gets its number.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from realtime_mer.records import Face
 
 Box = tuple[float, float, float, float]
 
-# Two boxes can be the same face only if their centers are less than one face size apart, and their sizes differ by
-# less than a factor e (whichever mix of both reaches the limit first).
+# Two boxes can be the same face only if their centers are less than one face size apart, and their sizes differ by less
+# than a factor e (or a combination of both that reaches the limit).
 _LIMIT: Final = 1.0
 
 
@@ -29,8 +29,8 @@ class _Track:
 class FaceTracks:
     """Turns the detections of successive frames into faces with stable ids.
 
-    forget: seconds for which the place of a face that is not seen is remembered. A face that comes back in time at
-    about the same place and size keeps its id; otherwise it gets a new one. Ids count from 1 and are never reused.
+    forget: seconds for which the position of a face out of view is remembered. A face that comes back in time at about
+    the same position and size keeps its id; otherwise it gets a new one. Ids count from 1 and are never reused.
     """
 
     def __init__(self, forget: float = 2.0) -> None:
@@ -44,7 +44,7 @@ class FaceTracks:
         self._now = -math.inf
 
     def forget(self) -> None:
-        """Forgets every place, but no id: the next faces get new ones."""
+        """Forgets every position, but no id: the next faces get new ids."""
         self._tracks = []
 
     def update(self, time: float, detections: Sequence[Face]) -> tuple[Face, ...]:
@@ -53,7 +53,7 @@ class FaceTracks:
         The result does not depend on that order. Raises ValueError when the time goes back.
         """
         self._advance(time)
-        # in the order of their places, so that new ids and ties do not depend on the detector's order
+        # in order of position, so that new ids and ties do not depend on the detector's order
         ranked = sorted(range(len(detections)), key=lambda i: detections[i].box)
         boxes = [detections[i].box for i in ranked]
         owners = _assign([track.box for track in self._tracks], boxes)
@@ -71,7 +71,7 @@ class FaceTracks:
         return tuple(replace(face, track=id) for id, face in zip(ids, detections, strict=True))
 
     def follow(self, time: float, faces: Iterable[Face]) -> None:
-        """Tells where known faces are now, when they were carried along by other means than a detection.
+        """Updates the positions of known faces that were carried along without a detection.
 
         Faces of unknown (forgotten) tracks are ignored. Raises ValueError when the time goes back.
         """
@@ -89,7 +89,7 @@ class FaceTracks:
 
 
 def _distance(a: Box, b: Box) -> float:
-    """How unlike two boxes are: 0 for equal ones, infinite when they cannot be the same face."""
+    """The distance of two boxes: 0 for equal ones, infinite when they cannot be the same face."""
     size_a = math.sqrt(max((a[2] - a[0]) * (a[3] - a[1]), 1.0))
     size_b = math.sqrt(max((b[2] - b[0]) * (b[3] - b[1]), 1.0))
     apart = math.hypot(a[0] + a[2] - b[0] - b[2], a[1] + a[3] - b[1] - b[3]) / 2
@@ -98,9 +98,10 @@ def _distance(a: Box, b: Box) -> float:
 
 
 def _assign(tracks: list[Box], found: list[Box]) -> dict[int, int]:
-    """Which track (value) each found box (key) belongs to: the best assignment of all together, not one by one.
+    """Which track (value) each found box (key) belongs to: the best joint assignment.
 
-    Maximizes the sum of limit^2 - distance^2 over the pairs; squares let one face stay put rather than two both jump.
+    Maximizes the sum of limit^2 - distance^2 over the pairs; the squares prefer one face that stays in place over two
+    that both jump.
     """
     size = max(len(tracks), len(found))
     cost = [[0.0] * size for _ in range(size)]  # square: a box may go to an empty row, a track to an empty column
@@ -114,8 +115,8 @@ def _assign(tracks: list[Box], found: list[Box]) -> dict[int, int]:
 def _cheapest(cost: list[list[float]]) -> list[int]:
     """The row of each column in the cheapest complete assignment of a square matrix (Kuhn-Munkres, O(n^3)).
 
-    Rows are added one after the other, each along the shortest augmenting path under the potentials so far
-    (Jonker & Volgenant 1987). Here because SciPy would be a large dependency for a handful of faces.
+    Rows are added one after the other, each along the shortest augmenting path under the potentials so far (Jonker &
+    Volgenant 1987). Written by hand, because SciPy would be a large dependency for a handful of faces.
     """
     size = len(cost)
     row_of = [-1] * (size + 1)  # the last column is virtual: it holds the row being added

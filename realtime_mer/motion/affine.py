@@ -1,4 +1,4 @@
-"""The affine motion of a head, fitted to places of which some move by themselves."""
+"""The affine motion of a head, fitted to points of which some move by themselves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from realtime_mer.records import Floats
 class AffineFit:
     """The affine map that takes ``points`` (K, 2) to where they moved, robust against a minority that moved by itself.
 
-    trust: (K,), how much each point counts before it is seen to depart from the others.
+    trust: (K,), initial weight of each point, before it turns out to differ from the others.
 
     Iteratively reweighted least squares with Cauchy weights, scale from the median residual. Solved in closed form:
     for so few points, numpy's solver costs more in calls than in arithmetic.
@@ -54,6 +54,6 @@ def _solve(sums: list[float]) -> Transform:
 
 
 def median(values: NDArray[np.floating]) -> float:
-    """As np.median, which takes ten times as long for so few."""
+    """As np.median, which takes ten times as long for so few values."""
     ordered = sorted(values.tolist())
     return float(ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

@@ -1,4 +1,4 @@
-"""What a recognizer sees: the motion from onset to apex. The runtime and the training call the same functions here.
+"""The input of a recognizer: the motion from onset to apex. Runtime and training call the same functions here.
 
 Computed once per event, so it may take some milliseconds. ``registration`` measures how regions move in every frame;
 what the motion means is up to the model.
@@ -18,11 +18,11 @@ from realtime_mer.motion.affine import AffineFit
 from realtime_mer.motion.ring import KeyFrames
 from realtime_mer.records import Floats, Gray
 
-# The face inside the aligned picture (eyes at y 46 of 128, 44 px apart): center and half axes of an oval, px at SIZE.
-# Outside lie hair, background and, where the picture ends, nothing at all: motion there is not the skin's.
+# The face inside the aligned image (eyes at y 46 of 128, 44 px apart): center and half axes of an oval, px at SIZE.
+# Outside are hair, background and, beyond the frame, nothing: motion there is not that of skin.
 OVAL: Final = (64.0, 67.0, 38.0, 48.0)
 _EDGE: Final = 0.1  # share of the half axes over which the motion fades out at the oval's border
-_STEP: Final = 4  # px between the points that the head's motion is fitted on: flow is smooth over less
+_STEP: Final = 4  # px between the points on which the head's motion is fitted; flow is smooth over shorter distances
 _ROUNDS: Final = 10  # of reweighting; it settles in about five
 _SMOOTH: Final = 1.0  # px: Gaussian before the derivatives of the strain, which would amplify the flow's noise
 
@@ -30,10 +30,10 @@ _SMOOTH: Final = 1.0  # px: Gaussian before the derivatives of the strain, which
 def flow_uvs(onset: Sequence[Gray], apex: Sequence[Gray]) -> Floats:
     """Motion of the skin from onset to apex without that of the head: float32 (3, S, S) = u, v, strain.
 
-    onset, apex: aligned pictures, uint8 (S, S), of the moments around each; all of one face registered to each other.
+    onset, apex: aligned images, uint8 (S, S), of the moments around each; all of one face, registered to each other.
                  Each group is averaged before the flow is computed, which lowers the camera's noise.
-    u, v:        px of the aligned face, u to the picture's right, v down, at the place where the skin is at onset.
-                 The movement of a small spot comes out weaker than it is, by a third to a half: flow is smooth.
+    u, v:        px of the aligned face, u to the right of the frame, v down, at the position of the skin at onset.
+                 The movement of a small spot is underestimated by a third to a half, because flow is smooth.
     strain:      magnitude of the infinitesimal strain tensor, px per px (Shreve et al. 2011; Liong et al. 2019).
 
     Flow is dense inverse search (Kroeger et al. 2016) with variational refinement; head motion is the affine flow
@@ -46,8 +46,8 @@ def flow_uvs(onset: Sequence[Gray], apex: Sequence[Gray]) -> Floats:
 
 
 def skin_flow(first: Gray, last: Gray) -> Floats:
-    """Motion from one aligned picture to another without that of the head: float32 (S, S, 2) px, not faded out at the
-    border of the face (``oval``). Raises ValueError when the pictures are not square and of one size."""
+    """Motion from one aligned image to another without that of the head: float32 (S, S, 2) px, not faded out at the
+    border of the face (``oval``). Raises ValueError when the images are not square and of one size."""
     if first.shape != last.shape or first.ndim != 2 or first.shape[0] != first.shape[1]:
         raise ValueError(f"onset and apex must be square images of one size, not {first.shape} and {last.shape}")
     flow: Floats = _dis().calc(first, last, None)
@@ -55,15 +55,15 @@ def skin_flow(first: Gray, last: Gray) -> Floats:
     return flow
 
 
-# The feature id stored in every model. A change of what a function computes raises the number after the slash.
+# The feature id stored in every model. When a function computes something else, the number after the slash increases.
 FEATURES: Final[dict[str, Callable[[Sequence[Gray], Sequence[Gray]], Floats]]] = {"flow-uvs/1": flow_uvs}
 
 
 def recognizer_input(key_frames: KeyFrames, feature: str, size: int) -> Floats:
     """One sample for a recognizer, float32 (3, size, size): the only way to make one, here and in training.
 
-    key_frames: of ``motion.ring.Ring``, as filled by ``motion.follow``. feature: a key of FEATURES.
-    size: side in px; the motion is averaged over areas, and stays in px of the aligned face.
+    key_frames: of ``motion.ring.Ring``, as filled by ``motion.follow``. feature: a key of FEATURES. size: side in px;
+    the motion is area-averaged, and stays in px of the aligned face.
     """
     motion = FEATURES[feature](key_frames.onset, key_frames.apex)
     if motion.shape[1] == size:
@@ -81,7 +81,7 @@ def _mean(pictures: Sequence[Gray]) -> Gray:
 
 
 def _dis() -> Any:
-    # Flow at full resolution (finest scale 0) halves the error on known movements, but recognition did not gain by it.
+    # Flow at full resolution (finest scale 0) halves the error on known movements, but did not improve recognition.
     return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # type: ignore[attr-defined]  # stubs lack DIS
 
 

@@ -20,21 +20,22 @@ from realtime_mer.motion.registration import Meter
 from realtime_mer.motion.ring import Ring
 from realtime_mer.records import Face, Floats, Frame, Measurement
 
-FIT_LOST: Final = 0.35  # share of contrast explained below which the face is not where it is looked for
-FIT_STALE: Final = 0.75  # below this the anchor no longer looks like the face: take a new one when quiet
-ANCHOR_AGE: Final = 2.0  # s after which a quiet face gets a new anchor, so that light and hair may change
+FIT_LOST: Final = 0.35  # share of contrast explained below which the face is not at the expected position
+FIT_STALE: Final = 0.75  # below this the anchor no longer resembles the face: take a new one when quiet
+ANCHOR_AGE: Final = 2.0  # s after which a quiet face gets a new anchor, to allow for changes of light and hair
 HEAD_MEMORY: Final = 0.06  # s over which the head's speed is averaged
-OFF_PLACE: Final = 8.0  # px: a detection that puts the eyes further away means that registration has slipped
+OFF_PLACE: Final = 8.0  # px: if a detection puts the eyes further away, registration has slipped
 OFF_SCALE: Final = 0.2  # or that differs this much in size
-# px: a keyframe makes a region step by 0.03 to 0.3 (x264 at CRF 23). More is taken for movement.
+# px: a keyframe makes a region jump by 0.03 to 0.3 (x264 at CRF 23). More counts as movement.
 KEYFRAME_STEP: Final = 0.4
-# s: of frames further apart a true movement may change its step by as much. So what is taken for the keyframe's falls
-# with the square of the interval, as that change grows.
+# s: between frames further apart, a true movement may change its step by as much. So the part attributed to the
+# keyframe decreases with the square of the interval, as that change grows.
 KEYFRAME_INTERVAL: Final = 1 / 60
 PACE_MEMORY: Final = 0.05  # s over which the speed of each region is averaged
-# px/s: a region this fast is in a movement that the codec lags behind; a keyframe shows where it is: nothing is undone.
+# px/s: a region this fast is in a movement that the codec lags behind, and a keyframe shows its true position, so
+# nothing is undone
 PACE_MOVING: Final = 2.0
-# Three places that show every kind of head motion: between the eyes and below them left and right.
+# Three points that show every kind of head motion: between the eyes, and below them left and right.
 PROBES: Final = np.array(
     [EYES_CENTER, (EYES_CENTER[0] - EYE_DISTANCE / 2, 90.0), (EYES_CENTER[0] + EYE_DISTANCE / 2, 90.0)]
 )
@@ -45,7 +46,7 @@ class Follower:
 
     def __init__(self, face: Face, frame: Frame) -> None:
         self.face = face
-        self.anchors = 0  # taken so far: aligned places are comparable while this number stays
+        self.anchors = 0  # number of anchors so far; aligned positions are comparable while it stays the same
         self._meter = Meter()
         self._carry = np.zeros((len(REGIONS), 2), np.float32)
         self._last = self._carry
@@ -60,7 +61,7 @@ class Follower:
         self._velocity = np.zeros_like(PROBES)
         self._time = frame.time
         self._pace = np.zeros_like(self._last)  # px/s, of each region
-        self._measured = 0  # frames in a row since the face was seated or lost
+        self._measured = 0  # consecutive frames since the face was placed or lost
         self._anchor(frame)
 
     def step(self, frame: Frame) -> Measurement:
@@ -87,7 +88,7 @@ class Follower:
         return time - self._anchored > ANCHOR_AGE
 
     def renew(self, frame: Frame) -> None:
-        """Takes a new anchor from the frame that was just measured; to be called while nothing moves."""
+        """Takes a new anchor from the frame that was just measured; call it while nothing moves."""
         carried = self._carried()
         if not alignable(carried):
             return
@@ -105,13 +106,13 @@ class Follower:
         return Face(was.track, (x0, y0, x1, y1), points, was.score, was.pose)
 
     def _carried(self) -> Floats:
-        """Where its landmarks are in the latest frame, (478, 2) px."""
+        """Its landmarks in the latest frame, (478, 2) px."""
         return np.asarray(cv2.transform(self._points[:, None], inverse(self.transform))[:, 0])
 
     def agrees(self, detected: Face, transform: Transform) -> bool:
-        """Whether a detection made when ``transform`` was in use puts the face where registration did.
+        """Whether a detection made when ``transform`` was in use agrees with registration.
 
-        When it does, its landmarks are taken over for the next anchor.
+        If so, its landmarks are used for the next anchor.
         """
         points = apply(transform, detected.points).astype(np.float32)
         if not alignable(points):
@@ -126,7 +127,8 @@ class Follower:
         return True
 
     def _take(self, points: NDArray[np.floating]) -> None:
-        """Landmarks (478, 2), aligned px; those on their convex hull, which bound them wherever they are carried."""
+        """Stores landmarks (478, 2), aligned px, and those on their convex hull, which bound them wherever they are
+        carried."""
         self._points = points.astype(np.float32)
         self._outer = cv2.convexHull(self._points, returnPoints=False)[:, 0]
 
@@ -136,12 +138,12 @@ class Follower:
         self.anchors += 1
 
     def _continue(self, displacement: Floats, frame: Frame) -> None:
-        """Puts ``displacement``, measured in ``frame``, on what went before.
+        """Continues earlier displacements with ``displacement``, measured in ``frame``.
 
         When a codec encodes a still face again, every region jumps within that frame and stays there. This jump is not
         a movement: it is removed, as with a new anchor. In the first two frames after a (re)initialization nothing is
-        removed, because the previous motion is unknown. A new anchor in between does no harm: displacement continues
-        across it.
+        removed, because the previous motion is unknown. A new anchor in between does not matter, because displacement
+        continues across it.
         """
         interval = max(frame.time - self._time, 1e-4)
         now = self._carry + displacement
@@ -163,10 +165,10 @@ class Follower:
 
 
 def follow_clip(face: Face, frames: Iterable[Frame]) -> Ring:
-    """The measurements of a face over a short recording, as the pipeline would have taken them.
+    """The measurements of a face over a short recording, as in the pipeline.
 
-    frames: from the one in which ``face`` was detected; those more than ``ring.SPAN`` before the last are forgotten.
-    Where the face is lost the ring ends, and no more frames are taken.
+    frames: from the one in which ``face`` was detected; those more than ``ring.SPAN`` before the last are dropped. The
+    ring ends where the face is lost, and no more frames are read.
     """
     ring, follower = Ring(), None
     for frame in frames:
@@ -179,9 +181,10 @@ def follow_clip(face: Face, frames: Iterable[Frame]) -> Ring:
 
 
 def _coded(step: Floats, pace: Floats, interval: float) -> Floats:
-    """What of ``step``, float32 (R, 2) px from the frame before to a keyframe ``interval`` s later, is the codec's.
+    """The part of ``step``, float32 (R, 2) px from the previous frame to a keyframe ``interval`` s later, that is due
+    to the codec.
 
-    pace: (R, 2) px/s, of each region so far: as far as it goes on, the step is movement.
+    pace: (R, 2) px/s, speed of each region so far; the part of the step that continues it is movement.
     """
     rest = step - pace * np.float32(interval)
     still = np.maximum(0, 1 - np.hypot(pace[:, :1], pace[:, 1:]) / PACE_MOVING)

@@ -1,11 +1,10 @@
-"""Measures, in every frame, the displacement of the regions of an aligned face against an anchor picture of the same
+"""Measures, in every frame, the displacement of the regions of an aligned face against an anchor image of the same
 face.
 
-Each region is registered to the anchor by one Gauss-Newton step of weighted Lucas-Kanade with a gain and a bias
-(Baker & Matthews 2004, inverse compositional), started where the previous frame left it. The anchor's gradients
-never change, so a step is one small matrix product. On CASME II at 128 px this has half the noise of pyramidal
-Lucas-Kanade and a quarter of that of DIS flow, at a third of the cost (docs/spotting.md). Thresholds and
-decisions are in ``spotting``.
+Each region is registered to the anchor by one Gauss-Newton step of weighted Lucas-Kanade with a gain and a bias (Baker
+& Matthews 2004, inverse compositional), starting from the previous frame's result. The anchor's gradients never change,
+so a step is one small matrix product. On CASME II at 128 px this has half the noise of pyramidal Lucas-Kanade and a
+quarter of that of DIS flow, at a third of the cost (docs/spotting.md). Thresholds and decisions are in ``spotting``.
 """
 
 from __future__ import annotations
@@ -25,38 +24,37 @@ from realtime_mer.records import Floats, Gray
 HALF: Final = 12  # px, half side of a region's patch
 SIGMA: Final = 6.0  # px, Gaussian weight inside a patch: about the width of a lip corner at this size
 BLUR: Final = 1.5  # px, smoothing before gradients: makes one linear step valid for about 2 px
-RIDGE: Final = 1.0  # gray levels squared per px squared: what a flat patch must exceed to be believed
-REACH: Final = 10.0  # px, a region displaced further is out of its patch
+RIDGE: Final = 1.0  # gray levels squared per px squared: least contrast of a usable patch
+REACH: Final = 10.0  # px: a region displaced further is outside its patch
 STEPS: Final = 4  # Gauss-Newton steps at most; at 100 frames/s and more one is enough
 SETTLED: Final = 0.15  # px: a step shorter than this ends the iteration
-# px squared over which the noise of a smoothed picture counts as one and the same. White noise smoothed with BLUR has
-# an autocorrelation of 4 pi BLUR^2; of that, the gradients that answer it see 0.6 (measured with white noise).
+# px squared over which the noise of a smoothed image is correlated. White noise smoothed with BLUR has an
+# autocorrelation of 4 pi BLUR^2, of which the gradients respond to 0.6 (measured with white noise).
 GRAIN: Final = 0.6 * 4 * math.pi * BLUR**2
 _KERNEL: Final = cv2.getGaussianKernel(13, BLUR, cv2.CV_32F)  # reaches 4 sigma: wider changes nothing
 
-# Places that expressions move least; they anchor the fit of the head's motion.
+# Points that expressions move least; they anchor the fit of the head's motion.
 STEADY: Final = (168, 6, 197, 195, 33, 133, 263, 362, 4, 127, 356, 9, 151, 10)
-# How much each place counts in the fit of the head's motion. All regions do, because a fit on the steady places alone
-# is extrapolated to the mouth and chin, which doubles what a turning head shows there. A region that moves by itself
-# departs from the fit and loses its weight. Lids never count.
+# Weight of each point in the fit of the head's motion. All regions count, because a fit on the steady points alone
+# would be extrapolated to mouth and chin, which doubles the error of a turning head there. A region that moves by
+# itself deviates from the fit and loses its weight. Lids never count.
 TRUST: Final = np.array([0.0 if region.eye else 0.5 for region in REGIONS] + [1.0] * len(STEADY))
 
-# Eye patches, px half width and half height at the aligned size: the opening of the lids and what it shows.
+# Eye patches, half width and half height in aligned px: the opening between the lids.
 EYE_HALF: Final = (11, 6)
-FLAT: Final = 10.0  # gray levels, length of a patch's contrast: below it there is nothing but rounding
+FLAT: Final = 10.0  # gray levels: length of a patch's contrast below which it is only rounding
 RIGHT_EYE: Final = (33, 133, 159, 145)
 LEFT_EYE: Final = (263, 362, 386, 374)
 
 
 class Registered(NamedTuple):
-    """Where a face lies against its anchor.
+    """A face registered to its anchor.
 
-    displacement: float32 (R, 2) px, head motion removed. head: float64 (2, 3), maps anchor px to where the steady
-    places now are.
-    noise: float32 (R,) px, the standard deviation per axis that the displacement has from what the anchor does not
-    explain in this frame: the Cramer-Rao bound of the patch (its gradients), for the residual as measured.
-    eyes: correlation of the eyes with the anchor's, 1 = unchanged. fit: share of the anchor's contrast that is
-    explained, median over the places, 1 = perfect, <= 0 = another picture.
+    displacement: float32 (R, 2) px, head motion removed. head: float64 (2, 3), maps anchor px to the current positions
+    of the steady points. noise: float32 (R,) px, standard deviation per axis of the displacement: the Cramer-Rao bound
+    of the patch (its gradients) for the residual in this frame. eyes: correlation of the eyes with the anchor's, 1 =
+    unchanged. fit: share of the anchor's contrast that is explained, median over the points, 1 = perfect, <= 0 = a
+    different image.
     """
 
     displacement: Floats
@@ -75,9 +73,9 @@ class Meter:
         weight = np.exp(-(self._dx**2 + self._dy**2) / (2 * SIGMA**2)).astype(np.float32)
         self._weight = weight / weight.sum()
         shape = len(REGIONS) + len(STEADY), len(weight)
-        # Reused by every frame: allocating them costs as much as filling them.
+        # Reused for every frame, because allocating them takes as long as filling them.
         self._at_x, self._at_y, self._patch, self._square = (np.empty(shape, np.float32) for _ in range(4))
-        self._shift: Floats  # (K, 2) px, where each place was last found relative to the anchor
+        self._shift: Floats  # (K, 2) px, latest position of each point relative to the anchor
         self._rigid: Floats  # (K, 2) px, the part of it that is the head's motion
 
     def anchor(self, gray: Gray, points: NDArray[np.floating]) -> None:
@@ -97,7 +95,7 @@ class Meter:
         normal = weighted @ jacobian.transpose(0, 2, 1)
         normal[:, [0, 1, 3], [0, 1, 3]] += RIDGE
         solve = np.linalg.solve(normal, weighted)[:, :2]
-        # px of displacement for one gray level of noise that is the same over GRAIN
+        # px of displacement per gray level of noise that is constant over GRAIN
         self._unsure = np.sqrt(GRAIN * (solve**2).sum(axis=(1, 2)) / 2).astype(np.float32)[: len(REGIONS)]
         mean = np.broadcast_to(self._weight, (len(solve), 1, len(self._weight)))
         # rows: the step in x and y, the weighted and the plain mean of the difference
@@ -132,16 +130,16 @@ class Meter:
         return Registered(displacement, noise, head, self._openness(gray), fit)
 
     def follow(self) -> None:
-        """The pictures will from now on be aligned so that the head motion just measured is undone: moves the starting
-        points along."""
+        """Moves the starting points, because from now on the images are aligned so that the head motion just measured
+        is undone."""
         self._shift -= self._rigid
 
     def restart(self) -> None:
-        """The face was not found: the next frame is searched from where the anchor was, not from where this one led."""
+        """The face was not found: the next search starts from the anchor's position, not from this result."""
         self._shift[:] = 0
 
     def _residual(self, difference: Floats, weighted_mean: Floats, mean: Floats) -> Floats:
-        """Gray levels (K,) that the anchor does not explain: weighted, about the plain mean."""
+        """Residual gray levels (K,) that the anchor does not explain: weighted, about the plain mean."""
         square = np.multiply(difference, difference, out=self._square) @ self._weight
         residual: Floats = np.sqrt(np.maximum(square - 2 * mean * weighted_mean + mean**2, 0))
         return residual

@@ -1,4 +1,4 @@
-"""The recent measurements of one face: the only look back of the pipeline."""
+"""The recent measurements of one face: the only memory of the pipeline."""
 
 from __future__ import annotations
 
@@ -10,40 +10,43 @@ from typing import Final, NamedTuple
 
 from realtime_mer.records import Gray, Measurement
 
-SPAN: Final = 2.5  # s: the longest movement that is still reported, and the look-back to its onset
-NEAR: Final = 0.0125  # s: frames this close to a key frame are averaged with it; a face moves little in that time
+SPAN: Final = 2.5  # s: the longest reported movement, and the look-back to its onset
+NEAR: Final = (
+    0.0125  # s: frames this close to a key frame are averaged with it, because a face moves little in that time
+)
 
 
 class KeyFrames(NamedTuple):
-    """Aligned pictures, uint8 (S, S), around the onset and around the apex of one movement: all of one face."""
+    """Aligned images, uint8 (S, S), around the onset and the apex of one movement, all of one face."""
 
     onset: Sequence[Gray]
     apex: Sequence[Gray]
 
 
 class Ring:
-    """Measurements of one track by time; those older than SPAN seconds fall out. 16 kB each, the aligned picture."""
+    """Measurements of one track by time; those older than SPAN seconds are dropped. 16 kB each, for the aligned
+    image."""
 
     def __init__(self) -> None:
         self._kept: deque[Measurement] = deque()
         self._lost: deque[tuple[float, int]] = deque()
-        self._repeats: set[float] = set()  # times of frames that showed nothing new
+        self._repeats: set[float] = set()  # times of repeated frames
 
     def push(self, measurement: Measurement, lost: int = 0, repeated: bool = False) -> None:
-        """Adds the newest one; ``lost`` frames are missing before it. repeated: its frame showed nothing new."""
+        """Adds the newest one; ``lost`` frames are missing before it. repeated: its frame repeats the previous one."""
         self._kept.append(measurement)
         if repeated:
             self._repeats.add(measurement.time)
         if lost:
             self._lost.append((measurement.time, lost))
-        # the one before the newest stays, so that a gap longer than SPAN is seen
+        # the second newest always stays, so that a gap longer than SPAN is noticed
         while len(self._kept) > 2 and self._kept[0].time < measurement.time - SPAN:
             self._repeats.discard(self._kept.popleft().time)
         while self._lost and self._lost[0][0] < measurement.time - SPAN:
             self._lost.popleft()
 
     def key_frames(self, onset: float, apex: float) -> KeyFrames:
-        """The pictures from which the recognizer's input is made. onset, apex: s."""
+        """The images for the recognizer's input. onset, apex: s."""
         return KeyFrames(self._around(onset), self._around(apex))
 
     def frame(self, time: float) -> int:
@@ -53,12 +56,12 @@ class Ring:
     def rate(self, start: float, end: float) -> tuple[float, float, int]:
         """Effective frame rate (frames/s), longest interval (s) and frames known lost from ``start`` to ``end``.
 
-        Repeated frames show nothing new and do not count. The new frame before the start counts, so that a gap across
-        the onset is seen. Rate 0 when there is one frame only.
+        Repeated frames do not count. The new frame before the start counts, so that a gap across the onset is noticed.
+        Rate 0 when there is one frame only.
         """
         times = [kept.time for kept in self._kept if kept.time not in self._repeats]
         last = bisect_right(times, end)
-        # of two frames at least a rate can be said, however few new ones fall into a movement
+        # a rate needs at least two frames, however few new ones are in a movement
         first = max(min(bisect_left(times, start) - 1, last - 2), 0)
         inside = times[first:last]
         if len(inside) < 2:
@@ -68,7 +71,7 @@ class Ring:
         return (len(inside) - 1) / (inside[-1] - inside[0]), max(steps), lost
 
     def _around(self, time: float) -> list[Gray]:
-        """Pictures at most NEAR from ``time``, at least the nearest one."""
+        """The images at most NEAR from ``time``, and at least the nearest one."""
         near = [kept.aligned for kept in self._kept if abs(kept.time - time) <= NEAR]
         return near or [self._nearest(time).aligned]
 

@@ -1,4 +1,5 @@
-"""Which device computes: what was asked for, what is there, what was chosen and why. It depends on the kind of file:
+"""Chooses the device that computes: from what was requested and what is available, with the reason. It depends on the
+kind of file:
 
     device     .onnx                                        .pt2                   .engine
     auto       ONNX Runtime on a CUDA GPU that it can       torch, likewise        TensorRT
@@ -8,7 +9,7 @@
     tensorrt   TensorRT or TensorRT-RTX, else ONNX          refused                TensorRT or
                Runtime's provider of either                                        TensorRT-RTX
 
-Asking for what is not there is a DeviceError; nothing falls back in silence. Running the model is in the back ends.
+A requested device that is not available is a DeviceError; there is no silent fallback. The back ends run the model.
 """
 
 from __future__ import annotations
@@ -26,28 +27,28 @@ from realtime_mer.errors import DeviceError
 from realtime_mer.records import Floats
 
 DEVICES: Final = ("auto", "cpu", "cuda", "tensorrt")
-ONNX, PROGRAM, ENGINE = ".onnx", ".pt2", ".engine"  # the kinds of model file, told by the suffix
+ONNX, PROGRAM, ENGINE = ".onnx", ".pt2", ".engine"  # the kinds of model file, by suffix
 ONNXRUNTIME, TORCH, TENSORRT = "onnxruntime", "torch", "tensorrt"
-RTX: Final = "tensorrt-rtx"  # a device of ONNX Runtime that users ask for as "tensorrt"
+RTX: Final = "tensorrt-rtx"  # a device of ONNX Runtime that users request as "tensorrt"
 PROVIDERS: Final = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
     RTX: "NvTensorRTRTXExecutionProvider",
 }
-PLUGIN: Final = "onnxruntime_ep_nv_tensorrt_rtx"  # the package that carries the provider of RTX
+PLUGIN: Final = "onnxruntime_ep_nv_tensorrt_rtx"  # the package with the provider of RTX
 # Compute capabilities: Ampere, Ada and Blackwell. TensorRT-RTX offers no 9.0 (H100, H200), and for 7.5 (Turing) no FP32
 # matrix product.
 RTX_RUNS: Final = ((8, 0), (8, 6), (8, 9), (12, 0), (12, 1))
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
-TENSORRTS: Final = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")  # packages, the one to be preferred first
+TENSORRTS: Final = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")  # packages, the preferred one first
 
 Run = Callable[[Floats], Floats]  # samples float32 (N, *input_shape) to probabilities float32 (N, classes)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """backend: ONNXRUNTIME, TORCH or TENSORRT. device: "cpu", "cuda", "tensorrt" or RTX. why: one line for people."""
+    """backend: ONNXRUNTIME, TORCH or TENSORRT. device: "cpu", "cuda", "tensorrt" or RTX. why: one line of text."""
 
     backend: str
     device: str
@@ -57,7 +58,7 @@ class Choice:
 def candidates(path: Path, wanted: str) -> tuple[Choice, ...]:
     """The back ends worth trying for a model file and one of DEVICES, best first; never empty.
 
-    Raises DeviceError for another word, for what is not there, and for what cannot run this kind of file.
+    Raises DeviceError for an unknown or missing device, and for one that cannot run this kind of file.
     """
     if wanted not in DEVICES:
         raise DeviceError(f"unknown device {wanted!r}: choose from {', '.join(DEVICES)}")
@@ -74,7 +75,7 @@ def candidates(path: Path, wanted: str) -> tuple[Choice, ...]:
         case "tensorrt":
             return _tensorrt(path)
     try:
-        return _cuda(path, backend, "auto: a GPU is there"), Choice(backend, "cpu", "auto: the GPU cannot be used")
+        return _cuda(path, backend, "auto: a GPU is available"), Choice(backend, "cpu", "auto: the GPU cannot be used")
     except DeviceError as error:
         return (Choice(backend, "cpu", f"auto: {str(error).split(':', 1)[0]}"),)
 
@@ -106,9 +107,9 @@ def _tensorrt(path: Path) -> tuple[Choice, ...]:
 
 
 def session_provider(session: Any, device: str) -> str:
-    """What an ONNX Runtime session really runs on, read back from the session, e.g. "onnxruntime 1.31 CPU".
+    """The device that an ONNX Runtime session really uses, from the session itself, e.g. "onnxruntime 1.31 CPU".
 
-    Raises DeviceError when it is not ``device``: ONNX Runtime falls back to the CPU with no more than a log line when
+    Raises DeviceError when it is not ``device``, because ONNX Runtime falls back to the CPU with only a log line when
     the provider's libraries fail to load.
     """
     import onnxruntime
@@ -124,24 +125,24 @@ def session_provider(session: Any, device: str) -> str:
 
 
 def tensorrt_package() -> str:
-    """The import name of the TensorRT that is installed, TensorRT before TensorRT-RTX; empty when there is none."""
+    """The import name of the installed TensorRT, TensorRT before TensorRT-RTX; empty without one."""
     return next((name for name in TENSORRTS if _installed(name)), "")
 
 
 def onnxruntime_providers() -> list[str]:
-    """The providers that the installed ONNX Runtime was built with; whether they load is another question."""
+    """The providers that the installed ONNX Runtime was built with, whether or not they load."""
     import onnxruntime
 
     return list(onnxruntime.get_available_providers())
 
 
 def gpu() -> str:
-    """Name of the first NVIDIA GPU as its driver gives it, empty when there is none. Needs neither torch nor CUDA."""
+    """Name of the first NVIDIA GPU from its driver, empty without one. Needs neither torch nor CUDA."""
     return _first_gpu()[0]
 
 
 def capability() -> tuple[int, int]:
-    """Compute capability of the first NVIDIA GPU, e.g. (9, 0); (0, 0) when there is none."""
+    """Compute capability of the first NVIDIA GPU, e.g. (9, 0); (0, 0) without one."""
     return _first_gpu()[1]
 
 
@@ -166,7 +167,7 @@ def _first_gpu() -> tuple[str, tuple[int, int]]:
 
 
 def which_tensorrt(name: str, version: tuple[int, int]) -> str:
-    """Which TensorRT fits a GPU, for people. name: of the GPU, "" for none; version: its compute capability."""
+    """Text on which TensorRT fits a GPU. name: of the GPU, "" for none; version: its compute capability."""
     if not name:
         return "no GPU: realtime-mer[rtx] builds engines for others, and nothing can run them here"
     having = f"compute capability {version[0]}.{version[1]}"

@@ -17,10 +17,10 @@ from realtime_mer.recognize.device import PLUGIN, PROVIDERS, RTX, session_provid
 from realtime_mer.recognize.spec import KEY, PROBES, ModelSpec, check_answer, probe
 from realtime_mer.records import Floats
 
-# A recognizer of this size takes well under a millisecond; more threads would only disturb the rest of the pipeline.
+# a recognizer of this size takes well under a millisecond; more threads would only disturb the rest of the pipeline
 THREADS: Final = 1
 _registering = threading.Lock()
-_ERRORS_ONLY: Final = 3  # ONNX Runtime's severity: its warnings speak to developers of models
+_ERRORS_ONLY: Final = 3  # ONNX Runtime's severity; its warnings are for developers of models
 
 
 class OnnxRecognizer:
@@ -44,7 +44,7 @@ class OnnxRecognizer:
 
     @property
     def provider(self) -> str:
-        """What really computes, read back from the session, e.g. "onnxruntime 1.31.1 CPU"."""
+        """The library and device that really compute, from the session, e.g. "onnxruntime 1.31.1 CPU"."""
         return self._provider
 
     def classify(self, batch: Floats) -> Floats:
@@ -54,7 +54,7 @@ class OnnxRecognizer:
         return probabilities
 
     def _try(self, path: Path) -> None:
-        """One run: shows a file that contradicts its spec now, and warms up."""
+        """One run, to find a file that contradicts its spec now, and to warm up."""
         try:
             self._input = self._session.get_inputs()[0].name
             answer = self.classify(probe(self._spec))
@@ -66,7 +66,7 @@ class OnnxRecognizer:
 
 
 def check_fits(spec: ModelSpec, path: Path) -> None:
-    """Raises ModelError when this version does not compute the feature that the model wants."""
+    """Raises ModelError when this version does not compute the feature that the model needs."""
     if spec.feature not in FEATURES:
         raise ModelError(
             f"{path.name} needs the feature {spec.feature!r}; this version computes {', '.join(FEATURES)}: "
@@ -99,7 +99,7 @@ def _open(path: Path, content: bytes, device: str) -> Any:
     options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
-    # Behind a GPU provider the CPU takes the nodes that it lacks; that a provider did not load is found afterwards.
+    # After a GPU provider, the CPU takes the nodes that it lacks; whether the provider loaded is checked afterwards.
     wanted = [PROVIDERS[device]] if device == "cpu" else [PROVIDERS[device], PROVIDERS["cpu"]]
     if device == RTX:
         options.add_provider_for_devices(_plugged_in(runtime), {})
@@ -113,7 +113,7 @@ def _open(path: Path, content: bytes, device: str) -> Any:
 
 
 def _plugged_in(runtime: ModuleType) -> list[Any]:
-    """The devices of the TensorRT-RTX plugin, which is registered at the first use. Raises DeviceError."""
+    """The devices of the TensorRT-RTX plugin, which is registered at first use. Raises DeviceError."""
     try:
         plugin = importlib.import_module(PLUGIN)
         with _registering:
@@ -121,7 +121,7 @@ def _plugged_in(runtime: ModuleType) -> list[Any]:
             if not devices:
                 runtime.register_execution_provider_library(PLUGIN, plugin.get_library_path())
                 devices = [d for d in runtime.get_ep_devices() if d.ep_name == PROVIDERS[RTX]]
-    except Exception as error:  # without a driver its library does not load
+    except Exception as error:  # its library does not load without a driver
         raise DeviceError(f"ONNX Runtime's TensorRT-RTX plugin cannot be loaded ({first_line(error)})") from None
     if not devices:
         raise DeviceError("ONNX Runtime's TensorRT-RTX plugin found no usable GPU: see docs/gpu.md")
@@ -139,7 +139,7 @@ def _spec(session: Any, path: Path) -> ModelSpec:
 
 
 def _import_runtime() -> ModuleType:
-    """At the first use: a program that only spots needs no ONNX Runtime, and it takes time to import."""
+    """Imports ONNX Runtime at first use: a program that only spots does not need it, and it is slow to import."""
     try:
         import onnxruntime
     except ImportError as error:

@@ -1,6 +1,6 @@
-"""Opens a model file on a device: tries the back ends that fit, and reads back what really computes.
+"""Opens a model file on a device: tries the suitable back ends, and checks which one really computes.
 
-The back ends are in ``onnx``, ``pt2`` and ``tensorrt``; ``device`` decides which of them are worth trying.
+The back ends are in ``onnx``, ``pt2`` and ``tensorrt``; ``device`` decides which are worth trying.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _log = logging.getLogger(__name__)
 class Opened:
     """A model that is open on a device.
 
-    provider: what really computes, with its version and the GPU's name. why: how that came to be chosen, one line.
+    provider: the library and device that really compute, with version and the GPU's name. why: the reason for that
+    choice, one line.
     """
 
     spec: ModelSpec
@@ -35,7 +36,7 @@ class Opened:
     def classify(self, batch: Floats) -> Floats:
         """Calibrated probabilities, float32 (N, spec.width), of samples float32 (N, *spec.input_shape).
 
-        Raises ModelError when the model fails or answers something else.
+        Raises ModelError when the model fails or its answer has the wrong form.
         """
         try:
             answer = self.run(batch)
@@ -48,17 +49,17 @@ class Opened:
 
 
 def open_model(path: Path, device: str) -> Opened:
-    """The model on the first of the fitting back ends that works; for "auto" the CPU is the last of them.
+    """The model on the first suitable back end that works; for "auto" the CPU is the last.
 
-    Any feature will do: whether this version computes it is for the caller to ask (``onnx.check_fits``).
-    Raises ModelError for a file that cannot be used, DeviceError when what was asked for is not there.
+    Any feature is accepted; the caller checks whether this version computes it (``onnx.check_fits``). Raises ModelError
+    for a file that cannot be used, DeviceError when the requested device is not available.
     """
     failures: list[str] = []
     choices = candidates(path, device)
     for choice in choices:
         try:
             opened = _on(path, choice)
-            opened.classify(probe(opened.spec))  # shows now what is not probabilities
+            opened.classify(probe(opened.spec))  # finds answers that are not probabilities now
         except DeviceError as error:
             if choice is choices[-1]:
                 raise
@@ -71,7 +72,7 @@ def open_model(path: Path, device: str) -> Opened:
 
 
 def read_spec(path: Path) -> ModelSpec:
-    """What a model file of any kind says of itself; a program or an engine is not opened for it. Raises ModelError."""
+    """The metadata of a model file of any kind, without opening a program or an engine. Raises ModelError."""
     if path.suffix == PROGRAM:
         return pt2.read_spec(path)
     return tensorrt.read_spec(path) if path.suffix == ENGINE else read_file(path)[1]

@@ -1,12 +1,12 @@
-"""Runs torch programs (.pt2) on the CPU or an NVIDIA GPU: for a machine that has torch but no onnxruntime-gpu.
+"""Runs torch programs (.pt2) on the CPU or an NVIDIA GPU, for machines with torch but without onnxruntime-gpu.
 
 `python -m export pt2` writes such a file, with the ModelSpec inside.
 
 Open only files that you trust. ``torch.export.load`` unpickles parts of the archive and has no weights-only mode (torch
-2.14, whose documentation warns of it), so a file made for the purpose can run any code when it is opened. An ONNX file
-cannot. The spec is read first and without torch: this finds a wrong file, not a malicious one.
+2.14, whose documentation warns of it), so a malicious file can run any code when it is opened; an ONNX file cannot. The
+spec is read first and without torch, which finds a wrong file but not a malicious one.
 
-Programs age: a later torch may want the file exported again. Nothing here imports torch before it is asked to load.
+Programs age: a later torch may need the file to be exported again. torch is not imported before a file is loaded.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from realtime_mer.records import Floats
 if TYPE_CHECKING:
     import torch
 
-# CUDA graphs have a fixed batch: a batch runs in the next larger one of these, a larger one in several.
+# CUDA graphs have a fixed batch size: a batch runs in the next larger one of these, or in several.
 GRAPH_BATCHES: Final = (1, 2, 4, 8, 16, 32, 64)
 LARGEST_SPEC: Final = 1 << 20  # bytes; a spec has about one thousand
-WARM_BATCHES: Final = (1, 2, 4, 8)  # captured while loading, so that no live event pays for it
-WARM_RUNS: Final = 3  # torch asks for a few runs before a capture, so that its libraries have chosen their kernels
+WARM_BATCHES: Final = (1, 2, 4, 8)  # captured while loading, so that no live event is delayed by it
+WARM_RUNS: Final = 3  # torch recommends a few runs before a capture, so that its libraries have chosen their kernels
 
 
 def read_spec(path: Path) -> ModelSpec:
     """The spec inside a .pt2 file, read without torch and without unpickling anything. Raises ModelError."""
     try:
         with zipfile.ZipFile(path) as archive:
-            # The top folder inside has the name under which the file was first saved.
+            # The top folder has the name under which the file was first saved.
             inside = [name for name in archive.namelist() if name.endswith(f"/extra/{KEY}")]
             if inside and archive.getinfo(inside[0]).file_size > LARGEST_SPEC:
                 raise ModelError(f"the model spec of {path} is larger than {LARGEST_SPEC} bytes: export it again")
             text = archive.read(inside[0]).decode() if inside else None
     except MerError:
         raise
-    except Exception as error:  # zipfile's own, zlib's, and of what it does not support: of many kinds
+    except Exception as error:  # zipfile and zlib raise many kinds of errors
         raise ModelError(f"{path} is not a complete .pt2 file ({first_line(error)}): export or copy it again") from None
     if text is None:
         raise ModelError(f"{path} has no ModelSpec: export it with `python -m export pt2 CHECKPOINT`")
@@ -54,7 +54,7 @@ def read_spec(path: Path) -> ModelSpec:
 
 
 def load(path: Path, spec: ModelSpec, device: str) -> tuple[str, Run]:
-    """What really computes a .pt2 file, and the function that does. Open only files that you trust: see above.
+    """Loads a .pt2 file: the device that really computes, and the function. Open only files that you trust: see above.
 
     device: "cpu" or "cuda". Raises DeviceError without torch or GPU, ModelError for a file that this torch cannot open
     or that contradicts its spec.
@@ -71,8 +71,8 @@ def load(path: Path, spec: ModelSpec, device: str) -> tuple[str, Run]:
         expected = (batch, spec.width)
         try:
             shape = run(np.zeros((batch, *spec.input_shape), np.float32)).shape
-        except Exception as error:  # torch's own, of many kinds
-            if device == "cuda":  # full, or of a kind that this torch was not built for: "auto" goes on to the CPU
+        except Exception as error:  # torch raises many kinds of errors
+            if device == "cuda":  # the GPU is full, or not supported by this torch; "auto" continues with the CPU
                 raise DeviceError(f"{path.name} does not run on the GPU ({first_line(error)})") from error
             raise ModelError(
                 f"{path.name} does not run on {spec.input_shape} ({first_line(error)}): export it again"
@@ -87,16 +87,16 @@ def load(path: Path, spec: ModelSpec, device: str) -> tuple[str, Run]:
 def _forward(path: Path, device: str, outputs: int) -> Callable[[torch.Tensor], torch.Tensor]:
     """The program of a file as a function on ``device``, from float32 (N, *input_shape) to float32 (N, width).
 
-    outputs: how many of its answers count, from the first; the map of an Attention Branch comes after them.
+    outputs: number of its outputs to use, from the first; the map of an Attention Branch comes after them.
     """
     import torch
     from torch.export.passes import move_to_device_pass
 
-    log = logging.getLogger("torch.export")  # it prints a traceback before it raises
+    log = logging.getLogger("torch.export")  # torch prints a traceback before it raises
     was, log.disabled = log.disabled, True
     try:
         module = move_to_device_pass(torch.export.load(path), device).module()
-    except Exception as error:  # torch's own, of many kinds
+    except Exception as error:  # torch raises many kinds of errors
         raise ModelError(
             f"torch {torch.__version__} cannot open {path} ({first_line(error)}): export it again"
         ) from error
@@ -104,7 +104,7 @@ def _forward(path: Path, device: str, outputs: int) -> Callable[[torch.Tensor], 
         log.disabled = was
 
     def forward(x: torch.Tensor) -> torch.Tensor:
-        # FP32 means FP32: without this convolutions would use TF32, whose error is a thousand times larger.
+        # FP32 means FP32; otherwise convolutions would use TF32, whose error is a thousand times larger
         exact = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
         with torch.inference_mode(), exact:
             answer = module(x)
@@ -126,9 +126,9 @@ def _on_cpu(forward: Callable[[torch.Tensor], torch.Tensor]) -> Run:
 
 
 class CudaGraphs:
-    """One captured CUDA graph for each size of batch, made when first needed. May be called from several threads.
+    """One captured CUDA graph for each batch size, made when first needed. Thread-safe.
 
-    What Python and torch cost for each operator is then paid once, not for each face.
+    The overhead of Python and torch per operator is then paid once, not for each face.
     """
 
     def __init__(self, forward: Callable[[torch.Tensor], torch.Tensor], shape: tuple[int, ...]) -> None:
@@ -166,7 +166,7 @@ class CudaGraphs:
                 self.forward(source)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        # thread_local: another thread may use CUDA meanwhile without spoiling the capture.
+        # thread_local: another thread may use CUDA at the same time without breaking the capture
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             target = self.forward(source)
         return graph, source, target

@@ -1,4 +1,4 @@
-"""What a model file says of itself. The spec travels inside the ONNX file's metadata as JSON under KEY."""
+"""The metadata of a model. The spec is stored in the ONNX file's metadata as JSON under KEY."""
 
 from __future__ import annotations
 
@@ -14,25 +14,24 @@ from realtime_mer.records import Floats
 from realtime_mer.typed import LARGEST, convert, from_json, shown
 
 KEY: Final = "realtime_mer.model_spec"
-FORMAT: Final = 1  # raised when a field changes its meaning
-PROBABILITIES: Final = "probabilities"  # name of a file's first output: those of the labels
+FORMAT: Final = 1  # increased when a field changes its meaning
+PROBABILITIES: Final = "probabilities"  # name of a file's first output, for the labels
 # The further answers that this version knows, and the names of their outputs.
 OBJECTIVE: Final = "objective"
 ACTION_UNITS: Final = "action_units"
 HEADS: Final = (OBJECTIVE, ACTION_UNITS)
-TOLERANCE: Final = 1e-3  # how far probabilities in half precision may be from adding up to 1
-PROBES: Final = 2  # samples that a model is tried on: a file whose batch is fixed at one is found
+TOLERANCE: Final = 1e-3  # largest deviation from 1 of the sum of probabilities in half precision
+PROBES: Final = 2  # number of test samples, which finds a file whose batch is fixed at one
 LARGEST_SIDE: Final = 4096  # px of an input; the face is aligned to 128
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A further answer of the same file, in an output of its own: it is learned from other clips than the labels.
+    """A further answer of the same file, in its own output, learned from other clips than the labels.
 
-    name: OBJECTIVE or ACTION_UNITS, and of the output. labels: in the order of the output's columns.
-    each: whether each label has a probability of its own, as action units have; else they add up to 1.
-    abstain_below: of a head that is not ``each``: no answer when its largest probability is lower.
-    training_data, scores: as those of the model.
+    name: OBJECTIVE or ACTION_UNITS, also the name of the output. labels: in the order of the output's columns. each:
+    whether each label has its own probability, as for action units; otherwise they add up to 1. abstain_below: for a
+    head that is not ``each``, no answer when its largest probability is lower. training_data, scores: as for the model.
     """
 
     name: str
@@ -94,12 +93,12 @@ class ModelSpec:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the file's outputs that a recognizer gives, side by side in one row a sample."""
+        """Names of the file's outputs that a recognizer returns, concatenated in one row per sample."""
         return (PROBABILITIES, *(head.name for head in self.heads))
 
     @property
     def width(self) -> int:
-        """Numbers in a row: those of the labels, then those of each head."""
+        """Length of a row: the labels, then the labels of each head."""
         return len(self.labels) + sum(len(head.labels) for head in self.heads)
 
     def to_json(self) -> str:
@@ -107,15 +106,15 @@ class ModelSpec:
 
     @staticmethod
     def from_json(text: str, where: str = "the model") -> ModelSpec:
-        """Reads what ``to_json`` wrote. Raises ModelError of one line when it is something else or of another format.
+        """Reads what ``to_json`` wrote. Raises ModelError with one line when it is something else or of another format.
 
-        where: the file that it stands in, for the message.
+        where: its file, for the message.
         """
         try:
             values = convert(from_json(text), dict[str, Any])
             if values.get("format") != FORMAT:
                 raise ValueError(f"format {shown(values.get('format'))}, this version reads {FORMAT}")
-            if "licence" in values:  # as files of version 0.1 spell it
+            if "licence" in values:  # spelling in files of version 0.1
                 values["license"] = values.pop("licence")
             return convert(values, ModelSpec)
         except ValueError as error:
@@ -125,14 +124,14 @@ class ModelSpec:
 
 
 def probe(spec: ModelSpec) -> Floats:
-    """What a model is tried on: a sample without motion and one of noise, float32 (PROBES, *input_shape)."""
+    """Test samples for a model: one without motion and one of noise, float32 (PROBES, *input_shape)."""
     samples = np.zeros((PROBES, *spec.input_shape), np.float32)
     samples[1:] = np.random.default_rng(0).standard_normal(samples[1:].shape, np.float32)
     return samples
 
 
 def check_answer(answer: Floats, count: int, spec: ModelSpec, name: str) -> None:
-    """Raises ModelError when an answer for ``count`` samples is not what the spec promises: probabilities."""
+    """Raises ModelError when an answer for ``count`` samples does not have the probabilities that the spec promises."""
     expected = (count, spec.width)
     if answer.shape != expected:
         raise ModelError(f"{name} answers {answer.shape} where its spec says {expected}: export it again")
@@ -147,14 +146,14 @@ def check_answer(answer: Floats, count: int, spec: ModelSpec, name: str) -> None
 
 
 def _far(answer: Floats) -> Floats:
-    """How far each row is from probabilities that add up to 1."""
+    """Deviation of each row from probabilities that add up to 1."""
     return np.maximum(_finite(abs(answer.sum(axis=1) - 1)), _outside(answer))
 
 
 def _outside(answer: Floats) -> Floats:
-    """How far each row is from numbers between 0 and 1."""
+    """Deviation of each row from numbers between 0 and 1."""
     below, above = answer.min(axis=1), answer.max(axis=1) - 1
-    # nothing below 0 is tolerated
+    # values below 0 are not tolerated
     return _finite(np.where(below < 0, np.inf, np.maximum(above, 0)))
 
 
@@ -163,7 +162,7 @@ def _finite(far: Floats) -> Floats:
 
 
 def _wrong(spec: ModelSpec) -> str:
-    """What is wrong with the values of a spec, in one line; empty when nothing is. The types are right."""
+    """What is wrong with the values of a spec, in one line; empty if valid. The types have been checked."""
     texts = (spec.name, spec.version, spec.feature, spec.training_data, spec.license, spec.protocol, spec.commit)
     for text in (*texts, spec.created, *spec.labels, *spec.people, *spec.scores):
         if not text.isprintable():
@@ -180,7 +179,7 @@ def _wrong(spec: ModelSpec) -> str:
         return f"abstain_below must lie between 0 and 1, not {spec.abstain_below}"
     for head in spec.heads:
         if head.name not in HEADS or [other.name for other in spec.heads].count(head.name) > 1:
-            return f"a head is called {OBJECTIVE} or {ACTION_UNITS}, each at most once, not {shown(head.name)}"
+            return f"a head must be called {OBJECTIVE} or {ACTION_UNITS}, each at most once, not {shown(head.name)}"
         if head.each != (head.name == ACTION_UNITS):
             return f"the head {head.name} cannot have each = {head.each}"
         if not head.labels or not all(head.labels) or len(set(head.labels)) < len(head.labels):

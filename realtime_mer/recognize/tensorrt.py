@@ -1,13 +1,13 @@
-"""TensorRT engines: building one from an ONNX file, keeping it, running it. Kept to NVIDIA's documented Python API.
+"""TensorRT engines: building one from an ONNX file, caching and running it. Uses only NVIDIA's documented Python API.
 
 There are two TensorRTs with the same interface. TensorRT itself comes from NVIDIA's own package index, and builds for
-the GPU that is there. TensorRT-RTX is in the public index and builds without any GPU, for the compute capabilities in
-``PORTABLE``; the kernels are compiled when an engine is loaded. The first that is installed is used.
+the local GPU. TensorRT-RTX is in the public index and builds without a GPU, for the compute capabilities in
+``PORTABLE``; the kernels are compiled when an engine is loaded. The first one installed is used.
 
-An engine fits one GPU model (RTX: one family) and one version, so it is a cache, never a model: beside it lies the
-ModelSpec as JSON, and a cached one is named by a hash of model, GPU, version and precision. Quantizing and
-torch-tensorrt are in ``export``. Running one needs torch, for device memory and streams. Nothing is imported before it
-is asked to work.
+An engine fits one GPU model (RTX: one family) and one version, so it is a cache, never a model. The ModelSpec is beside
+it as JSON, and a cached one is named by a hash of model, GPU, version and precision. Quantization and torch-tensorrt
+are in ``export``. Running an engine needs torch, for device memory and streams. Nothing is imported before it is
+needed.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from realtime_mer.recognize.device import ENGINE, RTX_RUNS, Run, gpu, tensorrt_p
 from realtime_mer.recognize.spec import ModelSpec
 from realtime_mer.records import Floats
 
-LARGEST_BATCH: Final = 64  # of the optimization profile; a larger batch runs in parts
-USUAL_BATCH: Final = 8  # what the kernels are tuned for: the faces of a room
+LARGEST_BATCH: Final = 64  # largest batch of the optimization profile; a larger one runs in parts
+USUAL_BATCH: Final = 8  # batch that the kernels are tuned for: several faces at once
 PORTABLE: Final = tuple(f"SM{major}{minor}" for major, minor in RTX_RUNS)
 
 
 def import_tensorrt() -> Any:
-    """TensorRT, or else TensorRT-RTX: a module. Raises DeviceError with what to do when neither can be loaded."""
+    """Imports TensorRT, or else TensorRT-RTX. Raises DeviceError with advice when neither can be loaded."""
     package = tensorrt_package()
     try:
         return importlib.import_module(package or "tensorrt")
-    except Exception as error:  # a missing library shows as ImportError, OSError or a plain Exception
+    except Exception as error:  # a missing library gives ImportError, OSError or a plain Exception
         raise DeviceError(f"TensorRT cannot be loaded ({first_line(error)}): see docs/gpu.md") from None
 
 
@@ -47,12 +47,12 @@ def name_of(trt: Any) -> str:
 
 
 def _logger(trt: Any) -> Any:
-    """Keeps what TensorRT would write to standard error; ``first`` is the first error in one line."""
+    """Keeps TensorRT's messages off standard error; ``first`` is the first error in one line."""
 
     class Kept(trt.ILogger):  # type: ignore[misc]  # the class is known at run time only
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.first = "it does not say why"
+            self.first = "it gives no reason"
             self._told = False
 
         def log(self, severity: Any, message: str) -> None:
@@ -63,7 +63,7 @@ def _logger(trt: Any) -> Any:
 
 
 def build(content: bytes, shape: tuple[int, ...], precision: str) -> bytes:
-    """An engine from an ONNX file. Takes seconds to minutes.
+    """Builds an engine from an ONNX file. Takes seconds to minutes.
 
     The network is strongly typed: TensorRT computes in the types that the file states (FP32, FP16, or INT8 by its
     quantize/dequantize pairs), so ``precision`` only decides whether FP32 may use TF32: "fp32" says no.
@@ -74,7 +74,7 @@ def build(content: bytes, shape: tuple[int, ...], precision: str) -> bytes:
     logger = _logger(trt)
     try:
         builder = trt.Builder(logger)
-    except Exception as error:  # a plain one: TensorRT finds no driver
+    except Exception as error:  # a plain exception: TensorRT finds no driver
         raise DeviceError(f"{name_of(trt)} cannot build here ({first_line(error)}): see docs/gpu.md") from None
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
@@ -103,9 +103,9 @@ def key(content: bytes, precision: str) -> str:
 
 
 def cached(content: bytes, spec: ModelSpec, precision: str, folder: Path) -> Path:
-    """The engine of an ONNX file in ``folder``, built when it is not there yet.
+    """The engine of an ONNX file in ``folder``, built if missing.
 
-    Its name is the key alone: one out of the file could lead to another folder.
+    Its name is only the key, because a name from the file could lead to another folder.
     """
     path = folder / f"{key(content, precision)}{ENGINE}"
     if not (path.exists() and spec_path(path).exists()):
@@ -114,12 +114,12 @@ def cached(content: bytes, spec: ModelSpec, precision: str, folder: Path) -> Pat
 
 
 def spec_path(engine: Path) -> Path:
-    """Where the ModelSpec of an engine lies."""
+    """The path of an engine's ModelSpec."""
     return engine.with_name(engine.name + ".json")
 
 
 def save(engine: bytes, spec: ModelSpec, path: Path) -> None:
-    """Writes an engine and its spec, each whole or not at all, the engine last. Raises OutputError."""
+    """Writes an engine and its spec atomically, the engine last. Raises OutputError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for target, content in ((spec_path(path), spec.to_json().encode()), (path, engine)):
@@ -142,7 +142,7 @@ def read_spec(path: Path) -> ModelSpec:
 
 
 def load(path: Path, spec: ModelSpec) -> tuple[str, Run]:
-    """What really computes an engine file, and the function that does. Raises DeviceError or ModelError."""
+    """Loads an engine file: the device that really computes, and the function. Raises DeviceError or ModelError."""
     trt = import_tensorrt()
     try:
         import torch
@@ -159,7 +159,7 @@ def load(path: Path, spec: ModelSpec) -> tuple[str, Run]:
 
 
 class Engine:
-    """An engine with fixed device buffers. May be called from several threads; one batch runs at a time."""
+    """An engine with fixed device buffers. Thread-safe; one batch runs at a time."""
 
     def __init__(self, trt: Any, torch: Any, engine: Any, spec: ModelSpec) -> None:
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]

@@ -1,9 +1,9 @@
-"""Tries an ONNX file that someone else made in a process of its own, before this process opens it.
+"""Tries an ONNX file from elsewhere in a separate process, before this process opens it.
 
-ONNX is a format for programs: a loop without end, an operator that crashes ONNX Runtime or a tensor of a terabyte would
-take a live run, or the app with all its viewers, along. Here it takes a process that has nothing else to do.
+ONNX is a format for programs: an endless loop, an operator that crashes ONNX Runtime or a tensor of a terabyte would
+end a live run, or the app with all its viewers. Here it ends a process that does nothing else.
 
-This guards against broken files and accidents. It is no sandbox, and it sees one run on two samples only: open only
+This guards against broken files and accidents. It is not a sandbox, and it tests only one run on two samples: open only
 models that you trust. Shipped models are not tried.
 """
 
@@ -19,8 +19,8 @@ from typing import Final
 
 from realtime_mer.errors import MerError, ModelError
 
-LIMIT_S: Final = 30.0  # to start Python, open the model and run it: a good model needs about one
-MEMORY: Final = 8 << 30  # bytes of address space that a trial may take; a recognizer takes well under one GiB
+LIMIT_S: Final = 30.0  # to start Python, open the model and run it; a good model needs about one
+MEMORY: Final = 8 << 30  # bytes of address space for a trial; a recognizer takes well under one GiB
 SHIPPED: Final = Path(__file__).parent / "shipped"
 _REFUSED: Final = 3  # exit code; 1 and 2 are Python's own
 _COMMAND: Final = "import sys; from realtime_mer.recognize.trial import attempt; sys.exit(attempt(sys.argv[1]))"
@@ -29,7 +29,7 @@ _tried: dict[str, str] = {}  # SHA-256 of a file -> why it was refused, empty wh
 
 
 def check(path: Path, content: bytes) -> None:
-    """Returns when the file is shipped, or was opened and run by another process; takes about a second, once a file.
+    """Returns when the file is shipped, or another process has opened and run it; takes about a second, once per file.
 
     Raises ModelError when that process refused it, crashed, or was not done after LIMIT_S.
     """
@@ -43,10 +43,10 @@ def check(path: Path, content: bytes) -> None:
 
 
 def attempt(path: str) -> int:
-    """What the other process does: opens and runs the model, and prints why it is refused. Returns the exit code."""
+    """Runs in the other process: opens and runs the model, and prints why it is refused. Returns the exit code."""
     from realtime_mer.recognize.onnx import OnnxRecognizer
 
-    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows; a system that has no such limit
+    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows, or a system without such a limit
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -74,11 +74,11 @@ def _try(path: Path) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"{path} was not ready after {LIMIT_S:g} s: it does not end, or is far too large for a live recognizer"
+        return f"{path} was not ready after {LIMIT_S:g} s: it never ends, or is far too large for a live recognizer"
     except (OSError, ValueError) as error:
-        return f"{path} could not be tried in a process of its own: {error}"
+        return f"{path} could not be tried in a separate process: {error}"
     if done.returncode == _REFUSED:
         return done.stdout.decode(errors="replace").strip() or f"{path} was refused"
     if done.returncode:
-        return f"{path} ended the process that tried it (code {done.returncode}): it is damaged, or made to do harm"
+        return f"{path} ended the process that tried it (code {done.returncode}): it is damaged or malicious"
     return ""

@@ -1,9 +1,9 @@
-"""Classifies movements beside the frame path. Knows nothing of faces, events or models.
+"""Classifies movements beside the frame path. Independent of faces, events and models.
 
-Live: ``submit`` returns at once, one thread of a pool computes, ``ready`` hands out what is done and never waits.
+Live: ``submit`` returns at once, one thread of a pool computes, ``ready`` returns finished results and never waits.
 Recordings (``threaded=False``): ``drain`` computes in the caller's thread, so that the same file gives the same batches
-and the same result each time. What waits together becomes one batch: a room of faces that move at once, or several
-streams, cost one call of the model, which is what a GPU is good at.
+and the same result each time. Samples that wait together become one batch: several faces that move at once, or several
+streams, take one call of the model, which suits a GPU.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from realtime_mer.records import Floats
 Key = TypeVar("Key")
 Item = TypeVar("Item")
 
-Answers = list[tuple[Key, Floats, Floats]]  # key, the sample that the model saw, its probabilities
+Answers = list[tuple[Key, Floats, Floats]]  # key, the model's input, its probabilities
 
-LARGEST: Final = 64  # samples in one batch: bounds the memory, and how long the first of many waits for the last
+LARGEST: Final = 64  # samples in one batch: limits the memory, and how long the first of many waits for the last
 
 
 class BatchWorker(Generic[Key, Item]):
     """``classify`` turns float32 (N, ...) into probabilities float32 (N, classes); ``prepare`` an item into one sample.
 
-    What either raises is raised again by ``ready`` or ``drain``, once; the samples of that batch are lost, later ones
-    are not. To be called from one thread.
+    An exception in either is raised again by ``ready`` or ``drain``, once; the samples of that batch are lost, later
+    ones are not. Call it from one thread.
     """
 
     def __init__(
@@ -52,11 +52,12 @@ class BatchWorker(Generic[Key, Item]):
             raise RuntimeError("the worker is closed")
         self._waiting.append((key, item))
         if self._pool is not None:
-            # One call for each sample: the first takes all that waits, the later ones find nothing and are free.
+            # One call for each sample: the first takes all that are waiting, the later ones find nothing and cost
+            # nothing.
             self._batches.append(self._pool.submit(self._batch))
 
     def ready(self) -> Answers[Key]:
-        """What is done and was not handed out before, in the order of ``submit``. Never waits."""
+        """The results finished since the last call, in the order of ``submit``. Never waits."""
         answers: Answers[Key] = []
         while self._batches and self._batches[0].done():
             if answers and self._batches[0].exception() is not None:
@@ -70,14 +71,14 @@ class BatchWorker(Generic[Key, Item]):
             self._batches.append(Future())
             try:
                 self._batches[-1].set_result(self._batch())
-            except Exception as error:  # kept, so that the answers before it are handed out first
+            except Exception as error:  # kept, so that earlier answers are returned first
                 self._batches[-1].set_exception(error)
         for batch in self._batches:
             batch.exception()  # waits for it
         return self.ready()
 
     def close(self) -> None:
-        """Ends the thread after the batch under way; what still waits is dropped. May be called twice."""
+        """Ends the thread after the current batch and drops what is still waiting. May be called twice."""
         self._closed = True
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
@@ -85,7 +86,7 @@ class BatchWorker(Generic[Key, Item]):
         self._batches.clear()
 
     def _batch(self) -> Answers[Key]:
-        """The answers to all that waits, ``largest`` at most."""
+        """The answers to all waiting samples, at most ``largest``."""
         taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._largest))]
         if not taken:
             return []

@@ -1,12 +1,12 @@
-"""How well two codings of one recording agree: in what they found, in what they called it, and in its times.
+"""Measures how well two codings of one recording agree: in the events found, their labels, and their times.
 
 Found:  events are paired one to one where they overlap by half or more (``spotting.scores.match``); F1 of the pairs,
-        and Cohen's kappa of "there is an event now" over units of time, which has to do without pairs.
+        and Cohen's kappa of "there is an event now" over units of time, which needs no pairs.
 Called: Cohen's kappa of the labels of the pairs, over all classes and for each class against the rest.
 Times:  for onset, apex, offset and duration of the pairs: differences, the share within a tolerance, and the intraclass
         correlation ICC(A,1) (two-way random effects, absolute agreement, single rating; McGraw & Wong 1996, which is
-        ICC(2,1) of Shrout & Fleiss 1979). Onsets of events that are minutes apart always correlate: of the times, look
-        at the differences; of the ICCs, at that of the duration.
+        ICC(2,1) of Shrout & Fleiss 1979). Onsets of events that are minutes apart always correlate, so look at the
+        differences for times, and at the duration for ICCs.
 
 Both statistics are written here: the libraries that offer the ICC (pingouin, krippendorff) are under the GPL.
 """
@@ -24,17 +24,17 @@ from numpy.typing import NDArray
 from realtime_mer.review.codings import Coding, Mark
 from realtime_mer.spotting.scores import IOU, Movement, match
 
-TOLERANCE_S: Final = 1 / 30  # one frame of an ordinary camera
+TOLERANCE_S: Final = 1 / 30  # one frame at 30 frames/s
 UNIT_S: Final = 0.01  # of time, for the kappa of presence
-LONGEST_S: Final = 24 * 3600.0  # of a recording; bounds the memory of the kappa of presence
+LONGEST_S: Final = 24 * 3600.0  # of a recording; limits the memory of the kappa of presence
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How one time of the paired events differs. n: pairs that have it on both sides. mean_s: B minus A.
+    """Differences of one time of the paired events. n: pairs with this time on both sides. mean_s: B minus A.
 
-    median_s: of the absolute differences. within: share of them up to the tolerance. icc: None if it is not defined
-    (fewer than two pairs, or no spread).
+    median_s: of the absolute differences. within: share of them up to the tolerance. icc: None if undefined (fewer than
+    two pairs, or no spread).
     """
 
     n: int
@@ -46,11 +46,11 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Two codings compared. a, b: names. in_a, in_b: events; pairs: of them, how many were paired.
+    """The comparison of two codings. a, b: names. in_a, in_b: numbers of events; pairs: number paired.
 
-    presence_kappa: over units of time. kappa: of the labels of the pairs that both have labeled, ``labeled`` of them;
-    by_class: of each class against the rest. None: not defined. times: by "onset", "apex", "offset", "duration".
-    tolerance_s: of ``Times.within``. iou: overlap from which on events are paired.
+    presence_kappa: over units of time. kappa: of the labels of the ``labeled`` pairs with labels on both sides;
+    by_class: of each class against the rest. None: undefined. times: by "onset", "apex", "offset", "duration".
+    tolerance_s: of ``Times.within``. iou: least overlap of paired events.
     """
 
     a: str
@@ -76,7 +76,7 @@ class Agreement:
 def agree(
     a: Coding, b: Coding, *, duration: float = 0.0, tolerance_s: float = TOLERANCE_S, iou: float = IOU
 ) -> Agreement:
-    """Compares two codings. duration: of the recording, s; by default to the last offset in either."""
+    """Compares two codings. duration: of the recording, s; by default up to the last offset in either."""
     pairs = [(a.marks[i], b.marks[j]) for i, j in match(_movements(a), _movements(b), iou)]
     both = [(x.label, y.label) for x, y in pairs if x.label and y.label]
     classes = sorted({label for pair in both for label in pair})
@@ -105,7 +105,7 @@ def agree(
 def cohen_kappa(a: Sequence[object], b: Sequence[object]) -> float | None:
     """Agreement beyond chance of two lists of categories, item by item (Cohen 1960).
 
-    None without items, and where both use one and the same category only.
+    None without items, or when both use only one and the same category.
     """
     if not a:
         return None
@@ -120,7 +120,7 @@ def icc(ratings: NDArray[np.float64]) -> float | None:
     n, k = ratings.shape
     if n < 2 or k < 2:
         return None
-    centered = ratings - ratings.mean()  # times of a long recording would cancel badly otherwise
+    centered = ratings - ratings.mean()  # otherwise times of a long recording would lose precision
     rows, columns = centered.mean(1), centered.mean(0)
     between = k * float((rows**2).sum()) / (n - 1)
     raters = n * float((columns**2).sum()) / (k - 1)
@@ -150,7 +150,7 @@ def text(found: Agreement) -> str:
 
 
 def number(value: float | None) -> str:
-    """A figure from -1 to 1, or a dash where it is not defined."""
+    """A figure from -1 to 1, or a dash if undefined."""
     return "-" if value is None else f"{value:.2f}"
 
 
@@ -166,7 +166,7 @@ def _times(pairs: list[tuple[float, float]], tolerance_s: float) -> Times:
 
 
 def _presence(a: Sequence[Mark], b: Sequence[Mark], duration: float) -> float | None:
-    """Cohen's kappa over units of UNIT_S: is there an event in it, or not."""
+    """Cohen's kappa of whether there is an event, over units of UNIT_S."""
     end = min(max([duration, *(mark.offset for mark in (*a, *b))], default=0.0), LONGEST_S)
     units = math.ceil(end / UNIT_S)
     if not units:

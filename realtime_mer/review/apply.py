@@ -1,4 +1,5 @@
-"""A log as a coder has corrected it: the same records, so that every export, the report and training read it alike."""
+"""Applies a coder's corrections to a log. The result has the same records, so every export, the report and training can
+use it."""
 
 from __future__ import annotations
 
@@ -20,9 +21,9 @@ DISMISSED = "dismissed by coder"
 
 
 def reviewed(log: Path, review: str | Path) -> Recording:
-    """The log as a coder has corrected it. review: the coder's name, or the coder's file.
+    """The log with a coder's corrections. review: the coder's name, or the coder's file.
 
-    Raises SourceError when one of the files cannot be read, ConfigError for a name that cannot be one.
+    Raises SourceError when one of the files cannot be read, ConfigError for an invalid name.
     """
     path = review if isinstance(review, Path) else log.with_name(review_name(review))
     if not path.is_file():
@@ -31,17 +32,17 @@ def reviewed(log: Path, review: str | Path) -> Recording:
 
 
 def frame_times(log: Path) -> Sequence[float]:
-    """Times of the frames of a log, s, from the signals.csv beside it; empty if there is none."""
+    """Times of the frames of a log, s, from the signals.csv beside it, if any."""
     signals = log.with_name(SIGNALS_CSV)
     return read_signals(signals).frames if signals.is_file() else ()
 
 
 def apply(recording: Recording, review: Review, frames: Sequence[float] = ()) -> Recording:
-    """``recording`` with a coder's decisions put in. Events that were not touched stay as they are.
+    """``recording`` with a coder's decisions. Other events are unchanged.
 
-    Accepted events become micro-expressions, rejected ones are dismissed, times and labels are the coder's; a label by
-    a coder has probability 1 and the model "coder NAME". frames: times of the frames, s, by which the frame indices
-    follow the times; without them the rate decides.
+    Accepted events become micro-expressions, rejected ones are dismissed, times and labels are the coder's. A label by
+    a coder has probability 1 and the model "coder NAME". frames: times of the frames, s, from which the frame indices
+    follow; otherwise they follow from the rate.
     """
     said = review.now()
     clock = _Clock(recording, frames)
@@ -57,19 +58,19 @@ def apply(recording: Recording, review: Review, frames: Sequence[float] = ()) ->
 
 
 def coded(recording: Recording, review: Review, frames: Sequence[float] = ()) -> Recording:
-    """As ``apply``, with nothing but the events that the coder has accepted or added: the coder's own coding."""
+    """As ``apply``, with only the events that the coder accepted or added: the coder's own coding."""
     accepted = {name for name, step in review.now().items() if step.verdict == "accepted"}
     seen = [event for event in recording.events if event.final and event_name(event) in accepted]
     return apply(recording._replace(events=seen), review, frames)
 
 
 def event_name(event: Event) -> str:
-    """What a decision calls an event of the log."""
+    """The name of a logged event in decisions."""
     return f"{event.track}-{event.movement.id}"
 
 
 class _Clock:
-    """Which frame a time falls on."""
+    """Finds the frame at a time."""
 
     def __init__(self, recording: Recording, frames: Sequence[float]) -> None:
         self._frames = np.asarray(frames, np.float64)
@@ -110,7 +111,7 @@ def _changed(event: Event, step: Decision, coder: str, clock: _Clock) -> Event:
 
 
 def _added(step: Decision, number: int, coder: str, clock: _Clock) -> Event:
-    if step.onset is None or step.offset is None:  # ``check`` lets none through: the file was written by hand
+    if step.onset is None or step.offset is None:  # ``check`` allows none, so the file was written by hand
         raise SourceError(f"the review of {coder} adds {step.event} without an onset and an offset")
     apex = (step.onset + step.offset) / 2 if step.apex is None else step.apex
     movement = Movement(10**6 + number, step.onset, apex, step.offset, math.nan, Kind.MICRO)
@@ -132,5 +133,5 @@ def _added(step: Decision, number: int, coder: str, clock: _Clock) -> Event:
 
 
 def _answer(label: str) -> Prediction | None:
-    """The coder's label as an answer; an empty one means that the coder cannot say."""
+    """The coder's label as a prediction; an empty label means that the coder is undecided."""
     return Prediction(label, {label: 1.0}) if label else None

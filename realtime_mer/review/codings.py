@@ -1,7 +1,8 @@
-"""What was coded of one recording, by whatever tool, as marks in seconds from the start of the media.
+"""Reads codings of one recording, from any tool, as marks in s from the start of the media: a log of this package, a
+coder's review of one, ELAN's .eaf, and tables (.csv, .tsv).
 
-Read are: a log of this package, a coder's review of one, ELAN's .eaf, and tables (.csv, .tsv): BORIS's tabular and
-aggregated events, our own exports, and any table with columns "onset" and "offset" in seconds.
+Tables are BORIS's tabular and aggregated events, our own exports, and any table with columns "onset" and "offset" in
+seconds.
 """
 
 from __future__ import annotations
@@ -23,17 +24,16 @@ from realtime_mer.sinks.jsonl import Recording, read_jsonl
 MACHINE: Final = "machine"
 LARGEST: Final = 64 << 20  # bytes of a file of another tool
 MOST: Final = 100_000  # marks
-NO_LABEL: Final = ("abstained", "unsure")  # what our exports say, now and in version 0.1
+NO_LABEL: Final = ("abstained", "unsure")  # the words in our exports, now and in version 0.1
 LABELS: Final = ("label", "emotion", "code", "behavior", "behaviour", "category", "trial_type")
 _APEX: Final = re.compile(r"\bapex(es)?\b", re.IGNORECASE)
 _OWN: Final = re.compile(r"face \d+ (\w+)( \(\d+\))?")  # a tier of our own ELAN export
-_SHARE: Final = re.compile(r" [01]\.\d\d( \(.*\))?$| \(.*\)$")  # what our export puts behind a label
+_SHARE: Final = re.compile(r" [01]\.\d\d( \(.*\))?$| \(.*\)$")  # what our export adds after a label
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One micro-expression as someone coded it: s from the start of the media; apex None and label "" where that was
-    not coded."""
+    """One coded micro-expression: s from the start of the media; apex None and label "" if not coded."""
 
     onset: float
     offset: float
@@ -50,9 +50,9 @@ class Coding:
 
 
 def read_coding(path: Path, tier: str | None = None) -> Coding:
-    """Reads a coding. tier: of an ELAN file, the tier to take; by default all but those of apexes.
+    """Reads a coding. tier: of an ELAN file; by default all tiers except apexes.
 
-    Raises SourceError when it cannot be read, or holds nothing that is an interval.
+    Raises SourceError when it cannot be read, or has no intervals.
     """
     suffix = path.suffix.lower()
     if suffix == ".jsonl":
@@ -66,9 +66,9 @@ def read_coding(path: Path, tier: str | None = None) -> Coding:
         found = _elan(path, tier) if suffix == ".eaf" else _table(path)
         marks = sorted(found, key=lambda mark: mark.onset)
         if len(marks) > MOST:
-            raise ValueError(f"it holds more than {MOST} events")
+            raise ValueError(f"it has more than {MOST} events")
         if wrong := next((mark for mark in marks if not 0 <= mark.onset <= mark.offset < 1e9), None):
-            raise ValueError(f"onset {wrong.onset:g} s and offset {wrong.offset:g} s are no interval")
+            raise ValueError(f"onset {wrong.onset:g} s and offset {wrong.offset:g} s are not an interval")
     except (OSError, ValueError, csv.Error, ElementTree.ParseError) as error:
         raise SourceError(f"{path} is not a coding that can be read: {first_line(error)}") from None
     return Coding(path.stem, tuple(marks))
@@ -101,7 +101,7 @@ def _elan(path: Path, tier: str | None) -> list[Mark]:
     }
     tiers = {name: list(_annotations(each, slots)) for each in root.iter("TIER") if (name := each.get("TIER_ID"))}
     if tier is not None and tier not in tiers:
-        raise ValueError(f"it has no tier {tier!r}, but {', '.join(tiers) or 'none'}")
+        raise ValueError(f"it has no tier {tier!r}; its tiers are {', '.join(tiers) or 'none'}")
     apexes = [start for name, notes in tiers.items() if _APEX.search(name) for start, _, _ in notes]
     chosen = [tier] if tier is not None else _tiers_of_events(tiers)
     marks = []
@@ -114,7 +114,7 @@ def _elan(path: Path, tier: str | None) -> list[Mark]:
 
 
 def _tiers_of_events(tiers: Iterable[str]) -> list[str]:
-    """Of our own export those of micro-expressions; of any other document all but those of apexes and markers."""
+    """For our own export, the tiers of micro-expressions; for any other document, all except apexes and markers."""
     names = list(tiers)
     own = {name: found[1] for name in names if (found := _OWN.fullmatch(name))}
     if own:
@@ -155,7 +155,7 @@ def _table(path: Path) -> list[Mark]:
 
 
 def _boris_tabular(rows: list[dict[str, str]]) -> list[Mark]:
-    """START and STOP of a subject's behavior, paired in order; POINTs called apex go to the interval around them."""
+    """Pairs START and STOP of a subject's behavior in order; POINTs called apex belong to the interval around them."""
     begun: dict[tuple[str, str], list[tuple[float, str]]] = {}
     intervals: list[tuple[float, float, str]] = []
     apexes: list[float] = []

@@ -1,7 +1,7 @@
-"""One coder's decisions on one log: ``review-CODER.jsonl`` beside it, to which lines are only ever added.
+"""One coder's decisions on one log: ``review-CODER.jsonl`` beside it, an append-only file.
 
-The first line says who codes what. Each further line is one decision, or takes one back; what holds now is the sum of
-those that were not taken back. docs/formats.md has the fields.
+The first line says who codes what. Each further line adds or undoes a decision; the current state is the sum of the
+decisions that were not undone. docs/formats.md has the fields.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ Verdict = Literal["accepted", "rejected", "open"]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a coder said of one event, in one step; fields that are None were not touched.
+    """A coder's decision on one event; None fields are unchanged.
 
-    event: "TRACK-ID" of an event of the log, or "new-N" of one that the coder added. verdict: "accepted": it is a
-    micro-expression; "rejected": it is none; "open": not decided (any more). onset, apex, offset: s on the source's
-    clock, as in the log. face: the track of an added event. at: wall-clock time, ISO 8601, UTC.
+    event: "TRACK-ID" of a logged event, or "new-N" of one that the coder added. verdict: "accepted": it is a
+    micro-expression; "rejected": it is not; "open": undecided. onset, apex, offset: s on the source's clock, as in the
+    log. face: the track of an added event. at: wall-clock time, ISO 8601, UTC.
     """
 
     event: str
@@ -57,9 +57,9 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """All that one coder has said of a log. blind: without sight of the machine's events and of other coders'.
+    """All decisions of one coder on a log. blind: made without seeing the events of the machine and of other coders.
 
-    decisions: those that hold, in order; ``now`` sums them up.
+    decisions: those that were not undone, in order; ``now`` sums them up.
     """
 
     coder: str
@@ -69,7 +69,7 @@ class Review:
     decisions: tuple[Decision, ...] = ()
 
     def now(self) -> dict[str, Decision]:
-        """What holds of each event that was touched: its latest verdict, times, label and comment."""
+        """The current verdict, times, label and comment of each decided event."""
         found: dict[str, Decision] = {}
         for step in self.decisions:
             before = found.get(step.event)
@@ -92,19 +92,19 @@ class _Undo:
 
 
 def review_name(coder: str) -> str:
-    """The name of a coder's file. Raises ConfigError for a name that cannot be one."""
+    """The name of a coder's file. Raises ConfigError for an invalid name."""
     if not _CODER.fullmatch(coder):
-        raise ConfigError("a coder's name has 1 to 40 letters, digits, - or _, and begins with a letter or a digit")
+        raise ConfigError("a coder's name must have 1 to 40 letters, digits, - or _, and begin with a letter or digit")
     return f"{PREFIX}{coder}.jsonl"
 
 
 def reviews_beside(log: Path) -> list[Path]:
-    """The files of all coders of a log, by name."""
+    """All coders' files of a log, by name."""
     return sorted(path for path in log.parent.glob(f"{PREFIX}*.jsonl") if path.is_file())
 
 
 def begin(log: Path, coder: str, *, blind: bool = False) -> Path:
-    """The coder's file beside ``log``, made when it is not there. Raises ConfigError, OutputError."""
+    """The coder's file beside ``log``, created if missing. Raises ConfigError, OutputError."""
     path = log.with_name(review_name(coder))
     if not path.exists():
         with new_file(path) as file:
@@ -113,8 +113,8 @@ def begin(log: Path, coder: str, *, blind: bool = False) -> Path:
 
 
 def decide(path: Path, decision: Decision) -> Review:
-    """Adds a decision to a coder's file; what holds then. Raises SourceError, OutputError, and ConfigError for a
-    decision that cannot hold, such as an apex outside the movement."""
+    """Adds a decision to a coder's file; returns the new state. Raises SourceError, OutputError, and ConfigError for an
+    invalid decision, such as an apex outside the movement."""
     review = read_review(path)
     decision = replace(decision, at=_now())
     after = replace(review, decisions=(*review.decisions, decision))
@@ -124,7 +124,7 @@ def decide(path: Path, decision: Decision) -> Review:
 
 
 def undo(path: Path) -> Review:
-    """Takes back the latest decision that holds, if there is one. Raises SourceError, OutputError."""
+    """Undoes the latest decision, if any. Raises SourceError, OutputError."""
     numbered = _read(path)[1]
     if numbered:
         _append(path, {"type": "undo", "number": numbered[-1][0]})
@@ -132,9 +132,9 @@ def undo(path: Path) -> Review:
 
 
 def check(decision: Decision) -> None:
-    """Raises ConfigError where the sum of a coder's decisions on one event makes no sense."""
+    """Raises ConfigError when the sum of a coder's decisions on one event is invalid."""
     if not (_ADDED if decision.added else _FOUND).fullmatch(decision.event):
-        raise ConfigError("an event is named TRACK-ID, or new-NUMBER where a coder has added it")
+        raise ConfigError("an event must be named TRACK-ID, or new-NUMBER if a coder added it")
     onset, apex, offset = decision.onset, decision.apex, decision.offset
     if decision.added and (onset is None or offset is None):
         raise ConfigError("an added event needs an onset and an offset")
@@ -142,17 +142,17 @@ def check(decision: Decision) -> None:
     if times != sorted(times) or (onset is not None and onset == offset):
         raise ConfigError("onset, apex and offset must follow each other")
     if any(len(text or "") > TEXT for text in (decision.label, decision.comment)):
-        raise ConfigError(f"a label or a comment has at most {TEXT} characters")
+        raise ConfigError(f"a label or a comment can have at most {TEXT} characters")
 
 
 def read_review(path: Path) -> Review:
-    """Reads a coder's file; a last line that was cut off is left out. Raises SourceError."""
+    """Reads a coder's file without an incomplete last line. Raises SourceError."""
     head, numbered = _read(path)
     return Review(head.coder, head.blind, head.log, head.created, tuple(step for _, step in numbered))
 
 
 def _read(path: Path) -> tuple[_Head, list[tuple[int, Decision]]]:
-    """The first line, and the decisions that hold with their numbers: the first decision line is number 1."""
+    """The first line, and the decisions that were not undone with their numbers, counted from 1."""
     lines = _text(path).split("\n")[:-1]
     head: _Head | None = None
     standing: list[tuple[int, Decision]] = []
@@ -172,19 +172,19 @@ def _read(path: Path) -> tuple[_Head, list[tuple[int, Decision]]]:
                 gone = convert(values, _Undo).number
                 standing = [(number, step) for number, step in standing if number != gone]
         except ValueError as error:
-            raise SourceError(f"{path}, line {at} is not of a review of this version: {error}") from None
+            raise SourceError(f"{path}, line {at}, does not belong to a review of this version: {error}") from None
     if head is None:
         raise SourceError(f"{path} is not a review: it must begin with a line of type review, format {FORMAT}")
     return head, standing
 
 
 def is_review(path: Path) -> bool:
-    """Whether the name is that of a coder's file."""
+    """Whether this is the name of a coder's file."""
     return path.name.startswith(PREFIX) and path.suffix == ".jsonl"
 
 
 def log_of(path: Path) -> Path:
-    """The log that a coder's file belongs to; it lies beside it. Raises SourceError."""
+    """The log beside a coder's file. Raises SourceError."""
     name = read_review(path).log
     return path.with_name(name if Path(name).name == name else LOG)
 
@@ -195,7 +195,7 @@ def _put(before: Decision, step: Decision) -> Decision:
 
 
 def _append(path: Path, values: dict[str, Any]) -> None:
-    """One line in one write, after cutting off a line that a killed process left unfinished."""
+    """Appends one line in one write, after removing a line that a killed process left incomplete."""
     try:
         descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
         with open(descriptor, "r+b", buffering=0) as file:
@@ -223,6 +223,6 @@ def _text(path: Path) -> str:
 
 
 def new_name(path: Path) -> str:
-    """The next "new-N" of a coder's file; numbers of added events that were taken back are not used again."""
+    """The next "new-N" of a coder's file; numbers of undone additions are not used again."""
     used = [int(n) for n in re.findall(r'"event": "new-(\d{1,6})"', _text(path))]
     return f"new-{max(used, default=0) + 1}"

@@ -1,8 +1,8 @@
-"""Slow motion of a short stretch of video, with the movement of the face magnified on request.
+"""Slow motion of a short part of a video, with the movement of the face magnified on request.
 
-Magnification is Lagrangian (Liu et al. 2005): the motion of the skin since a still moment, without that of the head, is
-measured by the recognizer's own flow, multiplied, and the picture is warped by what was added. So it shows what was
-measured, on the regions that were said to move, and nothing else.
+Magnification is Lagrangian (Liu et al. 2005): the recognizer's own flow measures the motion of the skin since a still
+moment, without the head's motion; the motion is multiplied, and the frame is warped by the difference. So it shows what
+was measured, in the regions that were reported, and nothing else.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from realtime_mer.records import Face, Floats, Frame, Gray, Image
 from realtime_mer.sinks.video import VideoFile
 from realtime_mer.sources.window import read_window
 
-WIDTH: Final = 640  # px: wider pictures are made smaller
-REACH: Final = 14.0  # px of the aligned face: standard deviation of the spot around a region that is magnified
-SMOOTH: Final = 1.2  # px: Gaussian on the flow, whose noise would be magnified too
+WIDTH: Final = 640  # px: wider frames are scaled down
+REACH: Final = 14.0  # px of the aligned face: standard deviation of the spot around a magnified region
+SMOOTH: Final = 1.2  # px: Gaussian on the flow, whose noise would also be magnified
 TRIALS: Final = 4  # of the gain
-MOST_GAIN: Final = 3.0  # times the factor: where flow shows less than a third of a movement, it is noise
-ROUNDS: Final = 6  # of following a magnified movement back to where it came from
+MOST_GAIN: Final = 3.0  # times the factor; flow that shows less than a third of a movement is noise
+ROUNDS: Final = 6  # of tracing a magnified movement back to its origin
 
 
 def slow_motion(
@@ -44,14 +44,13 @@ def slow_motion(
 ) -> None:
     """Writes the frames of ``media`` from ``start`` to ``end``, s, ``slow`` times slower.
 
-    magnify: how many times as large the movement since ``still`` is shown (s; by default ``start``); 1 leaves the
-    picture as it is. regions: names of those that are magnified; by default the whole face. The video begins at
-    ``start``, and frames keep their own times. Raises SourceError when nothing can be read, or no face is found to
-    magnify; OutputError.
+    magnify: factor for the movement since ``still`` (s; by default ``start``); 1 leaves the frames unchanged. regions:
+    names of the magnified ones; by default the whole face. The video begins at ``start``, and frames keep their own
+    times. Raises SourceError when nothing can be read, or no face is found to magnify; OutputError.
     """
     frames = list(read_window(media, start, end))
     if not frames:
-        raise SourceError(f"{media.name} shows nothing from {start:.2f} to {end:.2f} s")
+        raise SourceError(f"{media.name} has no frames from {start:.2f} to {end:.2f} s")
     larger = (
         None
         if magnify <= 1
@@ -66,25 +65,25 @@ def slow_motion(
             if frame is frames[0] and frame.time > start:
                 file.write(_fitting(image), 0.0)  # so that the video begins at ``start``, not at its first frame
             file.write(_fitting(image), (frame.time - start) * slow)
-        file.write(_fitting(image), (frames[-1].time - start + 1 / rate) * slow)  # the last one is seen, too
+        file.write(_fitting(image), (frames[-1].time - start + 1 / rate) * slow)  # so that the last one is visible, too
     finally:
         file.close()
     part.replace(out)
 
 
 class _Magnifier:
-    """Moves what has moved since ``still`` further.
+    """Magnifies the movement since ``still``.
 
-    Flow shows the movement of a small spot weaker than it is (``motion.flow``), and so would its multiple. So the gain
-    is found in a loop: where the movement is largest, the magnified picture is measured again, until it shows the
-    factor that was asked for.
+    Flow underestimates the movement of a small spot (``motion.flow``), and so would its multiple. So the gain is found
+    iteratively: where the movement is largest, the magnified frame is measured again, until it shows the requested
+    factor.
     """
 
     def __init__(self, frames: Sequence[Frame], still: Frame, factor: float, regions: Sequence[str]) -> None:
         with FaceDetector(max_faces=1) as detector:
             faces = detector.detect(still)
         if not faces:
-            raise SourceError("no face is found at the onset: the movement cannot be magnified")
+            raise SourceError("no face was found at the onset: the movement cannot be magnified")
         self._transform = similarity(faces[0].points)
         self._still = self._aligned(still)
         self._weight = _weight(faces[0], regions, self._transform)
@@ -110,26 +109,26 @@ class _Magnifier:
         return warp(frame.gray, self._transform)
 
     def _flow(self, picture: Gray) -> Floats:
-        """What has moved in the regions since ``still``, float32 (SIZE, SIZE, 2) px."""
+        """The motion in the regions since ``still``, float32 (SIZE, SIZE, 2) px."""
         flow: Floats = cv2.GaussianBlur(skin_flow(self._still, picture), (0, 0), SMOOTH) * self._weight[..., None]
         return flow
 
     def _added(self, flow: Floats, gain: float) -> Floats:
-        """Where each place of the magnified picture comes from: ``flow`` times ``gain``, followed backwards."""
+        """The origin of each pixel of the magnified frame: ``flow`` times ``gain``, followed backwards."""
         added = flow = flow * gain
         for _ in range(ROUNDS):
             flow = cv2.remap(added, self._x - flow[..., 0], self._y - flow[..., 1], cv2.INTER_LINEAR)
         return flow
 
     def _found(self, flow: Floats, picture: Gray, factor: float) -> float:
-        """The gain at which the measured peak of the movement is ``factor`` times as large as it was."""
+        """The gain at which the measured peak of the movement is ``factor`` times the original."""
         gain, plain = factor - 1, _peak(flow)
         for _ in range(TRIALS):
             shift = self._added(flow, gain)
             seen = cv2.remap(picture, self._x - shift[..., 0], self._y - shift[..., 1], cv2.INTER_LINEAR)
             more = _peak(self._flow(np.asarray(seen, np.uint8))) - plain
             if more <= 0:
-                return gain  # nothing moves that could be measured
+                return gain  # there is no measurable motion
             gain = float(np.clip(gain * (factor - 1) * plain / more, 0.5 * (factor - 1), MOST_GAIN * (factor - 1)))
         return gain
 
@@ -139,7 +138,7 @@ def _peak(flow: Floats) -> float:
 
 
 def _weight(face: Face, regions: Sequence[str], transform: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Floats:
-    """Where the movement is magnified, float32 (SIZE, SIZE), 0 to 1: around the regions, inside the face."""
+    """Weight of the magnification, float32 (SIZE, SIZE), 0 to 1: around the regions, inside the face."""
     places = [face.points[list(region.points)].mean(axis=0) for region in REGIONS if region.name in regions]
     if not places:
         return oval(SIZE)

@@ -1,4 +1,5 @@
-"""Events from a shared recording: its tapes through the spotter and the reporter, its flow through the recognizer."""
+"""Makes events from a shared recording: its tapes go through the spotter and the reporter, its flow through the
+recognizer."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ from realtime_mer.spotting.scores import Movement, match
 def spot_again(frames: Frames, tapes: Sequence[Tape], spotter: MakeSpotter, config: Config) -> list[Event]:
     """The final events of all faces, by onset, without predictions.
 
-    With the settings of the run that the tapes were made in, the spotter sees what it saw then. With others it sees
-    that, too: when the anchor was renewed, which depends on what was taken for a movement, stays as it was.
+    With the settings of the original run, the spotter sees what it saw then. With other settings it sees the same
+    measurements: the times at which the anchor was renewed, which depend on the movements found, stay as they were.
     """
     reporter = Reporter(None, config, live=False)
     latest: defaultdict[int, int] = defaultdict(int)  # track -> id of its latest movement
@@ -38,9 +39,10 @@ def spot_again(frames: Frames, tapes: Sequence[Tape], spotter: MakeSpotter, conf
 
 
 def classify_again(events: Sequence[Event], flows: Sequence[Flow], recognizer: Recognizer) -> list[Event]:
-    """``events`` with the recognizer's answers for the confirmed ones whose flow is there: it overlaps by half or more.
+    """``events`` with the recognizer's answers for confirmed ones whose flow was stored (overlap of half or more).
 
-    The flow of a movement that was none when the recording was shared cannot be made any more: no prediction.
+    The flow of a movement that was not an event when the recording was shared can no longer be made, so it has no
+    prediction.
     """
     spec = recognizer.spec
     done = [replace(event, model=spec.id, provider=recognizer.provider) for event in events]
@@ -55,7 +57,7 @@ def classify_again(events: Sequence[Event], flows: Sequence[Flow], recognizer: R
 
 
 def movements(events: Sequence[Event]) -> list[Movement]:
-    """Events as ``match`` takes them: those of one face can be pairs."""
+    """Events as input of ``match``, which pairs only those of one face."""
     return [Movement(str(event.track), event.movement.onset, event.movement.end) for event in events]
 
 

@@ -1,7 +1,7 @@
 """The two files of a shared recording that hold numbers: motion.npz and flow.npz. Written by numpy, read with care.
 
-A shared folder comes from someone else: nothing in it is unpickled, and whatever stands in these files is either what
-docs/sharing.md describes or a SourceError of one line.
+A shared folder comes from someone else: nothing in it is unpickled, and anything in these files that docs/sharing.md
+does not describe is a SourceError of one line.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from realtime_mer.sinks.place import replace_file
 
 MOTION: Final = "motion.npz"
 FLOW: Final = "flow.npz"
-FORMAT: Final = 1  # raised when an array changes its meaning
-# px: a thousandth of a pixel is a tenth of the least noise that was ever measured; a power of two, which packs well.
+FORMAT: Final = 1  # increased when an array changes its meaning
+# px: about a thousandth, a tenth of the least noise ever measured; a power of two, which compresses well
 STEP: Final = 2.0**-10
-MOST_BYTES: Final = 1 << 33  # unpacked: about 45 hours at 200 frames/s
+MOST_BYTES: Final = 1 << 33  # unpacked; about 45 hours at 200 frames/s
 
 Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frames:
-    """Every frame of the recording: index, time in s, frames lost before it, and whether it repeats the one before."""
+    """Every frame of the recording: index, time in s, frames lost before it, and whether it repeats the previous
+    one."""
 
     index: NDArray[np.int64]
     time: NDArray[np.float64]
@@ -44,7 +45,7 @@ class Frames:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Flow:
-    """The motion from onset to apex of one event, as the recognizer sees it: float32 (3, S, S). Times in s."""
+    """The motion of one event from onset to apex, the input of the recognizer: float32 (3, S, S). Times in s."""
 
     track: int
     onset: float
@@ -81,7 +82,7 @@ def write_motion(path: Path, tapes: Tapes) -> None:
 
 
 def write_flow(path: Path, events: Sequence[Event], feature: str) -> None:
-    """The motion of the events that have one, as float16. feature: how it was computed, e.g. "flow-uvs/1".
+    """Writes the motion of the events that have one, as float16. feature: how it was computed, e.g. "flow-uvs/1".
 
     Raises OutputError.
     """
@@ -97,7 +98,7 @@ def write_flow(path: Path, events: Sequence[Event], feature: str) -> None:
 
 
 def read_motion(path: Path) -> tuple[Frames, list[Tape]]:
-    """What ``write_motion`` wrote. Raises SourceError."""
+    """Reads what ``write_motion`` wrote. Raises SourceError."""
     got = _read(
         path,
         {
@@ -112,11 +113,11 @@ def read_motion(path: Path) -> tuple[Frames, list[Tape]]:
     lengths = [len(got[name]) for name in ("index", "displacement", "noise", "head", "eyes", "fit")]
     watch, at = got["watch"], got["break_at"]
     if tuple(got["regions"].tolist()) != NAMES:
-        raise SourceError(f"{path} is about other regions of the face than this version measures")
+        raise SourceError(f"{path} has other regions of the face than this version measures")
     if set(lengths) != {rows} or (watch < 0).any() or watch[:, 2].sum() != rows or len({*map(len, _of(frames))}) > 1:
         raise SourceError(f"{path} is damaged: its arrays do not match")
     if len(at) != len(got["break_reason"]) or ((at < 0) | (at >= [[max(len(watch), 1), rows + 1]])).any():
-        raise SourceError(f"{path} is damaged: it breaks off where it holds nothing")
+        raise SourceError(f"{path} is damaged: it has a break before any measurement")
     table, tapes, begin = np.empty((rows, WIDTH), np.float32), [], 0
     table[:, DISPLACEMENT], table[:, NOISE] = got["displacement"].reshape(-1, 2 * R), got["noise"]
     table[:, HEAD], table[:, EYES], table[:, FIT] = got["head"], got["eyes"], got["fit"]
@@ -136,7 +137,7 @@ def read_motion(path: Path) -> tuple[Frames, list[Tape]]:
 
 
 def read_flow(path: Path) -> tuple[str, list[Flow]]:
-    """What ``write_flow`` wrote: the feature, and the motion of each event. Raises SourceError."""
+    """Reads what ``write_flow`` wrote: the feature, and the motion of each event. Raises SourceError."""
     got = _read(
         path, {"feature": ("U", ()), "track": ("i", (-1,)), "times": ("f", (-1, 3)), "motion": ("f", (-1, 3, -1, -1))}
     )
@@ -174,7 +175,9 @@ def _read(path: Path, wanted: Mapping[str, tuple[str, tuple[int, ...]]]) -> Arra
         array = got[name]
         fits = array.dtype.kind == kind and array.ndim == len(shape)
         if not fits or any(want not in (-1, have) for want, have in zip(shape, array.shape, strict=True)):
-            raise SourceError(f"{path}: {name} is {array.dtype} {array.shape}, which is not what it should be")
+            raise SourceError(
+                f"{path}: {name} is {array.dtype} {array.shape}, which is not the expected type and shape"
+            )
         if kind == "f" and not np.isfinite(array).all():
             raise SourceError(f"{path}: {name} has a value that is not a finite number")
     return got

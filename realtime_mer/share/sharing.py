@@ -1,4 +1,4 @@
-"""From a folder of results to one that may be passed on: watches the recording again, and keeps no picture of it."""
+"""Makes a folder to share from a folder of results: watches the recording again, and stores no picture of it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from realtime_mer.sources.identity import identity, same
 from realtime_mer.spotting.detector import MovementDetector
 
 README: Final = "README.txt"
-NAME: Final = "recording"  # in place of the file's name, which may tell who was recorded
-# Of the source's details: how it was coded, and the hash by which its owner can prove which recording it is.
+NAME: Final = "recording"  # in place of the file's name, which may identify the person
+# Kept details of the source: its codec, and the hash by which its owner can prove which recording it is.
 DETAILS: Final = ("container", "codec", "pixel_format", CONTENT)
 _README: Final = """\
 The motion of a face, without pictures of it.
@@ -53,7 +53,7 @@ they blink and how they hold their head: it is personal data of theirs all the s
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What is left of a recording. published: its events. found: those of the analysis from what is left."""
+    """A shared recording. published: its original events. found: the events of an analysis from the shared files."""
 
     published: Sequence[Event]
     found: Sequence[Event]
@@ -62,8 +62,8 @@ class Shared:
 def share(log: Path, out: Path, beside: Callable[[Path, SourceInfo], Sequence[Sink]] = lambda *_: ()) -> Shared:
     """Writes what may be shared of the recording of ``log`` to ``out``, then analyzes it from there.
 
-    The recording itself must be there: it is watched once more. beside: further sinks of that run, such as one that
-    shows how far it has come. Raises SourceError where it is gone or is another one, OutputError when ``out`` holds
+    The recording itself must exist, because it is watched once more. beside: further sinks of that run, such as one
+    that shows progress. Raises SourceError when the recording is missing or different, OutputError when ``out`` holds
     something else.
     """
     recording = _complete(log)
@@ -74,8 +74,8 @@ def share(log: Path, out: Path, beside: Callable[[Path, SourceInfo], Sequence[Si
         make_folder(out)
         with Lock(out):
             for name in (LOG, MOTION, FLOW):
-                (out / name).unlink(missing_ok=True)  # a run that is cut off leaves nothing that looks complete
-            write_whole(out / README, _README)  # first: by it the next run knows the folder
+                (out / name).unlink(missing_ok=True)  # an interrupted run leaves nothing that looks complete
+            write_whole(out / README, _README)  # first, because the next run recognizes the folder by it
             sinks = [tapes, *beside(Path(source.info.uri), source.info), SignalsCsv(out / SIGNALS_CSV)]
             run(source, pipeline, sinks)
             write_motion(out / MOTION, tapes)
@@ -88,7 +88,7 @@ def share(log: Path, out: Path, beside: Callable[[Path, SourceInfo], Sequence[Si
 def again(folder: Path, change: Callable[[Config], Config] = lambda config: config) -> Shared:
     """Analyzes a shared recording from its files alone. change: of the settings that it was published with.
 
-    Raises SourceError for files that cannot be read, ModelError where its recognizer is not here.
+    Raises SourceError for files that cannot be read, ModelError when its recognizer is missing.
     """
     recording = read_jsonl(folder / LOG)
     config = change(_config(recording.header))
@@ -99,19 +99,17 @@ def again(folder: Path, change: Callable[[Config], Config] = lambda config: conf
         recognizer = load(config.classify.model, config.classify.device)
         side = recognizer.spec.input_shape[1]
         if recognizer.spec.feature != feature or any(flow.motion.shape[1:] != (side, side) for flow in flows):
-            raise ModelError(
-                f"{recognizer.spec.id} does not read the motion in {folder / FLOW}: choose another --model"
-            )
+            raise ModelError(f"{recognizer.spec.id} cannot use the motion in {folder / FLOW}: choose another --model")
         found = classify_again(found, flows, recognizer)
     return Shared([event for event in recording.events if event.final], found)
 
 
 def without_names(head: Header) -> Header:
-    """The header without what tells who was recorded, where and when: file names, places, the wall clock."""
+    """The header without what may identify person, place and time: file names, paths, the wall clock."""
     details = {key: value for key, value in head.source.details.items() if key in DETAILS}
     settings = {name: dict(section) for name, section in head.settings.items()}
     if isinstance(model := settings.get("classify", {}).get("model"), str):
-        settings["classify"]["model"] = Path(model).name  # one's own may lie anywhere
+        settings["classify"]["model"] = Path(model).name  # a user's own model may be anywhere
     source = replace(head.source, uri=NAME, details=details)
     return replace(head, source=source, created=iso(datetime.now(UTC)), settings=settings, anchor=None)
 
@@ -145,7 +143,7 @@ def _open(recording: Recording, log: Path) -> Source:
 
 
 def _check_out(out: Path) -> None:
-    """Raises OutputError where something else than a shared recording is there."""
+    """Raises OutputError when ``out`` holds anything but a shared recording."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         if any(out.iterdir()) and not (out / README).is_file():
             raise OutputError(f"{out} has files other than a shared recording: choose another --out")

@@ -1,4 +1,4 @@
-"""Which published events are found again, and what became of the others."""
+"""Compares events with the published ones: which are found again, and what became of the others."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from realtime_mer.share.again import movements
 from realtime_mer.sinks.text import label_words
 from realtime_mer.spotting.scores import Movement, match, overlap
 
-TOUCHES: Final = 1e-3  # s: what overlaps by less is another movement
+TOUCHES: Final = 1e-3  # s: with less overlap it is another movement
 
 
 @dataclass(frozen=True, slots=True)
 class Survival:
-    """One published event and what was found in its place: None if there is nothing.
+    """A published event and the one found in its place, None if there is none.
 
-    survives: the same verdict and, where a recognizer answered, the same label, overlapping by half or more.
+    survives: the same verdict and, if a recognizer answered, the same label, with an overlap of half or more.
     """
 
     event: Event
@@ -27,11 +27,11 @@ class Survival:
 
     @property
     def line(self) -> str:
-        """For people: when it was, and what became of it."""
+        """The result in words."""
         was = self.event.movement
         start = f"{was.onset:9.3f} s  face {self.event.track}  {_named(self.event):22}"
         if self.found is None:
-            return f"{start}  gone: no movement is found there"
+            return f"{start}  gone: no movement found there"
         now = self.found.movement
         if not self.survives:
             return f"{start}  gone: now {_named(self.found)}" + (f" ({now.reason})" if now.reason else "")
@@ -48,7 +48,7 @@ def survivals(published: Sequence[Event], found: Sequence[Event]) -> tuple[list[
     result = []
     for i, event in enumerate(published):
         if (j := partner.get(i)) is None:
-            # what is left in its place, if anything: the movement that shares most of its time
+            # what was found in its place, if anything: the movement with the largest overlap
             near = [k for k in range(len(found)) if after[k].video == before[i].video and _shared(before[i], after[k])]
             j = max(near, key=lambda k: overlap(before[i], after[k]), default=None)
             result.append(Survival(event, None if j is None else found[j], False))

@@ -1,6 +1,6 @@
-"""What registration measured of a face, taken down on its way to the spotter: all that a spotter ever sees.
+"""Records what registration measures of a face on its way to the spotter: everything that a spotter sees.
 
-No picture is kept. Fed from a tape, the same spotter with the same settings reports the same movements.
+No picture is stored. From a tape, the same spotter with the same settings reports the same movements.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ NO_PICTURE: Final = np.zeros((0, 0), np.uint8)
 
 @dataclass(slots=True)
 class Tape:
-    """What one spotter saw, from the moment its face came into view.
+    """Everything one spotter saw, from when its face came into view.
 
-    track: of the face. first_id: of its first movement. index, time: of each frame; s. values: WIDTH numbers a frame.
-    breaks: (frames before it, reason): where measuring broke off, and why.
+    track: of the face. first_id: of its first movement. index, time: of each frame; s. values: WIDTH numbers per frame.
+    breaks: (frames before it, reason): where measuring was interrupted, and why.
     """
 
     first_id: int
@@ -42,7 +42,7 @@ class Tape:
     breaks: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, measurement: Measurement) -> None:
-        """Takes down the next measurement."""
+        """Records the next measurement."""
         self.index.append(measurement.index)
         self.time.append(measurement.time)
         self.values.frombytes(measurement.displacement.astype(np.float32).tobytes())
@@ -50,13 +50,13 @@ class Tape:
         self.values.extend((measurement.head, measurement.eyes, measurement.fit))
 
     def interrupt(self, reason: str) -> None:
-        """Takes down that measuring broke off here; only the first of several breaks in a row says anything."""
+        """Records that measuring was interrupted here; of several breaks in a row, only the first counts."""
         done = self.breaks[-1][0] if self.breaks else 0
         if len(self.time) > done:
             self.breaks.append((len(self.time), reason))
 
     def measurements(self) -> Iterator[Measurement]:
-        """What was taken down, without the pictures and their places, which no spotter asks for."""
+        """The recorded measurements, without the images and their positions, which no spotter uses."""
         for index, time, row in zip(self.index, self.time, self.table, strict=True):
             yield Measurement(
                 index=index,
@@ -79,7 +79,7 @@ class Tape:
 
 
 class TapedSpotter:
-    """A ``Spotter`` that takes down what it is given and leaves the rest to another."""
+    """A ``Spotter`` that records its input and passes it on to another."""
 
     def __init__(self, spotter: Spotter, tape: Tape, pushed: list[TapedSpotter]) -> None:
         self.tape = tape
@@ -118,10 +118,10 @@ class Tapes(Sink):
         self.index, self.time = array("q"), array("d")
         self.lost, self.repeated = array("q"), array("b")
         self._spotter = spotter
-        self._pushed: list[TapedSpotter] = []  # at the frame under way
+        self._pushed: list[TapedSpotter] = []  # of the current frame
 
     def make(self, settings: SpotConfig, first_id: int) -> Spotter:
-        """A spotter whose tape is kept here."""
+        """A spotter whose tape is stored here."""
         self.tapes.append(Tape(first_id))
         return TapedSpotter(self._spotter(settings, first_id), self.tapes[-1], self._pushed)
 
@@ -131,7 +131,7 @@ class Tapes(Sink):
         self.lost.append(frame.lost)
         self.repeated.append(frame.repeated)
         tracks = {id(signal.activity): signal.face.track for signal in observation.faces}
-        for spotter in self._pushed:  # a spotter is not told whose it is; its answer comes back beside the track
+        for spotter in self._pushed:  # a spotter does not know its track; its answer comes back with the track
             spotter.tape.track = tracks.get(id(spotter.latest), spotter.tape.track)
         self._pushed.clear()
         self.events += [event for event in observation.events if event.final]

@@ -25,7 +25,7 @@ STILLS: Final = "stills"  # a folder: a strip of images per event, for the repor
 
 @runtime_checkable
 class Marked(Protocol):
-    """A sink that also receives markers, in the thread that writes to it."""
+    """A sink that also receives markers, in the writing thread."""
 
     def mark(self, marker: Marker) -> None: ...
 

@@ -23,7 +23,7 @@ APEX: Final = "micro-expression apex"
 
 
 def write_boris(recording: Recording, out: Path) -> None:
-    """Modifier #1: the label ("abstained" when abstaining), #2: the regions that moved. Raises OutputError."""
+    """Writes tabular events. Modifier #1: the label, or "abstained"; #2: the regions that moved. Raises OutputError."""
     head = recording.header
     media = Path(head.source.uri).name
     rows: list[tuple[float, str, int, list[object]]] = []
@@ -46,17 +46,17 @@ def write_boris(recording: Recording, out: Path) -> None:
     text = io.StringIO()
     table = csv.writer(text, delimiter="\t", lineterminator="\n")
     table.writerow(COLUMNS)
-    # by time; at one time by event, and within it as added above
+    # by time, then by event, then in the order added above
     for _, _, _, cells in sorted(rows, key=lambda row: (row[0], row[2])):
         table.writerow([one_line(str(cell)) for cell in cells])
     write_whole(out, text.getvalue())
 
 
 def write_boris_project(recording: Recording, out: Path) -> None:
-    """A project file (.boris) with one observation of the media, which BORIS opens as its own. Raises OutputError.
+    """Writes a project file (.boris) with one observation of the media. Raises OutputError.
 
     Movements are state events, the apex of a micro-expression is a point event; label and regions are modifiers. The
-    layout is project format 7.0 as BORIS 8 reads it.
+    format is project format 7.0, which BORIS 8 reads.
     """
     head, final = recording.header, [e for e in recording.events if e.final]
     media = head.source.uri

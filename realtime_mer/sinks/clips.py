@@ -1,4 +1,5 @@
-"""A clip and three stills of every event, cut while streaming from a small ring of pictures. Keeps no other frames."""
+"""Writes a clip and three stills of every event during the run, from a small ring of frames. No other frames are
+kept."""
 
 from __future__ import annotations
 
@@ -18,13 +19,15 @@ from realtime_mer.sinks.draw import face_crop, motion_picture, thumbnails
 from realtime_mer.sinks.place import make_folder, replace_file
 from realtime_mer.sinks.video import VideoFile
 
-LONGEST: Final = 2.0  # s from the onset of a micro-expression to its final report, which may wait for a busy recognizer
-BUDGET: Final = 512 * 2**20  # bytes of pictures kept; with larger or faster ones the pre-roll is shorter
-JPEG_QUALITY: Final = 88  # of the stills: no blocks to be seen, 10 to 20 kB a strip
+LONGEST: Final = (
+    2.0  # s from the onset of a micro-expression to its final report, which may have to wait for the recognizer
+)
+BUDGET: Final = 512 * 2**20  # bytes of frames kept; with larger or more frames the pre-roll is shorter
+JPEG_QUALITY: Final = 88  # of the stills: no visible blocks, 10 to 20 kB per strip
 
 
 class FrameRing:
-    """The frames of the last ``seconds``, as far as they fit into ``budget`` bytes, with the faces seen in them."""
+    """The frames of the last ``seconds``, as far as they fit into ``budget`` bytes, with their faces."""
 
     def __init__(self, seconds: float, budget: int = BUDGET) -> None:
         self._seconds, self._budget = seconds, budget
@@ -32,7 +35,7 @@ class FrameRing:
 
     def push(self, frame: Frame, faces: tuple[Face, ...]) -> None:
         self._items.append((frame, faces))
-        most = max(1, self._budget // (3 * frame.gray.size))  # a color picture has three bytes a pixel
+        most = max(1, self._budget // (3 * frame.gray.size))  # a color frame has three bytes per pixel
         while len(self._items) > most or frame.time - self._items[0][0].time > self._seconds:
             self._items.popleft()
 
@@ -41,7 +44,7 @@ class FrameRing:
         return [frame for frame, _ in self._items if frame.time >= time]
 
     def nearest(self, time: float, track: int) -> tuple[Frame, Face] | None:
-        """The frame nearest to ``time`` in which ``track`` was seen."""
+        """The frame nearest to ``time`` that shows ``track``."""
         seen = [(frame, face) for frame, faces in self._items for face in faces if face.track == track]
         return min(seen, key=lambda item: abs(item[0].time - time), default=None)
 
@@ -58,13 +61,13 @@ def clip_name(event: Event, suffix: str = ".mp4") -> str:
 
 
 def to_jpeg(image: Image) -> bytes:
-    """The picture as a JPEG file's content."""
+    """The image as JPEG bytes."""
     encoded: bytes = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
     return encoded
 
 
 def read_stills(folder: Path, events: Iterable[Event]) -> dict[tuple[int, int], bytes]:
-    """The strips that ``Stills`` left in ``folder``, as JPEG; those that cannot be read are left out."""
+    """The strips that ``Stills`` wrote to ``folder``, as JPEG; unreadable ones are left out."""
     found = {}
     for event in events:
         with suppress(OSError):
@@ -75,8 +78,8 @@ def read_stills(folder: Path, events: Iterable[Event]) -> dict[tuple[int, int], 
 class EventClips(Sink):
     """One video per micro-expression, ``event-FACE-ID.mp4`` in ``folder``, unannotated.
 
-    before, after: pre-roll and post-roll in s. slow: how many times slower it plays. rate: of the source, frames/s.
-    Raises OutputError when the folder cannot be made.
+    before, after: pre-roll and post-roll, s. slow: factor of slow motion. rate: of the source, frames/s. Raises
+    OutputError when the folder cannot be made.
     """
 
     def __init__(
@@ -127,12 +130,11 @@ class EventClips(Sink):
 
 
 class Stills(Sink):
-    """Keeps the pictures of onset, apex, offset and motion of every micro-expression, as a strip.
+    """Keeps a strip of images of every micro-expression: onset, apex, offset and motion.
 
-    rejected: of the rejected movements too.
-    folder: where strips are written, ``event-FACE-ID.jpg``, from which ``read_stills`` takes them for the report; by
-    default they are held in memory, in ``strips``: (track, movement id) -> uint8 BGR picture.
-    most: events to keep; the first ones win, so that memory stays bounded.
+    rejected: also of rejected movements. folder: where strips are written, ``event-FACE-ID.jpg``, for ``read_stills``
+    and the report; by default they are kept in memory, in ``strips``: (track, movement id) -> uint8 BGR image. most:
+    largest number of events to keep, the first ones, so that memory is bounded.
     """
 
     def __init__(self, *, size: int = 112, most: int = 500, rejected: bool = False, folder: Path | None = None) -> None:
@@ -151,7 +153,7 @@ class Stills(Sink):
     def _keep(self, events: Iterable[Event]) -> None:
         for event in events:
             wanted = event.status is Status.CONFIRMED or (self._rejected and event.status is Status.REJECTED)
-            kept = self._kept if self._folder else len(self.strips)  # the app takes strips away as it shows them
+            kept = self._kept if self._folder else len(self.strips)  # the app removes strips as it shows them
             if not wanted or kept >= self._most or (strip := self._strip(event)) is None:
                 continue
             self._kept += 1
@@ -162,7 +164,7 @@ class Stills(Sink):
                 replace_file(self._folder / clip_name(event, ".jpg"), to_jpeg(strip))
 
     def close(self) -> None:
-        """Nothing is open; the strips stay."""
+        """Does nothing: the strips stay."""
 
     def _strip(self, event: Event) -> Image | None:
         movement = event.movement

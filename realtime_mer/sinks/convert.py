@@ -1,4 +1,4 @@
-"""From the log to every other format, by name. The formats themselves live in the modules beside this one."""
+"""Converts the log to every other format, by name. Each format has its own module."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from realtime_mer.sinks.openface import write_openface
 from realtime_mer.sinks.place import keep_input
 from realtime_mer.sinks.webvtt import write_webvtt
 
-# name -> (what is put after the log's stem, writer)
+# name -> (suffix added to the log's stem, writer)
 FORMATS: Final[dict[str, tuple[str, Callable[[Recording, Path], None]]]] = {
     "csv": (".csv", write_events_csv),
     "elan": (".eaf", write_elan),
@@ -29,12 +29,12 @@ FORMATS: Final[dict[str, tuple[str, Callable[[Recording, Path], None]]]] = {
     "boris-project": (".boris", write_boris_project),
     "megc": (".megc.csv", write_megc),
 }
-OPENFACE: Final = "openface"  # made from signals.csv: it is about frames, not events
+OPENFACE: Final = "openface"  # made from signals.csv, because it is about frames, not events
 NAMES: Final = (*FORMATS, OPENFACE)
 
 
 def beside(events_jsonl: Path, format: str) -> Path:
-    """Where ``convert`` puts a format (one of NAMES) when it is not told: beside the log, named after it."""
+    """The default file of a format (one of NAMES): beside the log, named after it."""
     if format == OPENFACE:
         return events_jsonl.with_name("openface.csv")
     return events_jsonl.with_name(events_jsonl.stem + FORMATS[format][0])
@@ -50,10 +50,10 @@ def convert(
 ) -> Path:
     """Writes ``events_jsonl`` in another format and returns the file; by default ``beside`` it.
 
-    folder: where the file will be used, for links to the media; by default where it is written. change: made of the
-    recording before it is written, such as the corrections of a coder. "openface" reads the
-    signals.csv beside the log. Raises ConfigError for a name that is not in NAMES, SourceError when the input cannot be
-    read, OutputError when the output cannot be written.
+    folder: where the file will be used, for links to the media; by default where it is written. change: applied to the
+    recording before it is written, such as the corrections of a coder. "openface" reads the signals.csv beside the log.
+    Raises ConfigError for a name that is not in NAMES, SourceError when the input cannot be read, OutputError when the
+    output cannot be written.
     """
     if format not in NAMES:
         raise ConfigError(f"unknown format {format!r}: choose from {', '.join(NAMES)}")

@@ -1,4 +1,4 @@
-"""Tables for spreadsheets and scripts: events.csv, one row an event, and signals.csv, one row per frame and face."""
+"""Tables for spreadsheets and scripts: events.csv, one row per event, and signals.csv, one row per frame and face."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIGNAL_COLUMNS: Final = (
     "frame", "time", "lost", "face", "note", *_FACE_COLUMNS,
     *(f"{name.replace(' ', '_')}_{axis}" for name in NAMES for axis in ("dx", "dy")),
 )  # fmt: skip
-FLUSH: Final = 0.5  # s of wall time that rows may wait: a kill loses at most these, and never half a row
+FLUSH: Final = 0.5  # s of wall time that rows may wait; a kill loses at most these, and never half a row
 
 _WHERE: Final = "%.2f,%.2f,%.2f,%.3f,%.1f,%.1f,%.1f,%.1f"
 _HOW: Final = "%.3f,%.3f,%.3f,%.3f,%.3f,"
@@ -63,7 +63,7 @@ class EventsCsv(Sink):
 class SignalsCsv(Sink):
     """One row per frame and face, and one for a frame without a face. The columns are SIGNAL_COLUMNS.
 
-    Cells that were not measured are empty. Formatted by hand: the csv module costs several times as much.
+    Cells that were not measured are empty. Formatted by hand, because the csv module takes several times as long.
     """
 
     def __init__(self, path: Path) -> None:
@@ -95,12 +95,12 @@ class SignalsCsv(Sink):
 
 
 def write_events_csv(recording: Recording, out: Path) -> None:
-    """events.csv from a log. Raises OutputError."""
+    """Writes events.csv from a log. Raises OutputError."""
     write_whole(out, _row(EVENT_COLUMNS) + "".join(_row(event_cells(e)) for e in recording.events if e.final))
 
 
 def event_cells(event: Event) -> list[object]:
-    """The cells of one event, in the order of EVENT_COLUMNS; what is not known is empty."""
+    """The cells of one event, in the order of EVENT_COLUMNS; unknown ones are empty."""
     movement, prediction = event.movement, event.prediction
     cues = "; ".join(f"{c.region} {c.dx:+.1f} {c.dy:+.1f} {'/'.join(c.action_units)}".rstrip() for c in event.cues)
     probabilities = prediction.probabilities if prediction else {}

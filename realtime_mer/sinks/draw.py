@@ -1,7 +1,7 @@
-"""Overlays and figures: what an Observation looks like on the picture. Decides and measures nothing.
+"""Draws overlays and figures for observations. Nothing is decided or measured here.
 
-Colors are Okabe & Ito's (2008), told apart without color vision; every color also has a shape or a word beside it.
-Sizes scale with the picture. All pictures are uint8 BGR (H, W, 3).
+Colors are Okabe & Ito's (2008), which remain distinct without color vision; every color also has a shape or a word.
+Sizes scale with the image. All images are uint8 BGR (H, W, 3).
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ GRAY: Final[Color] = (160, 155, 150)
 
 FACE_COLORS: Final = (SKY, ORANGE, PURPLE, GREEN)  # by track
 MOMENT_COLORS: Final = {"onset": SKY, "apex": VERMILLION, "offset": GREEN}
-ARROW_GAIN: Final = 10.0  # an arrow is this many times as long as the movement: 1 px could not be seen
+ARROW_GAIN: Final = 10.0  # ratio of an arrow to the movement, since 1 px would be invisible
 VISIBLE: Final = 0.3  # px of the aligned face; smaller displacements are drawn as resting
 STRONG: Final = 2.0  # px of the aligned face; drawn with the full tint
-READABLE: Final = 360  # px, shorter side of a picture on which words can be read; smaller ones are enlarged
+READABLE: Final = 360  # px: shorter side of an image on which text is legible; smaller ones are enlarged
 SHOWN: Final = 1.5  # s that an event's name stays beside the face
 _SHIFT: Final = 4  # bits of a pixel's fraction in cv2's drawing calls
 
@@ -45,7 +45,7 @@ _SHIFT: Final = 4  # bits of a pixel's fraction in cv2's drawing calls
 class Overlay:
     """Draws observations in order: the face with its movement, and a rolling curve of the last ``window`` seconds.
 
-    ``see`` every observation; ``draw`` those that are shown. The picture drawn is taller by the curve's strip.
+    Call ``see`` for every observation, ``draw`` for those to show. The drawn image is taller by the curve's strip.
     """
 
     def __init__(self, window: float = 6.0) -> None:
@@ -59,7 +59,7 @@ class Overlay:
                 curve = self._curves.setdefault(signal.face.track, deque())
                 curve.append((observation.time, signal.activity.level, signal.activity.threshold))
         for event in observation.events:
-            self._events[event.key] = event  # the final report replaces the provisional one
+            self._events[event.key] = event  # the final event replaces the provisional one
         start = observation.time - self._window
         for track, curve in list(self._curves.items()):
             while curve and curve[0][0] < start:
@@ -69,7 +69,7 @@ class Overlay:
         self._events = {k: e for k, e in self._events.items() if max(e.reported, _end(e)) >= start}
 
     def draw(self, image: Image, observation: Observation) -> Image:
-        """``image`` with overlays, and the curve below it: a new picture of even height; a small one is enlarged."""
+        """``image`` with overlays, and the curve below it: a new image of even height. Small images are enlarged."""
         factor = max(1, -(-READABLE // min(image.shape[:2])))
         if factor > 1:
             image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
@@ -103,7 +103,8 @@ class Overlay:
 
 
 def draw_face(image: Image, signal: FaceSignal) -> None:
-    """Draws onto ``image``: corners of the face's box, and regions tinted, with an arrow, by how far they moved."""
+    """Draws onto ``image``: the corners of the face's box, and its regions, with tint and arrow showing how far they
+    moved."""
     face, activity, unit = signal.face, signal.activity, _unit(image)
     color = FACE_COLORS[(face.track - 1) % len(FACE_COLORS)]
     _corners(image, face.box, color, unit)
@@ -114,8 +115,8 @@ def draw_face(image: Image, signal: FaceSignal) -> None:
     try:
         to_picture = np.linalg.inv(similarity(face.points)[:, :2])
     except (ValueError, np.linalg.LinAlgError):
-        return  # eyes in one place: nothing to draw on
-    scale = float(np.hypot(*to_picture[:, 0]))  # picture px per px of the aligned face
+        return  # the eyes coincide: nothing to draw on
+    scale = float(np.hypot(*to_picture[:, 0]))  # image px per px of the aligned face
     radius = 7.0 * scale  # regions nearly touch
     stroke = float(np.clip(0.45 * scale, 0.45 * unit, 2 * unit))  # a small face gets fine arrows
     centers = np.array([face.points[list(r.points)].mean(axis=0) for r in REGIONS], np.float64)
@@ -184,7 +185,8 @@ def event_color(event: Event) -> Color:
 
 
 def face_crop(image: Image, box: tuple[float, float, float, float], size: int) -> Image:
-    """The face, a little wider than its ``box``, square: uint8 BGR (size, size, 3); outside the picture is repeated."""
+    """The face as a square a little wider than its ``box``: uint8 BGR (size, size, 3); the image's border is
+    repeated."""
     x0, y0, x1, y1 = box
     side = max(x1 - x0, y1 - y0, 2.0) * 1.2
     scale = size / side
@@ -199,7 +201,7 @@ def face_crop(image: Image, box: tuple[float, float, float, float], size: int) -
 
 
 def thumbnails(pictures: Sequence[tuple[str, float | None, Image]]) -> Image:
-    """Pictures of one size side by side, with what they show ("onset", "motion", ...) and the time in s."""
+    """Images of one size side by side, with a caption ("onset", "motion", ...) and the time in s."""
     gap = 4
     cells = []
     for moment, time, image in pictures:
@@ -216,7 +218,7 @@ def thumbnails(pictures: Sequence[tuple[str, float | None, Image]]) -> Image:
 
 
 def heat_map(flow: Floats, gray: Gray, full_scale: float | None = None) -> Image:
-    """Where the face moved: the aligned face, tinted by the length of the flow; still places stay gray.
+    """The aligned face, tinted by the length of the flow; parts that do not move stay gray.
 
     flow: float32 (3, S, S) or (2, S, S), of any side; the first two are u and v. gray: uint8 (S, S).
     full_scale: length that gets the full tint, in the flow's unit; by default the 99th percentile.
@@ -226,21 +228,22 @@ def heat_map(flow: Floats, gray: Gray, full_scale: float | None = None) -> Image
         length = cv2.resize(length, gray.shape[::-1], interpolation=cv2.INTER_LINEAR)
     full = full_scale or max(float(np.percentile(length, 99)), 1e-6)
     share = cv2.GaussianBlur(np.clip(length / full, 0.0, 1.0).astype(np.float32), (0, 0), 1.0)
-    # the upper part of inferno: from dark violet to pale yellow, rising in lightness, so it reads without color
+    # the upper part of inferno: from dark violet to pale yellow, increasing in lightness, so it is readable without
+    # color
     heat = cv2.applyColorMap((70 + 185 * share).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    # places that are almost still are flow's noise: they stay gray
+    # very small flow is noise and stays gray
     alpha = np.sqrt(np.clip(share - 0.1, 0.0, 1.0))[:, :, None] * 0.85
     blended: Image = (gray[:, :, None] * (1 - alpha) + heat * alpha).astype(np.uint8)
     return blended
 
 
 def motion_picture(motion: Floats, frame: Frame, face: Face) -> Image:
-    """``Event.motion`` on the face that it belongs to: ``frame`` is the one of the onset, ``face`` its place there."""
+    """``Event.motion`` drawn on its face: ``frame`` is that of the onset, ``face`` the face in it."""
     return heat_map(motion, warp(frame.gray, similarity(face.points)))
 
 
 def _enlarged(signals: Sequence[FaceSignal], factor: int) -> list[FaceSignal]:
-    """The same faces in a picture enlarged by ``factor``."""
+    """The faces in an image enlarged by ``factor``."""
     larger = []
     for signal in signals:
         x0, y0, x1, y1 = signal.face.box
@@ -254,7 +257,7 @@ def _end(event: Event) -> float:
 
 
 def _unit(image: Image) -> float:
-    """One px of a 480 px high picture."""
+    """The length of one px in an image 480 px high."""
     return max(float(min(image.shape[:2])) / 480, 0.4)
 
 
@@ -274,7 +277,7 @@ def _corners(image: Image, box: tuple[float, float, float, float], color: Color,
 
 
 def _tint(image: Image, centers: NDArray[np.float64], radius: float, strength: NDArray[np.float64]) -> None:
-    """Soft discs of orange; only the part of the picture that holds them is touched."""
+    """Soft orange discs; only the part of the image around them is changed."""
     moved = [(c, s) for c, s in zip(centers, strength, strict=True) if s > 0]
     for center, share in moved:
         reach = int(np.ceil(1.5 * radius))
@@ -305,7 +308,7 @@ def _arrow(image: Image, start: NDArray[np.float64], end: NDArray[np.float64], u
 
 
 def _tag(image: Image, words: str, where: tuple[float, float], color: Color) -> None:
-    """Words on a dark panel with a colored edge, vertically centered on ``where``; kept inside the picture."""
+    """Text on a dark panel with a colored edge, vertically centered on ``where``; kept inside the image."""
     unit = _unit(image)
     (width, _), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * unit, 1)
     half, full = int(10 * unit), int(width + 14 * unit)
@@ -329,7 +332,7 @@ def _blend(image: Image, corner: tuple[int, int], opposite: tuple[int, int], col
 
 
 def _thinned(points: NDArray[np.float64], now: float, window: float, width: int) -> NDArray[np.float64]:
-    """At most one point a column, the highest in it, so that a 200 fps peak keeps its height."""
+    """At most one point per column, the highest, so that a peak at 200 frames/s keeps its height."""
     column = ((points[:, 0] - (now - window)) * (width / window)).astype(int)
     starts = np.flatnonzero(np.r_[True, np.diff(column) != 0])
     peaks = np.maximum.reduceat(points[:, 1], starts)

@@ -1,4 +1,4 @@
-"""ELAN's EAF 3.0: a tier per face and kind of movement, the apexes on a tier of their own."""
+"""ELAN's EAF 3.0: a tier per face and kind of movement, and a tier for the apexes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from realtime_mer.sinks.lines import one_line, write_whole
 from realtime_mer.sinks.text import ABSTAINED
 
 _SCHEMA: Final = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
-SLOWEST: Final = 1e-3  # frames/s; below it the rate is damage, and the length of a frame may be infinite
+SLOWEST: Final = 1e-3  # frames/s; a lower rate is damaged data, and the length of a frame could be infinite
 _XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
-RELATIVE: Final = "relative"  # in the source's details: the way from the document to the media, where that is known
+RELATIVE: Final = "relative"  # key of the source's details: relative path from the document to the media, if known
 
 
 class _Note(NamedTuple):
@@ -26,9 +26,9 @@ class _Note(NamedTuple):
 
 
 def write_elan(recording: Recording, out: Path) -> None:
-    """The final events as an EAF document; times in ms from the start of the media. Raises OutputError.
+    """Writes the final events as an EAF document; times in ms from the start of the media. Raises OutputError.
 
-    The media is at the source's uri; how ``out`` reaches it is in the source's details (``sinks.media.linked``).
+    The media is at the source's uri; its path relative to ``out`` is in the source's details (``sinks.media.linked``).
     """
     root = ElementTree.Element(
         "ANNOTATION_DOCUMENT",
@@ -88,7 +88,7 @@ def _tiers(recording: Recording) -> dict[str, list[_Note]]:
             continue
         start, apex, end = (_ms(recording.header.media_time(t)) for t in _times(event))
         face = f"face {event.track}"
-        # an annotation needs a length: a frame's, and at least ELAN's smallest unit
+        # an annotation needs a length: that of a frame, and at least ELAN's smallest unit
         frame = max(1, round(1000 / event.fps)) if event.fps > SLOWEST else 1
         wanted[f"{face} {event.movement.kind}"].append(_Note(start, max(end, start + frame), describe(event)))
         if event.status is Status.CONFIRMED:
@@ -104,7 +104,7 @@ def _tiers(recording: Recording) -> dict[str, list[_Note]]:
 
 
 def _lanes(notes: list[_Note]) -> list[list[_Note]]:
-    """Sorted notes dealt out so that none overlap in a lane: ELAN forbids it in a tier."""
+    """Distributes sorted notes over lanes without overlaps, which ELAN does not allow in a tier."""
     lanes: list[list[_Note]] = []
     for note in notes:
         free = next((lane for lane in lanes if lane[-1].end <= note.start), None)
@@ -116,7 +116,7 @@ def _lanes(notes: list[_Note]) -> list[list[_Note]]:
 
 
 def describe(event: Event) -> str:
-    """One line for people: the label with its probability, or why the movement was rejected; then what moved."""
+    """One line of text: the label with its probability, or why the movement was rejected; then what moved."""
     if event.status is Status.REJECTED:
         return event.movement.reason or event.movement.kind.value
     words = event.movement.kind.value

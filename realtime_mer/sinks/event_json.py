@@ -1,4 +1,4 @@
-"""An event as a flat JSON object: how it stands in the log and goes out to other programs. No files here."""
+"""An event as a flat JSON object, as in the log and in messages to other programs. No files here."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Probabilities = Annotated[dict[str, Fraction], msgspec.Meta(min_length=1)]
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """The flat JSON object of one event, without its arrays; not-a-number becomes null.
+    """The flat JSON object of one event, without its arrays; NaN becomes null.
 
-    ``from_json`` gives back an event that is equal to it.
+    ``from_json`` returns an equal event.
     """
     movement, prediction = event.movement, event.prediction
     return {
@@ -56,7 +56,7 @@ def to_json(event: Event) -> dict[str, Any]:
 
 
 def from_json(values: dict[str, Any]) -> Event:
-    """Reads what ``to_json`` made. Raises ValueError of one line when it is something else."""
+    """Reads what ``to_json`` made. Raises ValueError with one line when it is something else."""
     line = convert(values, _Line)
     movement = Movement(
         line.id, line.onset, line.apex, line.offset, _float(line.strength), line.kind, line.reason, held=line.held
@@ -133,7 +133,7 @@ class _Line:
     model: str
     provider: str
     reported: Measure | None
-    held: bool = False  # logs of earlier versions say nothing of what follows
+    held: bool = False  # missing in logs of earlier versions
     side: Literal["left", "right", "both", ""] = ""
     objective: str | None = None
     objective_probabilities: Probabilities | None = None

@@ -31,18 +31,18 @@ from realtime_mer.spotting.quality import Quality, Sensitivity
 from realtime_mer.typed import Count, Measure, convert, from_json, shown
 from realtime_mer.version import product_version
 
-FORMAT: Final = 1  # raised when a field changes its meaning
-SUMMARY: Final = b'{"type": "summary"'  # how the line begins that says that a log is complete
+FORMAT: Final = 1  # increased when a field changes its meaning
+SUMMARY: Final = b'{"type": "summary"'  # start of the line that says that a log is complete
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """One moment on two clocks, so that the times of a log can be put beside those of a stimulus.
+    """One moment on two clocks, to relate the times of a log to those of a stimulus.
 
-    time: s on the source's clock. wall: the same moment by the wall clock, ISO 8601, UTC. by: how it was found:
-    "capture": by the machine that captured it; "arrival": when the frame had come in, later than its capture by
-    the time that it traveled; "page": by the browser that captured it.
+    time: s on the source's clock. wall: the same moment on the wall clock, ISO 8601, UTC. by: how it was found:
+    "capture": by the machine that captured it; "arrival": when the frame arrived, later than its capture by the
+    transfer time; "page": by the browser that captured it.
     """
 
     time: Measure
@@ -56,7 +56,7 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first line: what was recorded, and with what.
+    """The first line: what was recorded, and how.
 
     product: version of this package. source: of SourceInfo, without passwords. start: time of the first frame on the
     source's clock, seconds; None when there was none. created: wall-clock time of the start, ISO 8601, UTC.
@@ -78,13 +78,14 @@ class Header:
     format: int = FORMAT
 
     def media_time(self, time: float) -> float:
-        """Seconds from the start of the media: file times are that already, a live clock starts at the first frame."""
+        """Seconds from the start of the media: the times of files already are; a live clock starts at the first
+        frame."""
         return time - self.start if self.source.live and self.start is not None else time
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The last line, written when every other output of the run is finished; a log without it was cut off.
+    """The last line, written when every other output of the run is finished; a log without it is incomplete.
 
     duration: last minus first frame time, s. face_frames: frames with a face. measured_frames: with a measured face.
     tracks: faces seen. events: counts of final events by "confirmed" or the kind of the rejected. labels: of the
@@ -136,9 +137,9 @@ def header(info: SourceInfo, settings: Mapping[str, Any], model: str = "", provi
 class JsonLines(Sink):
     """Writes the log to a file, or to any ``Lines`` such as ``LineStream(sys.stdout)``.
 
-    provisional: also write events whose offset is not known yet (for live readers; each is repeated when final).
-    stats: asked at the end for the source's counts. stopped: asked at the end which signal ended the run.
-    Put it first among a run's sinks: it is closed last then, and says that the recording is complete when it is.
+    provisional: also write events whose offset is not known yet (for live readers; each is repeated when final). stats:
+    asked at the end for the source's counts. stopped: asked at the end which signal ended the run. Put it first among a
+    run's sinks: it is then closed last, when the recording is complete.
     """
 
     def __init__(
@@ -151,10 +152,10 @@ class JsonLines(Sink):
         stopped: Callable[[], str] | None = None,
     ) -> None:
         self._lines: Lines = LineFile(out) if isinstance(out, Path) else out
-        self._header: Header | None = header  # None once written: it waits for the time of the first frame
+        self._header: Header | None = header  # None once written; it needs the time of the first frame
         self._provisional = provisional
         self._stats, self._stopped = stats, stopped
-        self._ended = False  # the run came to its end, and the summary is still to be written
+        self._ended = False  # the run has ended, and the summary is not yet written
         self._frames = self._face_frames = self._measured_frames = self._lost = 0
         self._first = self._last = 0.0
         self._repeated = self._parts = 0
@@ -180,7 +181,7 @@ class JsonLines(Sink):
         self._ended = True
 
     def close(self) -> None:
-        """Writes the summary, which a log of a run that was cut short does not have."""
+        """Writes the summary, unless the run was cut short."""
         ended, self._ended = self._ended, False
         try:
             if self._header is not None:
@@ -193,12 +194,13 @@ class JsonLines(Sink):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Another sink could not finish its output: the recording is not complete. Leaving ``watch`` after its End is.
+        # Another sink could not finish its output, so the recording is not complete. Leaving ``watch`` after its End is
+        # fine.
         self._ended = self._ended and kind in (None, GeneratorExit)
         self.close()
 
     def mark(self, marker: Marker) -> None:
-        """Writes a marker. Before the first frame there is no time line that it could stand on: it is left out."""
+        """Writes a marker. Before the first frame there is no time to refer to, so it is left out."""
         if self._header is None:
             self._lines.write(_typed("marker", marker))
 
@@ -261,7 +263,7 @@ class JsonLines(Sink):
 
 
 def as_log(recording: Recording) -> str:
-    """The text of a log that ``read_jsonl`` reads as this recording."""
+    """The log of this recording as text, for ``read_jsonl``."""
     lines = [_typed("header", recording.header)]
     lines += [_typed("marker", marker) for marker in recording.markers]
     lines += [_line(to_json(event)) for event in recording.events]
@@ -271,15 +273,15 @@ def as_log(recording: Recording) -> str:
 
 
 def read_jsonl(path: Path) -> Recording:
-    """Reads a log. A last line that was cut off is left out; a log of a run that still goes on can be read.
+    """Reads a log, even during its run. An incomplete last line is left out.
 
-    Raises SourceError when the file is missing, is something else, or was damaged in its middle.
+    Raises SourceError when the file is missing, is something else, or is damaged.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not text'}") from None
-    lines = text.split("\n")[:-1]  # what follows the last line end is empty, or was cut off
+    lines = text.split("\n")[:-1]  # anything after the last line end is empty or incomplete
     head: Header | None = None
     summary: Summary | None = None
     events: list[Event] = []
@@ -318,7 +320,7 @@ def _header(values: dict[str, Any]) -> Header:
 
 
 def anchor_of(info: SourceInfo, start: float) -> Anchor:
-    """What the wall clock showed at ``start``, the time of the frame that has just come, as far as is known."""
+    """The wall clock at ``start``, the time of the frame that has just arrived, if known."""
     now = datetime.now(UTC)
     if info.clock in ("monotonic", "device"):
         return Anchor(start, iso(now - timedelta(seconds=time.monotonic() - start)), "capture")
@@ -326,12 +328,12 @@ def anchor_of(info: SourceInfo, start: float) -> Anchor:
 
 
 def iso(moment: datetime) -> str:
-    """A moment as it stands in logs: ISO 8601, to the millisecond."""
+    """A moment in the format of logs: ISO 8601, to the millisecond."""
     return moment.isoformat(timespec="milliseconds")
 
 
 def _spot(settings: Mapping[str, Any]) -> SpotConfig:
-    """The spotter's settings of a header; the defaults where it has none, or those of another version."""
+    """The spotter's settings in a header; the defaults if it has none, or those of another version."""
     try:
         return merge(Config(), {"spot": settings.get("spot", {})}).spot
     except ConfigError:

@@ -1,7 +1,8 @@
-"""Text that is complete after any interruption: each write is whole lines, in one system call. Knows no format.
+"""Text files that are complete after any interruption: each write is whole lines, in one system call. Independent of
+the format.
 
-Written by hand: Python's buffered text files split long writes, and leave half a line behind when the process is killed
-or the disk is full; libraries for atomic files replace a file at its end, but a log must be readable while it grows.
+Written by hand: Python's buffered text files split long writes, and leave half a line when the process is killed or the
+disk is full; libraries for atomic files replace a file at its end, but a log must be readable while it grows.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import Final, Protocol, TextIO
 from realtime_mer.errors import OutputError
 from realtime_mer.sinks.place import new_file, replace_file
 
-# Control characters, line ends included, halves of surrogate pairs, and what XML forbids besides.
+# Control characters, including line ends, halves of surrogate pairs, and other characters that XML forbids.
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 
 
 class Lines(Protocol):
-    """Something that takes whole lines."""
+    """A writer of whole lines."""
 
     def write(self, text: str) -> None: ...
 
@@ -27,7 +28,7 @@ class Lines(Protocol):
 
 
 class LineFile:
-    """A new file at ``path``. A killed process leaves all that was written, and no half line.
+    """A new file at ``path``. A killed process leaves everything written so far, and no half line.
 
     Raises OutputError when the file cannot be made, and when a write fails (disk full), after cutting off a half line.
     """
@@ -44,7 +45,7 @@ class LineFile:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            with contextlib.suppress(OSError):  # a device has no length to cut
+            with contextlib.suppress(OSError):  # a device cannot be truncated
                 self._file.truncate(self._size)
             raise OutputError(
                 f"writing {self.path} stopped ({error.strerror}); the first {self._size} bytes are complete"
@@ -66,12 +67,12 @@ class LineStream:
             self._stream.write(text)
             self._stream.flush()
         except BrokenPipeError:
-            raise  # no mistake: the reader has seen enough
+            raise  # not an error: the reader has seen enough
         except OSError as error:
             raise OutputError(f"cannot write to standard output: {error.strerror}") from None
 
     def close(self) -> None:
-        """Nothing: whoever opened the stream closes it."""
+        """Does nothing: whoever opened the stream closes it."""
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -80,8 +81,8 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """The text with each run of control characters (tabs and line ends among them) as one space.
+    """The text with each run of control characters (including tabs and line ends) as one space.
 
-    Names of files and of a model's labels may hold any character; tables, captions and XML may not.
+    Names of files and of a model's labels may contain any character; tables, captions and XML may not.
     """
     return _UNPRINTABLE.sub(" ", text)

@@ -1,4 +1,4 @@
-"""One run at a time in a folder. What is written there, and how, is in ``place``."""
+"""Allows one run at a time in a folder. ``place`` writes the files."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from typing import Final, Self
 from realtime_mer.errors import OutputError
 from realtime_mer.sinks.place import FILE_MODE, LOCK, cannot_write
 
-_LOCKED_BYTE: Final = 1 << 30  # Windows locks bytes against reading too: one beyond the text that says who holds it
-_WRITES_S: Final = 0.5  # in which whoever takes the lock says so
-_NO_LOCKS: Final = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # what file systems without locks answer
+# Windows also locks bytes against reading, so lock one beyond the text that says who holds the lock
+_LOCKED_BYTE: Final = 1 << 30
+_WRITES_S: Final = 0.5  # time for the holder of a lock to write who it is
+_NO_LOCKS: Final = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # errors of file systems without locks
 
 
 class Lock:
-    """Holds a folder for one run: a second one ends with an OutputError that says who has it.
+    """Locks a folder for one run; a second one gets an OutputError that says who holds it.
 
-    The operating system lets go of it when the process ends, however it ends, so a lock file that a killed process
-    left does no harm. On a file system without locks nothing is held.
+    The operating system releases the lock when the process ends, however it ends, so the lock file of a killed process
+    does no harm. On a file system without locks, nothing is locked.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,7 +35,7 @@ class Lock:
                 descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), FILE_MODE)
             except OSError as error:
                 if folder.is_dir() and not os.access(folder, os.W_OK):
-                    return  # results that were put away read-only: they can be looked at, and nothing can be written
+                    return  # a read-only folder of results: readable, and nothing can be written
                 raise cannot_write(self._path, error) from None
             if not _acquire(descriptor):
                 holder = _holder(descriptor)
@@ -42,17 +43,17 @@ class Lock:
                 raise OutputError(f"{folder} is in use by {holder}: wait for it to end, or choose another --out")
             if _is_at(descriptor, self._path):
                 self._descriptor = descriptor
-            else:  # its holder removed it between the two steps: what was locked is no longer there
+            else:  # its holder removed it between the two steps, so the locked file no longer exists
                 os.close(descriptor)
         since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         os.ftruncate(self._descriptor, 0)
         os.write(self._descriptor, f"process {os.getpid()} since {since}\n".encode())
 
     def close(self) -> None:
-        """Lets go of the folder."""
+        """Releases the folder."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            with contextlib.suppress(OSError):  # Windows cannot remove an open file: an old lock file does no harm
+            with contextlib.suppress(OSError):  # Windows cannot remove an open file; an old lock file does no harm
                 self._path.unlink()
             os.close(descriptor)
 
@@ -66,7 +67,7 @@ class Lock:
 
 
 def _holder(descriptor: int) -> str:
-    """What the lock file says. Whoever has taken it this very moment is still to write that."""
+    """The text of the lock file. A process that has just taken the lock may not have written it yet."""
     end = time.monotonic() + _WRITES_S
     while True:
         os.lseek(descriptor, 0, os.SEEK_SET)

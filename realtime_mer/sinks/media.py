@@ -1,4 +1,4 @@
-"""Where the recording of a log is now, for formats that link to it: logs are read in other folders, and are moved."""
+"""Finds the recording of a log, for formats that link to it, when logs are read elsewhere or moved."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from realtime_mer.records import SourceInfo
 from realtime_mer.sinks.elan import RELATIVE
 from realtime_mer.sinks.jsonl import Recording
 
-PATH: Final = "path"  # in the source's details: where the recording was, absolute
-FROM_LOG: Final = "from_log"  # and the way to it from the folder of the log, which holds when both are moved together
+PATH: Final = "path"  # key of the source's details: absolute path of the recording at the time
+FROM_LOG: Final = (
+    "from_log"  # and its path relative to the log's folder, which stays valid when both are moved together
+)
 
 
 def located(info: SourceInfo, folder: Path) -> SourceInfo:
-    """``info`` of a recording whose log is written into ``folder``, with the places that ``linked`` reads."""
+    """``info`` of a recording whose log is written into ``folder``, with the paths that ``linked`` reads."""
     if info.kind != "file":
         return info
     path = Path(info.uri).absolute()
@@ -27,7 +29,7 @@ def located(info: SourceInfo, folder: Path) -> SourceInfo:
 
 
 def linked(recording: Recording, log: Path, folder: Path) -> Recording:
-    """The recording with its file's absolute path as the uri, and in the details the way to it from ``folder``."""
+    """The recording with its file's absolute path as the uri, and the path relative to ``folder`` in the details."""
     source = recording.header.source
     if source.kind != "file":
         return recording
@@ -38,7 +40,7 @@ def linked(recording: Recording, log: Path, folder: Path) -> Recording:
 
 
 def _find(source: SourceInfo, folder: Path) -> Path:
-    """The recording: beside the log as it was, where it was, or, of logs without these, where its name leads to."""
+    """The recording: at the same relative path, at its absolute path, or, for logs without these, by its name."""
     way, path = source.details.get(FROM_LOG), source.details.get(PATH)
     places = [Path(os.path.normpath(folder / way))] if isinstance(way, str) else []
     if isinstance(path, str):

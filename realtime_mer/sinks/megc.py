@@ -1,4 +1,4 @@
-"""The table that the MEGC spotting challenge scores: vid, pred_onset, pred_offset, type, in frame numbers."""
+"""The table for the MEGC spotting challenge: vid, pred_onset, pred_offset, type, in frame numbers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from realtime_mer.sinks.lines import one_line, write_whole
 
 
 def write_megc(recording: Recording, out: Path, *, index_base: int = 0, inclusive_end: bool = True) -> None:
-    """Micro-expressions as "me" and macro-expressions as "mae"; other movements are no expressions.
+    """Writes micro-expressions as "me" and macro-expressions as "mae"; other movements are left out.
 
     index_base: number of the first frame. inclusive_end: pred_offset is the last frame of the movement, not the one
-    after it. The challenge states neither: say which you used. Raises OutputError.
+    after it. The challenge specifies neither: state which you used. Raises OutputError.
     """
     rows = ["vid,pred_onset,pred_offset,type"]
     video = one_line(Path(recording.header.source.uri).stem).replace(",", "_")

@@ -1,4 +1,4 @@
-"""A table in the manner of OpenFace 2, with the columns that we estimate: no gaze, no landmarks, no AU intensities."""
+"""A table like OpenFace 2's, with the columns that we estimate: no gaze, no landmarks, no AU intensities."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ COLUMNS: Final = ("frame", "face_id", "timestamp", "confidence", "success", "pos
 
 
 def write_openface(signals_csv: Path, out: Path) -> None:
-    """From signals.csv. ``frame`` from 1, angles in rad, ``face_id`` from 0; a frame without a face keeps its row.
+    """Writes the table from signals.csv. ``frame`` from 1, angles in rad, ``face_id`` from 0; a frame without a face
+    keeps its row.
 
     OpenFace's camera axes point right, down and away from the viewer and its rotations are right-handed about them:
-    pose_Rx > 0 looks down, pose_Ry > 0 turns to the subject's right, pose_Rz > 0 tilts clockwise in the picture.
-    Raises SourceError when the signals cannot be read, OutputError when the table cannot be written.
+    pose_Rx > 0 looks down, pose_Ry > 0 turns to the subject's right, pose_Rz > 0 tilts clockwise in the frame. Raises
+    SourceError when the signals cannot be read, OutputError when the table cannot be written.
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

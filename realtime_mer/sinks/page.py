@@ -1,4 +1,4 @@
-"""HTML pages from templates: everything put into one is escaped, and a page loads nothing from elsewhere."""
+"""HTML pages from templates: all values are escaped, and a page loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-SHARED: Final = "realtime_mer.sinks"  # whose templates every page may extend
+SHARED: Final = "realtime_mer.sinks"  # package whose templates every page may extend
 
 
 def render(template: str, package: str = SHARED, /, **values: Any) -> str:
-    """The page made by a file in the folder "templates" of ``package``, with ``values`` put in."""
+    """The page made from a template in the folder "templates" of ``package``, with ``values``."""
     return _environment(package).get_template(template).render(**values)
 
 

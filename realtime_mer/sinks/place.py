@@ -1,7 +1,7 @@
-"""Where outputs are put: private files and folders, and nothing of someone else's. One run at a time is in ``lock``.
+"""Creates output files and folders, private to their owner. ``lock`` allows one run at a time.
 
-Outputs show faces or tell of them, so files are made with mode 0600 and folders with 0700, whatever the umask. A FIFO
-or a device that is named as an output is written to, never replaced; a link to a file is refused.
+Outputs show or describe faces, so files are made with mode 0600 and folders with 0700, whatever the umask. A FIFO or a
+device as an output is written to, never replaced; a link to a file is refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOCK: Final = ".lock"  # the file that ``lock.Lock`` makes in a folder
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder, and those above it that are missing, for their owner alone; one that is there stays as it is.
+    """Makes a folder and its missing parents, private to their owner; an existing folder is unchanged.
 
     Raises OutputError.
     """
@@ -36,14 +36,14 @@ def make_folder(folder: Path) -> None:
             above = above.parent
         for path in reversed(missing):
             path.mkdir(mode=FOLDER_MODE, exist_ok=True)
-        folder.mkdir(exist_ok=True)  # says what is wrong with something that is there and no folder
+        folder.mkdir(exist_ok=True)  # raises the right error for something that exists and is not a folder
     except OSError as error:
         raise OutputError(f"cannot create the folder {folder}: {error.strerror}; choose another --out") from None
 
 
 def new_folder(out: Path) -> Path:
-    """A folder for a run that must replace no earlier results: ``out`` itself while it is empty, else a new one in it,
-    named after the local time. Raises OutputError.
+    """A folder for a run that must not replace earlier results: ``out`` itself if it is empty, otherwise a new one in
+    it, named after the local time. Raises OutputError.
     """
     make_folder(out)
     try:
@@ -61,9 +61,9 @@ def new_folder(out: Path) -> Path:
 
 
 def new_file(path: Path) -> BinaryIO:
-    """An empty file at ``path``, unbuffered, for its owner alone; a FIFO or a device is opened as it is.
+    """An empty unbuffered file at ``path``, private to its owner; a FIFO or a device is opened as it is.
 
-    Raises OutputError for a link to a file and for a place that cannot be written.
+    Raises OutputError for a link to a file and for a path that cannot be written.
     """
     try:
         if is_special(path):
@@ -77,7 +77,7 @@ def new_file(path: Path) -> BinaryIO:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Writes a file that is either complete or as it was; a FIFO or a device is written to. Raises OutputError."""
+    """Replaces a file atomically; a FIFO or a device is written to. Raises OutputError."""
     part = path.with_name(path.name + ".part")
     try:
         if is_special(path):
@@ -85,7 +85,7 @@ def replace_file(path: Path, content: bytes) -> None:
                 _write_all(file, content)
             return
         _refuse_link(path)
-        part.unlink(missing_ok=True)  # a killed process may have left it
+        part.unlink(missing_ok=True)  # left by a killed process
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
         try:
             _make_private(descriptor)
@@ -101,8 +101,8 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def is_special(path: Path) -> bool:
-    """Whether ``path`` names something that is there and is neither a file nor a folder, such as a FIFO, a device, or
-    an open descriptor (/dev/stdout)."""
+    """Whether ``path`` exists and is neither a file nor a folder: a FIFO, a device, or an open descriptor
+    (/dev/stdout)."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -111,27 +111,27 @@ def is_special(path: Path) -> bool:
 
 
 def keep_input(outputs: Iterable[Path], given: str | Path) -> None:
-    """Raises OutputError when one of the outputs is what it is made from, under whatever name."""
+    """Raises OutputError when one of the outputs is the input, under whatever name."""
     for path in outputs:
-        with contextlib.suppress(OSError):  # one of them is not there: they are not the same
+        with contextlib.suppress(OSError):  # one of them does not exist, so they are not the same
             if path.samefile(given):
                 raise OutputError(f"{path} is the input: choose another output")
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:
-    """The one-line error for a place that cannot be written."""
+    """The one-line error for a path that cannot be written."""
     return OutputError(f"cannot write {path}: {error.strerror or error}; choose another place for the output")
 
 
 def _refuse_link(path: Path) -> None:
-    """What a link leads to is someone else's. Raises OSError."""
+    """Refuses links, whose target may belong to someone else. Raises OSError."""
     if path.is_symlink():
         raise OSError(errno.ELOOP, f"it is a link to {os.readlink(path)}")
 
 
 def _special(path: Path) -> BinaryIO:
-    """Opens a FIFO, a device or a descriptor for writing. A FIFO that nobody reads is an error; waiting would be
-    for ever."""
+    """Opens a FIFO, a device or a descriptor for writing. A FIFO that nobody reads is an error, as it would block
+    forever."""
     fifo = path.is_fifo()
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | (os.O_NONBLOCK if fifo else 0))
@@ -151,7 +151,7 @@ def _write_all(file: BinaryIO, content: bytes) -> None:
 
 
 def _make_private(descriptor: int) -> None:
-    """A file of an earlier run keeps its mode when it is opened again."""
+    """Sets the mode, which an existing file keeps when it is opened again."""
     if hasattr(os, "fchmod"):
-        with contextlib.suppress(OSError):  # a file of another user, or a file system without modes
+        with contextlib.suppress(OSError):  # another user's file, or a file system without modes
             os.fchmod(descriptor, FILE_MODE)

@@ -1,6 +1,6 @@
 """A self-contained HTML report of one recording: timeline, events, rejected movements, facts, limits.
 
-Made from the log, signals.csv and the stills, so it can be made again at any later time. The layout is in
+Made from the log, signals.csv and the stills, so it can be made again at any time. The layout is in
 templates/report.html.
 """
 
@@ -25,9 +25,9 @@ from realtime_mer.sinks.signals import Signals, read_signals, thinned
 from realtime_mer.sinks.text import label_words
 from realtime_mer.sources.delivery import PARTLY
 
-COLUMNS: Final = 1600  # points of the overview's curve: about one a pixel of a wide screen
-MARGIN: Final = 0.35  # s shown before the onset and after the offset in an event's own curve
-GAP: Final = 1.8  # an interval this many times the median one is a gap
+COLUMNS: Final = 1600  # points of the overview's curve: about one per pixel of a wide screen
+MARGIN: Final = 0.35  # s before the onset and after the offset in an event's own curve
+GAP: Final = 1.8  # ratio to the median interval from which an interval is a gap
 HEIGHT, WIDTH = 200, 1000  # of the timeline, in its own units
 CLOSE_HEIGHT, CLOSE_WIDTH = 90, 300  # of the curve of one event
 _FACES: Final = ("var(--sky)", "var(--orange)", "var(--purple)", "var(--green)")
@@ -56,9 +56,8 @@ def write_report(
     """Writes the report.
 
     thumbnails: (track, movement id) -> image, or the content of a JPEG file; they show faces. By default the stills in
-    the folder "stills" beside the log are used, if there are any; pass {} for none.
-    change: applied to the recording before it is shown, such as a coder's corrections. more: further sections, title ->
-    text, shown as it stands.
+    the folder "stills" beside the log are used, if there are any; pass {} for none. change: applied to the recording
+    before it is shown, such as a coder's corrections. more: further sections, title -> text, shown verbatim.
 
     Raises SourceError when an input cannot be read, OutputError when the report cannot be written.
     """
@@ -72,7 +71,7 @@ def write_report(
     micro = [e for e in final if e.status is Status.CONFIRMED]
     rejected = [e for e in final if e.status is Status.REJECTED]
     summary, source = recording.summary, recording.header.source
-    # a live run ends with a signal or its time limit; a recorded video has an end of its own
+    # a live run ends with a signal or its time limit; a recorded video has its own end
     complete = summary is not None and (source.live or not summary.stopped)
     page = render(
         "report.html",
@@ -96,7 +95,7 @@ def write_report(
 
 
 def _cards(recording: Recording, micro: list[Event], rejected: list[Event]) -> list[tuple[object, str, str]]:
-    """Figure, what it is, and a note."""
+    """For each card: figure, description and note."""
     summary = recording.summary
     cards: list[tuple[object, str, str]] = [
         (len(micro), "micro-expressions", _counted(Counter(label_words(event) for event in micro))),
@@ -154,7 +153,7 @@ def _facts(recording: Recording, signals: Signals) -> list[tuple[str, str]]:
 
 
 def _timeline(signals: Signals, events: list[Event]) -> dict[str, Any] | None:
-    """The whole recording as one drawing, which the page's script zooms; None when there is nothing to draw."""
+    """The whole recording as one drawing, which the page's script can zoom; None when there is nothing to draw."""
     times = (
         [t for e in events for t in (e.movement.onset, e.movement.end)]
         + list(signals.frames[:1])
@@ -211,12 +210,12 @@ def _color(track: int) -> str:
 
 
 def _shown(event: Event, signals: Signals, picture: Image | bytes | None) -> dict[str, Any]:
-    """A micro-expression, with what the page draws of it."""
+    """A micro-expression, with its drawings for the page."""
     probabilities = event.prediction.probabilities if event.prediction is not None else {}
     return {
         "event": event,
         "label": label_words(event),
-        # not of an event that a coder has added
+        # not for an event that a coder added
         "measured": bool(np.isfinite([event.movement.strength, event.fps, event.gap]).all()),
         "probabilities": sorted(probabilities.items(), key=lambda item: -item[1]),
         "cues": [_cue(cue) for cue in event.cues],

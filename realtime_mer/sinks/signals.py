@@ -1,4 +1,4 @@
-"""Reads signals.csv back: what the report and the app show of a recording. ``csv`` writes it."""
+"""Reads signals.csv for the report and the app. ``csv`` writes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from realtime_mer.errors import SourceError, first_line
 
 @dataclass(slots=True)
 class Curve:
-    """What signals.csv says of one face: times in s, level and threshold in units of resting noise."""
+    """The signals of one face: times in s, level and threshold in units of resting noise."""
 
     time: array[float] = field(default_factory=lambda: array("d"))
     level: array[float] = field(default_factory=lambda: array("d"))
@@ -30,14 +30,14 @@ class Curve:
 
 @dataclass(slots=True)
 class Signals:
-    """A signals.csv that was read: the time of every frame, and a curve per face."""
+    """The content of a signals.csv: the time of every frame, and a curve per face."""
 
     frames: array[float] = field(default_factory=lambda: array("d"))
     curves: dict[int, Curve] = field(default_factory=dict)
 
 
 def thinned(points: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-    """At most ``most`` rows of ``Curve.between``, each with the highest level of those it stands for."""
+    """At most ``most`` rows of ``Curve.between``, each with the highest level of those it replaces."""
     if len(points) <= most:
         return points
     starts = np.linspace(0, len(points), most, endpoint=False).astype(int)
@@ -45,7 +45,7 @@ def thinned(points: NDArray[np.float64], most: int) -> NDArray[np.float64]:
 
 
 def read_signals(path: Path) -> Signals:
-    """Reads what the report needs of signals.csv; a row that was cut off at the end is left out. Raises SourceError."""
+    """Reads what the report needs from signals.csv, without an incomplete last row. Raises SourceError."""
     signals = Signals()
     try:
         with open(path, newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""How an event reads, wherever it is shown: beside the face, on its card, in lists and reports."""
+"""The text of an event wherever it is shown: beside the face, on its card, in lists and reports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from realtime_mer.records import Event, Status
 
-ABSTAINED: Final = "abstained"  # in place of a label that the recognizer did not give
+ABSTAINED: Final = "abstained"  # shown in place of a label when the recognizer abstained
 
 
 def event_words(event: Event) -> str:
@@ -26,6 +26,6 @@ def label_words(event: Event) -> str:
 
 
 def event_line(event: Event) -> str:
-    """As ``event_words``, and why a rejected movement was rejected."""
+    """As ``event_words``, with the reason of a rejected movement."""
     reason = event.movement.reason
     return f"{event_words(event)}: {reason}" if event.status is Status.REJECTED and reason else event_words(event)

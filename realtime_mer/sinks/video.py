@@ -1,4 +1,4 @@
-"""Annotated video: the picture with overlays, at the source's own times. What the overlays look like is in ``draw``."""
+"""Annotated video: frames with overlays, at the source's own times. ``draw`` draws the overlays."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from realtime_mer.sinks.draw import Overlay
 from realtime_mer.sinks.place import new_file
 
 TICKS: Final = 90_000  # per second: MPEG's clock, 11 us
-KEYFRAME: Final = 1.0  # s between key frames; what a killed process can lose, and how finely players seek
-# What is written in pieces needs no index at the end, so that a killed process leaves a file that plays.
+KEYFRAME: Final = 1.0  # s between keyframes: what a killed process can lose, and how finely players seek
+# A fragmented file needs no index at its end, so that a killed process leaves a file that plays.
 _CONTAINERS: Final = {
     ".mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"},
     ".mkv": {"cluster_time_limit": "500", "flush_packets": "1"},
@@ -26,10 +26,10 @@ _CONTAINERS: Final = {
 
 
 class VideoFile:
-    """An H.264 file (.mp4 or .mkv) of pictures with their own times; the first one starts it.
+    """An H.264 file (.mp4 or .mkv) of images with their own times, starting with the first one.
 
-    rate: about how many frames a second to expect; it guides the encoder only. preset, crf: x264's effort and quality.
-    Raises OutputError when the file cannot be made or written.
+    rate: approximate frames/s, only a hint to the encoder. preset, crf: x264's effort and quality. Raises OutputError
+    when the file cannot be made or written.
     """
 
     def __init__(self, path: Path, rate: float, *, preset: str = "veryfast", crf: int = 21) -> None:
@@ -44,7 +44,7 @@ class VideoFile:
             "preset": preset,
             "crf": str(crf),
             "g": str(max(1, round(self._rate * KEYFRAME))),
-            # reordered frames would need an edit list, which a file in pieces lacks: all times would be shifted
+            # reordered frames would need an edit list, which a fragmented file lacks; all times would be shifted
             "bf": "0",
         }
         self._container: Any = None
@@ -52,21 +52,21 @@ class VideoFile:
         self._size = (0, 0)
         self._first = 0.0
         self._last = -1
-        self._error: OutputError | None = None  # once writing failed, it stays failed
+        self._error: OutputError | None = None  # after a failed write, all later ones fail
 
     def write(self, image: Image, time: float) -> None:
-        """Adds a picture, uint8 BGR (H, W, 3). Those of another size than the first are fitted in, with black bars."""
+        """Adds an image, uint8 BGR (H, W, 3). Images of another size than the first are fitted in with black bars."""
         if self._error is not None:
             raise self._error
         try:
             if self._container is None:
                 self._open(image, time)
             picture = av.VideoFrame.from_ndarray(_fitted(image, self._size), format="bgr24")
-            # equal or falling times (a clock that was set) would be refused: such a picture follows one tick later
+            # equal or decreasing times (a clock that was set) would be refused, so such an image follows one tick later
             self._last = max(round((time - self._first) * TICKS), self._last + 1)
             picture.pts, picture.time_base = self._last, Fraction(1, TICKS)
             self._container.mux(self._stream.encode(picture))
-        except (OSError, ValueError) as error:  # av's errors are either
+        except (OSError, ValueError) as error:  # av raises either
             raise self._failed(error) from None
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ class VideoFile:
                 container.mux(self._stream.encode(None))
             container.close()
         except (OSError, ValueError) as error:
-            if self._error is None:  # otherwise it was told already
+            if self._error is None:  # otherwise it was already reported
                 raise self._failed(error) from None
 
     def _open(self, image: Image, time: float) -> None:
@@ -94,7 +94,7 @@ class VideoFile:
 
     def _failed(self, error: Exception) -> OutputError:
         reason = getattr(error, "strerror", None) or error
-        self._error = OutputError(f"writing {self.path} stopped ({reason}); what was written before plays")
+        self._error = OutputError(f"writing {self.path} stopped ({reason}); everything before that plays")
         return self._error
 
 
@@ -107,7 +107,7 @@ class AnnotatedVideo(Sink):
     def __init__(self, path: Path, rate: float, *, max_rate: float = 0.0) -> None:
         self._file = VideoFile(path, min(rate, max_rate) if rate and max_rate else rate or max_rate)
         self._overlay = Overlay()
-        # a tenth of a frame of slack, so that 200 to 50 frames/s takes every fourth in spite of jitter
+        # a tenth of a frame of tolerance, so that 200 to 50 frames/s takes every fourth frame in spite of jitter
         self._interval = 0.9 / max_rate if max_rate else 0.0
         self._drawn = -np.inf
 
@@ -123,7 +123,7 @@ class AnnotatedVideo(Sink):
 
 
 def _fitted(image: Image, size: tuple[int, int]) -> Image:
-    """The picture centered on a canvas of ``size``, shrunk if needed; odd sizes gain a repeated row or column."""
+    """The image centered on a canvas of ``size``, scaled down if needed; odd sizes get a repeated row or column."""
     width, height = size
     if image.shape[:2] == (height, width):
         return np.ascontiguousarray(image)

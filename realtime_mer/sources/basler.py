@@ -1,6 +1,6 @@
 """Basler cameras through pypylon, Basler's own library: pip install 'realtime-mer[industrial]'.
 
-pypylon is free of charge and not free software; its license comes with it.
+pypylon is free of charge but not free software; it includes its license.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ from realtime_mer.sources.feed import Source
 from realtime_mer.sources.industrial import CameraRequest, Chosen, Grab, address_of, choose_format, open_industrial
 
 BUFFERS: Final = 64
-NO_NUMBER: Final = (1 << 64) - 1  # what a camera without frame numbers says
-NS: Final = 1e9  # ticks/s of cameras that do not say otherwise
+NO_NUMBER: Final = (1 << 64) - 1  # block ID of a camera without frame numbers
+NS: Final = 1e9  # default ticks/s
 
 
 def open_basler(name: str, request: CameraRequest, *, buffer_s: float = 1.0) -> Source:
-    """The camera of this serial number, user-defined name or address; "" takes the first one. Raises SourceError."""
+    """Opens the camera with this serial number, user-defined name or address; "" takes the first one. Raises
+    SourceError."""
     named, request = address_of(name, request)
     camera = BaslerCamera(named, request)
     return open_industrial(f"basler:{named or camera.chosen.about['serial']}", camera, buffer_s=buffer_s)
 
 
 class BaslerCamera:
-    """A camera that is delivering."""
+    """An open, delivering camera."""
 
     def __init__(self, name: str, request: CameraRequest) -> None:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # where warnings are errors, those of its import end the process
+                warnings.simplefilter("ignore")  # if warnings are errors, those of its import would end the process
                 from pypylon import genicam, pylon
         except ImportError:
             raise SourceError("Basler cameras need pypylon: pip install 'realtime-mer[industrial]'") from None
@@ -73,7 +74,7 @@ class BaslerCamera:
             result.Release()
 
     def close(self) -> None:
-        """Stops the camera and gives it back."""
+        """Stops and releases the camera."""
         camera, self._camera = self._camera, None
         if camera is not None:
             with suppress(self._wrong):
@@ -113,7 +114,7 @@ class BaslerCamera:
         return Chosen(size, float(rate), exposure / 1000 if exposure else None, chosen, named)
 
     def _crop(self, side: str, shift: str, requested: int) -> None:
-        """Reads ``requested`` px from the middle of the sensor, in the camera's own steps."""
+        """Crops to ``requested`` px in the middle of the sensor, in the camera's own steps."""
         node = getattr(self._camera, side)
         with suppress(self._wrong, AttributeError):
             getattr(self._camera, shift).Value = 0
@@ -124,7 +125,7 @@ class BaslerCamera:
             offset.Value = (whole - node.Value) // 2 // offset.Inc * offset.Inc
 
     def _value(self, *names: str) -> float | None:
-        """Of the first of these settings that the camera has."""
+        """The value of the first of these settings that the camera has."""
         for name in names:
             with suppress(self._wrong, AttributeError):
                 return float(getattr(self._camera, name).Value)

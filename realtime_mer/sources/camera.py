@@ -1,4 +1,4 @@
-"""Cameras through OpenCV: the fastest mode that they have, and each frame's time as near to the sensor as it goes."""
+"""Cameras through OpenCV: in their fastest mode, and with the time of each frame as close to the sensor as possible."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from realtime_mer.records import Image, SourceInfo
 from realtime_mer.sources.feed import Counts, Feed, RawFrame, RawFrames, Source
 
 WIDTH, HEIGHT = 640, 480
-FASTEST_FPS = 240.0  # asked for when the caller names no rate: drivers then take the nearest rate that they have
-SLOWEST_FPS, HIGHEST_FPS = 0.1, 2000.0  # what a driver says beyond these is not believed: NaN, 0, a clock's 180000
-WARM_UP_FRAMES = 5  # read at opening: shows that frames come, and whether the driver's times can be trusted
-OLDEST_S = 0.5  # a driver's time further back than this is not the time of the frame just grabbed
-SILENT_S = 2.0  # a camera that delivers nothing for this long is gone
+FASTEST_FPS = 240.0  # requested by default; drivers then choose the nearest rate that they have
+SLOWEST_FPS, HIGHEST_FPS = 0.1, 2000.0  # values of a driver outside these are not believed: NaN, 0, a clock's 180000
+WARM_UP_FRAMES = 5  # frames read at opening, to see that they arrive and whether the driver's times can be trusted
+OLDEST_S = 0.5  # an older driver's time is not that of the frame just grabbed
+SILENT_S = 2.0  # a camera that delivers nothing for this long is lost
 RETRY_S = 0.01  # pause after a failed grab
 
 
@@ -48,10 +48,9 @@ def open_camera(
 ) -> Source:
     """Open camera ``device`` (number, or /dev/videoN) and start capturing. Sizes in px, ``fps`` in frames/s.
 
-    Frames carry the driver's own time of the buffer where that proves sane at the opening (V4L2 gives it on the
-    monotonic clock), else the monotonic time at the grab; ``info.details["timestamp"]`` says which. OpenCV's own log
-    is silenced in this process: what fails is raised instead. ``capture`` stands in for cv2.VideoCapture in tests.
-    Raises SourceError.
+    Frames have the driver's time of the buffer if it proves valid at opening (V4L2 gives it on the monotonic clock),
+    otherwise the monotonic time of the grab; ``info.details["timestamp"]`` says which. OpenCV's own log is silenced in
+    this process: failures are raised instead. ``capture`` stands in for cv2.VideoCapture in tests. Raises SourceError.
     """
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     api = cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY
@@ -59,7 +58,7 @@ def open_camera(
     try:
         if not camera.isOpened():
             raise SourceError(f"no camera {device}: {_present()}")
-        # The pixel format first: with raw pictures, USB has no room for the size and rate asked for afterwards.
+        # The pixel format first: with raw frames, USB lacks the bandwidth for the size and rate requested afterwards.
         camera.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         camera.set(cv2.CAP_PROP_FRAME_WIDTH, width or WIDTH)
         camera.set(cv2.CAP_PROP_FRAME_HEIGHT, height or HEIGHT)
@@ -94,28 +93,28 @@ def open_camera(
 def _present() -> str:
     found = sorted(str(path) for path in Path("/dev").glob("video*")) if sys.platform.startswith("linux") else []
     if found:
-        return f"it is missing, in use, or may not be read; devices here: {', '.join(found)}"
-    return "no camera is connected to this machine, or it may not be used"
+        return f"it is missing, in use, or not accessible; devices here: {', '.join(found)}"
+    return "no camera is connected to this machine, or it is not accessible"
 
 
 def _driver_time(camera: Capture, now: float) -> float | None:
-    """The driver's time of the grabbed buffer, s on the monotonic clock; None when it cannot be that."""
+    """The driver's time of the grabbed buffer, s on the monotonic clock; None when it is implausible."""
     told = camera.get(cv2.CAP_PROP_POS_MSEC) / 1000
     return told if 0 <= now - told <= OLDEST_S else None
 
 
 def _rate(told: float, measured: float, counts: Counts) -> float:
-    """The driver's frame rate where it can be true, else the one measured over the first frames; frames/s."""
+    """The driver's frame rate if plausible, otherwise the one measured over the first frames; frames/s."""
     if SLOWEST_FPS <= told <= HIGHEST_FPS:
         return told
     counts.notes.append(
-        f"the camera's driver says {told:g} frames/s, which cannot be true; {measured:.3g} were measured"
+        f"the camera's driver reports {told:g} frames/s, which cannot be true; {measured:.3g} were measured"
     )
     return measured
 
 
 def _warm_up(device: int | str, camera: Capture) -> tuple[bool, float]:
-    """Read the first frames: whether the driver's times are sane and increase, and the frames/s measured."""
+    """Read the first frames: whether the driver's times are plausible and increase, and the measured frames/s."""
     told: list[float | None] = []
     grabbed: list[float] = []
     end = time.monotonic() + SILENT_S
@@ -132,7 +131,7 @@ def _warm_up(device: int | str, camera: Capture) -> tuple[bool, float]:
     if len(told) < WARM_UP_FRAMES:
         raise SourceError(f"camera {device} opens but delivers no frames: is another program using it?")
     sane = [at for at in told if at is not None]
-    # The first frames may have waited in the driver's buffer and come at once: the longest interval is the true one.
+    # The first frames may have waited in the driver's buffer and arrive at once; the longest interval is the true one.
     measured = 1 / max(max(b - a for a, b in pairwise(grabbed)), 1 / HIGHEST_FPS)
     return len(sane) == len(told) and all(a < b for a, b in pairwise(sane)), measured
 

@@ -1,4 +1,4 @@
-"""One clock for a recording whose timestamps start again, go back, or are replaced by a rate that the user gives."""
+"""One clock for recordings whose timestamps restart, go back, or are replaced by a rate from the user."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from realtime_mer.sources.decode import Picture, Pictures
 from realtime_mer.sources.feed import Counts
 
 NO_TIME = "without a timestamp"
-BEHIND = "at a time that is not after that of the frame before"
-BACK_S = 0.5  # two frames behind by this much are a new start; by less, they may be out of order for a moment
-STRAYS = 8  # frames out of order, one after the other, that are a new start all the same
+BEHIND = "with a time that is not after that of the frame before"
+BACK_S = 0.5  # two frames this far behind are a restart; a smaller step may be frames out of order
+STRAYS = 8  # this many frames out of order in a row are a restart anyway
 SILENCE_S = 1.0  # an interval longer than this ...
 SILENCE_FRAMES = 10  # ... and than so many usual ones is a hole in the recording
 
 
 class Timed(NamedTuple):
-    """A frame at its time in s, with the seconds before it of which nothing is known."""
+    """A frame with its time, s, and the unknown seconds before it."""
 
     time: float
     hole: float
@@ -28,10 +28,10 @@ class Timed(NamedTuple):
 
 
 class FileClock:
-    """Puts frames on one clock that only goes forward, and notes where the container's own does not.
+    """Puts frames on one clock that only goes forward, and records where the container's own does not.
 
-    start: where the container's clock begins, s. usual: nominal interval between frames, s; it stands for the unknown
-    time between two parts.
+    start: start of the container's clock, s. usual: nominal interval between frames, s, used for the unknown time
+    between two parts.
     """
 
     def __init__(self, counts: Counts, start: float, usual: float) -> None:
@@ -43,7 +43,7 @@ class FileClock:
         self._silences: list[tuple[float, float]] = []
 
     def run(self, shown: Pictures) -> Generator[Timed, None, None]:
-        """The frames of ``shown`` at increasing times. One that stands alone out of order is skipped and counted."""
+        """The frames of ``shown`` at increasing times. A single frame out of order is skipped and counted."""
         strays: list[Picture] = []
         for picture in shown:
             given, frame = picture
@@ -72,7 +72,7 @@ class FileClock:
         return Timed(time, hole, frame)
 
     def _settle(self, strays: list[Picture]) -> Generator[Timed, None, None]:
-        """Frames behind the clock: a new start where they go on from each other, else skipped."""
+        """Handles frames behind the clock: a restart if they continue each other, otherwise skipped."""
         times = [picture.time for picture in strays if picture.time is not None]
         if len(times) < 2 or not all(a < b for a, b in pairwise(times)):
             self._skip(strays)
@@ -95,8 +95,8 @@ class FileClock:
         if self._restarts:
             times = "once" if len(self._restarts) == 1 else f"{len(self._restarts)} times"
             self._counts.notes.append(
-                f"the timestamps start again {times}, first at {self._restarts[0]:.3f} s: the parts follow each other "
-                f"with an unknown time between them, shown as {1000 * self._usual:.3g} ms"
+                f"the timestamps restart {times}, first at {self._restarts[0]:.3f} s; the unknown time between "
+                f"the parts is shown as {1000 * self._usual:.3g} ms"
             )
         if self._silences:
             start, end = self._silences[0]
@@ -105,9 +105,9 @@ class FileClock:
 
 
 def at_rate(shown: Pictures, rate: float, counts: Counts) -> Generator[Timed, None, None]:
-    """The frames at the rate (frames/s) at which the user says they were captured; the container's times are ignored.
+    """The frames at the capture rate (frames/s) given by the user, without the container's times.
 
-    Frames that were skipped keep their places.
+    Skipped frames keep their places.
     """
     before, last, index = counts.skipped, None, 0
     for given, frame in shown:

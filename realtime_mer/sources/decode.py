@@ -1,7 +1,7 @@
-"""The frames of a recorded video that may be believed, in the order of presentation. Times on one clock: clock.py.
+"""The trustworthy frames of a recorded video, in presentation order. ``clock`` puts their times on one clock.
 
-A frame that the decoder could not read whole is never passed on, nor is one that was predicted from it: what is
-missing is filled with gray or old blocks, and these would be seen as a movement. Each one is counted with its reason.
+A frame that the decoder could not read completely is never passed on, nor is one predicted from it: missing parts are
+filled with gray or old blocks, which would be measured as a movement. Each is counted with its reason.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from realtime_mer.sources.feed import Counts
 DAMAGED = "damaged"
 DEPENDS = "predicted from a damaged frame"
 NO_START = "before the first frame that can be decoded"
-REORDER_FRAMES = 16  # the most that H.264 and HEVC allow a frame to be shown later than it is stored
-HEAL_S = 10.0  # after so long without a key frame, a stream is one that refreshes its picture bit by bit
+REORDER_FRAMES = 16  # largest delay between storage and presentation in H.264 and HEVC
+HEAL_S = 10.0  # after this long without a key frame, the stream uses gradual refresh
 
 
 class Picture(NamedTuple):
-    """A decoded frame and the time that the container gives it, s; None if it gives none.
+    """A decoded frame and its time in the container, s, if any.
 
-    frame: None for one that may not be shown: its time went by all the same.
+    frame: None for one that may not be shown; its time counts all the same.
     """
 
     time: float | None
@@ -38,17 +38,17 @@ Pictures = Generator[Picture, None, None]
 
 
 class Slots:
-    """Times of presentation for a container that knows the order of decoding only.
+    """Presentation times for a container that knows only the decoding order.
 
-    AVI numbers the stored frames. Frames with B-frames among them are stored in another order than they are shown in,
-    but both orders fill the same places: each frame that comes out of the decoder takes the earliest one left.
+    AVI numbers the stored frames. With B-frames, storage and presentation order differ, but both fill the same slots:
+    each frame that comes out of the decoder takes the earliest one left.
     """
 
     def __init__(self) -> None:
         self._left: list[int] = []
         self._own: dict[int, int] = {}  # pts as libav guesses it -> number in the file
         self._latest = -1
-        self.reordered = False  # a frame was shown at another place than it was stored at
+        self.reordered = False  # a frame's presentation slot differs from its storage slot
 
     def store(self, packet: av.Packet) -> None:
         if packet.dts is not None:
@@ -57,9 +57,9 @@ class Slots:
                 self._own[packet.pts] = packet.dts
 
     def take(self, frame: av.VideoFrame) -> int | None:
-        """The place of the next frame shown, in units of the stream's time base."""
+        """The slot of the next frame, in units of the stream's time base."""
         own = None if frame.pts is None else self._own.pop(frame.pts, None)
-        # what no frame came of: nothing stored before a key frame is shown after it
+        # slots without a frame: nothing stored before a key frame is shown after it
         while own is not None and self._left and self._left[0] < own - (0 if frame.key_frame else REORDER_FRAMES):
             heapq.heappop(self._left)
         if own is not None:
@@ -69,26 +69,27 @@ class Slots:
 
 
 class Trust:
-    """Which frames may be believed: none that the decoder could not read whole, and none that was predicted from it.
+    """Decides which frames can be trusted: none that the decoder could not read completely, and none predicted from
+    such a frame.
 
-    at_once: the decoder tells of an error at the packet that has it, not some packets later as with frame threads.
+    at_once: the decoder reports an error at its packet, not some packets later as with frame threads.
     """
 
     def __init__(self, counts: Counts, at_once: bool) -> None:
         self._counts, self._at_once = counts, at_once
-        self._sent: set[int] = set()  # pts of the packets whose frames are still to come
-        self._failed: set[int | None] = set()  # pts of those that the decoder refused
-        self._sound: set[int] = set()  # pts of those that were sent before the damage
+        self._sent: set[int] = set()  # pts of packets whose frames are pending
+        self._failed: set[int | None] = set()  # pts of refused packets
+        self._sound: set[int] = set()  # pts of packets sent before the damage
         self._broken = self._started = False
-        self._since: float | None = None  # time of the first frame that rests on a damaged one
+        self._since: float | None = None  # time of the first frame that depends on a damaged one
 
     def sent(self, packet: av.Packet) -> None:
-        """The decoder took it."""
+        """The decoder accepted the packet."""
         if packet.size and packet.pts is not None and not packet.is_discard:
             self._sent.add(packet.pts)
 
     def refused(self, packet: av.Packet) -> None:
-        """The decoder did not take it, or it is known to be partial."""
+        """The decoder refused the packet, or it is known to be partial."""
         self._counts.skip(DAMAGED if self._started else NO_START)
         self._failed.add(packet.pts)
         self._break(self._sent if self._at_once else set())
@@ -97,20 +98,20 @@ class Trust:
         self._broken, self._since, self._sound = True, None, set(sound)
 
     def _passed_over(self, frame: av.VideoFrame) -> None:
-        """Counts what should have come before ``frame``: the decoder drops without a word what it cannot start from."""
+        """Counts frames missing before ``frame``: the decoder silently drops those it cannot start from."""
         gone = {pts for pts in self._sent if frame.pts is not None and pts < frame.pts}
         if gone:
             self._sent -= gone
             self._counts.skip(DEPENDS if self._started else NO_START, len(gone))
 
     def accepts(self, frame: av.VideoFrame, time: float | None) -> bool:
-        """Whether the frame may be passed on; counts it when not."""
+        """Whether the frame may be passed on; counts it otherwise."""
         self._sent -= {frame.pts}
-        refused = frame.pts in self._failed  # some come out all the same
+        refused = frame.pts in self._failed  # some come out anyway
         if frame.is_corrupt or refused:
             if not refused:
                 self._counts.skip(DAMAGED)
-            self._break(set())  # those that are still to come may rest on it
+            self._break(set())  # pending frames may depend on it
             return False
         if self._broken and not frame.key_frame and frame.pts not in self._sound:
             self._since = time if self._since is None else self._since
@@ -129,7 +130,7 @@ class Trust:
 def pictures(
     container: av.container.InputContainer, stream: av.VideoStream, counts: Counts, slots: Slots | None
 ) -> Pictures:
-    """Every frame of the video in the order of presentation, at the container's own time."""
+    """Every frame of the video in presentation order, at the container's own time."""
     base, trust = float(stream.time_base or 1), Trust(counts, stream.codec_context.thread_count == 1)
     for packet in container.demux(stream):
         if slots is not None and packet.size:
@@ -149,10 +150,11 @@ def pictures(
 
 
 def deinterlaced(shown: Pictures, stream: av.VideoStream, counts: Counts) -> Pictures:
-    """Progressive frames: both fields of an interlaced frame are of different moments, which looks like a movement.
+    """Makes progressive frames, because the two fields of an interlaced frame are from different moments, which looks
+    like a movement.
 
-    One frame is made of each interlaced one, at its own time, so the frame rate stays. Progressive frames pass as they
-    are. libav's bwdif looks at the frames before and after, so frames come one later than they went in.
+    Each interlaced frame gives one frame, at its own time, so the frame rate stays the same. Progressive frames are
+    unchanged. libav's bwdif uses the frames before and after, so frames come out one later.
     """
     graph, size = None, (0, 0)
     waiting: list[float | None] = []
@@ -198,7 +200,7 @@ def _ready(graph: Graph, waiting: list[float | None]) -> Pictures:
 
 
 def _drained(graph: Graph | None, waiting: list[float | None]) -> Pictures:
-    """What a graph still holds at the end of the video, or where the size changes."""
+    """The remaining frames of a graph at the end of the video, or at a change of size."""
     if graph is not None:
         graph.push(None)
         yield from _ready(graph, waiting)

@@ -1,8 +1,8 @@
-"""What a source has delivered, as numbers that stand in a certificate, in the log and at the head of every report.
+"""What a source has delivered, as figures for the certificate, the log and the head of every report.
 
-Whether a movement of 1/25 s can be resolved is counted, not guessed from the rate: it is the share of the time in which
-no more than 20 ms lie between two frames that show something new, so that such a movement has an onset, an apex and an
-offset. Lost, repeated and late frames all make it smaller.
+Whether a movement of 1/25 s can be resolved is counted, not guessed from the rate: it is the share of the time with at
+most 20 ms between new frames, so that such a movement has an onset, an apex and an offset. Lost, repeated and late
+frames all reduce it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 from realtime_mer.records import Frame, SourceInfo, SourceStats
 
 FINE_S: Final = 0.021  # 20 ms and the rounding of timestamps: two intervals in the shortest micro-expression
-RESOLVED, PARTLY = 0.99, 0.5  # shares of the time: it can be resolved; it can in part
+RESOLVED, PARTLY = 0.99, 0.5  # shares of the time: can be resolved; can be resolved in part
 BIN_S: Final = 1e-5  # intervals are counted in steps of 10 us, so that an hour takes no memory
 
 CLOCKS: Final = {
     "container": "timestamps in the file",
     "sender": "timestamps of the sender",
     "device": "the camera's own timestamps, put on the monotonic clock",
-    "monotonic": "taken when the picture had arrived",
+    "monotonic": "taken when the frame had arrived",
     "page": "the browser's time of each frame",
     "given": "as given by the caller",
 }
@@ -33,9 +33,9 @@ CLOCKS: Final = {
 class Delivery:
     """Over ``frames`` frames and ``seconds`` s. Rates in frames/s, intervals between capture times in ms.
 
-    nominal_fps: 0 if unknown. repeated: frames that show what the one before showed; new_fps: the rate without
-    them. missed: never captured, None when that cannot be told; losses: how that is known. exposure_ms: None if the
-    source does not say. resolved: share of the time in which a movement of 1/25 s can be resolved, 0 to 1.
+    nominal_fps: 0 if unknown. repeated: frames that show what the one before showed; new_fps: the rate without them.
+    missed: never captured, None if unknown; losses: how that is known. exposure_ms: None if the source does not say.
+    resolved: share of the time in which a movement of 1/25 s can be resolved, 0 to 1.
     """
 
     nominal_fps: float
@@ -61,14 +61,14 @@ class Delivery:
 
     @property
     def verdict(self) -> str:
-        """Whether movements of 1/25 s can be resolved, in a sentence."""
+        """A sentence on whether movements of 1/25 s can be resolved."""
         can = "can" if self.resolved >= RESOLVED else "can only in part" if self.resolved >= PARTLY else "cannot"
         share = f"{100 * self.resolved:.4g} % of the time had 20 ms or less between new frames"
         return f"movements of 1/25 s {can} be resolved: {share}"
 
     @property
     def line(self) -> str:
-        """All of it in two sentences, for the head of a report."""
+        """Everything in two sentences, for the head of a report."""
         lost = "losses not judged" if self.missed is None else f"{self.missed} lost"
         exposure = "" if self.exposure_ms is None else f", exposure {self.exposure_ms:g} ms"
         return (
@@ -78,7 +78,7 @@ class Delivery:
         )
 
     def lines(self) -> list[str]:
-        """One fact a line, each with its name."""
+        """One fact per line, each with its name."""
         lost = "missed frames not judged" if self.missed is None else f"{self.missed} missed"
         nominal = f"{self.nominal_fps:.2f}" if self.nominal_fps else "not stated"
         new = f", {self.new_fps:.2f} without {self.repeated} repeated frames" if self.repeated else ""
@@ -97,13 +97,13 @@ class Delivery:
 
 
 class Deliveries:
-    """Takes frames in order; ``result`` is what came so far."""
+    """Takes frames in order; ``result`` is the delivery so far."""
 
     def __init__(self) -> None:
         self.frames = self.repeated = 0
         self.first = self.last = 0.0  # s
-        self._new = 0.0  # s, of the latest frame that showed something new
-        self._fine = 0.0  # s in which new frames came soon enough
+        self._new = 0.0  # s, of the latest new frame
+        self._fine = 0.0  # s in which new frames arrived soon enough
         self._longest = 0.0
         self._intervals: Counter[int] = Counter()
 
@@ -125,7 +125,7 @@ class Deliveries:
         self.frames += 1
 
     def result(self, info: SourceInfo, stats: SourceStats | None) -> Delivery | None:
-        """None when fewer than two frames came. stats: the source's own counts, where they are known."""
+        """None for fewer than two frames. stats: the source's own counts, if known."""
         span = self.last - self.first
         if self.frames < 2 or not span > 0:
             return None
@@ -157,7 +157,7 @@ class Deliveries:
 
 
 def timestamp(info: SourceInfo) -> str:
-    """How the times of a source came about, in words."""
+    """Description of how the times of a source are made."""
     if info.kind == "camera" and info.clock != "device":
         return "the driver's time of each buffer" if info.details.get("timestamp") == "driver" else "taken at the grab"
     return CLOCKS.get(info.clock, info.clock)
@@ -173,7 +173,7 @@ def _losses(info: SourceInfo, missed: int | None) -> str:
 
 
 def _quantiles(counts: Counter[int], shares: tuple[float, ...]) -> list[float]:
-    """Of intervals that are counted in bins, s; between two bins by interpolation, as numpy does it."""
+    """Quantiles of intervals counted in bins, s; interpolated between bins, as in numpy."""
     bins = np.array(sorted(counts))
     up_to = np.cumsum([counts[int(b)] for b in bins])
     found = []

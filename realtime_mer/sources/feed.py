@@ -1,7 +1,7 @@
-"""The one contract of all sources, and the thread and queue behind it. What is read, and how, is in the other modules.
+"""The contract of all sources, and the thread and queue behind it. The other modules read.
 
-A source is a generator of ``RawFrame``s, run ahead of its reader in a thread. Recorded sources wait for the reader and
-lose nothing; live ones cannot wait, so a frame that finds the queue full is dropped at the entry and counted.
+A source is a generator of ``RawFrame``s that runs ahead of its reader in a thread. Recorded sources wait for the reader
+and lose nothing; live ones cannot wait, so a frame that finds the queue full is dropped and counted.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from realtime_mer.records import Frame, Gray, Image, SourceInfo, SourceStats
 from realtime_mer.sources.gaps import Gaps
 from realtime_mer.sources.repeats import Repeats
 
-AHEAD_FRAMES = 16  # how far a recorded source is read ahead: evens out the decoder's pace, costs 5 MB at 640x480
-UNSEEN_S = 0.04  # a damaged stretch that hides more than this is a hole: the shortest micro-expression lasts as long
-ROUNDING_S = 0.001  # timestamps are often rounded to this
-NO_BEAT = "lost frames cannot be counted: the frames come without a regular beat"
-NO_BEAT_FRAMES = 200  # frames after which this is said
-PACE = 0.2  # weight of the newest interval in the mean that the reader takes for a frame
+AHEAD_FRAMES = 16  # how far a recorded source is read ahead, to even out the decoder's pace; costs 5 MB at 640x480
+UNSEEN_S = 0.04  # a longer damaged part is a hole: the shortest micro-expression takes this long
+ROUNDING_S = 0.001  # common rounding of timestamps
+NO_BEAT = "lost frames cannot be counted: the frames do not arrive at a regular rate"
+NO_BEAT_FRAMES = 200  # frames before this is reported
+PACE = 0.2  # weight of the newest interval in the reader's mean time per frame
 JOIN_S = 1.0  # how long close() waits for the capture thread
 
 
@@ -57,10 +57,9 @@ class Source(Protocol):
 
 
 class RawFrame(NamedTuple):
-    """One picture as read, before it has been accepted. ``time`` is None when the source gave it none.
+    """A frame as read, before it is accepted. ``time`` is None if the source gave none.
 
-    hole, lost: as of a Frame: seconds of which the source knows nothing, and frames that it knows to be missing.
-    keyframe: as of a Frame: coded again.
+    hole, lost, keyframe: as of a Frame.
     """
 
     time: float | None
@@ -76,12 +75,12 @@ RawFrames = Generator[RawFrame, None, None]
 
 @dataclass(slots=True)
 class Counts:
-    """Running counts, as in SourceStats; written by the capture thread (``delivered`` by the reader)."""
+    """Current counts, as in SourceStats; written by the capture thread (``delivered`` by the reader)."""
 
     captured: int = 0
     delivered: int = 0
     dropped: int = 0
-    missed: int = 0  # of a recorded source; those of a live one are judged by ``Gaps``
+    missed: int = 0  # of a recorded source; ``Gaps`` estimates those of a live one
     skipped: int = 0
     reconnects: int = 0
     repeated: int = 0
@@ -89,13 +88,13 @@ class Counts:
     notes: list[str] = field(default_factory=list)
 
     def skip(self, reason: str = "damaged", frames: int = 1) -> None:
-        """Count frames that were there but cannot be used. reason: completes "3 frames skipped: ..."."""
+        """Count frames that exist but cannot be used. reason: completes "3 frames skipped: ..."."""
         self.captured += frames
         self.skipped += frames
         self.reasons[reason] = self.reasons.get(reason, 0) + frames
 
     def note(self, text: str) -> None:
-        """Keeps a note, once."""
+        """Adds a note, once."""
         if text not in self.notes:
             self.notes.append(text)
 
@@ -116,10 +115,10 @@ class Counts:
 class Feed(Source):
     """A Source made from a generator of raw frames. Live sources capture from the start, recorded ones when first read.
 
-    first:  the raw frame that the opener has read to learn the size.
-    stop:   set by ``close``; the generator must end soon after. abort: unblocks it where it waits on a network.
-    buffer_s: how much a live source may hold for a slow reader, in seconds of capture time.
-    numbered: a live source whose raw frames carry the number lost before them: nothing is estimated.
+    first:  the raw frame that was read at opening to learn the size.
+    stop:   set by ``close``; the generator must end soon after. abort: unblocks it when it waits on a network.
+    buffer_s: how much a live source may buffer for a slow reader, in s of capture time.
+    numbered: a live source whose raw frames have the number lost before them, so that nothing is estimated.
     """
 
     def __init__(
@@ -143,8 +142,8 @@ class Feed(Source):
         self._last: float | None = None
         self._index = self._lost = self._skipped_before = 0
         self._hole, self._size, self._repeats = 0.0, info.size, Repeats()
-        self._keyframe = False  # one came since the last frame that was queued: those after it are predicted from it
-        self._pace = 0.0  # s that the reader takes for a frame
+        self._keyframe = False  # there was one since the last queued frame, from which later ones are predicted
+        self._pace = 0.0  # reader's time per frame, s
         self._thread = threading.Thread(target=self._run, name=f"source {info.uri}", daemon=True)
         if info.live:
             self._thread.start()
@@ -178,7 +177,7 @@ class Feed(Source):
             self._changed.notify_all()
         if self._abort is not None:
             self._abort()
-        if self._thread.ident is None:  # never read, so nobody else will end the generator
+        if self._thread.ident is None:  # never read, so that nothing else ends the generator
             self._raw_frames.close()
         elif self._thread is not threading.current_thread():
             self._thread.join(JOIN_S)
@@ -209,7 +208,7 @@ class Feed(Source):
                 if self._stop.is_set():
                     break
                 self._take(raw)
-        except BaseException as error:  # handed to the reader, who raises it
+        except BaseException as error:  # passed to the reader, who raises it
             self._error = error
         finally:
             self._raw_frames.close()
@@ -219,22 +218,23 @@ class Feed(Source):
                 self._changed.notify_all()
 
     def _full(self, time: float) -> bool:
-        """Whether a live source has no room for the frame captured at ``time``: nothing that it holds may become older
-        than ``buffer_s``. A reader slower than the camera gets fewer places, so that its frames are evenly spaced."""
+        """Whether a live source has no room for the frame captured at ``time``: no buffered frame may become older than
+        ``buffer_s``. A reader slower than the camera gets less buffer, so that its frames are evenly spaced."""
         usual, pace = self._gaps.usual, self._pace
         if usual is None:
             places = AHEAD_FRAMES
         elif pace > usual:
-            places = max(int(self._buffer_s / pace) - 1, 1)  # one less: at the age limit itself it would stop and go
+            # one less, because at the age limit itself it would alternate between stop and go
+            places = max(int(self._buffer_s / pace) - 1, 1)
         else:
-            places = max(round(self._buffer_s / usual), AHEAD_FRAMES)  # in a burst, many frames come at once
+            places = max(round(self._buffer_s / usual), AHEAD_FRAMES)  # in a burst, many frames arrive at once
         return len(self._queue) >= places or (bool(self._queue) and time - self._queue[0].time > self._buffer_s)
 
     def _take(self, raw: RawFrame) -> None:
-        """Number and date one raw frame and queue it, wait with it (recorded), or drop it (live)."""
+        """Numbers and times one raw frame and queues it, waits (recorded), or drops it (live)."""
         counts, live = self._counts, self._info.live
         if live and not self._reading:
-            return  # nobody asked for it yet, so it is neither kept nor counted
+            return  # not requested yet, so neither kept nor counted
         self._keyframe |= raw.keyframe
         if raw.time is None or not isfinite(raw.time) or (self._last is not None and raw.time <= self._last):
             counts.skip("without a usable time")
@@ -266,7 +266,7 @@ class Feed(Source):
         self._lost, self._hole, self._keyframe = 0, 0.0, False
 
     def _unseen(self, time: float, gray: Gray, unusable: int) -> float:
-        """Seconds before the frame at ``time`` that nobody has seen, 0 when they are too few to matter.
+        """Unseen seconds before the frame at ``time``, 0 if negligible.
 
         unusable: frames since the last one that were damaged or are known to be missing.
         """
@@ -276,8 +276,8 @@ class Feed(Source):
         size = gray.shape[1], gray.shape[0]
         if size != self._size:
             before, self._size = self._size, size
-            if before == self._info.size:  # said once: a broken sender may change it in every frame
-                words = "the picture size changes from {}x{} to {}x{}: faces are looked for again"
+            if before == self._info.size:  # reported once, as a broken sender may change it in every frame
+                words = "the frame size changes from {}x{} to {}x{}: faces are detected again"
                 self._counts.note(words.format(*before, *size))
             return interval
         unseen = interval * unusable / (unusable + 1)

@@ -1,5 +1,5 @@
-"""Recorded video through PyAV: opening, what is known of it, and whether it is whole. Its frames come from decode.py,
-their times from clock.py, their pictures from picture.py. Streams are in rtsp.py and mjpeg.py."""
+"""Recorded video through PyAV: opening, metadata, and completeness. Frames come from ``decode``, times from ``clock``,
+images from ``picture``. Streams are in ``rtsp`` and ``mjpeg``."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from realtime_mer.sources.decode import Pictures, Slots, deinterlaced, pictures
 from realtime_mer.sources.feed import Counts, Feed, RawFrames, Source
 from realtime_mer.sources.picture import STRICT, Keyframes, Upright, pixel_aspect, raw_frame
 
-# One decoder thread is the cheapest by CPU time (H.264 640x480: 4,400 frames/s per core, with two frame threads 3,000),
-# and the pipeline wants the other cores. Above this size one core may not keep up, so libav may use them all.
+# One decoder thread takes the least CPU time (H.264 640x480: 4,400 frames/s per core, with two frame threads 3,000),
+# and the pipeline needs the other cores. Above this size one core may not keep up, so libav may use all of them.
 ONE_THREAD_PX = 1280 * 720
-CUT_FRAMES = 3  # a track that ends this many frames before its own announced end was cut off ...
-CUT_LEAST_S = 0.05  # ... but not by less than this, s: some files announce a nominal rate far above the real one
-CUT_S = 0.5  # the same, s, where only the whole file announces its end
-USUAL_FPS = 250.0  # an announced rate above this is checked against the frames' times: it may be a clock's
-MOST_FPS = 5000.0  # more than any camera of faces gives
-USUAL_FRAMES = 64  # frames looked at for that
-TEXT_BYTES = 4096  # how much of a file is looked at to see whether it is text
+CUT_FRAMES = 3  # a track that ends this many frames before its stated end was cut off ...
+CUT_LEAST_S = 0.05  # ... but not by less than this, s, because some files state a nominal rate far above the real one
+CUT_S = 0.5  # the same, s, if only the file as a whole states its end
+USUAL_FPS = 250.0  # a stated rate above this is checked against the frames' times: it may be a clock's
+MOST_FPS = 5000.0  # more than any camera for faces delivers
+USUAL_FRAMES = 64  # frames checked for that
+TEXT_BYTES = 4096  # bytes checked to see whether a file is text
 
 
 def reason(error: Exception) -> str:
-    """libav's words for what went wrong, without number and address."""
+    """libav's error message, without number and address."""
     return str(getattr(error, "strerror", None) or error)
 
 
 def open_file(path: Path, rate: float | None = None) -> Source:
-    """Open a recorded video. rate: frames/s at which it was captured, when the file says something else.
+    """Open a recorded video. rate: frames/s at which it was captured, if the file says something else.
 
-    Times are pts times time base, counted from the start of the container, and only go forward: where they start again,
-    the frame has a hole before it. Frames that cannot be decoded or dated are skipped and counted with their reason;
-    what is odd of the file, such as that it ends early, is told in ``stats().notes``. Raises SourceError when no frame
-    can be had.
+    Times are pts times time base, from the start of the container, and only go forward: where they restart, the frame
+    has a hole before it. Frames that cannot be decoded or have no time are skipped and counted with their reason;
+    problems of the file, such as an early end, are in ``stats().notes``. Raises SourceError when there is no usable
+    frame.
     """
     if not path.exists():
         raise SourceError(f"no such file: {path}")
@@ -53,7 +53,7 @@ def open_file(path: Path, rate: float | None = None) -> Source:
     if rate is not None and not 0 < rate < float("inf"):
         raise SourceError(f"the frame rate of {path} must be a positive number, not {rate}")
     try:
-        # Without "file:", a name such as 10:30.mp4 is taken for an address. Tags in an odd encoding do no harm.
+        # Without "file:", a name such as 10:30.mp4 would be an address. Tags in an odd encoding do no harm.
         container = av.open(f"file:{path}", metadata_errors="replace")
     except PermissionError:
         raise SourceError(f"no permission to read {path}") from None
@@ -79,10 +79,10 @@ def _text(path: Path) -> bool:
 
 
 def video_track(path: Path, container: av.container.InputContainer) -> av.VideoStream:
-    """The video of the file. Raises SourceError that says what the file is when it has none."""
+    """The video track of the file. If there is none, raises SourceError with what the file is."""
     cover = [stream for stream in container.streams.video if stream.disposition & Disposition.attached_pic]
     videos = [stream for stream in container.streams.video if stream not in cover]
-    if container.format.name == "tty":  # libav draws text files as pictures of a terminal
+    if container.format.name == "tty":  # libav renders text files as images of a terminal
         raise SourceError(f"{path} is text, not a video")
     if videos:
         return videos[0]
@@ -105,10 +105,10 @@ def _open_track(path: Path, container: av.container.InputContainer, rate: float 
     raw_frames = _raw_frames(container, stream, counts, announced, rate)
     first = next(raw_frames, None)
     if first is None:
-        untimed = "its frames carry no timestamps; give their rate (--rate)"
+        untimed = "its frames have no timestamps: specify their rate (--rate)"
         raise SourceError(f"{path}: {untimed if NO_TIME in counts.reasons else 'no frame can be decoded'}")
     if rate is not None:
-        says = f"the file says {announced:g}" if announced else "the file says none"
+        says = f"the file states {announced:g}" if announced else "the file states none"
         counts.notes.append(f"times follow from the rate given, {rate:g} frames/s; {says}")
     height, width = first.gray.shape
     info = SourceInfo(
@@ -128,7 +128,7 @@ def _open_track(path: Path, container: av.container.InputContainer, rate: float 
 def _details(
     container: av.container.InputContainer, stream: av.VideoStream, announced: float, rate: float | None
 ) -> dict[str, str | float | None]:
-    """What the log says of the file, and of its times where the user has given their rate."""
+    """Details of the file for the log, and of its times if the user gave a rate."""
     codec = stream.codec_context
     file = {
         "container": container.format.name,
@@ -141,7 +141,7 @@ def _details(
 
 
 def _rate(path: Path, stream: av.VideoStream) -> float:
-    """The nominal rate in frames/s, 0 when unknown. One that can hardly be true is judged by the frames' times."""
+    """The nominal rate in frames/s, 0 when unknown. An implausible one is checked against the frames' times."""
     announced = float(stream.average_rate or 0)
     if 0 < announced <= USUAL_FPS:
         return announced
@@ -161,22 +161,22 @@ def _rate(path: Path, stream: av.VideoStream) -> float:
 
 
 def starts_at(container: av.container.InputContainer) -> float:
-    """Where the container's clock starts, s: players count from there (transport streams start anywhere)."""
+    """Start of the container's clock, s, from which players count (transport streams start anywhere)."""
     ticks: int = container.start_time or 0
     return max(0.0, ticks / int(av.time_base))
 
 
 def _end(container: av.container.InputContainer, stream: av.VideoStream) -> tuple[float | None, float]:
-    """When the last frame of the video should end (s, None if unknown) and how much earlier (s) it may do so."""
+    """When the last frame of the video should end (s, None if unknown), and the tolerance (s)."""
     slack = max(float(CUT_FRAMES / stream.average_rate), CUT_LEAST_S) if stream.average_rate else CUT_S
     if stream.duration and stream.average_rate and stream.time_base:
         ticks = stream.duration + (stream.start_time or 0)
         return float(ticks * stream.time_base) - starts_at(container), slack
-    # Matroska: the time at which each track ends, on the container's own clock
+    # Matroska: end time of each track, on the container's own clock
     if told := re.fullmatch(r"(\d+):(\d\d):(\d\d\.?\d*)", stream.metadata.get("DURATION", "").strip("\0 ")):
         hours, minutes, seconds = told.groups()
         return 3600 * int(hours) + 60 * int(minutes) + float(seconds) - starts_at(container), max(slack, CUT_LEAST_S)
-    # what the whole file announces may be the end of its audio
+    # the end of the file as a whole may be that of its audio
     if container.duration and len(container.streams) == 1:
         return container.duration / av.time_base - starts_at(container), CUT_S
     return None, CUT_S
@@ -217,14 +217,14 @@ def _raw_frames(
 
 
 def _tell(counts: Counts, slots: Slots | None, rate: float, stretched: bool) -> None:
-    """What else should be known of the recording, once it has been read to its end."""
+    """Adds further notes about the recording, once it has been read to its end."""
     if counts.reasons:
         why = ", ".join(f"{number} {reason}" for reason, number in counts.reasons.items())
         counts.notes.append(f"{counts.skipped} frames were skipped: {why}")
     if slots is not None and slots.reordered:
         counts.notes.append(
-            "AVI numbers the frames of this video in the order of decoding: they are given in the order of "
-            f"presentation, at times that follow from that and the rate of {rate:g} frames/s"
+            "AVI numbers the frames of this video in decoding order: they are put in presentation order, with "
+            f"times that follow from the rate of {rate:g} frames/s"
         )
     if stretched:
-        counts.notes.append("the pixels are not square: pictures were stretched to their true shape")
+        counts.notes.append("the pixels are not square: frames were stretched to their true shape")

@@ -1,7 +1,7 @@
-"""How many frames a live source missed, judged from capture times alone. Drops are counted in feed.py.
+"""Estimates how many frames a live source missed, from capture times alone. ``feed`` counts drops.
 
-Only the last frame of each burst is looked at; the beat of those moments is found again and again over a window that
-moves on, so that an error is corrected while it can be seen. How, is in beat.py.
+Only the last frame of each burst is used; the beat of these moments is found repeatedly in a moving window (``beat``),
+so that an error is corrected while it can still be seen.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ import numpy as np
 
 from realtime_mer.sources.beat import LEAST, Beat, Ints, Search, fit
 
-RECENT_FRAMES = 64  # gaps over which the mean is taken that tells bursts apart
+RECENT_FRAMES = 64  # gaps in the mean that separates bursts
 START_FRAMES = 48  # gaps needed for that mean: three bursts of 16
 APART = 0.7  # a gap of more than this part of the mean ends a burst
-FASTEST = 0.3  # the mean is no less than this part of the period: after a stall, many frames come at once
-WINDOW, LONGEST = 96, 384  # moments in which the beat is looked for, and while losses are still in doubt
-SETTLE = 32  # moments that leave the window at once; what was lost up to them is final
-EVERY = 4  # moments between two fits; while all is regular, SETTLE
-OFF = 0.5  # a moment this far from its beat, periods, is not regular
-PATIENCE = 4  # moments after a gap that may still bring the frames that seem lost
-FALLING = 0.5  # frames by which the excess falls over these moments when held-up frames still trickle in
+FASTEST = 0.3  # the mean is at least this part of the period, because after a stall many frames arrive at once
+WINDOW, LONGEST = 96, 384  # moments used to find the beat; and while losses are uncertain
+SETTLE = 32  # moments that leave the window together; losses up to them are final
+EVERY = 4  # moments between two fits; SETTLE while everything is regular
+OFF = 0.5  # a moment further from its beat than this, periods, is irregular
+PATIENCE = 4  # moments after a gap in which frames that seem lost may still arrive
+FALLING = 0.5  # decrease of the excess over these moments while delayed frames still arrive, frames
 SURE = 16  # moments after a change of the rate before it is believed
-RAMP_GAPS, RAMP = 12, 0.35  # so many losses per frame over these gaps may be a change of the rate: wait and see
+RAMP_GAPS, RAMP = 12, 0.35  # this many losses per frame over these gaps may be a change of the rate: wait
 SLIGHT = 0.1  # a slower rate would look like more losses per frame than this
-UNJUDGED = 0.1  # with more than this part of the frames unjudged there is no count
+UNJUDGED = 0.1  # with more than this part of the frames undecided there is no count
 
 
 class Gaps:
-    """Judges from the capture times of the frames that came how many never did.
+    """Estimates the number of missing frames from the capture times of the others.
 
-    What was lost before the first burst has ended cannot be known. Where times show no beat, nothing is counted.
+    Losses before the end of the first burst cannot be known. If the times show no beat, nothing is counted.
     """
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=RECENT_FRAMES)  # gaps, s
-        self._early: list[tuple[float, int]] | None = []  # the first frames, until bursts can be told apart
+        self._early: list[tuple[float, int]] | None = []  # the first frames, until bursts can be distinguished
         self._last: float | None = None
         self._period: float | None = None
         self._next: tuple[float, int, float] | None = (

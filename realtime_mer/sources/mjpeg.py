@@ -1,9 +1,8 @@
 """MJPEG over HTTP, as IP cameras, phones and mjpg-streamer send it (multipart/x-mixed-replace).
 
-Parsed here and not by libav, for three things that libav does not give: the time at which each picture was complete,
-the sender's own X-Timestamp, and a read that can be cut short. Nor by a library for form uploads: those take a part for
-complete when the next boundary arrives, which is one frame late. The body is taken apart in multipart.py, pictures are
-decoded in jpeg.py.
+Parsed here and not by libav, which does not give the time at which each frame was complete, the sender's own
+X-Timestamp, or a read that can be cancelled. Nor by a library for form uploads, for which a part is complete when the
+next boundary arrives, one frame late. ``multipart`` splits the body, ``jpeg`` decodes the frames.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def open_mjpeg(uri: str, *, buffer_s: float, timeout_s: float, retries: int) -> 
 
 
 class _Connection(http.client.HTTPConnection):
-    """Gives a host ``CONNECT_S`` to answer, and registers its socket so that it can be cancelled."""
+    """Allows a host ``CONNECT_S`` to answer, and registers its socket so that it can be cancelled."""
 
     def __init__(self, host: str, *, cancellable: CancellableSocket, **settings: Any) -> None:
         super().__init__(host, **settings)
@@ -92,7 +91,7 @@ def _open(stream: Stream) -> http.client.HTTPResponse:
             raise SourceError(unfinished) from None
         why = getattr(error, "reason", None) or error
         raise SourceError(f"{bare} cannot be reached: {getattr(why, 'strerror', None) or why}") from None
-    if late.is_set():  # http.client takes headers that break off for complete
+    if late.is_set():  # http.client accepts truncated headers as complete
         response.close()
         raise SourceError(unfinished)
     return response
@@ -100,8 +99,8 @@ def _open(stream: Stream) -> http.client.HTTPResponse:
 
 @contextmanager
 def _deadline(stream: Stream) -> Iterator[threading.Event]:
-    """Hangs up when what is within takes longer than ``stream.timeout_s``: a socket's own timeout is for each read,
-    so that an answer that drips a byte at a time would never end. Gives an event that says whether it did."""
+    """Hangs up when the block takes longer than ``stream.timeout_s``. A socket's own timeout applies to each read, so
+    an answer sent one byte at a time would never end. Yields an event that says whether it hung up."""
     late = threading.Event()
 
     def hang_up() -> None:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-PART_BYTES = 1 << 26  # no JPEG is larger than 64 MiB: a larger part, or as much without a boundary, is not MJPEG
+PART_BYTES = 1 << 26  # largest JPEG; a larger part, or this much data without a boundary, is not MJPEG
 HEADER_BYTES = 1 << 16  # as http.client allows for one line
 HEADER_END = b"\r\n\r\n"
 
 
 class Parts:
-    """Splits a body that comes in pieces into (headers, content). Each byte is looked at once, so time is linear.
+    """Splits a body that arrives in pieces into (headers, content). Each byte is examined once, so time is linear.
 
     Cameras disagree on whether the declared boundary includes its two dashes; either is understood. A part with
-    Content-Length is given out when it is complete, any other when the next boundary has come.
+    Content-Length is returned when it is complete, any other when the next boundary has arrived.
     """
 
     def __init__(self, boundary: str) -> None:
         self._mark = b"--" + boundary.strip('"').lstrip("-").encode("latin-1", "replace")
         self._data = bytearray()
-        self._searched = 0  # bytes in which what is looked for does not begin
-        self._passed = 0  # bytes thrown away in the search for a boundary
-        self._inside = False  # the data begins with a boundary
+        self._searched = 0  # bytes already searched without a match
+        self._passed = 0  # bytes discarded in the search for a boundary
+        self._inside = False  # the data start with a boundary
         self._headers: dict[str, str] | None = None
         self._size: int | None = None  # of the content, when the headers give it
 
@@ -78,7 +78,7 @@ class Parts:
 
 
 def _size(headers: dict[str, str]) -> int | None:
-    """Content-Length, None when it is missing or no number. Raises ValueError when it is out of all reason."""
+    """Content-Length, None when it is missing or not a number. Raises ValueError when it is unreasonable."""
     given = headers.get("content-length", "")
     if not (given.isascii() and given.isdigit()):
         return None

@@ -1,5 +1,5 @@
-"""What a decoded picture looks like upright: luma and color, turned and mirrored as its display matrix says, with
-square pixels. When it was taken is in clock.py, and whether it may be believed in decode.py."""
+"""Makes decoded frames upright: luma and color, rotated and mirrored by the display matrix, with square pixels.
+``clock`` gives their times, ``decode`` decides whether they can be trusted."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from realtime_mer.sources.feed import RawFrame
 LUMA_FIRST = frozenset(
     ("gray", "nv12", "nv21", "yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "yuv440p", "yuvj440p")
 )
-# A decoder that is told to give up at an error says so; otherwise it fills the rest with gray or with old blocks, which
-# would be measured as a movement.
+# A decoder set to stop at an error reports it; otherwise it fills the rest with gray or old blocks, which would be
+# measured as a movement.
 STRICT = {"err_detect": "explode", "max_pixels": str(1 << 27)}  # more pixels than any camera has are not decoded
-EXIF, EXIF_BYTES = b"Exif\0", 4096  # what marks EXIF data, and where it stands in a file at the latest
-LOOK_FRAMES = 250  # key frames closer than this are not looked at again
+EXIF, EXIF_BYTES = b"Exif\0", 4096  # marker of EXIF data, and the latest position in a file
+LOOK_FRAMES = 250  # key frames closer than this are not checked again
 PREDICTED = frozenset((PictureType.P, PictureType.B, PictureType.S, PictureType.SP))
-ASPECT_MOST = 4  # pixels that are said to be this much wider than high, or higher than wide, are not believed
+ASPECT_MOST = 4  # larger pixel aspect ratios are not believed
 
 
 class Orientation(NamedTuple):
-    """How a stored picture is made upright: transposed first, then flipped left to right, then top to bottom."""
+    """How a stored frame is made upright: transposed first, then flipped left to right, then top to bottom."""
 
     transpose: bool = False
     mirror: bool = False
@@ -59,9 +59,9 @@ TURNS = {
 
 
 def orientation(frame: av.VideoFrame) -> Orientation:
-    """What the frame's display matrix asks for, to the nearest of the eight ways to lay a picture down.
+    """The frame's display matrix, as the nearest of the eight orientations.
 
-    libav's ``rotation`` alone cannot tell a mirrored picture from one that was turned by 180 degrees.
+    libav's ``rotation`` alone cannot distinguish a mirrored frame from one rotated by 180 degrees.
     """
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
@@ -77,10 +77,10 @@ def orientation(frame: av.VideoFrame) -> Orientation:
 
 
 class Upright:
-    """What each frame of one recording needs to stand upright.
+    """The orientation of each frame of a recording.
 
-    Reading a frame's side data ties it to an object that only the garbage collector frees, and all its pixels with it.
-    So it is read where libav's own ``rotation`` changes, and at a key frame now and then.
+    Reading a frame's side data ties it to an object that only the garbage collector frees, with all its pixels. So it
+    is read only where libav's own ``rotation`` changes, and at an occasional key frame.
     """
 
     def __init__(self) -> None:
@@ -94,19 +94,19 @@ class Upright:
 
 
 class Keyframes:
-    """Which frames of one stream were coded again, after frames that were predicted. ``push`` every frame in order.
+    """Finds the frames of a stream that were coded again after predicted ones. ``push`` every frame in order.
 
-    The picture type tells, not libav's ``key_frame``: that one says where decoding may start. It is unset at an I frame
-    across which others are still predicted, such as x264 puts at a cut soon after a keyframe, and set now and then in
-    FFV1, where it concerns the entropy coder and no frame is predicted. A picture that is refreshed bit by bit has no
-    frame that was coded again.
+    It uses the picture type, not libav's ``key_frame``, which says where decoding may start: that is unset at an I
+    frame across which others are still predicted, as x264 uses at a cut soon after a keyframe, and sometimes set in
+    FFV1, where it concerns the entropy coder and no frame is predicted. A stream with gradual refresh has no such
+    frames.
     """
 
     def __init__(self) -> None:
-        self._predicted = False  # a frame so far was predicted from others
+        self._predicted = False  # a previous frame was predicted from others
 
     def push(self, frame: av.VideoFrame) -> bool:
-        """Whether what ``frame`` shows may step against the frames before it."""
+        """Whether ``frame`` may jump against the frames before it."""
         kind = frame.pict_type
         self._predicted |= kind in PREDICTED
         return self._predicted and kind == PictureType.I
@@ -134,20 +134,20 @@ def raw_frame(
 
 
 def _bgr(frame: av.VideoFrame, way: Orientation, aspect: Fraction | None) -> Image:
-    # A converter of its own: the frame's is shared, and two threads (detection, drawing) that convert one frame crash.
+    # A separate converter: the frame's is shared, and two threads (detection, drawing) that convert one frame crash.
     image = np.asarray(VideoReformatter().reformat(frame, format="bgr24").to_ndarray(), np.uint8)
     return _square(way.apply(image), way, aspect)
 
 
 def pixel_aspect(given: Fraction | None) -> Fraction | None:
-    """The width of a pixel by its height as a file says it; None if it is square, unknown or cannot be true."""
+    """The pixel aspect ratio stated in a file (width by height); None if square, unknown or impossible."""
     if given is None or given <= 0 or given == 1 or not Fraction(1, ASPECT_MOST) <= given <= ASPECT_MOST:
         return None
     return given
 
 
 def _square(picture: NDArray[np.uint8], way: Orientation, aspect: Fraction | None) -> NDArray[np.uint8]:
-    """The picture with square pixels: its shorter-sampled side is stretched, so that no detail is lost."""
+    """The frame with square pixels; the side with fewer samples is stretched, so that no detail is lost."""
     if aspect is None:
         return picture
     stretch = float(1 / aspect if way.transpose else aspect)
@@ -157,10 +157,10 @@ def _square(picture: NDArray[np.uint8], way: Orientation, aspect: Fraction | Non
 
 
 def jpeg_luma(data: bytes) -> Gray | None:
-    """The luma of a JPEG as it was stored; None when it is damaged or cut.
+    """The luma of a JPEG as stored; None when it is damaged or truncated.
 
-    Not OpenCV, which paints what is missing gray, and says so on standard error only. Raises NotImplementedError for a
-    JPEG of a kind that libav does not read, or that carries EXIF data, which may turn it: OpenCV reads those.
+    Not with OpenCV, which fills missing parts with gray and reports that only on standard error. Raises
+    NotImplementedError for a JPEG that libav cannot read, or with EXIF data, which may rotate it; OpenCV reads those.
     """
     decoder = CodecContext.create("mjpeg", "r")
     assert isinstance(decoder, VideoCodecContext)

@@ -1,6 +1,6 @@
-"""What a source really delivers, measured: cameras and drivers promise more than they keep. Draws no picture.
+"""Measures what a source really delivers, because cameras and drivers often promise more. Draws nothing.
 
-The numbers are in ``delivery``; here are a probe of a few seconds, and the certificate that can be made of it.
+``delivery`` has the figures; here are a probe of a few seconds, and its certificate.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from realtime_mer.version import product_version
 # onset, apex and offset rest on two or three frames each.
 TOO_SLOW_FPS = 20.0
 COARSE_FPS = 50.0
-REPEATED = 0.1  # a share of repeated frames above this is worth a word
-UNSTEADY = 0.5  # a 99th percentile this share above the median interval is jitter worth a word
+REPEATED = 0.1  # a larger share of repeated frames is reported
+UNSTEADY = 0.5  # a 99th percentile of intervals this much above the median is reported as jitter
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class ProbeReport:
         return values | values.pop("delivery") | {"verdict": self.delivery.verdict}
 
     def text(self) -> str:
-        """For people: one fact a line."""
+        """As text, one fact per line."""
         lines = [
             f"source       {self.uri} ({self.kind})",
             f"picture      {self.size[0]}x{self.size[1]}, {self.pixel_format}",
@@ -83,10 +83,10 @@ def _warnings(seen: Delivery, live: bool) -> list[str]:
     if new < TOO_SLOW_FPS:
         found.append(f"{new:.1f} frames/s cannot resolve micro-expressions; at least {TOO_SLOW_FPS:g} are needed")
     elif new < COARSE_FPS:
-        found.append(f"{new:.1f} frames/s resolves micro-expressions only coarsely; {COARSE_FPS:g} or more is better")
+        found.append(f"{new:.1f} frames/s resolve micro-expressions only coarsely; {COARSE_FPS:g} or more is better")
     if live and seen.nominal_fps and achieved < 0.9 * seen.nominal_fps:
         promised = f"{achieved:.1f} of {seen.nominal_fps:.1f} frames/s"
-        found.append(f"only {promised} arrive: more light, a shorter exposure or MJPG help")
+        found.append(f"only {promised} arrive: try more light, a shorter exposure or MJPG")
     if live and seen.p99_ms > (1 + UNSTEADY) * seen.median_ms:
         intervals = f"{seen.p99_ms:.1f} ms or longer, against {seen.median_ms:.1f} ms usually"
         found.append(f"unsteady: 1 in 100 intervals is {intervals}")

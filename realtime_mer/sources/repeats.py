@@ -1,5 +1,5 @@
-"""Whether a frame shows what the one before it showed: a camera that doubles frames in low light, a file that stores 8
-frames/s as 60. Such frames hold no new moment, so the rate that counts is that of the others."""
+"""Detects frames that repeat the previous one: a camera that doubles frames in low light, a file that stores 8 frames/s
+as 60. Such frames show no new moment, so only the others count for the rate."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 
 from realtime_mer.records import Gray
 
-# What is repeated is not exactly the same once it was compressed: in H.264 the first copies of a picture still refine
-# it, by a hundredth to a thirtieth of what a new picture brings, and the others change nothing. A face at rest, filmed
-# without noise, also changes little from frame to frame, but as little in all of them.
+# After compression, repeated frames are not identical: in H.264 the first copies still refine the image, by a hundredth
+# to a thirtieth of the change of a new frame, and later ones change nothing. A face at rest, filmed without noise, also
+# changes little from frame to frame, but equally little in all of them.
 MOST = 6  # gray levels by which any pixel of a repeated frame may differ
 SAME = 0.02  # gray levels, the mean difference below which a frame shows nothing new, whatever came before
 COPY = 1 / 25  # of the largest mean difference of late: below this a frame refines the one before ...
 COPY_MOST = 0.07  # ... but not above this, gray levels
-LATE_FRAMES = 16  # over so many frames the largest difference is looked for: 4 frames/s stored as 60 are seen
-SAMPLE_PX = 2000  # looked at first, for 10 us: nearly every new frame is known by them
+LATE_FRAMES = 16  # frames over which the largest difference is taken; enough for 4 frames/s stored as 60
+SAMPLE_PX = 2000  # compared first, in 10 us: nearly every new frame differs in them
 
 
 class Repeats:

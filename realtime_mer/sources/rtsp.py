@@ -16,9 +16,9 @@ from realtime_mer.sources.live import CONNECT_S, Stream, open_stream
 from realtime_mer.sources.picture import Keyframes, Upright, raw_frame
 
 PORTS = {"rtsp": 554, "rtsps": 322}
-# libav cannot be interrupted from outside, so it waits in slices of this length, s, between which close() is heard.
+# libav cannot be interrupted from outside, so it waits in slices of this length, s, between which close() is noticed.
 SLICE_S = 0.4
-# Packets lost over UDP become smeared pictures; TCP asks for them again. No look-ahead to guess the frame rate.
+# Packets lost over UDP smear frames; TCP retransmits them. No look-ahead to guess the frame rate.
 OPTIONS = {"rtsp_transport": "tcp", "fflags": "nobuffer", "analyzeduration": "500000"}
 
 
@@ -32,12 +32,12 @@ def open_rtsp(uri: str, *, buffer_s: float, timeout_s: float, retries: int) -> S
 
 
 def _ask(stream: Stream) -> None:
-    """Make sure that a server answers, on a connection that can be cut; libav's own opening cannot."""
+    """Check that a server answers, on a connection that can be cancelled; libav's own opening cannot."""
     parts, name = urlsplit(stream.uri), stream.name
     try:
         with socket.create_connection((parts.hostname or "", parts.port or PORTS[parts.scheme]), CONNECT_S) as sock:
             stream.socket.watch(sock)
-            if parts.scheme == "rtsp":  # a TLS server waits for the client's hello, so only the port is tried
+            if parts.scheme == "rtsp":  # a TLS server waits for the client's hello, so only the port is checked
                 sock.settimeout(stream.timeout_s)
                 sock.sendall(f"OPTIONS {name} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
                 if not sock.recv(1):
@@ -63,7 +63,7 @@ def _raw_frames(stream: Stream) -> RawFrames:
             raise SourceError(f"{name} has no video")
         track = container.streams.video[0]
         codec = track.codec_context
-        codec.thread_count = 1  # frame threads would hold back one frame each
+        codec.thread_count = 1  # frame threads would delay one frame each
         stream.details |= {"codec": codec.name, "pixel_format": codec.pix_fmt or ""}
         stream.rate = float(track.average_rate or 0)
         base, upright, keyframes = float(track.time_base), Upright(), Keyframes()
@@ -76,7 +76,7 @@ def _raw_frames(stream: Stream) -> RawFrames:
                         at, hole = stream.sender.local(sent, heard)
                         yield raw_frame(frame, at, upright(frame), hole=hole, keyframe=keyframes.push(frame))
                 return
-            except av.error.ExitError:  # a slice went by
+            except av.error.ExitError:  # a slice has passed
                 if time.monotonic() - heard > stream.timeout_s:
                     raise SourceError(f"{name} has sent nothing for {stream.timeout_s:g} s") from None
             except av.error.InvalidDataError:

@@ -1,34 +1,34 @@
-"""The clock of a sender, put on our monotonic clock: its intervals are kept, its origin is matched at arrival."""
+"""Converts a sender's clock to our monotonic clock: intervals are kept, the origin is matched at arrival."""
 
 from __future__ import annotations
 
-AHEAD_S = 2.0  # a picture cannot arrive before it was taken: a time further ahead means that the clock jumped
-LATE_S = 10.0  # a network may hold pictures up, but not for longer than this
-LEAST_S = 1e-6  # between two times: pictures of one burst come close together
-TICK_S = 0.001  # the least that time moves on where the sender's clock jumped
+AHEAD_S = 2.0  # a frame cannot arrive before its capture; a time further ahead means that the clock jumped
+LATE_S = 10.0  # a network may delay frames, but not longer than this
+LEAST_S = 1e-6  # least interval between two times: frames of one burst arrive close together
+TICK_S = 0.001  # least step of time when the sender's clock jumped
 
 
 class SenderClock:
     """Times on the monotonic clock that never go back, whatever the sender's clock does.
 
-    A clock that jumps back, or far ahead, is followed: it is matched again, the picture is dated by its arrival, and
-    the interval before it is a hole, because nobody knows how long it was.
+    A clock that jumps back, or far ahead, is matched again: the frame gets its arrival time, and the interval before it
+    is a hole, because its length is unknown.
     """
 
     def __init__(self) -> None:
-        self._offset: float | None = None  # from the sender's clock to ours, s; None: to be matched
-        self._ahead = 0.0  # s by which the last matched picture was dated after its arrival
+        self._offset: float | None = None  # from the sender's clock to ours, s; None until matched
+        self._ahead = 0.0  # s from arrival to the assigned time of the last matched frame
         self._sent = self._arrived = 0.0
         self._last: float | None = None
 
     def reconnected(self) -> None:
-        """The sender may have started again: match its clock at the next picture."""
+        """Matches the clock again at the next frame, because the sender may have restarted."""
         self._offset = None
 
     def local(self, sent: float | None, arrived: float) -> tuple[float | None, float]:
         """``sent`` (s, sender's clock) as monotonic time, and the hole before it, s.
 
-        The time is None when there is none to be had: nothing was sent, or the same as for the picture before.
+        The time is None when nothing was sent, or the same as for the previous frame.
         """
         if sent is None or (self._offset is not None and sent == self._sent):
             return None, 0.0
@@ -44,7 +44,7 @@ class SenderClock:
         return at, hole
 
     def arrival(self, arrived: float) -> float:
-        """A time for a picture without one that can be believed: that of its arrival, but after the one before."""
+        """The time of a frame without a credible one: its arrival, but after the previous frame."""
         self._last = arrived if self._last is None else max(arrived, self._last + LEAST_S)
         return self._last
 

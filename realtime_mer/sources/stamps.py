@@ -1,4 +1,4 @@
-"""Whose times the pictures of a stream carry: the sender's X-Timestamp where it can be believed, else arrival."""
+"""Chooses the times of a stream's frames: the sender's X-Timestamp if it can be believed, otherwise the arrival."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from itertools import pairwise
 from realtime_mer.sources.feed import RawFrame, RawFrames
 from realtime_mer.sources.live import Stream
 
-TRIED = 3  # pictures looked at before the stamps are believed
-TRIED_S = 1.0  # and no longer than this, s: at two pictures per second nobody wants to wait for a third
-BROKEN = 3  # pictures in a row without a usable stamp: from then on arrival counts
-LEAD_S = 2.0  # stamps may span this much more than the arrivals: the first picture may have been held up
+TRIED = 3  # frames checked before the stamps are believed
+TRIED_S = 1.0  # and for at most this long, s, so that a stream at 2 frames/s does not wait for a third
+BROKEN = 3  # frames in a row without a usable stamp before arrival times are used
+LEAD_S = 2.0  # stamps may span this much more than the arrivals, as the first frame may have been delayed
 
 
 def stamp_of(text: str | None) -> float | None:
-    """X-Timestamp as seconds; None when there is none. What is no time, such as 0, NaN or "now", is NaN."""
+    """X-Timestamp in s; None when there is none, NaN when it is not a time, such as 0, NaN or "now"."""
     if text is None:
         return None
     try:
@@ -26,7 +26,8 @@ def stamp_of(text: str | None) -> float | None:
 
 
 class StampedFrames:
-    """Dates the raw frames of one connection. The first connection decides whether the sender's stamps are believed."""
+    """Sets the times of the raw frames of one connection. The first connection decides whether the sender's stamps are
+    believed."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -34,7 +35,7 @@ class StampedFrames:
         self._unusable = 0
 
     def push(self, raw: RawFrame, stamp: float | None, arrived: float) -> RawFrames:
-        """The raw frames that can be dated now: none, this one, or all that had to wait."""
+        """The raw frames whose times are now known: none, this one, or all that had to wait."""
         if self._stream.clock is not None:
             yield self._dated(raw, stamp, arrived)
             return
@@ -43,7 +44,7 @@ class StampedFrames:
             yield from self.rest()
 
     def rest(self) -> RawFrames:
-        """The raw frames that still wait when the stamps must be judged by them alone."""
+        """The raw frames that are still waiting at the end, with times decided by them alone."""
         waiting, self._waiting = self._waiting, []
         if self._stream.clock is None and waiting:
             self._decide([stamp for _, stamp, _ in waiting], waiting[-1][2] - waiting[0][2])

@@ -1,4 +1,4 @@
-"""Some seconds out of the middle of a recorded video, without reading all that comes before."""
+"""Reads a few seconds in the middle of a recorded video, without reading everything before."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from realtime_mer.sources.file import open_file, starts_at, video_track
 from realtime_mer.sources.picture import Upright, pixel_aspect, raw_frame
 
 BACK_S: Final = (0.0, 1.0, 5.0, 30.0, float("inf"))  # before the wanted time, s
-SLACK_S: Final = 1e-6  # of rounding between the times of a log and those of a container
+SLACK_S: Final = 1e-6  # rounding between the times of a log and those of a container
 
 
 def read_window(path: Path, start: float, end: float) -> Iterator[Frame]:
-    """The frames from ``start`` to ``end``, s, at the times that ``open_file`` gives them.
+    """The frames from ``start`` to ``end``, s, with the times of ``open_file``.
 
-    Their indices count from 0. AVI, whose frames have no times of their own, is read from its beginning. Raises
-    SourceError when the video cannot be read.
+    Their indices count from 0. AVI, whose frames have no times, is read from its beginning. Raises SourceError when the
+    video cannot be read.
     """
     if path.suffix.lower() == ".avi":
         with open_file(path) as source:
@@ -61,8 +61,8 @@ def _from(
 ) -> Iterator[av.VideoFrame]:
     """The decoded frames from a key frame at or before ``time`` on, s of the container.
 
-    Containers without an index (transport streams) are searched by guess, and may land behind the key frame: then
-    farther back, at last at the beginning.
+    Containers without an index (transport streams) are searched by estimate, which may end after the key frame: then
+    further back, and finally from the beginning.
     """
     for margin in BACK_S:
         container.seek(int(max(0.0, time - margin) / base), stream=stream)

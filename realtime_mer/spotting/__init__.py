@@ -1,4 +1,4 @@
-"""From the measurements of one face to movements with onset, apex and offset. Knows no frames and no emotions.
+"""From the measurements of one face to movements with onset, apex and offset. Independent of frames and emotions.
 
 ``Spotter`` is what the pipeline needs of a spotter; ``detector.MovementDetector`` is the one that ships. To use
 another, write a class with the same four members: demos/own_spotter.py is a worked example, and

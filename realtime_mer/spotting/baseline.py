@@ -1,4 +1,4 @@
-"""The face at rest: how much its regions move, and so how large a change must be to count.
+"""Models the face at rest: how much its regions move, and so how large a change must be to count.
 
 A movement is noticed as a change over the last ``change_s`` seconds, not as a distance from a resting position: heads
 sway and faces settle over seconds, and such a drift would otherwise be reported. ``detector`` decides about movements.
@@ -17,8 +17,8 @@ from realtime_mer.face.regions import BROW_REGIONS, EYE_REGIONS, NAMES, REGIONS
 from realtime_mer.records import Floats
 from realtime_mer.spotting.lengths import top_two
 
-ROUNDING: Final = 1e-6  # s: clocks that started long ago are not exact to more
-NOISE_FLOOR: Final = 0.04  # px: registration is not better than this, however still the face
+ROUNDING: Final = 1e-6  # s: precision of clocks that started long ago
+NOISE_FLOOR: Final = 0.04  # px: precision of registration, however still the face
 NOISE_CEILING: Final = 0.5  # px: a restless face must not raise the threshold without limit
 LEVEL_NOISE: Final = (0.15, 1.0)  # bounds of the activity's own noise, in units of it
 RAYLEIGH_MEDIAN: Final = 1.177  # median length of a 2-D Gaussian of unit deviation
@@ -26,13 +26,13 @@ NORMAL_MEDIAN: Final = 0.674  # median size of a unit Gaussian
 
 # Lids open no event: they blink and follow the gaze.
 ACTIVE: Final = np.array([i for i in range(len(REGIONS)) if i not in EYE_REGIONS])
-# What a blink drags along: brows, lids, cheeks.
+# Regions that a blink moves: brows, lids, cheeks.
 UPPER: Final = frozenset((*BROW_REGIONS, *EYE_REGIONS, NAMES.index("right cheek"), NAMES.index("left cheek")))
 _UPPER_PLACES: Final = sorted(UPPER)
 
 
 class Baseline:
-    """Follows one face. ``push`` each measurement, then ``learn`` from it unless a movement is under way."""
+    """Follows one face. ``push`` each measurement, then ``learn`` from it unless a movement is in progress."""
 
     def __init__(self, settings: SpotConfig) -> None:
         self._settings = settings
@@ -40,11 +40,11 @@ class Baseline:
         self._lagged: deque[tuple[float, Floats]] = deque()
         self.noise = np.full(len(REGIONS), 4 * NOISE_FLOOR, np.float32)
         self.position: Floats | None = None  # (R, 2) px, followed slowly
-        self.level, self.level_noise = 1.0, 0.5  # of the activity while nothing happens
+        self.level, self.level_noise = 1.0, 0.5  # of the activity at rest
 
     @property
     def least(self) -> float:
-        """The smallest strength, px, that a movement must have here: what this recording's noise lets be seen."""
+        """The least strength of a movement, px, given the noise of this recording."""
         mean = sum(self.noise[ACTIVE].tolist()) / len(ACTIVE)
         return max(self._settings.min_shift_px, self._settings.visible_noise * mean)
 
@@ -68,19 +68,19 @@ class Baseline:
         return center, smooth, self._lagged[0][1]
 
     def restart(self) -> None:
-        """A movement has ended: where the regions were during it is not what the next one starts from."""
+        """Forgets the positions during a movement that has ended, so that the next one does not start from them."""
         while len(self._lagged) > 1:
             self._lagged.popleft()
 
     def recall(self, other: Baseline) -> None:
-        """Takes over how restless the face is, but not where it rests."""
+        """Copies the resting noise of ``other``, but not the resting position."""
         self.noise, self.level, self.level_noise = other.noise, other.level, other.level_noise
 
     def activity(self, away: Floats, upper: bool) -> float:
         """Mean of the two most displaced regions, in units of their noise.
 
-        away: float32 (R,) px, how far each is displaced. upper: whether the upper face counts; after a blink it does
-        not.
+        away: float32 (R,) px, how far each is displaced. upper: whether the upper face counts; it does not after a
+        blink.
         """
         z = away / (self.noise + NOISE_FLOOR)
         if not upper:
@@ -88,10 +88,10 @@ class Baseline:
         return top_two(z[ACTIVE])
 
     def learn(self, step: float, smooth: Floats, away: Floats, level: float, first: bool) -> None:
-        """Takes a frame in which nothing is known to move, ``step`` seconds after the last one, into account.
+        """Learns from a frame without a known movement, ``step`` seconds after the last one.
 
-        Medians are followed, on a logarithmic scale with bounded steps, so that a movement that was not noticed, or a
-        restless start, does not pass for noise. away: float32 (R,) px, lengths of the change. first: learn fast, the
+        Medians are followed, on a logarithmic scale with bounded steps, so that an unnoticed movement, or a restless
+        start, does not count as noise. away: float32 (R,) px, lengths of the change. first: learn fast, because the
         face is new.
         """
         assert self.position is not None
@@ -109,6 +109,6 @@ class Baseline:
 
 
 def _bounded(values: Floats, low: float, high: float) -> Floats:
-    """``values`` themselves, clipped: np.clip takes five times as long for so few."""
+    """Clips ``values`` in place; np.clip takes five times as long for so few."""
     np.maximum(values, np.float32(low), out=values)
     return np.minimum(values, np.float32(high), out=values)

@@ -1,4 +1,4 @@
-"""A movement under way: where it came from, how far it went, and its course read from the latest measurements.
+"""A movement in progress: its origin, its extent, and its course from the latest measurements.
 
 The course is the displacement *projected* on that at the apex, each region weighted by its precision: a share of 0 is
 the origin, 1 the apex. It is far less noisy than the displacement's length.
@@ -17,8 +17,8 @@ from realtime_mer.spotting.baseline import ACTIVE, NOISE_FLOOR, ROUNDING
 
 
 class Past(NamedTuple):
-    """What is kept of a measurement. time: s, and displacement: float32 (R, 2) px, averaged over ``smoothing_s``. head,
-    eyes: as in ``Measurement``."""
+    """The stored part of a measurement. time: s, and displacement: float32 (R, 2) px, averaged over ``smoothing_s``.
+    head, eyes: as in ``Measurement``."""
 
     time: float
     displacement: Floats
@@ -34,8 +34,8 @@ class Candidate:
     """A movement that was noticed and has not ended.
 
     entered: s, when it was noticed. apex: s, and peak: the activity there. vector: float32 (R, 2) px, from the origin
-    to the apex. origin: float32 (R, 2) px, where the regions were just before. noise: float32 (R,) px, what they show
-    at rest. least: px, the smallest strength that counts.
+    to the apex. origin: float32 (R, 2) px, positions of the regions just before. noise: float32 (R,) px, their noise at
+    rest. least: px, the least strength that counts.
     """
 
     id: int
@@ -48,11 +48,11 @@ class Candidate:
     least: float
 
     def share(self, displacement: Floats) -> float:
-        """How far along its way (R, 2) px the face is: 0 at the origin, 1 at the apex."""
+        """The position of (R, 2) px along the course: 0 at the origin, 1 at the apex."""
         return along(displacement - self.origin, self.vector, self.noise)
 
     def onset(self, history: History, fraction: float, look_back_s: float) -> float:
-        """When it last was below ``fraction`` of its peak before it was noticed, or was lowest."""
+        """The last time below ``fraction`` of its peak before it was noticed, or the time of the minimum."""
         onset, lowest = self.entered, np.inf
         for kept in reversed(history):
             if kept.time > min(self.apex, self.entered):
@@ -67,7 +67,7 @@ class Candidate:
         return onset
 
     def first(self, history: History, onset: float, share: float) -> float:
-        """When it first reached ``share`` of its peak."""
+        """The first time at ``share`` of its peak."""
         return next((m.time for m in history if m.time >= onset and self.share(m.displacement) >= share), self.apex)
 
     def still(self, history: History, start: float, most: float) -> tuple[float, float]:
@@ -79,7 +79,7 @@ class Candidate:
 
 
 def along(away: Floats, way: Floats, noise: Floats) -> float:
-    """``away`` projected on ``way``, both (R, 2) px: 1 where it has come all that way. noise: (R,) px."""
+    """``away`` projected on ``way``, both (R, 2) px: 1 when they are equal. noise: (R,) px."""
     target = way[ACTIVE]
     weighted = target / (noise[ACTIVE, None] + NOISE_FLOOR) ** 2
     return float(np.vdot(weighted, away[ACTIVE])) / max(float(np.vdot(weighted, target)), 1e-9)

@@ -10,18 +10,18 @@ import numpy as np
 from realtime_mer.face.regions import EYE_DISTANCE, NAMES, REGIONS, Region
 from realtime_mer.records import Cue, Floats
 
-SHARE: Final = 0.5  # a region moved when it was displaced by this share of the most displaced one
-SLANT: Final = 0.5  # a direction counts when it carries this share of the displacement
-# One side moved alone when the other moved less than this share of it. On the 208 clips of CASME II whose coded action
-# units are of one side only, or of both, 72 % of left, 69 % of right and 85 % of two-sided ones are told so, and no
-# left one is taken for a right one or the reverse (docs/training.md).
+SHARE: Final = 0.5  # a region counts as moved above this fraction of the largest displacement
+SLANT: Final = 0.5  # a direction counts above this fraction of the displacement
+# One side moved alone if the other moved less than this fraction of it. Of the 208 clips of CASME II whose coded action
+# units are of one side only, or of both, 72 % of left, 69 % of right and 85 % of two-sided ones are recognized, and no
+# left one is confused with a right one (docs/training.md).
 BOTH: Final = 0.5
 _RIGHT: Final = [i for i, region in enumerate(REGIONS) if region.name.startswith("right ") and not region.eye]
 _LEFT: Final = [NAMES.index(NAMES[i].replace("right", "left")) for i in _RIGHT]
 
 
 def side(displacement: Floats) -> str:
-    """ "left", "right" or "both": where the face moved, the subject's own sides; lids do not count.
+    """The side that moved, "left", "right" or "both", from the subject's view; lids do not count.
 
     displacement: float32 (R, 2), px of the aligned face at the apex.
     """
@@ -46,7 +46,7 @@ def _cue(region: Region, shift: Floats) -> Cue:
     if abs(dy) >= SLANT * length:
         units += region.up if dy < 0 else region.down
     if abs(dx) >= SLANT * length and region.name.startswith(("left", "right")):
-        # the subject's left lies on the right of the picture, so there outward is towards greater x
+        # the subject's left is on the right of the frame, so outward there is towards larger x
         outward = (dx > 0) == region.name.startswith("left")
         units += region.outward if outward else region.inward
     scale = 100 / EYE_DISTANCE

@@ -39,15 +39,15 @@ from realtime_mer.spotting.early import RECENT, Evidence, probability
 from realtime_mer.spotting.lengths import lengths, top_two
 from realtime_mer.spotting.veto import Veto, strength
 
-HISTORY: Final = 2.5  # s of measurements kept for looking back: the longest movement and its onset
-RESUME: Final = 0.3  # s: a face that was lost for a moment is as restless as before; only its position is new
-RETURN: Final = 1.0  # s after a movement during which the rest of the way back to its origin is not a new one
-LATE_RETURN: Final = 5.0  # s, the same after a movement that did not come back
-EYE_RECOVERY: Final = 0.06  # s after a blink, and ``change_s`` more, in which the upper face still shows it
+HISTORY: Final = 2.5  # s of measurements kept: the longest movement and its onset
+RESUME: Final = 0.3  # s: a face that was lost for a moment keeps its resting noise; only its position is new
+RETURN: Final = 1.0  # s after a movement in which the rest of its return is not a new movement
+LATE_RETURN: Final = 5.0  # s, the same after a movement that did not return
+EYE_RECOVERY: Final = 0.06  # s after a blink, plus ``change_s``, in which the upper face still shows it
 PLATEAU_RANGE: Final = 0.08  # of the peak, while a face keeps still for ``plateau_s``
 HELD_RANGE: Final = 0.15  # of the peak, while it keeps still for ``held_s``
-HELD_APEX: Final = 0.9  # of the level that is held: the apex of a movement that has no maximum
-PEAK_LIMIT: Final = 24.0  # times noise: a strong macro-expression must not hide what follows it
+HELD_APEX: Final = 0.9  # fraction of the held level: the apex of a movement without a maximum
+PEAK_LIMIT: Final = 24.0  # times noise: limit, so that a strong macro-expression does not hide what follows it
 
 
 class State(Enum):
@@ -70,7 +70,7 @@ class MovementDetector:
     def __init__(self, settings: SpotConfig | None = None, first_id: int = 1) -> None:
         self._settings = settings or SpotConfig()
         self._next_id = first_id
-        self._known: Baseline | None = None  # how restless the face was before it was lost
+        self._known: Baseline | None = None  # resting noise before the face was lost
         self._start()
 
     def _start(self) -> None:
@@ -84,7 +84,7 @@ class MovementDetector:
         self._candidate: Candidate | None = None  # while MOVING or PAST_APEX
         self._strongest = 0.0  # activity of recent movements
         self._eyes_shut = -np.inf  # s, when last
-        # the way back of the latest movement: until when, and to where
+        # the return of the latest movement: until when, and to which position
         self._returning: tuple[float, Floats] = -np.inf, np.zeros(0, np.float32)
 
     @property
@@ -148,7 +148,7 @@ class MovementDetector:
             self._veto.settled = self._began + needed
 
     def _threshold(self, step: float) -> float:
-        """What the activity must exceed now; ``step`` seconds have passed since the last frame."""
+        """The current threshold of the activity, ``step`` seconds after the last frame."""
         settings, baseline = self._settings, self._baseline
         remembered = min(self._strongest, PEAK_LIMIT) - baseline.level
         self._strongest *= math.exp(-step / settings.peak_memory_s)
@@ -159,7 +159,7 @@ class MovementDetector:
         self, time: float, step: float, center: float, smooth: Floats, before: Floats, change: Floats, away: Floats,
         threshold: float,
     ) -> float:  # fmt: skip
-        """Looks whether a movement starts, or learns from the frame; gives the activity.
+        """Detects the start of a movement, or learns from the frame; returns the activity.
 
         change: from ``before`` to ``smooth``. away: its lengths.
         """
@@ -168,7 +168,7 @@ class MovementDetector:
         level = baseline.activity(away, upper)
         until, origin = self._returning
         if time < until:
-            # on its way back the face changes towards where it came from; what it does beside that counts
+            # a returning face changes towards its origin; only other changes count
             back = min(max(along(change, origin - before, baseline.noise), 0.0), 1.0)
             level = baseline.activity(lengths(change - back * (origin - before)), upper)
         if not (self.settled and level > threshold and top_two(away[ACTIVE]) > baseline.least / 2):
@@ -186,10 +186,11 @@ class MovementDetector:
         return level
 
     def _upper_counts(self, time: float) -> bool:
-        """Whether the upper face may be believed: not during a blink, nor while a change still contains one."""
+        """Whether the upper face counts: not during a blink, nor while a change still contains one."""
         return time - self._eyes_shut > self._settings.change_s + EYE_RECOVERY
 
-    # --- a movement under way -----------------------------------------------------------------------------------------
+    # --- a movement in progress
+    # -----------------------------------------------------------------------------------------
 
     def _follow(self, candidate: Candidate, time: float, smooth: Floats, level: float) -> list[Movement]:
         settings = self._settings
@@ -216,8 +217,8 @@ class MovementDetector:
         return found
 
     def likely(self, evidence: Evidence) -> bool:
-        """Whether a movement is likely enough to be confirmed; asked from its apex on until it is, while nothing speaks
-        against it."""
+        """Whether a movement is likely enough to be confirmed. Called from its apex on until it is, unless a rule would
+        reject it."""
         return probability(evidence) >= self._settings.early
 
     def _evidence(self, candidate: Candidate, onset: float, time: float, smooth: Floats) -> Evidence:
@@ -228,7 +229,7 @@ class MovementDetector:
         return Evidence(candidate.id, self._latest, apex, apex - onset, times_least, fall)
 
     def _stopped(self, candidate: Candidate, time: float) -> float | None:
-        """When the face came to rest part of the way back, or None while it moves or holds the expression."""
+        """When the face came to rest during its return, or None while it moves or holds the expression."""
         settings = self._settings
         if time - candidate.apex < settings.plateau_s:
             return None
@@ -236,7 +237,7 @@ class MovementDetector:
         return since if share <= settings.plateau_fraction else None
 
     def _held(self, candidate: Candidate, time: float) -> float | None:
-        """Since when the face rests in its new position: a step, not a pulse; None while it does not."""
+        """When the face came to rest in its new position (a step, not a pulse); None if it has not."""
         held = self._settings.held_s
         if time - candidate.entered < held - ROUNDING:
             return None
@@ -252,7 +253,7 @@ class MovementDetector:
         return self._end(candidate, onset, offset, kind, reason)
 
     def _hold(self, candidate: Candidate, rested: float, reason: str) -> Movement:
-        """The end of a movement that did not go back in time: held if it rose as fast as a micro-expression does.
+        """Ends a movement that did not return in time: held if it rose as fast as a micro-expression.
 
         rested: s, when the face came to rest, or until when it was followed.
         """

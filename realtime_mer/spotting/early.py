@@ -11,17 +11,17 @@ import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-RECENT: Final = 0.05  # s over which the way back is measured
-LARGEST: Final = 30.0  # of the score either way: more is as good as certain
-# bias, and what a second of rise, a doubling of the strength and a share a second of the fall add to the score
+RECENT: Final = 0.05  # s over which the return is measured
+LARGEST: Final = 30.0  # limit of the score; beyond it the result is practically certain
+# bias, and weights of the rise in s, the strength in doublings and the fall in fractions per s
 WEIGHTS: Final = (4.587, -14.08, 0.1007, 0.2898)
 
 
 class Evidence(NamedTuple):
-    """What is known, at a frame, of a movement whose apex is past.
+    """What is known at a frame about a movement whose apex has passed.
 
-    movement: its id. now: s, of the frame. apex: s, so far. rise: s from its onset to its apex. strength: times the
-    least that counts in this recording. fall: how much of its way it goes back now, per s; negative while it grows.
+    movement: its id. now: s, of the frame. apex: s, so far. rise: s from onset to apex. strength: as a multiple of the
+    least that counts in this recording. fall: speed of the return, as a fraction per s; negative while it grows.
     """
 
     movement: int
@@ -33,11 +33,11 @@ class Evidence(NamedTuple):
 
     @property
     def terms(self) -> tuple[float, float, float]:
-        """As the model takes them."""
+        """The inputs of the model."""
         return self.rise, math.log2(max(self.strength, 1e-3)), self.fall
 
 
 def probability(evidence: Evidence, weights: Sequence[float] = WEIGHTS) -> float:
-    """That it will be confirmed, 0 to 1."""
+    """The probability that it will be confirmed, 0 to 1."""
     score = weights[0] + sum(weight * term for weight, term in zip(weights[1:], evidence.terms, strict=True))
     return 1 / (1 + math.exp(-min(max(score, -LARGEST), LARGEST)))

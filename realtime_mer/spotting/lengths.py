@@ -1,5 +1,5 @@
-"""How far regions moved, and the mean of the two that moved most. Every frame asks, so these are written for speed:
-for so few numbers numpy's general functions cost ten times what they compute."""
+"""Lengths of the regions' displacements, and the mean of the two largest. Called for every frame, so written for speed:
+for so few numbers the overhead of numpy's general functions is ten times their computation."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The smallest movement that a recording can show, and what prevents weaker ones from being found.
+"""Estimates the smallest movement that a recording can show, and what prevents weaker ones from being found.
 
 Derived from the spotter's requirements. A movement is reported when its strength reaches ``Activity.least``, and its
-activity, the strength in units of the noise of its region, reaches the threshold. Smoothing and the time between two
-frames take a share of a typical movement's strength; noise adds to it or takes from it. So the chance that a movement
-of a given strength is seen can be written down for each region and moment, and its mean over the recording is 80 %
-at some strength: the answer. It says nothing about what the rules against blinks, speech and runs reject, nor about
+activity, the strength in units of the noise of its region, reaches the threshold. Smoothing and the interval between
+frames reduce a typical movement's strength; noise adds to it or takes from it. So the chance that a movement of a given
+strength is seen can be computed for each region and moment. The result is the strength at which its mean over the
+recording is 80 %. It does not cover what the rules against blinks, speech and movements in quick succession reject, nor
 what a codec removes before it can be measured.
 """
 
@@ -27,41 +27,41 @@ from realtime_mer.typed import Fraction, Measure
 
 Doubles = NDArray[np.float64]
 
-SEEN: Final = 0.8  # the chance that is asked for
+SEEN: Final = 0.8  # the required chance
 PULSE_S: Final = 0.3  # s, a typical micro-expression; its course is a raised cosine
 STRENGTHS: Final = np.geomspace(0.03, 10, 96)  # px
 CHI_MEDIAN: Final = 1.386  # median squared length of a 2-D Gaussian of unit deviation
 ROUNDING: Final = 1e-3  # frames
 LOGIT: Final = 1.702  # makes a logistic function of a normal distribution's, to 0.01
 PHASES: Final = 8  # of a movement against the frames
-SPREAD_PX: Final = 0.01  # px: no strength is measured more exactly
-SAMPLE_S: Final = 0.05  # s between two looks at the spotter's thresholds, which change within seconds
-LOOK_S: Final = 1.0  # s between two looks at the picture of a face
-UNKNOWN_S: Final = 0.25  # s: a face that was not looked at for longer was not in view
-LEAST_S: Final = 0.5  # s with a face that it takes to say anything
-LIVE_MEMORY_S: Final = 10.0  # s, for a line that says what can be seen now
-# What limits nothing: with these in place of what was found, a reason's own share is computed.
-FULL_RATE: Final = 100.0  # frames/s: twice as many hardly show a weaker movement
+SPREAD_PX: Final = 0.01  # px: precision of a strength
+SAMPLE_S: Final = 0.05  # s between samples of the spotter's thresholds, which change over seconds
+LOOK_S: Final = 1.0  # s between samples of a face's image
+UNKNOWN_S: Final = 0.25  # s: a face without a sample for longer was not in view
+LEAST_S: Final = 0.5  # s with a face needed for any result
+LIVE_MEMORY_S: Final = 10.0  # s, for a live line
+# Values that limit nothing; replacing the measured ones by them gives the effect of each reason.
+FULL_RATE: Final = 100.0  # frames/s; twice as many would hardly show weaker movements
 STILL_PX: Final = 0.01  # px
-CALM: Final = 3.0  # times noise: the threshold of a face that does nothing
-WORTH: Final = 1.1  # a reason that raises the smallest movement by a smaller factor is not told
-SHARE: Final = 0.1  # of the time: less that is not watched is not told
-WIDE: Final = 110.0  # px: a face this wide fills the aligned picture; a narrower one is enlarged
+CALM: Final = 3.0  # times noise: the threshold for a face at rest
+WORTH: Final = 1.1  # a reason that raises the smallest movement by a smaller factor is not reported
+SHARE: Final = 0.1  # fraction of the time; a smaller unwatched part is not reported
+WIDE: Final = 110.0  # px: a face this wide fills the aligned image; a narrower one is enlarged
 DARK: Final = 50.0  # mean gray level
-FLAT: Final = 2.0  # gray levels a px of the aligned face: the slope of the shades of a face that is flat or blurred
-BLOCK: Final = 4  # px over which the slope is averaged: as much as registration smooths
+FLAT: Final = 2.0  # gray levels per px of the aligned face: gradient of a flat or blurred face
+BLOCK: Final = 4  # px over which the gradient is averaged, as much as registration smooths
 SLOW: Final = "too few new frames per second"
 HEAD: Final = "the head moves too fast"
 
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
-    """What a recording can show of small movements.
+    """The smallest movement that a recording can show.
 
-    shift_px: the strength, as in ``Movement.strength``, px of the aligned face, that a movement of PULSE_S needs to be
-    seen in 80 of 100 cases; None when none would be: the frames are too slow, or nothing was watched.
-    minutes: of faces in which a movement would be reported. share: of the time in which a face was in view, 0 to 1.
-    reasons: what keeps weaker movements from being seen, what matters most first.
+    shift_px: the strength (``Movement.strength``, px of the aligned face) that a movement of PULSE_S needs to be seen
+    in 80 of 100 cases; None if none would be, because the frames are too slow or nothing was watched. minutes: of faces
+    in which a movement would be reported. share: their fraction of the time with a face in view, 0 to 1. reasons: what
+    keeps weaker movements from being seen, the most important first.
     """
 
     shift_px: Measure | None
@@ -76,14 +76,14 @@ class Sensitivity:
 
     @property
     def size(self) -> str:
-        """For people: the smallest movement in both units."""
+        """Text: the smallest movement in both units."""
         if self.shift_px is None:
             return "none"
         return f"{self.shift_px:.2f} px, {self.percent:.1f} % of the distance between the eyes"
 
     @property
     def line(self) -> str:
-        """For people: one sentence without the reasons."""
+        """Text: one sentence without the reasons."""
         if self.shift_px is None:
             return "no micro-expression can be seen here"
         return f"smallest movement seen with 80 % probability: {self.size}"
@@ -96,9 +96,9 @@ class Sensitivity:
 
 
 class Quality:
-    """Adds up what each observation says of it.
+    """Accumulates the estimate over observations.
 
-    memory_s: how slowly the past is forgotten (time constant), for a live line; by default never.
+    memory_s: time constant for forgetting the past, for a live line; by default never.
     """
 
     def __init__(self, settings: SpotConfig | None = None, memory_s: float = math.inf) -> None:
@@ -108,12 +108,12 @@ class Quality:
         self._looked: dict[int, float] = {}  # track -> s
         self._before: dict[int, Activity] = {}  # track -> of the frame before
         self._fast: dict[int, float] = {}  # track -> s, when the head was last too fast
-        self._sums: defaultdict[str, float] = defaultdict(float)  # s, or what is averaged times s
+        self._sums: defaultdict[str, float] = defaultdict(float)  # s, or the averaged quantity times s
         self._blind: defaultdict[str, float] = defaultdict(float)  # why nothing was watched -> s
         self._chance = np.zeros(len(STRENGTHS))  # times s
 
     def push(self, observation: Observation, gray: Gray | None = None) -> None:
-        """Takes the next observation; ``gray`` is the frame's, for what its light and sharpness say."""
+        """Takes the next observation; ``gray`` is the frame's, for light and sharpness."""
         self._forget(observation.time)
         for signal in observation.faces:
             track, activity = signal.face.track, signal.activity
@@ -133,7 +133,7 @@ class Quality:
                 self._look(signal.face, gray)
 
     def result(self) -> Sensitivity | None:
-        """What can be said so far; None before a face was in view for LEAST_S, or when it was long ago."""
+        """The estimate so far; None before a face was in view for LEAST_S, or when that was long ago."""
         in_view, watched = self._sums["in view"], self._sums["watched"]
         if in_view < LEAST_S:
             return None
@@ -180,14 +180,14 @@ class Quality:
             self._sums[key] += step * value
 
     def _why_not(self, track: int, observation: Observation) -> str:
-        """Why no movement would be reported that goes on now, empty when it would."""
+        """The reason why a current movement would not be reported; empty if it would be."""
         if observation.fps < self._settings.min_rate_fps:
             return SLOW
         since = observation.time - self._fast.get(track, -math.inf)
         return HEAD if since < PULSE_S + self._settings.change_s else ""
 
     def _look(self, face: Face, gray: Gray) -> None:
-        """Light and slope of the shades of a face, at about the size of the aligned picture."""
+        """Light and gradient of a face, at about the size of the aligned image."""
         x0, y0, x1, y1 = (max(int(v), 0) for v in face.box)
         step = max(1, round((x1 - x0) / WIDE))
         patch = gray[y0:y1, x0:x1]
@@ -197,7 +197,7 @@ class Quality:
         blocks = patch[: rows * step, : columns * step].reshape(rows, step, columns, step)
         small = blocks.mean(axis=(1, 3))
         total = np.cumsum(np.cumsum(small, axis=0), axis=1)
-        # a running mean over BLOCK x BLOCK: registration smooths as much, and so noise does not pass for a slope
+        # a running mean over BLOCK x BLOCK, as much as registration smooths, so that noise does not count as a gradient
         smooth = total[BLOCK:, BLOCK:] - total[:-BLOCK, BLOCK:] - total[BLOCK:, :-BLOCK] + total[:-BLOCK, :-BLOCK]
         slopes = np.gradient(smooth / BLOCK**2)
         self._sums["looks"] += 1
@@ -207,10 +207,10 @@ class Quality:
     # --- why ----------------------------------------------------------------------------------------------------------
 
     def _reasons(self) -> tuple[str, ...]:
-        """What raises the smallest movement most: each by how much it would fall without it."""
+        """The reasons that raise the smallest movement most, each by how much it would fall without it."""
         watched, settings = self._sums["watched"], self._settings
         noise, threshold, fps = (self._sums[key] / watched for key in ("noise", "threshold", "fps"))
-        # what is new in each frame is averaged over those of ``smoothing_s``: over more of them it would be less
+        # noise that is new in each frame is averaged over ``smoothing_s``; over more frames it would be less
         random = min(self._sums["jitter"] / watched / noise**2, 1.0)
         fewer = averaged(fps, settings) / averaged(FULL_RATE, settings)
         smoother = noise * math.sqrt(1 - random + random * min(fewer, 1.0))
@@ -225,13 +225,14 @@ class Quality:
             (now / needed(smoother, threshold, max(fps, FULL_RATE)), f"{fps:.0f} new frames per second"),
             (
                 now / needed(noise, min(threshold, CALM), fps),
-                f"the face is seldom calm: a movement must exceed {threshold:.1f} times its noise",
+                f"the face is rarely calm: a movement must exceed {threshold:.1f} times its noise",
             ),
         ]
         return tuple(words for factor, words in sorted(found, reverse=True) if factor >= WORTH)
 
     def _restless(self, noise: float, random: float) -> str:
-        """What may make the regions of a resting face wander by ``noise`` px; ``random``: share new in each frame."""
+        """Likely causes for a wander of ``noise`` px of a resting face; ``random``: fraction that is new in each
+        frame."""
         looks, watched = self._sums["looks"], self._sums["watched"]
         width, head = self._sums["width"] / watched, self._sums["head"] / watched
         causes = []
@@ -242,7 +243,7 @@ class Quality:
             if light < DARK:
                 causes.append(f"too dark: {light:.0f} of 255 gray levels")
             if slope < FLAT:
-                causes.append(f"flat or blurred: its shades change by {slope:.1f} gray levels a px")
+                causes.append(f"flat or blurred: its gradient is {slope:.1f} gray levels per px")
         if head > self._settings.head_speed_px_s / 4:
             causes.append(f"the head moves at {head:.0f} px/s")
         causes.append(
@@ -253,7 +254,7 @@ class Quality:
         return f"the face at rest wanders by {noise:.2f} px ({', '.join(causes)})"
 
     def _not_watched(self) -> tuple[str, ...]:
-        """Why nothing was watched for a good part of the time."""
+        """The reason why nothing was watched for a large part of the time."""
         in_view = self._sums["in view"]
         worst = sorted(self._blind.items(), key=lambda item: -item[1])
         return tuple(
@@ -264,9 +265,9 @@ class Quality:
 
 
 def jitter(before: Activity, now: Activity, fps: float, settings: SpotConfig) -> float:
-    """What of the noise is new in each frame, px: from the step between the averages at two frames.
+    """The noise that is new in each frame, px, from the step between the averages at two frames.
 
-    Their averages share all frames but one each, so they differ by the noise of two frames over the number averaged.
+    These share all frames but one each, so they differ by the noise of two frames over the number averaged.
     """
     step = ((now.displacement - before.displacement)[ACTIVE] ** 2).sum(axis=1)
     return math.sqrt(float(np.median(step)) / CHI_MEDIAN * averaged(fps, settings))
@@ -279,9 +280,9 @@ def averaged(fps: float, settings: SpotConfig) -> int:
 
 @lru_cache(maxsize=256)
 def kept(fps: int, settings: SpotConfig) -> float:
-    """The share of a typical movement's strength that is left at its apex, averaged over where the frames fall.
+    """The fraction of a typical movement's strength that remains at its apex, averaged over the phase of the frames.
 
-    What the spotter sees is the mean over ``smoothing_s`` against that of ``change_s`` before.
+    The spotter uses the mean over ``smoothing_s`` against that of ``change_s`` before.
     """
     shares = []
     for phase in range(PHASES):
@@ -295,7 +296,7 @@ def kept(fps: int, settings: SpotConfig) -> float:
 
 
 def chances(noise: Floats, threshold: float, least: float, fps: float, settings: SpotConfig) -> Doubles:
-    """The chance of being seen of movements of STRENGTHS, float64 (S,), each as often in one region as in another.
+    """The chance that movements of STRENGTHS are seen, float64 (S,), equally often in every region.
 
     noise: (A,) px, of the regions at rest. threshold: times noise. least: px.
     """

@@ -1,1 +1,1 @@
-"""A study: the results of many recordings as one data set, with participants, conditions and a summary."""
+"""Studies: the results of many recordings as one data set, with participants, conditions and a summary."""

@@ -1,4 +1,4 @@
-"""From the results of many recordings to one folder that a statistician can open: BIDS, Parquet, tables, a page."""
+"""Collects the results of many recordings in one folder for statistics: BIDS, Parquet, tables, a page."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BIDS: Final = re.compile(r"(?<![A-Za-z0-9])(ses|task|acq|run)-([A-Za-z0-9]+)")
 def collect(
     entries: Sequence[Entry], who: Participants, title: str, out: Path, say: Callable[[str], None], *, signals: bool
 ) -> None:
-    """Writes all of it to ``out``; what an earlier run wrote there is replaced. signals: also those, which are large.
+    """Writes the data set to ``out``, replacing that of an earlier run. signals: include the signals, which are large.
 
     Raises DataError when no recording is left, OutputError when something cannot be written.
     """
@@ -45,7 +45,7 @@ def collect(
         raise DataError(f"no recordings are left: {first.name}: {first.excluded} (and {len(entries) - 1} more)")
     if taken_names := sorted(set(who.conditions) & {*COLUMNS, *parquet.event_columns()}):
         raise DataError(
-            f"the participants' column '{taken_names[0]}' has the name of a column of the data set: rename it"
+            f"the participants' column '{taken_names[0]}' has the name of one of the data set's columns: rename it"
         )
     _clear(out)
     make_folder(out)
@@ -70,9 +70,9 @@ def collect(
 
 
 def _clear(out: Path) -> None:
-    """Removes the data set of an earlier run: files of participants who have gone would be read as well.
+    """Removes the data set of an earlier run, whose files of removed participants would otherwise be read as well.
 
-    Raises OutputError where something else is there.
+    Raises OutputError when something else is there.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
@@ -111,13 +111,13 @@ def _tsv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _steady(entries: Sequence[Entry], participant: str, conditions: Sequence[str]) -> dict[str, str]:
-    """The conditions that are the same in all of a participant's recordings."""
+    """The conditions that are equal in all of a participant's recordings."""
     own = [entry.conditions for entry in entries if entry.participant == participant]
     return {name: own[0][name] if len({c[name] for c in own}) == 1 else NOBODY for name in conditions}
 
 
 def _bids_file(entry: Entry, out: Path, taken: Counter[str]) -> Path:
-    """sub-P/[ses-S/]beh/sub-P_..._events.tsv, with the entities that stand in the recording's name."""
+    """sub-P/[ses-S/]beh/sub-P_..._events.tsv, with the entities in the recording's name."""
     found = dict(_BIDS.findall(entry.name))
     found.setdefault("task", re.sub(r"[^A-Za-z0-9]", "", re.sub(r"sub-[A-Za-z0-9]+", "", entry.name)) or "recording")
     person = re.sub(r"[^A-Za-z0-9]", "", entry.participant) or "unknown"
@@ -127,7 +127,7 @@ def _bids_file(entry: Entry, out: Path, taken: Counter[str]) -> Path:
         [f"sub-{person}", *(f"{key}-{found[key]}" for key in ("ses", "task", "acq", "run") if key in found)]
     )
     taken[stem] += 1
-    if taken[stem] > 1:  # another recording of that name: BIDS tells them apart by the entity "desc"
+    if taken[stem] > 1:  # another recording with this name; BIDS distinguishes them by the entity "desc"
         stem += f"_desc-{taken[stem]}"
     make_folder(folder)
     return folder / f"{stem}_events.tsv"

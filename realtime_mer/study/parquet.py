@@ -1,4 +1,4 @@
-"""Events and signals of a study as Parquet, a folder for each participant: a table for DuckDB, pandas or R.
+"""Writes events and signals of a study as Parquet, a folder for each participant, for DuckDB, pandas or R.
 
 Needs pyarrow: pip install 'realtime-mer[study]'.
 """
@@ -25,7 +25,7 @@ RECORDINGS: Final = "recordings.parquet"
 
 
 def event_columns() -> dict[str, Any]:
-    """The columns of an event and their types; the conditions of a study stand behind the recording."""
+    """The columns of an event and their types; a study's conditions come after the recording."""
     pa = library()
     text, number, whole = pa.string(), pa.float64(), pa.int64()
     return {
@@ -49,7 +49,7 @@ def write_events(entries: Sequence[Entry], conditions: Sequence[str], out: Path)
 
 
 def write_signals(entry: Entry, number: int, out: Path) -> None:
-    """Adds signals/participant_id=P/NUMBER.parquet, a row per frame and face, from signals.csv where that is.
+    """Adds signals/participant_id=P/NUMBER.parquet, a row per frame and face, from signals.csv if there is one.
 
     Raises DataError, OutputError.
     """
@@ -74,7 +74,7 @@ def write_signals(entry: Entry, number: int, out: Path) -> None:
 
 
 def write_recordings(columns: Sequence[str], rows: Sequence[dict[str, Any]], out: Path) -> None:
-    """recordings.parquet, a row each. Raises OutputError."""
+    """recordings.parquet, a row per recording. Raises OutputError."""
     pa = library()
     numbers = dict.fromkeys(("watched_s", "duration_s", "new_fps", "resolved"), pa.float64())
     numbers |= dict.fromkeys(("frames", "confirmed", "rejected"), pa.int64())

@@ -1,4 +1,4 @@
-"""How sure a rate is: exact bounds of a count over a length of time. No I/O here."""
+"""Uncertainty of rates: exact bounds of a count over a length of time. No I/O here."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ LEVEL: Final = 0.95
 
 
 def poisson_interval(count: int, length: float, level: float = LEVEL) -> tuple[float, float]:
-    """The two-sided exact interval of a rate (Garwood 1936): ``poisson_bounds`` with half of what is left a side."""
+    """The two-sided exact interval of a rate (Garwood 1936): ``poisson_bounds`` with half of the remainder on each
+    side."""
     return poisson_bounds(count, length, (1 + level) / 2)
 
 
 def poisson_bounds(count: int, length: float, level: float = LEVEL) -> tuple[float, float]:
-    """The lowest and the highest rate that ``count`` events in ``length`` leave possible; each bound holds with
-    ``level`` (one-sided; Garwood 1936, exact). 3 minutes without an event: 0 and 1.0 a minute. Without length: 0, inf.
+    """The lowest and the highest rate compatible with ``count`` events in ``length``; each bound holds at ``level``
+    (one-sided; Garwood 1936, exact). 3 minutes without an event: 0 and 1.0 per minute. Without length: 0, inf.
     """
     if length <= 0:
         return 0.0, math.inf
@@ -27,12 +28,12 @@ def poisson_bounds(count: int, length: float, level: float = LEVEL) -> tuple[flo
 
 
 def _at_most(count: int, mean: float) -> float:
-    """The probability of ``count`` events or fewer where ``mean`` are expected."""
+    """The probability of at most ``count`` events when ``mean`` are expected."""
     return math.fsum(math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(count + 1))
 
 
 def _solve(falling: Callable[[float], float], count: int) -> float:
-    """Where a falling function of the mean crosses 0, by bisection."""
+    """The zero of a decreasing function of the mean, by bisection."""
     low, high = 1e-9, count + 10 * math.sqrt(count + 1) + 10
     for _ in range(100):
         middle = (low + high) / 2

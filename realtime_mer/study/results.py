@@ -1,7 +1,7 @@
-"""What a folder of results holds: each recording with its participant and conditions, and why one is left out.
+"""Reads a folder of results: each recording with its participant and conditions, and why one is left out.
 
-A table of participants says who is who. Where it has a column "recording" (a path of the results, or a pattern such as
-"sub-*/rest*"), its rows are about recordings; else the participant is found by BIDS' "sub-LABEL" in the path.
+Participants come from a table. If it has a column "recording" (a path of the results, or a pattern such as
+"sub-*/rest*"), its rows are about recordings; otherwise BIDS' "sub-LABEL" in the path gives the participant.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from realtime_mer.sinks.jsonl import Recording, Summary, read_jsonl
 
 PARTICIPANT: Final = "participant_id"
 RECORDING: Final = "recording"
-NOBODY: Final = "n/a"  # as BIDS has it
-WATCHED_S: Final = 10.0  # a rate from less says next to nothing
+NOBODY: Final = "n/a"  # as in BIDS
+WATCHED_S: Final = 10.0  # a rate from less time is meaningless
 _SUBJECT: Final = re.compile(r"(?:^|[/_])sub-([A-Za-z0-9]+)")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Participants:
-    """rows: what a table of participants says, by the cells' names. conditions: the columns that tell groups apart."""
+    """rows: the table of participants, by column. conditions: the columns that define groups."""
 
     rows: tuple[Mapping[str, str], ...] = ()
     conditions: tuple[str, ...] = ()
 
     def of(self, name: str) -> tuple[str, dict[str, str]]:
-        """Participant and conditions of a recording, by the path of its results; NOBODY where nothing is known."""
+        """Participant and conditions of a recording, by the path of its results; NOBODY if unknown."""
         found: Mapping[str, str] = {}
         named = subject(name)
         for row in self.rows:
@@ -49,9 +49,10 @@ class Participants:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A recording of a study. name: the path of its results below the study's folder. excluded: why, "" if it is in.
+    """A recording of a study. name: the path of its results below the study's folder. excluded: the reason, "" if
+    included.
 
-    recording: None if there is no log that can be read.
+    recording: None without a readable log.
     """
 
     name: str
@@ -63,13 +64,13 @@ class Entry:
 
     @property
     def watched_s(self) -> float:
-        """In which a movement would have been reported, s."""
+        """Time in which a movement would have been reported, s."""
         summary = self.recording.summary if self.recording is not None else None
         return watched(summary) if summary is not None else 0.0
 
     @property
     def events(self) -> list[Event]:
-        """Final ones."""
+        """The final events."""
         return [e for e in self.recording.events if e.final] if self.recording is not None else []
 
     @property
@@ -78,31 +79,31 @@ class Entry:
 
     @property
     def rejected(self) -> int:
-        """Movements that are no micro-expressions."""
+        """The rejected movements."""
         return sum(event.status is Status.REJECTED for event in self.events)
 
     @property
     def verdict(self) -> str:
-        """On the quality of the recording; "" where its log says nothing."""
+        """The verdict on the recording's quality; "" if its log has none."""
         delivery = self.recording.summary.delivery if self.recording and self.recording.summary else None
         return "" if delivery is None else delivery.verdict
 
 
 def watched(summary: Summary) -> float:
-    """Seconds of faces in which a movement would be reported; in the log of an older version, the measured frames'."""
+    """Seconds of faces in which a movement would be reported; for logs of older versions, those of measured frames."""
     if summary.sensitivity is not None:
         return 60 * summary.sensitivity.minutes
     return summary.duration * summary.measured_frames / summary.frames if summary.frames else 0.0
 
 
 def subject(name: str) -> str:
-    """The participant in a path such as "sub-03/rest"; NOBODY where it names none."""
+    """The participant in a path such as "sub-03/rest"; NOBODY if it names none."""
     found = _SUBJECT.search(name)
     return found[1] if found else NOBODY
 
 
 def read_participants(path: Path) -> Participants:
-    """A participants.tsv as BIDS has it, or a .csv. Raises DataError."""
+    """Reads a participants.tsv as in BIDS, or a .csv. Raises DataError."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file, delimiter="," if path.suffix.lower() == ".csv" else "\t")
@@ -120,7 +121,7 @@ def read_participants(path: Path) -> Participants:
 
 
 def read_study(folder: Path, who: Participants, least_s: float = WATCHED_S) -> Iterator[Entry]:
-    """Every recording whose results are below ``folder``, and every one that batch*.tsv says has failed.
+    """Every recording with results below ``folder``, and every failed one in batch*.tsv.
 
     least_s: recordings in which a face was watched for less are left out. Raises DataError when there are none.
     """
@@ -156,7 +157,7 @@ def _entry(name: str, log: Path, who: Participants, failure: str, least_s: float
     elif not summary.measured_frames:
         excluded = "no face was measured"
     elif watched(summary) < least_s:
-        excluded = f"a face was watched for {watched(summary):.1f} s only, less than {least_s:g} s"
+        excluded = f"a face was watched for only {watched(summary):.1f} s, less than {least_s:g} s"
     elif who.rows and person == NOBODY:
         excluded = "no participant in the table"
     return Entry(name, log.parent, person, conditions, recording, excluded)

@@ -1,6 +1,6 @@
 """summary.html: a study on one page. Rates by participant and condition, what was left out and why, quality.
 
-The intervals are exact for independent events. Events of one person are not quite independent, so an interval over few
+The intervals are exact for independent events. Events of one person are not fully independent, so an interval over few
 people is too narrow; the page says so. The layout is in sinks/templates/study.html.
 """
 
@@ -18,18 +18,18 @@ from realtime_mer.study.rates import poisson_interval
 from realtime_mer.study.results import Entry
 
 NOTES: Final = (
-    "Rates are per watched minute. A face is watched while a movement of it would be reported.",
-    "Intervals are exact 95 % intervals of the rate of independent events (Garwood 1936). Events of one person come in "
-    "clusters, so over few people the rate is less certain than its interval says.",
-    "The program misses some movements and reports others that are not there. Its documentation says how many; review "
-    "a sample by hand before you publish a rate.",
+    "Rates are per watched minute. A face is watched while its movements would be reported.",
+    "Intervals are exact 95 % intervals of the rate of independent events (Garwood 1936). Events of one person "
+    "come in clusters, so the rate over few people is less certain than its interval.",
+    "The program misses some movements and reports some that did not happen. Its documentation says how many; "
+    "review a sample by hand before you publish a rate.",
 )
 
 Row = tuple[object, ...]
 
 
 def write_summary(title: str, entries: Sequence[Entry], conditions: Sequence[str], out: Path) -> None:
-    """Raises OutputError."""
+    """Writes the page. Raises OutputError."""
     kept = [entry for entry in entries if not entry.excluded]
     analyses = {
         f"realtime-mer {head.product}, settings {head.settings_hash}, recognizer {head.model or 'none'}"
@@ -52,7 +52,7 @@ def write_summary(title: str, entries: Sequence[Entry], conditions: Sequence[str
 
 
 def minute_rate(entries: Iterable[Entry]) -> tuple[int, float, float, float, float]:
-    """Micro-expressions, watched minutes, and events per minute with the ends of the 95 % interval."""
+    """Micro-expressions, watched minutes, and events per minute with the 95 % interval."""
     entries = list(entries)
     count = sum(len(entry.confirmed) for entry in entries)
     minutes = sum(entry.watched_s for entry in entries) / 60
@@ -72,7 +72,7 @@ def _groups(entries: Iterable[Entry], key: Callable[[Entry], str]) -> list[tuple
 
 
 def _rates(groups: Sequence[tuple[str, Sequence[Entry]]]) -> list[Row]:
-    """A row for each group, as the page's table of rates has it."""
+    """The rows of the page's table of rates, one per group."""
     rows: list[Row] = []
     for name, entries in groups:
         count, minutes, rate, low, high = minute_rate(entries)
@@ -97,7 +97,7 @@ def _quality(entries: Iterable[Entry]) -> list[Row]:
 
 
 def _totals(entries: Sequence[Entry], kept: Sequence[Entry]) -> list[tuple[object, str, str]]:
-    """Figure, what it is, and a note."""
+    """For each card: figure, description and note."""
     count, minutes, _, _, _ = minute_rate(kept)
     return [
         (len({entry.participant for entry in kept}), "participants", ""),

@@ -1,4 +1,4 @@
-"""Synthetic recordings with exactly known events, for the demo clip, the tests and the measurements.
+"""Synthetic recordings with exactly known events, for the demo clip, tests and benchmarks.
 
 from realtime_mer.synth import portrait, random_script, render
 

@@ -1,4 +1,4 @@
-"""Draws scripts at random, reproducibly: so many events per minute, after a quiet start, none touching another."""
+"""Draws random, reproducible scripts: a number of events per minute, after a quiet start, never touching."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from realtime_mer.synth.movements import MOVEMENTS, Movement, Pulse
 from realtime_mer.synth.script import Blink, Camera, Script, Sway, Talk, Turn
 
 QUIET: Final = 2.0  # s at the start without events, for the spotter to learn the resting face
-GAP: Final = 0.8  # s between two events, at least: with less even a person would call them one
-RISE: Final = (0.35, 0.55)  # of a pulse's duration that passes before its apex
+GAP: Final = 0.8  # least interval between two events, s; closer ones would look like one even to a person
+RISE: Final = (0.35, 0.55)  # part of a pulse's duration before its apex
 
 
 @dataclass(frozen=True, slots=True)
 class Density:
-    """Events per minute, and the ranges that their sizes are drawn from (px of the aligned face, s)."""
+    """Events per minute, and the ranges of their sizes (px of the aligned face, s)."""
 
     micro: float = 10.0
     macro: float = 2.0
@@ -46,7 +46,7 @@ def random_script(
 ) -> Script:
     """A script drawn from ``seed``; the events do not depend on ``fps``, ``sway`` or ``camera``.
 
-    Raises ConfigError when the duration has no room for the events asked for.
+    Raises ConfigError when the events do not fit into the duration.
     """
     density = density or Density()
     random = np.random.default_rng((seed, 4))
@@ -83,7 +83,7 @@ def random_script(
 
 
 def _spread(random: np.random.Generator, lengths: list[float], start: float, end: float) -> list[float]:
-    """Onsets of events of the given lengths, in order, within (start, end), GAP apart, the rest shared at random."""
+    """Onsets of events of the given lengths, in order, within (start, end), at least GAP apart, with random spacing."""
     spare = end - start - sum(lengths) - GAP * (len(lengths) + 1)
     if spare < 0:
         raise ConfigError(f"{len(lengths)} events do not fit into {end:g} s: use fewer events or a longer recording")

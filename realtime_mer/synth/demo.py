@@ -1,4 +1,4 @@
-"""The bundled clip: one fixed script, drawn on the demo portrait. Made at set-up, never stored in the project."""
+"""The bundled clip: a fixed script drawn on the demo portrait. Made at set-up, never stored in the project."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from realtime_mer.synth.render import render
 from realtime_mer.synth.script import Blink, Camera, Script, Sway, Truth
 from realtime_mer.synth.video import write_truth, write_video
 
-RATE: Final = 100.0  # frames/s: a micro-expression of 0.1 s still has ten frames, and the clip is made in seconds
+RATE: Final = 100.0  # frames/s: enough for ten frames in a micro-expression of 0.1 s, and the clip is made in seconds
 
 
 def demo_script(fps: float = RATE) -> Script:

@@ -1,12 +1,12 @@
-"""Measures how the skin of a real, short clip moves: the motion that ``transplant`` puts into another face.
+"""Measures the skin motion in a short real clip, which ``transplant`` puts into another face.
 
 The flow is a coarse-to-fine variational one (Brox et al. 2004; OpenCV's ``VariationalRefinement`` started from zero):
-neither the registration that spots movements nor the flow that the recognizer sees, so that a movement is not measured
-with the instrument that it is to test. On drawn movements of known size (portrait with sensor noise and JPEG 95; the
-mean of three frames at the onset against five single ones at the apex) the flow's error in the face is 0.03, 0.04 and
-0.08 px (root mean square) for peaks of 0.3, 1 and 3 px, its correlation with the truth 0.94, 0.99 and 0.996, its size
-0.95 to 0.99 of the truth. At single regions 0.8 to 0.95 of a movement is found, because flow is smooth: a donor's
-movement is a little smaller and a little wider than it was in the clip.
+neither the registration used for spotting nor the flow used by the recognizer, so that neither is tested with its own
+measurement. On drawn movements of known size (portrait with sensor noise and JPEG 95; the mean of three frames at the
+onset against five single ones at the apex) the flow's error in the face is 0.03, 0.04 and 0.08 px (root mean square)
+for peaks of 0.3, 1 and 3 px, its correlation with the truth 0.94, 0.99 and 0.996, its size 0.95 to 0.99 of the truth.
+At single regions 0.8 to 0.95 of a movement is found, because flow is smooth: a donor's movement is a little weaker and
+a little wider than in the clip.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from realtime_mer.synth.splice import RealClip
 from realtime_mer.synth.warp import Box, Doubles
 
 BOX: Final[Box] = (20, 12, 108, 122)  # px of the aligned face, within which the skin's motion is kept
-FINE: Final = 2  # the flow is computed on pictures so many times larger: the eyes of a CASME II face are 130 px apart
-STEP: Final = 0.01  # s between the moments at which the motion is measured
-AROUND: Final = 0.0055  # s: frames so near a moment are averaged with it (three at 200 fps), to lower their noise
-SMOOTH: Final = (0.25, 0.5, 0.25)  # in time, over neighboring moments: a standard deviation of 7 ms
+FINE: Final = 2  # factor by which images are enlarged for the flow; the eyes of a CASME II face are 130 px apart
+STEP: Final = 0.01  # s between measurements of the motion
+AROUND: Final = 0.0055  # s: frames this close are averaged (three at 200 frames/s), to lower their noise
+SMOOTH: Final = (0.25, 0.5, 0.25)  # smoothing in time: a standard deviation of 7 ms
 FADE: Final = 5.0  # px of the aligned face over which the motion fades out at the face's outline
-MARGIN: Final = 0.3  # of the longer side: a tight crop's border is repeated so far when no face is found in it
-BLINK: Final = 1.5  # px of the aligned face that a lid moves at most without a blink
-_FIT_STEP: Final = 4  # px between the places that the head's motion is fitted on
+MARGIN: Final = 0.3  # border added to a tight crop in which no face is found, as a fraction of the longer side
+BLINK: Final = 1.5  # px of the aligned face: largest motion of a lid without a blink
+_FIT_STEP: Final = 4  # px between the points on which the head's motion is fitted
 _FIT_ROUNDS: Final = 10  # of reweighting, as in ``motion.flow``
-# A smile that stretches the whole lower face looks a little like a head that comes nearer. So the fit is repeated on
-# the places that depart least from it.
+# A smile that stretches the whole lower face looks a little like a head that comes closer. So the fit is repeated on
+# the points that deviate least from it.
 _FIT_TRIMS: Final = 3
-_FIT_KEPT: Final = 0.6  # of the places
+_FIT_KEPT: Final = 0.6  # of the points
 # Weight of smoothness, chosen on the drawn movements: 5 doubles the noise, 20 halves the size of the movements. The
 # other two are OpenCV's weights of constant brightness and constant gradient.
 _SMOOTHNESS, _BRIGHTNESS, _GRADIENT = 10.0, 5.0, 10.0
-_LINEARISED: Final = (3, 3, 2, 2)  # how often at each level, the coarsest first
+_LINEARISED: Final = (3, 3, 2, 2)  # number at each level, the coarsest first
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Donor:
-    """The motion of one clip's skin from its onset to its offset, without the head's.
+    """The skin motion of one clip from its onset to its offset, without the head's motion.
 
     times:  float64 (n,), s from the onset: 0 first, the offset last.
     shifts: float16 (n, h, w, 2), px of the aligned face over BOX, at the place where the skin was at the onset; the
@@ -76,7 +76,7 @@ class Donor:
         return (self.clip.offset - self.clip.onset) / self.clip.fps
 
     def at(self, time: float) -> Floats:
-        """The motion at ``time`` s from the onset, float32 (h, w, 2) px over BOX; beyond the ends as at the ends."""
+        """The motion at ``time`` s from the onset, float32 (h, w, 2) px over BOX; constant beyond the ends."""
         after = int(np.clip(np.searchsorted(self.times, time), 1, len(self.times) - 1))
         start, end = self.times[after - 1 : after + 1]
         share = float(np.clip((time - start) / (end - start), 0, 1))
@@ -90,12 +90,12 @@ class Donor:
 
     @property
     def peak(self) -> float:
-        """How far the region that moves most has come at the annotated apex, px of the aligned face."""
+        """Displacement of the strongest region at the annotated apex, px of the aligned face."""
         return max(float(np.hypot(dx, dy)) for _, dx, dy in self.regions(self.apex))
 
     @property
     def blinks(self) -> bool:
-        """Whether the eyes close or open: a lid that covers the eye is no motion that a warp can repeat."""
+        """Whether the eyes close or open: a warp cannot reproduce a lid that covers the eye."""
         lids = [list(REGIONS[number].points) for number in EYE_REGIONS]
         moved = [np.hypot(*_mean_at(self.at(time), self.points[lid])) for time in self.times for lid in lids]
         return max(moved) > BLINK
@@ -110,9 +110,9 @@ def _mean_at(shift: Floats, points: Floats) -> tuple[float, float]:
 
 @cache
 def measure(clip: RealClip) -> Donor:
-    """The motion of ``clip``'s skin; kept in memory (1 to 3 MB), because it costs about a second.
+    """The skin motion of ``clip``; cached in memory (1 to 3 MB), because it takes about a second.
 
-    Raises DataError when a picture is missing, SourceError when its first one shows no face.
+    Raises DataError when an image is missing, SourceError when the first one shows no face.
     """
     paths = clip.frames[clip.onset : clip.offset + 1]
     first = _read(paths[0])
@@ -134,7 +134,7 @@ def measure(clip: RealClip) -> Donor:
 
 
 def flow(first: Gray, last: Gray) -> Floats:
-    """How each place of ``first`` moves to ``last``, float32 (h, w, 2) px of the aligned face over BOX.
+    """The motion of each point from ``first`` to ``last``, float32 (h, w, 2) px of the aligned face over BOX.
 
     first, last: uint8 (FINE h, FINE w), as from ``aligned_fine``.
     """
@@ -158,7 +158,7 @@ def flow(first: Gray, last: Gray) -> Floats:
 
 
 def without_head(moved: Floats) -> Floats:
-    """``moved`` (h, w, 2) over BOX without the affine motion that most of the face shares, which is the head's."""
+    """``moved`` (h, w, 2) over BOX without the head's motion: the affine motion that most of the face shares."""
     places = grid()
     fitted, shift = places[_middle()], moved[_middle()]
     trust = np.ones(len(fitted))
@@ -172,7 +172,7 @@ def without_head(moved: Floats) -> Floats:
 
 
 def aligned_fine(gray: Gray, transform: Transform) -> Gray:
-    """The aligned face, FINE times enlarged, over BOX: uint8 (FINE h, FINE w)."""
+    """The aligned face over BOX, enlarged FINE times: uint8 (FINE h, FINE w)."""
     fine = FINE * transform
     fine[:, 2] += (FINE - 1) / 2  # center of a coarse pixel: between the fine ones that it is averaged from
     x0, y0, x1, y1 = (FINE * side for side in BOX)
@@ -181,7 +181,7 @@ def aligned_fine(gray: Gray, transform: Transform) -> Gray:
 
 @cache
 def grid() -> Doubles:
-    """The places (x, y) over BOX, px of the aligned face: float64 (h, w, 2)."""
+    """The points (x, y) over BOX, px of the aligned face: float64 (h, w, 2)."""
     x0, y0, x1, y1 = BOX
     places = np.stack(np.meshgrid(np.arange(x0, x1, dtype=np.float64), np.arange(y0, y1, dtype=np.float64)), axis=-1)
     places.setflags(write=False)
@@ -190,7 +190,7 @@ def grid() -> Doubles:
 
 @cache
 def _middle() -> np.ndarray:
-    """The places over BOX that the head's motion is fitted on, a grid within the face's oval: bool (h, w)."""
+    """The points over BOX on which the head's motion is fitted, a grid within the face's oval: bool (h, w)."""
     cx, cy, a, b = OVAL
     chosen = np.hypot((grid()[..., 0] - cx) / a, (grid()[..., 1] - cy) / b) < 1
     sparse = np.zeros_like(chosen)
@@ -199,7 +199,7 @@ def _middle() -> np.ndarray:
 
 
 def _weight(points: Floats, picture: Image, transform: Transform) -> Floats:
-    """1 on the skin, falling to 0 at the face's outline, the picture's edge and BOX's: float32 (h, w, 1).
+    """1 on the skin, falling to 0 at the face's outline and at the edges of image and BOX: float32 (h, w, 1).
 
     points: landmarks, px of the aligned face. transform: from ``picture`` px to those.
     """
@@ -227,7 +227,7 @@ def _mean(pictures: Sequence[Gray]) -> Gray:
 
 
 def _landmarks(picture: Image) -> Floats | None:
-    """Landmarks of the largest face, (478, 2) px; in a tight crop it is looked for again with the border repeated."""
+    """Landmarks of the largest face, (478, 2) px; in a tight crop, searched again with the border extended."""
     with FaceDetector(max_faces=1) as detector:
         for margin in (0, int(MARGIN * max(picture.shape))):
             wide = cv2.copyMakeBorder(picture, margin, margin, margin, margin, cv2.BORDER_REPLICATE)

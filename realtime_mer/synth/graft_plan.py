@@ -1,4 +1,4 @@
-"""Where in a recording transplanted movements come: apart from each other, and where one face goes on."""
+"""Plans where transplanted movements go in a recording: apart from each other, and where one face stays in view."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from realtime_mer.synth.splice import RealClip
 from realtime_mer.synth.transplant import MARKS, Graft
 from realtime_mer.synth.warp import Doubles
 
-FIRST: Final = 2.0  # s before the first graft: a spotter has to learn the resting face
-APART: Final = 1.5  # s from the end of one graft, its way back included, to the onset of the next
-LAST: Final = 0.5  # s that a recording goes on after a graft
-STEP: Final = 0.1  # s between the start times that are tried
-JUMP: Final = 0.25  # of the distance between the eyes: a face that moves further from frame to frame is another one
+FIRST: Final = 2.0  # s before the first graft, in which a spotter learns the resting face
+APART: Final = 1.5  # s from the end of one graft, including its return, to the onset of the next
+LAST: Final = 0.5  # s of recording after a graft
+STEP: Final = 0.1  # s between candidate start times
+JUMP: Final = 0.25  # of the distance between the eyes: a face that moves further between frames is a different one
 
 
 def plan(track: Track, clips: Sequence[RealClip], seed: int, per_minute: float, back_s: float) -> list[Graft]:
-    """Grafts for the carrier of ``track``, in order of time: about ``per_minute``, fewer where they do not fit.
+    """Grafts for the carrier of ``track``, in order of time: about ``per_minute``, fewer if they do not fit.
 
-    The clips come in a drawn order, and again when there are too few; those with a blink, or with an apex at
-    the onset, are left out. A graft lies FIRST from the beginning, LAST from the end, APART from its neighbors, and
-    only where every frame shows one face that goes on (no gap, no cut).
-    Raises ConfigError when ``per_minute`` is not above 0, and what ``donor.measure`` raises.
+    The clips come in random order, repeatedly if there are too few; those with a blink, or with an apex at the onset,
+    are left out. A graft is at least FIRST from the start, LAST from the end and APART from its neighbors, and only
+    where every frame shows the same face (no gap, no cut). Raises ConfigError when ``per_minute`` is not above 0, and
+    what ``donor.measure`` raises.
     """
     if not per_minute > 0:
         raise ConfigError(f"transplants per minute must be above 0, not {per_minute}")
@@ -45,7 +45,7 @@ def plan(track: Track, clips: Sequence[RealClip], seed: int, per_minute: float, 
     earliest = begin + FIRST
     while donor is not None:
         shortest = donor.offset + back_s + APART
-        # what is left of the mean interval is spread evenly over 0 to twice itself
+        # the rest of the mean interval is drawn uniformly from 0 to twice itself
         wanted = earliest + float(random.uniform(0, 2 * max(60 / per_minute - shortest, STEP)))
         graft = _first_fit(Graft(donor, wanted, back_s), breaks, last)
         if graft is None:
@@ -57,7 +57,7 @@ def plan(track: Track, clips: Sequence[RealClip], seed: int, per_minute: float, 
 
 
 def _drawn(clips: Sequence[RealClip], random: np.random.Generator) -> Iterator[Donor]:
-    """Donors that ``plan`` takes, all clips once in a drawn order, then in another; measured when needed."""
+    """Suitable donors: all clips once in random order, then in another; measured when needed."""
     found = True
     while found:
         found = False
@@ -71,7 +71,7 @@ def _drawn(clips: Sequence[RealClip], random: np.random.Generator) -> Iterator[D
 
 
 def _first_fit(graft: Graft, breaks: Doubles, last: float) -> Graft | None:
-    """``graft`` as early from its start on as no break lies within it; None when the recording ends before."""
+    """``graft`` at the earliest time from its start on without a break in it; None when the recording ends before."""
     while graft.end + LAST <= last:
         within = np.searchsorted(breaks, (graft.start - STEADY, graft.end + STEADY))
         if within[0] == within[1]:
@@ -81,7 +81,7 @@ def _first_fit(graft: Graft, breaks: Doubles, last: float) -> Graft | None:
 
 
 def _breaks(track: Track) -> Doubles:
-    """Times of the frames without a face, and of those where the face is not where it was a frame before."""
+    """Times of frames without a face, and of frames in which the face has jumped."""
     found: list[float] = []
     before: Floats | None = None
     for time, points in track:

@@ -1,6 +1,6 @@
-"""Puts known pulses into any real recording, for measurement. The face's own motion, noise and blinks stay as they are.
+"""Puts known pulses into any real recording, for measurement. The face's own motion, noise and blinks are unchanged.
 
-The pixels under a moving region are interpolated, so their noise is a little softer while the pulse lasts.
+The pixels under a moving region are interpolated, so their noise is a little softer during the pulse.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class SteadyTrack:
         self._points = np.stack([points for _, points in seen])
 
     def at(self, time: float) -> Floats | None:
-        """Landmarks at ``time``, float32 (478, 2) px: a line fitted through the neighbors; None far from any."""
+        """Landmarks at ``time``, float32 (478, 2) px: a line fitted through the neighbors; None without neighbors
+        nearby."""
         first, last = np.searchsorted(self._times, (time - 3 * STEADY, time + 3 * STEADY))
         past = self._times[first:last] - time
         if not len(past) or np.abs(past).min() > STEADY:
@@ -60,15 +61,15 @@ class SteadyTrack:
         mean = weights @ past
         spread = weights @ (past - mean) ** 2
         slope = (past - mean) / spread if spread > 0 else np.zeros_like(past)
-        lines = weights * (1 - mean * slope)  # the fitted line's value at 0 as a sum over the neighbors
+        lines = weights * (1 - mean * slope)  # the fitted line's value at 0, as a weighted sum over the neighbors
         return np.asarray(np.tensordot(lines, self._points[first:last], 1), np.float32)
 
 
 def inject(frames: Iterable[Frame], track: Track, pulses: Sequence[Pulse]) -> Iterator[Frame]:
     """The frames with ``pulses`` (times on the frames' own clock) drawn into the face of ``track``.
 
-    Outside all pulses the frames are passed on untouched. Where the face was not seen within STEADY of a frame, nothing
-    is drawn: leave pulses out of such places (``clear``). Raises SourceError when ``track`` has no face at all.
+    Frames outside all pulses are unchanged. If the face was not seen within STEADY of a frame, nothing is drawn: avoid
+    such places (``clear``). Raises SourceError when ``track`` has no face at all.
     """
     steady = SteadyTrack(track)
     for frame in frames:
@@ -78,7 +79,7 @@ def inject(frames: Iterable[Frame], track: Track, pulses: Sequence[Pulse]) -> It
 
 
 def clear(track: Track, pulses: Iterable[Pulse]) -> list[Pulse]:
-    """Those of ``pulses`` during which every frame of ``track`` has a face."""
+    """The ``pulses`` during which every frame of ``track`` has a face."""
     return [
         pulse
         for pulse in pulses

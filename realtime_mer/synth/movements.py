@@ -1,6 +1,6 @@
-"""What a synthetic face can do: named movements of its regions, and pulses of them. ``warp`` draws them.
+"""Movements of a synthetic face: named movements of its regions, and pulses of them. ``warp`` draws them.
 
-All lengths are pixels of the aligned 128 px face (eyes 44 px apart), x to the right and y down in the picture; the
+All lengths are pixels of the aligned 128 px face (eyes 44 px apart), x to the right and y down in the frame; the
 subject's left is on the right. All times are seconds.
 """
 
@@ -20,7 +20,7 @@ MICRO_LONGEST: Final = 0.5  # s, a longer movement is a macro-expression (Yan et
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """Which regions move, and where to: (region name, dx, dy) with the strongest region of length 1.
+    """Which regions move, and in which direction: (region name, dx, dy), with length 1 for the strongest region.
 
     Raises ConfigError for an unknown region or when nothing moves.
     """
@@ -49,7 +49,7 @@ def movement(name: str, *parts: tuple[str, float, float]) -> Movement:
 
 
 def both(part: str, outward: float, down: float) -> tuple[tuple[str, float, float], tuple[str, float, float]]:
-    """The right and the left region called ``part``, moved alike (outward is away from the midline)."""
+    """The right and the left region called ``part``, moved symmetrically (outward is away from the midline)."""
     return (f"right {part}", -outward, down), (f"left {part}", outward, down)
 
 
@@ -116,5 +116,5 @@ class Pulse:
         return Kind.MICRO if self.offset - self.onset <= MICRO_LONGEST else Kind.MACRO
 
     def at(self, time: float) -> float:
-        """How far it has come, px of the strongest region."""
+        """Displacement of the strongest region, px."""
         return self.peak * bump(time, self.onset, self.apex, self.offset, self.hold)

@@ -1,4 +1,4 @@
-"""The public-domain portrait that synthetic recordings are drawn from. Nothing of it is stored in the project."""
+"""The public-domain portrait for synthetic recordings. It is not stored in the project."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from realtime_mer.face.detect import FaceDetector
 from realtime_mer.records import Floats, Frame, Image
 
 SIZE: Final = (640, 480)  # px
-ZOOM: Final = 2.2  # puts the eyes 91 px apart, as of someone sitting before a webcam
-CENTER: Final = (226.0, 122.0)  # px of the original picture, between nose and eyes
-# Enlarging leaves skin without detail finer than 2 px, so a little fixed grain stands in for pores and lashes.
+ZOOM: Final = 2.2  # puts the eyes 91 px apart, like someone in front of a webcam
+CENTER: Final = (226.0, 122.0)  # px of the original image, between nose and eyes
+# Enlarged skin has no detail finer than 2 px, so a little fixed grain replaces pores and lashes.
 GRAIN: Final = 2.0  # gray levels, standard deviation
 
 
 @lru_cache(maxsize=1)
 def portrait() -> tuple[Image, Floats]:
-    """A picture, uint8 BGR (480, 640, 3), and its landmarks, float32 (478, 2) px. Not to be written to.
+    """An image, uint8 BGR (480, 640, 3), and its landmarks, float32 (478, 2) px. Read-only.
 
     The portrait of the astronaut Eileen Collins (NASA, public domain) that comes with scikit-image.
     Raises SourceError when scikit-image is not installed.

@@ -1,4 +1,4 @@
-"""Draws a script: one portrait with its landmarks -> frames. One inverse map and one interpolation per frame.
+"""Draws a script: from one portrait with its landmarks to frames, with one inverse map and one interpolation per frame.
 
 The head moves over a resting background; the skin between them stretches. Sensor noise and light come after the warp.
 """
@@ -29,16 +29,16 @@ from realtime_mer.synth.warp import (
 )
 
 NOSE_TIP: Final = 1  # face mesh number
-# Relief of a face in px of the aligned face (depth, standard deviations): the head's dome, and the nose upon it.
-# A turn moves what is near more than what is far, which no similarity undoes.
+# Relief of a face in px of the aligned face (depth, standard deviations): the head's dome, and the nose on it. A turn
+# moves near parts more than far ones, which no similarity can undo.
 RELIEF: Final = ((0.35 * EYE_DISTANCE, 0.6 * EYE_DISTANCE, 0.8 * EYE_DISTANCE), (8.0, 6.0, 8.0))
-HEAD: Final = (0.85, 0.95)  # half axes of the head, in widths and heights of the landmarks' box
+HEAD: Final = (0.85, 0.95)  # half axes of the head, in units of width and height of the landmarks' box
 FADE: Final = 0.7  # the head's motion fades out over this many half axes
-NOISE_SHIFT: Final = 97  # px: the noise picture is larger by this much, and another part of it is used for each frame
+NOISE_SHIFT: Final = 97  # px: the noise image is larger by this much, and each frame uses another part of it
 
 
 class DrawnFace:
-    """A portrait made ready for drawing: picture, landmarks, and how much each pixel follows the head."""
+    """A portrait prepared for drawing: image, landmarks, and how much each pixel follows the head."""
 
     def __init__(self, image: Image, points: Floats) -> None:
         """image: uint8 BGR (H, W, 3). points: float32 (478, 2) px on it, face mesh order."""
@@ -51,7 +51,7 @@ class DrawnFace:
         self.box, self.follow = _head(self.points, image.shape[1], image.shape[0])
 
     def transform(self, script: Script, time: float) -> Doubles:
-        """The head's similarity at ``time``, float64 (2, 3): resting picture px to present picture px."""
+        """The head's similarity at ``time``, float64 (2, 3): from px of the resting image to px of the current one."""
         dx, dy, roll, _, _, scale = script.head(time)
         cx, cy = (float(v) for v in self.points.mean(axis=0))
         matrix = np.asarray(cv2.getRotationMatrix2D((cx, cy), -roll, 1 + scale))
@@ -59,7 +59,8 @@ class DrawnFace:
         return matrix
 
     def bumps(self, script: Script, time: float, points: Floats) -> Bumps:
-        """All that displaces the skin at ``time`` beyond the head's similarity; ``points`` are the posed landmarks."""
+        """Everything that displaces the skin at ``time`` beyond the head's similarity; ``points`` are the posed
+        landmarks."""
         _, _, _, yaw, pitch, _ = script.head(time)
         # yaw > 0 turns to the subject's left (the picture's right), pitch > 0 looks up
         tilt = np.tan(np.radians([yaw, -pitch]))
@@ -76,12 +77,12 @@ class DrawnFace:
         posed = (self.points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
         bumps, start = self.bumps(script, time, posed), posed.astype(np.float64)
         moved = start
-        for _ in range(4):  # the displacement is defined at the place of arrival
+        for _ in range(4):  # the displacement is defined at the destination
             moved = start + at(bumps, moved)
         return moved.astype(np.float32)
 
     def map(self, script: Script, time: float) -> tuple[Floats, Floats]:
-        """Where each pixel of ``box`` is taken from at ``time``: x and y in px, float32 (h, w)."""
+        """The source of each pixel of ``box`` at ``time``: x and y in px, float32 (h, w)."""
         matrix = self.transform(script, time)
         back = cv2.invertAffineTransform(matrix).astype(np.float32)
         x0, y0, x1, y1 = self.box
@@ -133,7 +134,7 @@ def render(script: Script, image: Image, points: Floats, times: Doubles | None =
 
 
 def _color(gray: Gray, face: DrawnFace, map_x: Floats, map_y: Floats) -> Image:
-    """The picture in color: chroma is warped at half size when someone asks for it; its noise is left out."""
+    """The frame in color: chroma is warped at half size on request, without noise."""
     x0, y0 = (face.box[0] + 1) // 2, (face.box[1] + 1) // 2
     chroma = face.chroma.copy()
     height, width = map_x.shape
@@ -148,8 +149,8 @@ def _color(gray: Gray, face: DrawnFace, map_x: Floats, map_y: Floats) -> Image:
 def _noise(script: Script, luma: Floats) -> Callable[[int], Floats]:
     """A function from frame number to that frame's noise, float32 (H, W) gray levels.
 
-    Drawing fresh normal numbers for every pixel would cost more than the rest of the frame; a shifted part of one
-    large noise picture has the same statistics, and is never the same at one pixel in two neighboring frames.
+    Drawing new normal numbers for every pixel would cost more than the rest of the frame. A shifted part of one large
+    noise image has the same statistics, and differs at every pixel between neighboring frames.
     """
     camera, (height, width) = script.camera, luma.shape
     if camera.noise <= 0 and camera.shot <= 0:
@@ -160,7 +161,7 @@ def _noise(script: Script, luma: Floats) -> Callable[[int], Floats]:
     pool = random.standard_normal((height + NOISE_SHIFT, width + NOISE_SHIFT), np.float32)
 
     def of(index: int) -> Floats:
-        # coprime steps: a shift comes back after NOISE_SHIFT squared frames only
+        # coprime steps: a shift repeats only after NOISE_SHIFT squared frames
         y, x = index // NOISE_SHIFT * 31 + index * 41, index * 60
         y, x = y % NOISE_SHIFT, x % NOISE_SHIFT
         return np.asarray(cv2.multiply(pool[y : y + height, x : x + width], sigma))

@@ -1,6 +1,6 @@
-"""What happens in a synthetic recording, as plain data with known times. Nothing is drawn here.
+"""The script of a synthetic recording: its events as plain data with known times. Nothing is drawn here.
 
-A script is independent of the frame rate: all in it is a function of time in seconds; only ``times`` knows frames.
+A script is independent of the frame rate: everything is a function of time in seconds; only ``times`` knows frames.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from realtime_mer.records import Kind
 from realtime_mer.synth.movements import Pulse, bump, check_times
 from realtime_mer.synth.warp import Doubles
 
-SWAY_TONES: Final = 12  # sinusoids summed to one channel of band-limited noise
+SWAY_TONES: Final = 12  # number of sinusoids in one channel of band-limited noise
 SYLLABLES: Final = (2.5, 6.0)  # Hz, rate at which the mouth opens in speech (Chandrasekaran et al. 2009)
 
 
@@ -34,7 +34,7 @@ class Blink:
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """A stretch of speech-like opening of the mouth. ``opening``: px that the lower lip drops at most."""
+    """A period of speech-like mouth opening. opening: largest drop of the lower lip, px."""
 
     onset: float
     offset: float
@@ -44,7 +44,7 @@ class Talk:
         check_times("talk", self.onset, (self.onset + self.offset) / 2, self.offset)
 
     def at(self, time: float, seed: int) -> float:
-        """How far the lower lip is down, px."""
+        """Drop of the lower lip, px."""
         if not self.onset < time < self.offset:
             return 0.0
         fade = min(0.15, (self.offset - self.onset) / 4)
@@ -54,7 +54,7 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A quick movement of the head that comes back: degrees of turn and px (aligned face) of shift at the apex."""
+    """A quick head movement and its return: degrees of turn and px (aligned face) of shift at the apex."""
 
     onset: float
     apex: float
@@ -85,9 +85,9 @@ class Sway:
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """What the camera adds. noise: read noise, gray levels. shot: variance per gray level of brightness.
+    """Effects of the camera. noise: read noise, gray levels. shot: variance per gray level of brightness.
 
-    drift: fraction by which the light wanders slowly. flicker: fraction; flicker_rate: Hz of the lamp, twice the mains.
+    drift: fraction of slow changes of the light. flicker: fraction; flicker_rate: Hz of the lamp, twice the mains.
     """
 
     noise: float = 1.2
@@ -99,9 +99,9 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """One thing that happened. regions: (name, dx, dy) px of the aligned face at the apex; none for head and speech.
+    """One known event. regions: (name, dx, dy) px of the aligned face at the apex; none for head and speech.
 
-    label: class of emotion where known (real clips). name: of the movement, or of the clip that it comes from.
+    label: class of emotion if known (real clips). name: of the movement, or of its clip.
     """
 
     kind: Kind
@@ -116,10 +116,10 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A synthetic recording: seconds, frames per second, what happens, and the seed of all that is random.
+    """A synthetic recording: seconds, frames/s, its events, and the random seed.
 
-    jitter: how far a frame's time may stray, as a fraction of the frame interval, 0 to below 1.
-    Raises ConfigError when the duration, the rate or the jitter is out of range.
+    jitter: largest deviation of a frame's time, as a fraction of the frame interval, 0 to below 1. Raises ConfigError
+    when the duration, the rate or the jitter is out of range.
     """
 
     duration: float
@@ -141,13 +141,13 @@ class Script:
             )
 
     def times(self) -> Doubles:
-        """The frames' times in s, float64 (n,), strictly rising from about 0."""
+        """The frames' times in s, float64 (n,), strictly increasing from about 0."""
         index = np.arange(max(round(self.duration * self.fps), 1))
         stray = self.jitter * np.random.default_rng((self.seed, 1)).uniform(0, 1, len(index)) if self.jitter else 0.0
         return np.asarray((index + stray) / self.fps, np.float64)
 
     def truth(self) -> list[Truth]:
-        """All that happens, by onset."""
+        """All events, by onset."""
         found = [
             Truth(
                 p.kind,
@@ -187,7 +187,7 @@ class Script:
         return regions
 
     def closure(self, time: float) -> float:
-        """How far the eyes are closed at ``time``, 0 to 1."""
+        """Closure of the eyes at ``time``, 0 to 1."""
         return max((bump(time, b.onset, b.apex, b.offset) for b in self.blinks), default=0.0)
 
     def head(self, time: float) -> Doubles:
@@ -202,17 +202,17 @@ class Script:
         return np.asarray(pose)
 
     def light(self, time: float) -> float:
-        """Brightness at ``time`` as a factor about 1."""
+        """Brightness at ``time``, as a factor around 1."""
         camera = self.camera
         slow = camera.drift * wander(time, self.seed * 16 + 15, (0.02, 0.3)) if camera.drift else 0.0
         return 1.0 + slow + camera.flicker * float(np.sin(2 * np.pi * camera.flicker_rate * time))
 
 
-BLINK_BROW: Final = 0.25  # px that the brows sink in a blink
+BLINK_BROW: Final = 0.25  # px that the brows drop in a blink
 
 
 def wander(time: float, seed: int, band: tuple[float, float]) -> float:
-    """Smooth random function of time with unit standard deviation and all its power within ``band`` Hz."""
+    """A smooth random function of time with unit standard deviation and all its power within ``band`` Hz."""
     rates, phases = _tones(seed, band)
     return float(np.sqrt(2 / SWAY_TONES) * np.sin(rates * time + phases).sum())
 

@@ -1,24 +1,24 @@
-"""Long streams from short real clips: each clip of a real micro-expression gets a resting face before and after it.
+"""Makes long streams from short real clips: each real micro-expression gets a resting face before and after it.
 
-Clips of CASME II hold the frames from onset to offset and nothing else, so a spotter cannot be run on them alone.
+Clips of CASME II hold only the frames from onset to offset, so a spotter cannot be run on them alone.
 
-What is real and what is made. The clip itself is untouched. The rest before it is its first frames, the rest after it
-its last frames: they are averaged (which removes their noise), moved about by a slow slight sway that dies out at both
-seams, and given fresh noise, taken from differences of the clip's own neighboring frames, so that it has the real
-level, color and grain. Looping the few quiet frames instead would repeat the same noise and put a pulse of motion at
-every turn of the loop. A face at rest in reality does more than this (tremor, gaze, breath), so false alarms per minute
-must be measured on real recordings, not here.
+What is real and what is made. The clip itself is unchanged. The rest before it is made from its first frames, the rest
+after it from its last frames: they are averaged (which removes their noise), moved by a slow slight sway that ends at
+both seams, and given new noise from differences of the clip's own neighboring frames, with the real level, color and
+grain. Looping the few quiet frames would repeat the same noise and add a pulse of motion at every turn of the loop. A
+real face at rest does more than this (tremor, gaze, breath), so false alarms per minute must be measured on real
+recordings, not here.
 
-How a face comes back. CASME II's clips end at the annotated offset, and nobody knows what the face did then. Holding it
-where it was makes "the face came to rest" coincide with that offset by construction. So there are three tails: the face
-holds still (``back_s`` None), or it goes back to where it was at the onset within ``back_s`` seconds, on a raised
-cosine, the last picture warped along the optical flow (DIS) to the first. A result counts by its worst tail.
+How a face returns. CASME II's clips end at the annotated offset; what the face did then is unknown. Holding it in place
+makes "the face came to rest" coincide with that offset by construction. So there are three tails: the face holds still
+(``back_s`` None), or it returns to the onset face within ``back_s`` seconds, on a raised cosine, by warping the last
+frame along the optical flow (DIS) to the first. The result is that of the worst tail.
 
-From one clip to the next. After a clip the face seldom lies exactly as before it, and the next clip is another cut of
-another moment. A cross-fade or a morph between the two would be a facial movement that nobody made. So the face is held
-where the clip left it, then the picture is empty for ``AWAY`` seconds, then the next clip's resting face appears: a
-face that leaves and returns, which a spotter must survive anyway. ``Stream.masked`` covers the empty time and
-``RETURN`` more: what is reported there is to be left out of the score.
+From one clip to the next. After a clip the face is rarely exactly as before it, and the next clip is cropped
+differently, at another moment. A cross-fade or morph between the two would be a facial movement that nobody made. So
+the face stays where the clip left it, then the frame is empty for ``AWAY`` seconds, then the next clip's resting face
+appears: a face that leaves and returns, which a spotter must handle anyway. ``Stream.masked`` covers the empty time and
+``RETURN`` more; reports there are not scored.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ from realtime_mer.sheets import frame_number, rows
 from realtime_mer.synth.script import Truth, wander
 from realtime_mer.synth.warp import Doubles
 
-AWAY: Final = 2.5  # s without a face between two clips: longer than a lost face is remembered by default (2 s)
-RETURN: Final = 0.5  # s after a face's return that are masked too
-LEAD: Final = 4.0  # s of rest before a clip: settling, and some more in which false alarms can show
-TAIL: Final = 1.5  # s of rest after it: longer than a spotter waits for an offset
-STILL: Final = 4  # frames averaged to the resting face (20 ms at 200 fps: less than 0.1 px of motion at an onset)
-NOISE_PAIRS: Final = 6  # differences of neighboring frames kept as samples of the noise
-SWAY: Final = 0.002  # of the picture's width, standard deviation: about 0.25 px of the aligned face
+AWAY: Final = 2.5  # s without a face between two clips; longer than a lost face is remembered by default (2 s)
+RETURN: Final = 0.5  # s masked after a face's return
+LEAD: Final = 4.0  # s of rest before a clip, for settling and some more in which false alarms can appear
+TAIL: Final = 1.5  # s of rest after it; longer than a spotter waits for an offset
+STILL: Final = 4  # frames averaged for the resting face (20 ms at 200 frames/s: less than 0.1 px of motion at an onset)
+NOISE_PAIRS: Final = 6  # number of differences of neighboring frames used as noise samples
+SWAY: Final = 0.002  # standard deviation as a fraction of the frame's width: about 0.25 px of the aligned face
 SWAY_BAND: Final = (0.1, 0.8)  # Hz
-SEAM: Final = 0.6  # s over which the sway dies out towards a clip
-JPEG_BLOCK: Final = 8  # px: noise is shifted by whole blocks, because the clips' noise went through JPEG
-EMPTY: Final = 128  # gray level of the picture without a face
+SEAM: Final = 0.6  # s over which the sway fades out towards a clip
+JPEG_BLOCK: Final = 8  # px: noise is shifted by whole blocks, because it has been through JPEG
+EMPTY: Final = 128  # gray level of a frame without a face
 TAILS: Final[dict[str, float | None]] = {"hold": None, "back 0.4 s": 0.4, "back 1 s": 1.0}  # name -> ``back_s``
 
-# How the published sheet, or a CSV made from it, names its columns.
+# Column names of the published sheet, or of a CSV made from it.
 CASME2_SHEET: Final = {
     "subject": ("Subject",),
     "clip": ("clip", "Filename"),
@@ -80,10 +80,10 @@ class RealClip:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A spliced stream. truth: one Truth per clip, kind MICRO as the data set says, on the stream's clock, s.
+    """A spliced stream. truth: one Truth per clip, kind MICRO as in the data set, on the stream's clock, s.
 
-    masked: (from, to) s in which reports are not to be scored. duration: s. fps: of the clips.
-    back_s: how long the face takes to go back after a clip; None: it holds still.
+    masked: (from, to) s in which reports are not scored. duration: s. fps: of the clips. back_s: time in which the face
+    returns after a clip; None: it holds still.
     """
 
     subject: str
@@ -96,10 +96,10 @@ class Stream:
     back_s: float | None = None
 
     def frames(self, rate: float | None = None) -> Iterator[Frame]:
-        """The frames, times from 0; the same each time. Raises DataError for a missing picture.
+        """The frames, with times from 0; identical on each call. Raises DataError for a missing image.
 
-        rate: frames/s, at most that of the clips: the frames nearest to an even beat, each with its own time. Resting
-        frames that are left out are not drawn.
+        rate: frames/s, at most that of the clips: the frames nearest to regular times, each with its own time. Omitted
+        resting frames are not drawn.
         """
         lead, tail, away = _counts(self.fps)
         total = sum(lead + len(clip.frames) + tail for clip in self.clips) + away * (len(self.clips) - 1)
@@ -115,9 +115,9 @@ def read_casme2(
     """Clips of CASME II in its published layout ``frames``/subXX/EPxx/reg_imgN.jpg.
 
     table: the published sheet (.xlsx), or a CSV with the columns subject, clip, emotion, onset, apex, offset (frame
-    numbers of the sheet) and, if there is one, match; rows whose match is in ``without`` are left out.
-    A row whose frames are not all there, or that is no interval, is left out; ``left_out`` gets a line for each.
-    Raises DataError when the table cannot be read or no row of it can be used.
+    numbers of the sheet) and, if there is one, match; rows whose match is in ``without`` are left out. A row with
+    missing frames, or that is not an interval, is left out; ``left_out`` gets a line for each. Raises DataError when
+    the table cannot be read or no row of it can be used.
     """
     clips: list[RealClip] = []
     left_out = [] if left_out is None else left_out
@@ -136,13 +136,13 @@ def read_casme2(
 
 
 def _clip(root: Path, row: Mapping[str, Any]) -> RealClip | str:
-    """The clip of one row, or why there is none."""
+    """The clip of a row, or the reason why there is none."""
     text = str(row["subject"]).strip()
     number = frame_number(text)
     subject, name = text if number is None else f"sub{number:02d}", str(row["clip"]).strip()
     onset, apex, offset = (frame_number(row[field]) for field in ("onset", "apex", "offset"))
     if onset is None or apex is None or offset is None or not onset <= apex <= offset or onset == offset:
-        return f"{subject}/{name}: {row['onset']}, {row['apex']}, {row['offset']} are no onset, apex and offset"
+        return f"{subject}/{name}: {row['onset']}, {row['apex']}, {row['offset']} are not onset, apex and offset"
     folder = root / subject / name
     paths = tuple(folder / f"reg_img{number}.jpg" for number in range(onset, offset + 1))
     missing = sum(not path.exists() for path in paths)
@@ -159,9 +159,9 @@ def streams(
     back_s: float | None = None,
     most: int | None = None,
 ) -> list[Stream]:
-    """Streams of the clips of ``subjects``, each of one subject and of ``per_stream`` clips at most, in a drawn order.
+    """Streams of the clips of ``subjects``, each of one subject and at most ``per_stream`` clips, in random order.
 
-    back_s: as in ``Stream``. most: clips of a subject, the first drawn; None: all.
+    back_s: as in ``Stream``. most: largest number of clips per subject; None: all.
 
     Raises DataError when a subject has no clip.
     """
@@ -202,7 +202,7 @@ def _counts(fps: float) -> tuple[int, int, int]:
 
 
 def _pictures(stream: Stream, wanted: Container[int]) -> Iterator[tuple[int, Image]]:
-    """The pictures whose numbers, from 0, are in ``wanted``."""
+    """The frames whose numbers, from 0, are in ``wanted``."""
     clips, fps = stream.clips, stream.fps
     lead, tail, away = _counts(fps)
     shapes = [_read(clip.frames[0]).shape for clip in clips]
@@ -232,7 +232,7 @@ def _pictures(stream: Stream, wanted: Container[int]) -> Iterator[tuple[int, Ima
 
 
 def _way_back(first: Floats, last: Floats, since: Doubles, back_s: float | None) -> Iterator[Floats | None]:
-    """Where each picture of a tail looks itself up in ``last``: float32 (H, W, 2) px; None: where it is."""
+    """For each frame of a tail, where its pixels come from in ``last``: float32 (H, W, 2) px; None: unmoved."""
     if back_s is None:
         yield from (None for _ in since)
         return
@@ -243,7 +243,7 @@ def _way_back(first: Floats, last: Floats, since: Doubles, back_s: float | None)
 
 
 def _swing(times: Doubles, seed: int) -> Doubles:
-    """Sway (n, 2) as a fraction of the width at ``times``, s from the seam at 0, where it has died out."""
+    """Sway (n, 2) as a fraction of the width at ``times``, s from the seam at 0, where it is zero."""
     fade = 0.5 - 0.5 * np.cos(np.pi * np.clip(np.abs(times) / SEAM, 0, 1))
     moves = np.array([[wander(float(t), 2 * seed + axis, SWAY_BAND) for axis in (0, 1)] for t in times])
     return np.asarray(SWAY * fade[:, None] * moves.reshape(-1, 2))
@@ -256,7 +256,7 @@ def _rest(
     sway: Doubles,
     away: Iterable[Floats | None] = (),
 ) -> Iterator[Image]:
-    """One picture of the resting face for each row of ``sway``; ``away``: where each is looked up in ``still``."""
+    """One frame of the resting face for each row of ``sway``; ``away``: where its pixels come from in ``still``."""
     width, height = still.shape[1], still.shape[0]
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
     for (dx, dy), field in zip_longest(sway * width, away):
@@ -268,7 +268,7 @@ def _rest(
         else:
             at = x - np.float32(dx) + field[..., 0], y - np.float32(dy) + field[..., 1]
             moved = cv2.remap(still, *at, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        # rolled about, so that two pictures that draw the same sample do not share their noise
+        # shifted, so that two frames that draw the same sample do not share their noise
         grain = np.roll(noise[random.integers(len(noise))], JPEG_BLOCK * random.integers(-4, 5, 2), (0, 1))
         grain *= random.choice(np.array([-1, 1], np.float32))
         yield np.asarray(cv2.add(moved, grain, dtype=cv2.CV_8U), np.uint8)
@@ -279,13 +279,13 @@ def _mean(pictures: Sequence[Image]) -> Floats:
 
 
 def _noise_samples(pictures: Sequence[Image]) -> list[Floats]:
-    """Samples of one frame's noise: differences of neighbors, those with the least motion, over the root of two."""
+    """Samples of one frame's noise: the differences of neighbors with the least motion, divided by the root of two."""
     samples = [(after.astype(np.float32) - before) / np.float32(np.sqrt(2)) for before, after in pairwise(pictures)]
     return sorted(samples, key=lambda sample: float(sample.std()))[:NOISE_PAIRS]
 
 
 def _fitted(image: Image, size: tuple[int, int]) -> Image:
-    """``image`` with its edge repeated to the right and below, to ``size`` (width, height)."""
+    """``image`` extended to the right and below by repeating its edge, to ``size`` (width, height)."""
     right, below = size[0] - image.shape[1], size[1] - image.shape[0]
     return np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
 

@@ -1,16 +1,16 @@
 """Puts the measured movement of a real micro-expression into any real face: real movement, exact truth, any carrier.
 
-What is real and what is made. The motion field is that of a clip's skin from its onset to its offset (``donor``), at
-its own size and in its own time. The carrier is a real recording, whose own motion, noise and blinks stay. Made are:
-the way back after the annotated offset, where most clips are cut (a raised cosine over ``back_s``), the fading out at
-the border of the face, and the pixels between pixels: interpolation makes the noise under the moving skin a little
-softer. A movement comes out 5 to 20 % smaller than it was in the clip, because flow is smooth (``donor``); what the
-carrier then shows is what was measured, to within some percent (``verify``). Wrinkles and shadows that go with a
-movement are not drawn. A blink is no motion of skin: clips with one are no donors (``Donor.blinks``).
+What is real and what is made. The motion field is that of a clip's skin from onset to offset (``donor``), with its own
+size and timing. The carrier is a real recording, whose own motion, noise and blinks stay. Made are the return after the
+annotated offset, where most clips end (a raised cosine over ``back_s``), the fading out at the border of the face, and
+the interpolated pixels, whose noise is a little softer. A movement comes out 5 to 20 % smaller than in the clip,
+because flow is smooth (``donor``); the carrier then shows what was measured, to within some percent (``verify``).
+Wrinkles and shadows that go with a movement are not drawn. A blink is not skin motion, so clips with one are not used
+as donors (``Donor.blinks``).
 
-Where it lands. A place of the carrier corresponds to that place of the donor which an affine fit of the landmarks
-assigns to it, so that a brow's movement lands on the brow. The displacement itself is turned and scaled by the
-carrier's similarity, so that it has the same size in px of the aligned face.
+Where it lands. An affine fit of the landmarks assigns each point of the carrier to a point of the donor, so that a
+brow's movement lands on the brow. The displacement itself is rotated and scaled by the carrier's similarity, so that it
+has the same size in px of the aligned face.
 """
 
 from __future__ import annotations
@@ -32,18 +32,20 @@ from realtime_mer.synth.inject import SteadyTrack, Track
 from realtime_mer.synth.script import Truth
 from realtime_mer.synth.warp import Box, Doubles, to_picture
 
-# Landmarks that say which place of one face is which of another: those of the watched regions, and the eyes' corners.
+# Landmarks that map one face to another: those of the watched regions, and the eyes' corners.
 MARKS: Final = sorted({p for r in REGIONS for p in r.points}.union(RIGHT_EYE_CORNERS, LEFT_EYE_CORNERS))
-_CHECK_BLUR: Final = 3.0  # px of ``aligned_fine``: brightness then changes linearly over the motions in question
-_INVERSIONS: Final = 4  # of the fixed point that turns a motion given where skin starts into one where it arrives
+_CHECK_BLUR: Final = 3.0  # px of ``aligned_fine``; brightness then changes linearly over these motions
+_INVERSIONS: Final = (
+    4  # of the fixed point that converts a motion at the origin of the skin into one at its destination
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Graft:
     """One movement put into a carrier. start: s on the carrier's clock at the donor's onset.
 
-    back_s: s over which what is left of the movement at the donor's offset fades away.
-    Raises ConfigError when that is not above 0.
+    back_s: s over which the rest of the movement at the donor's offset fades away. Raises ConfigError when that is not
+    above 0.
     """
 
     donor: Donor
@@ -56,7 +58,7 @@ class Graft:
 
     @property
     def end(self) -> float:
-        """When nothing is left of it, s on the carrier's clock."""
+        """The end of the movement, s on the carrier's clock."""
         return self.start + self.donor.offset + self.back_s
 
     @property
@@ -75,7 +77,7 @@ class Graft:
         )
 
     def at(self, time: float) -> Floats | None:
-        """The motion at ``time`` s on the carrier's clock, float32 (h, w, 2) px over BOX; None if there is none."""
+        """The motion at ``time`` s on the carrier's clock, float32 (h, w, 2) px over BOX, or None."""
         if not self.start < time < self.end:
             return None
         late = time - self.start - self.donor.offset
@@ -86,9 +88,9 @@ class Graft:
 def transplant(frames: Iterable[Frame], track: Track, grafts: Sequence[Graft]) -> Iterator[Frame]:
     """The frames with ``grafts`` (times on the frames' own clock) in the face of ``track`` (``inject.landmarks``).
 
-    Outside all grafts the frames are passed on untouched. A repeated frame shows what the one before it showed. Where
-    the face was not seen within STEADY of a frame, nothing is moved: ``plan`` avoids such places.
-    Raises SourceError when ``track`` has no face at all.
+    Frames outside all grafts are unchanged. A repeated frame shows the same as the one before. If the face was not seen
+    within STEADY of a frame, nothing is moved; ``plan`` avoids such places. Raises SourceError when ``track`` has no
+    face at all.
     """
     steady = SteadyTrack(track)
     time = 0.0
@@ -101,13 +103,13 @@ def transplant(frames: Iterable[Frame], track: Track, grafts: Sequence[Graft]) -
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How a graft that was measured again in the carrier compares with the donor's motion.
+    """A graft measured again in the carrier, compared with the donor's motion.
 
-    name: of the graft's truth. peak: px that should be there at most.
-    correlation: of the flow found with the motion wanted, over the face, -1 to 1 (uncentered: the carrier holds still).
-    ratio: size of the flow found, as a fraction of the motion wanted; low where the carrier has little texture.
-    size: the same by how brightness changes where the motion wanted crosses the carrier's gradients (the constraint
-          that flow is made of): without smoothness, so it does not shrink where there is little texture.
+    name: of the graft's truth. peak: expected largest motion, px. correlation: of measured flow and expected motion
+    over the face, -1 to 1 (uncentered, because the carrier holds still). ratio: size of the measured flow, as a
+    fraction of the expected motion; low where the carrier has little texture. size: the same from the change of
+    brightness where the expected motion crosses the carrier's gradients (the constraint behind optical flow). Without
+    smoothness, it does not shrink where there is little texture.
     """
 
     name: str
@@ -118,10 +120,11 @@ class Check:
 
 
 def verify(frames: Iterable[Frame], track: Track, grafts: Sequence[Graft]) -> list[Check]:
-    """Measures the grafts again, each at its apex and half-way before and after: one Check for each that was seen.
+    """Measures the grafts again, each at its apex and halfway before and after: one Check for each that was seen.
 
-    A grafted frame is compared with the same frame without grafts, so the carrier's own motion cancels; ``donor.flow``
-    measures, not the spotter's registration. Reads ``frames`` once. Raises SourceError when ``track`` has no face.
+    A grafted frame is compared with the same frame without grafts, so that the carrier's own motion cancels, using
+    ``donor.flow``, not the spotter's registration. Reads ``frames`` once. Raises SourceError when ``track`` has no
+    face.
     """
     steady = SteadyTrack(track)
     times = np.array([time for time, _ in track], np.float64)
@@ -169,7 +172,8 @@ def _compared(frame: Frame, track: Track, points: Floats, graft: Graft) -> Doubl
 
 
 def _brightness(before: Gray, after: Gray, wanted: Floats) -> tuple[Floats, Floats]:
-    """How brightness should change under the motion ``wanted`` (to first order), and how it does; float32 (H, W)."""
+    """The expected change of brightness under the motion ``wanted`` (to first order), and the measured one; float32 (H,
+    W)."""
     first, last = (cv2.GaussianBlur(p.astype(np.float32), (0, 0), _CHECK_BLUR) for p in (before, after))
     dy, dx = np.gradient((first + last) / 2)
     fine = FINE * cv2.resize(wanted, before.shape[::-1], interpolation=cv2.INTER_LINEAR)
@@ -177,7 +181,7 @@ def _brightness(before: Gray, after: Gray, wanted: Floats) -> tuple[Floats, Floa
 
 
 def _places(points: Floats, donor: Donor) -> Transform:
-    """The affine map (2, 3) from px of the carrier's picture to px of the donor's aligned face."""
+    """The affine map (2, 3) from px of the carrier's frame to px of the donor's aligned face."""
     marks = points[MARKS].astype(np.float64)
     design = np.hstack([marks, np.ones((len(marks), 1))])
     solution = np.linalg.lstsq(design, donor.points[MARKS].astype(np.float64), rcond=None)[0]
@@ -210,7 +214,7 @@ def _shifted(frame: Frame, points: Floats, donor: Donor, shift: Floats) -> Frame
 
 
 def _at_arrival(shift: Floats) -> Floats:
-    """``shift`` is given where the skin was; the same motion given where the skin comes to be."""
+    """Converts ``shift`` at the origin of the skin to the same motion at its destination."""
     own = (grid() - np.array(BOX[:2])).astype(np.float32)
     arrived = shift
     for _ in range(_INVERSIONS):

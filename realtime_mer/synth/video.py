@@ -18,26 +18,26 @@ from realtime_mer.records import Frame
 from realtime_mer.synth.script import Truth
 from realtime_mer.typed import convert, from_json
 
-TICK: Final = Fraction(1, 90_000)  # s: MPEG's usual clock, 11 us; fine enough for any frame time
+TICK: Final = Fraction(1, 90_000)  # MPEG's usual clock, 11 us; fine enough for any frame time
 # codec -> encoder, pixel format
 CODECS: Final[dict[str, tuple[str, str]]] = {
     "h264": ("libx264", "yuv420p"),
     "mjpeg": ("mjpeg", "yuvj420p"),
     "ffv1": ("ffv1", "bgr0"),  # lossless
-    "y4m": ("wrapped_avframe", "yuv420p"),  # raw, for a browser's fake camera; keeps a constant rate only
+    "y4m": ("wrapped_avframe", "yuv420p"),  # raw, for a browser's fake camera; constant rate only
 }
 
 
 def write_video(
     frames: Iterable[Frame], path: Path, codec: str = "h264", quality: int = 18, rate: float = 0.0, threads: int = 2
 ) -> int:
-    """Writes ``frames`` to ``path`` and returns how many; each keeps its own time, rounded to 1/90000 s.
+    """Writes ``frames`` to ``path`` and returns their number; each keeps its own time, rounded to 1/90000 s.
 
     codec: "h264", "mjpeg", "ffv1" (lossless) or "y4m" (raw; frames get the constant ``rate`` instead of their times).
-    quality: of h264 the CRF, 0 (best) to 51; of mjpeg the quantizer, 2 (best) to 31; the others ignore it.
-    rate: frames/s that the file states; 0 takes that of the first two frames.
-    Containers that can hold any times are .mkv, .mp4 and .mov; .avi and a bare .mjpeg cannot.
-    Raises ConfigError for an unknown codec, OutputError when nothing can be written or there are no frames.
+    quality: of h264 the CRF, 0 (best) to 51; of mjpeg the quantizer, 2 (best) to 31; the others ignore it. rate:
+    frames/s stated in the file; 0: that of the first two frames. .mkv, .mp4 and .mov can hold any times; .avi and
+    .mjpeg cannot. Raises ConfigError for an unknown codec, OutputError when nothing can be written or there are no
+    frames.
     """
     if codec not in CODECS:
         raise ConfigError(f"unknown codec {codec!r}: choose from {', '.join(CODECS)}")
@@ -47,7 +47,7 @@ def write_video(
         raise OutputError(f"{path}: there are no frames to write")
     nominal = rate or (1 / (ahead[1].time - ahead[0].time) if len(ahead) > 1 else 25.0)
     form = "yuv4mpegpipe" if codec == "y4m" else None
-    # without it, where an MP4 begins would be rounded to a millisecond
+    # otherwise the start of an MP4 would be rounded to a millisecond
     options = {"movie_timescale": str(TICK.denominator)} if path.suffix.lower() in (".mp4", ".mov") else {}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def _encode(container: Any, stream: Any, frame: Frame, number: int, codec: str) 
 
 
 def write_truth(truth: Iterable[Truth], path: Path) -> None:
-    """Writes ``truth`` as a JSON array, one object an event. Raises OutputError when the file cannot be written."""
+    """Writes ``truth`` as a JSON array, one object per event. Raises OutputError when the file cannot be written."""
     try:
         path.write_text(json.dumps([asdict(event) for event in truth], indent=1) + "\n", encoding="utf-8")
     except OSError as error:
@@ -96,7 +96,7 @@ def write_truth(truth: Iterable[Truth], path: Path) -> None:
 
 
 def read_truth(path: Path) -> list[Truth]:
-    """What ``write_truth`` wrote. Raises OutputError when it is something else."""
+    """Reads what ``write_truth`` wrote. Raises OutputError when it is something else."""
     try:
         return convert(from_json(path.read_text(encoding="utf-8")), list[Truth])
     except (OSError, ValueError) as error:

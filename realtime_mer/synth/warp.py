@@ -1,8 +1,9 @@
-"""Draws an expression: landmarks and what moves -> where each output pixel comes from. Knows no time and no script.
+"""Draws an expression: from landmarks and moving regions to the source of each output pixel. Independent of time and
+script.
 
 An expression is a sum of smooth compact bumps, one per moving region, whose weights are solved so that the mean
-displacement of each region's landmarks is exactly the one asked for, whatever the neighbors do. Bumps are products of
-two one-dimensional kernels along the picture's axes, so a whole face costs two small matrix products.
+displacement of each region's landmarks is exactly the requested one, whatever the neighbors do. Bumps are products of
+two one-dimensional kernels along the image axes, so a whole face costs two small matrix products.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ REACH: Final = 6.0  # px of the aligned face: standard deviation of the skin tha
 CUT: Final = 3.0  # a bump ends this many standard deviations from its center
 LID_SKIN: Final = 0.14 * EYE_DISTANCE  # px: height of the skin above the upper lid that a blink stretches
 # Contours of the eyes, from one corner to the other (face mesh numbers).
-LID_MARGIN: Final = (0.6, 1.3)  # px: the lashes begin so much above, the lower lid so much below, the landmarks' lines
+LID_MARGIN: Final = (0.6, 1.3)  # px: distance of the lashes above, and of the lower lid below, the landmarks' lines
 LIDS: Final = (
     ((33, 246, 161, 160, 159, 158, 157, 173, 133), (33, 7, 163, 144, 145, 153, 154, 155, 133)),
     ((362, 398, 384, 385, 386, 387, 388, 466, 263), (362, 382, 381, 380, 374, 373, 390, 249, 263)),
@@ -35,7 +36,7 @@ BY_NAME: Final = {region.name: region for region in REGIONS}
 
 @dataclass(frozen=True, slots=True)
 class Bumps:
-    """n bumps: centers, standard deviations and weights, float64 (n, 2) each, in picture px."""
+    """n bumps: centers, standard deviations and weights, float64 (n, 2) each, in px of the frame."""
 
     centers: Doubles
     widths: Doubles
@@ -50,12 +51,12 @@ def _kernel(offsets: Doubles, width: Doubles) -> Doubles:
 
 
 def to_picture(points: Floats) -> Doubles:
-    """(2, 2): turns a displacement in px of the aligned face into one in px of the picture."""
+    """The matrix (2, 2) from a displacement in px of the aligned face to one in px of the frame."""
     return np.asarray(np.linalg.inv(similarity(points)[:, :2]))
 
 
 def expression(points: Floats, wanted: Mapping[str, Doubles]) -> Bumps:
-    """The bumps that displace each region in ``wanted`` (name -> (2,) aligned px) by just that much.
+    """The bumps that displace each region in ``wanted`` (name -> (2,) aligned px) by exactly that much.
 
     points: (478, 2) px, the resting face in its present pose.
     """
@@ -63,7 +64,7 @@ def expression(points: Floats, wanted: Mapping[str, Doubles]) -> Bumps:
     scale = float(np.sqrt(abs(np.linalg.det(linear))))
     marks = [points[list(BY_NAME[name].points)].astype(np.float64) for name in wanted]
     shifts = np.array([linear @ shift for shift in wanted.values()]).reshape(-1, 2)
-    # The bump sits where its region arrives: the map is looked up at the output pixel.
+    # A bump is at its region's destination, because the map is evaluated at the output pixel.
     centers = np.array([m.mean(axis=0) for m in marks]).reshape(-1, 2) + shifts
     widths = np.array([np.hypot(REACH * scale, m.std(axis=0)) for m in marks]).reshape(-1, 2)
     gains = np.array(
@@ -111,10 +112,10 @@ def affected_box(bumps: Bumps, size: tuple[int, int]) -> Box:
 
 
 def close_lids(points: Floats, closure: float, box: Box, dy: Floats) -> None:
-    """Lets the upper lids come down: changes ``dy`` (over ``box``, as from ``field``) in place.
+    """Closes the upper lids: changes ``dy`` (over ``box``, as from ``field``) in place.
 
-    closure: 0 open to 1 closed. The skin between the lid and a line above it is stretched over the eyeball; what lies
-    below the lid's edge stays where it is, so the iris is covered, not squeezed.
+    closure: 0 open to 1 closed. The skin between the lid and a line above it is stretched over the eyeball; pixels
+    below the lid's edge do not move, so the iris is covered, not squeezed.
     """
     scale = float(np.sqrt(abs(np.linalg.det(to_picture(points)))))
     x0, y0, x1, y1 = box
@@ -125,7 +126,7 @@ def close_lids(points: Floats, closure: float, box: Box, dy: Floats) -> None:
         if not len(columns):
             continue
         across = (columns - upper_mark[:, 0].min()) / np.ptp(upper_mark[:, 0])
-        middle = np.clip(6 * across * (1 - across), 0, 1) * scale  # the margins run out at the corners
+        middle = np.clip(6 * across * (1 - across), 0, 1) * scale  # the margins end at the corners
         upper = _contour(columns, upper_mark) - LID_MARGIN[0] * middle
         lower = np.maximum(_contour(columns, lower_mark) + LID_MARGIN[1] * middle, upper)
         crease = upper - LID_SKIN * scale

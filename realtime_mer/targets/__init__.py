@@ -4,8 +4,8 @@ with open_target("mqtt://localhost") as target:
     run(source, pipeline, [target.follow(log_header(source.info, pipeline), source.stats)])
 
 A target is opened once and serves any number of runs, in turn or at the same time. No target may delay a frame: slow
-work happens in another thread, and what a slow or dead peer misses is counted (``State``). Files are written by
-``sinks``.
+work happens in another thread, and messages that a slow or dead peer misses are counted (``State``). Files are written
+by ``sinks``.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from realtime_mer.sinks.jsonl import Header
 
 Stats = Callable[[], SourceStats]
 FORMS: Final = "ws://HOST:PORT, mqtt://HOST/TOPIC, mqtts://HOST/TOPIC, http://..., https://... or lsl:NAME"
-ROOM: Final = 1000  # messages that wait for a peer that is away: the oldest go first
+ROOM: Final = 1000  # messages that wait for an absent peer; the oldest are dropped first
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How a target is doing. sent, missed: messages; with several readers, summed over them.
+    """The state of a target. sent, missed: numbers of messages, summed over readers.
 
-    waiting: messages that are not delivered yet. peers: readers connected now; None if nobody can know.
-    trouble: why nothing can be delivered now, "" where all is well.
+    waiting: messages not delivered yet. peers: readers connected now; None if unknown. trouble: why nothing can be
+    delivered now, "" if all is well.
     """
 
     sent: int = 0
@@ -43,7 +43,7 @@ class State:
 
     @property
     def line(self) -> str:
-        """In words, e.g. "12 sent, 3 missed (connection refused)"."""
+        """The state as text, e.g. "12 sent, 3 missed (connection refused)"."""
         words = f"{self.sent} sent"
         if self.missed:
             words += f", {self.missed} missed"
@@ -53,26 +53,27 @@ class State:
 
 
 class Target(ABC):
-    """A place that events are sent to. ``name`` is its address as it may be shown: without a password.
+    """A destination for events. name: its address without a password, which may be shown.
 
-    The constructor raises OutputError when the address cannot work at all (a port that is taken, a library that is
-    missing). A peer that is not there yet is no error: it is waited for.
+    The constructor raises OutputError when the address cannot work at all (a port that is taken, a missing library). An
+    absent peer is not an error: the target waits for it.
     """
 
     name: str
 
     @abstractmethod
     def follow(self, head: Header, stats: Stats | None = None) -> Sink:
-        """A sink that sends one run here. stats: asked for the source's counts."""
+        """A sink that sends one run here. stats: returns the source's counts."""
 
     @property
     @abstractmethod
     def state(self) -> State:
-        """May be asked from any thread."""
+        """The current state, from any thread."""
 
     @abstractmethod
     def close(self) -> None:
-        """Delivers what waits, for a few seconds at most, and counts the rest as missed. Closing twice is allowed."""
+        """Delivers waiting messages for at most a few seconds, and counts the rest as missed. Closing twice is
+        allowed."""
 
     def __enter__(self) -> Self:
         return self
@@ -84,10 +85,10 @@ class Target(ABC):
 
 
 def open_target(address: str, *, rejected: bool = False) -> Target:
-    """The target at ``address``: one of FORMS. A name and a password stand before the host: mqtt://NAME:PASSWORD@HOST.
+    """The target at ``address``: one of FORMS. A name and a password precede the host: mqtt://NAME:PASSWORD@HOST.
 
-    rejected: also send movements that are no micro-expressions (blinks, speech, ...).
-    Raises ConfigError for an address that is none of these, OutputError as ``Target`` does.
+    rejected: also send other movements (blinks, speech, ...). Raises ConfigError for any other address, OutputError as
+    ``Target``.
     """
     if address.startswith("lsl:"):
         from realtime_mer.targets.lsl import LabStream
@@ -111,7 +112,7 @@ def open_target(address: str, *, rejected: bool = False) -> Target:
 
 
 def describe(targets: Sequence[Target]) -> list[str]:
-    """A line for each target: its name and how it is doing."""
+    """A line for each target: its name and state."""
     return [f"{target.name}: {target.state.line}" for target in targets]
 
 

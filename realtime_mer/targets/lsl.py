@@ -1,8 +1,9 @@
-"""Lab Streaming Layer: events, markers and signals for synchrony with EEG and others; markers of stimulus programs in.
+"""Lab Streaming Layer: sends events, markers and signals for synchrony with EEG, and receives markers of stimulus
+programs.
 
-A sample is stamped with the capture time of what it tells of, put on LSL's clock by one offset that is measured once:
-``local_clock() - time.monotonic()`` is constant, while the time of writing moves with the load of the machine. Sources
-whose times are not on this machine's clock (a browser's camera, a recording) are put on it by the arrival of their
+A sample has the capture time of its frame, converted to LSL's clock with one offset that is measured once:
+``local_clock() - time.monotonic()`` is constant, while the time of writing depends on the load of the machine. Sources
+whose times are not on this machine's clock (a browser's camera, a recording) are converted by the arrival of their
 first frame, and the stream's description says so.
 
 Needs pylsl, whose wheel carries liblsl: pip install 'realtime-mer[targets]'.
@@ -32,9 +33,9 @@ from realtime_mer.targets.messages import Message, Messages, on_this_clock
 NAME: Final = "realtime-mer"
 CONFIGURED: Final = (Path("lsl_api.cfg"), Path("~/lsl_api/lsl_api.cfg"), Path("/etc/lsl_api/lsl_api.cfg"))  # liblsl's
 QUIET: Final = "[log]\nlevel = -2\n"  # errors only
-TOGETHER_S: Final = 0.02  # signals are pushed so often: each push wakes up threads of liblsl and of its readers
+TOGETHER_S: Final = 0.02  # interval of pushing signals; each push wakes threads of liblsl and of its readers
 TOGETHER: Final = 32  # samples at most
-LOOKS: Final = 32  # at both clocks, of which the two that lie closest together count
+LOOKS: Final = 32  # pairs of readings of both clocks, of which the closest counts
 REST: Final = "resting noise"  # the unit of the level and the threshold
 CHANNELS: Final = (
     ("track", "number"),
@@ -48,7 +49,7 @@ MOVED: Final = len(CHANNELS) - 2 * len(NAMES)  # where the regions begin
 
 
 def library() -> Any:
-    """pylsl, which is kept from writing to standard error unless it has a configuration that says so.
+    """Imports pylsl and stops it from writing to standard error, unless it has its own configuration.
 
     Raises OutputError.
     """
@@ -58,12 +59,13 @@ def library() -> Any:
         reason = " ".join(str(error).split())
         raise OutputError(f"LSL needs pylsl and liblsl ({reason}): pip install 'realtime-mer[targets]'") from None
     if "LSLAPICFG" not in os.environ and not any(path.expanduser().exists() for path in CONFIGURED):
-        lsl.set_config_content(QUIET)  # takes effect before the first call, and none after it
+        lsl.set_config_content(QUIET)  # takes effect only before the first call
     return lsl
 
 
 def clock_offset(lsl: Any) -> float:
-    """LSL's clock minus the monotonic clock, s. Read often; an interruption between the two readings cannot stay."""
+    """LSL's clock minus the monotonic clock, s. Read several times, so that an interruption between the two readings
+    has no effect."""
     pairs = []
     for _ in range(LOOKS):
         before = time.monotonic()
@@ -74,11 +76,11 @@ def clock_offset(lsl: Any) -> float:
 
 
 def _nothing() -> None:
-    """Nobody waits for the end."""
+    """Does nothing: nobody waits for the end."""
 
 
 class LabStream(Target):
-    """Three outlets for each run. A second run at the same time has NAME-2 and so on.
+    """Three outlets for each run. A second simultaneous run gets NAME-2 and so on.
 
     NAME-events   Markers: the JSON message of each report of an event, stamped at its apex.
     NAME-markers  Markers: a few words, stamped where they belong: "micro: negative 83 % onset 1/2", "... apex 1/2",
@@ -92,7 +94,7 @@ class LabStream(Target):
         self._lsl, self._prefix, self._rejected = library(), name or NAME, rejected
         self._offset = clock_offset(self._lsl)
         self._runs: dict[int, _Outlets] = {}
-        self._sent = 0  # of runs that are over
+        self._sent = 0  # of ended runs
         self.name = f"lsl:{self._prefix}"
 
     def follow(self, head: Header, stats: Stats | None = None) -> Sink:
@@ -118,9 +120,9 @@ class LabStream(Target):
 
 
 class _Outlets(Sink):
-    """Of one run. Pushing a sample takes microseconds and waits for nobody: liblsl keeps it for its readers.
+    """The outlets of one run. Pushing a sample takes microseconds and never blocks: liblsl keeps it for its readers.
 
-    offset: from the source's clock to LSL's, s; None until the first frame has come. sent: samples of events, markers.
+    offset: from the source's clock to LSL's, s; None until the first frame. sent: samples of events and markers.
     """
 
     def __init__(
@@ -140,7 +142,7 @@ class _Outlets(Sink):
 
     @property
     def listening(self) -> bool:
-        """Whether anyone records or watches."""
+        """Whether there is any reader."""
         return any(o is not None and o.have_consumers() for o in (self._events, self._markers, self._signals))
 
     def write(self, observation: Observation, frame: Frame) -> None:
@@ -161,7 +163,7 @@ class _Outlets(Sink):
         self._words(observation.events)
 
     def mark(self, marker: Marker) -> None:
-        """Sends a marker of the user on."""
+        """Sends a marker of the user."""
         self._mark(marker.text or marker.key, marker.time)
 
     def end(self, end: End) -> None:
@@ -171,11 +173,11 @@ class _Outlets(Sink):
         self._words(end.events)
 
     def close(self) -> None:
-        """Ends the outlets: LSL frees them when nothing refers to them."""
+        """Ends the outlets, which LSL frees when nothing refers to them."""
         self._push()
         self._events = self._markers = self._signals = None
-        # The messages refer to this object, and to the source with its last frames: a cycle, which would keep all of it
-        # until Python looks for cycles, in a long process once in many runs.
+        # The messages refer to this object, and to the source with its last frames: a cycle, which would keep
+        # everything in memory until the next garbage collection, which is rare in a long process.
         self._messages = None
         self.closed()
         self.closed = _nothing

@@ -1,4 +1,4 @@
-"""What is sent of a run, as JSON objects: the lines of the log, and a state once per second (docs/live-output.md).
+"""The messages of a run, as JSON objects: the lines of the log, and a status once per second (docs/live-output.md).
 
 header   as in the log, first. ``run`` is an id that all messages of this run share.
 event    as in the log, with ``report``: "new" when a movement is first reported while it lasts, "update" when it is
@@ -26,16 +26,16 @@ STATUS_S: Final = 1.0  # between two of them
 
 
 class Announced:
-    """Which movements have been told of, and how the next report of one is called."""
+    """Tracks which movements have been announced, and how to announce the next report of each."""
 
     def __init__(self, *, rejected: bool) -> None:
         self._rejected = rejected
         self._open: set[tuple[int, int]] = set()
 
     def report(self, event: Event) -> str | None:
-        """ "new", "update" or "end"; None for a movement that nobody wants to hear of.
+        """ "new", "update" or "end"; None for a movement that is not sent.
 
-        A movement that has been announced gets its end in any case, also when it turns out to be none.
+        An announced movement always gets its end, even if it turns out to be rejected.
         """
         known = event.key in self._open
         if event.final:
@@ -46,9 +46,9 @@ class Announced:
 
 
 class Messages(Sink):
-    """Posts the messages of one run. ``post`` must return at once; it is called from the thread that measures.
+    """Posts the messages of one run. ``post`` must return at once, as the measuring thread calls it.
 
-    post(message, passing): a passing message is worth nothing later; it need not wait for a peer that is away.
+    post(message, passing): a passing message is of no use later and need not wait for an absent peer.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Messages(Sink):
         self.run = secrets.token_hex(8)
         self._post, self._head, self._stats = post, head, stats
         self._announced = Announced(rejected=rejected)
-        self._anchor: Anchor | None = None  # stays None for a recording, whose times say nothing of the wall clock
+        self._anchor: Anchor | None = None  # None for a recording, whose times are unrelated to the wall clock
         self._told = 0.0  # monotonic, s
         self._begun = self._over = False
 
@@ -70,7 +70,7 @@ class Messages(Sink):
             self._post(self._status(observation), True)
 
     def mark(self, marker: Marker) -> None:
-        """A marker of the user, or of a stimulus program."""
+        """Posts a marker of the user, or of a stimulus program."""
         if self._begun:
             self._post({"type": "marker", "run": self.run, **dataclasses.asdict(marker)}, False)
 

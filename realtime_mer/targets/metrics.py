@@ -1,7 +1,7 @@
 """Prometheus: rate, losses, delay, faces, events and targets at http://127.0.0.1:PORT/metrics.
 
-The delay of a frame is from its capture to the moment at which all sinks before this one have it, so put it last.
-Needs prometheus-client: pip install 'realtime-mer[targets]'.
+The delay of a frame is from its capture until all sinks before this one have it, so put it last. Needs
+prometheus-client: pip install 'realtime-mer[targets]'.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from realtime_mer.sinks.jsonl import Header
 from realtime_mer.targets import State, Stats, Target
 from realtime_mer.targets.messages import on_this_clock
 
-WINDOW: Final = 12000  # frames over which quantiles are taken: a minute at 200 frames/s
+WINDOW: Final = 12000  # frames for the quantiles: a minute at 200 frames/s
 QUANTILES: Final = (0.5, 0.95, 0.99)
 PREFIX: Final = "realtime_mer"
 
 
 class Metrics(Target):
-    """Serves the figures of every run, those of ended runs included, and of ``targets``. Port 0 takes a free one."""
+    """Serves the figures of all runs, including ended ones, and of ``targets``. Port 0 takes a free one."""
 
     def __init__(self, port: int, host: str = "127.0.0.1", targets: Sequence[Target] = ()) -> None:
         try:
@@ -46,7 +46,7 @@ class Metrics(Target):
 
     def follow(self, head: Header, stats: Stats | None = None) -> Sink:
         ended = [run for run in self._runs if run.over]
-        for run in ended[1:]:  # they are added up in the first
+        for run in ended[1:]:  # added up in the first
             ended[0].add(run)
             self._runs.remove(run)
         self._runs.append(_Figures(on_this_clock(head.source), stats))
@@ -62,11 +62,11 @@ class Metrics(Target):
         self._thread.join()
 
     def describe(self) -> tuple[Any, ...]:
-        """Told by ``collect``; the library asks for this one first when it is there."""
+        """Nothing: ``collect`` describes the metrics; the library calls this one first if it exists."""
         return ()
 
     def collect(self) -> Iterator[Any]:
-        """The figures as they are now, for prometheus-client."""
+        """The current figures, for prometheus-client."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         runs, going = tuple(self._runs), [run for run in self._runs if not run.over]
@@ -77,8 +77,8 @@ class Metrics(Target):
         yield GaugeMetricFamily(f"{PREFIX}_faces", "Faces in view", sum(r.faces for r in going))
         for name, what, number in (
             ("frames", "Frames measured", sum(r.frames for r in runs)),
-            ("dropped_frames", "Frames thrown away because they waited too long", sum(r.dropped for r in runs)),
-            ("missed_frames", "Frames that the source lost, where that can be known", sum(r.missed for r in runs)),
+            ("dropped_frames", "Frames dropped because they waited too long", sum(r.dropped for r in runs)),
+            ("missed_frames", "Frames that the source lost, if known", sum(r.missed for r in runs)),
         ):
             yield CounterMetricFamily(f"{PREFIX}_{name}", what, number)
         delay = GaugeMetricFamily(
@@ -89,7 +89,7 @@ class Metrics(Target):
             for quantile, value in zip(QUANTILES, np.quantile(late, QUANTILES), strict=True):
                 delay.add_metric([f"{quantile:g}"], float(value))
         yield delay
-        events = CounterMetricFamily(f"{PREFIX}_events", "Movements, by their final kind", labels=["kind"])
+        events = CounterMetricFamily(f"{PREFIX}_events", "Movements by final kind", labels=["kind"])
         for kind, number in sum((Counter(dict(r.events)) for r in runs), Counter[str]()).items():
             events.add_metric([kind], number)
         yield events
@@ -100,7 +100,7 @@ class Metrics(Target):
 
         sent = CounterMetricFamily(f"{PREFIX}_target_sent", "Messages delivered", labels=["target"])
         missed = CounterMetricFamily(f"{PREFIX}_target_missed", "Messages never delivered", labels=["target"])
-        well = GaugeMetricFamily(f"{PREFIX}_target_up", "1 where messages can be delivered now", labels=["target"])
+        well = GaugeMetricFamily(f"{PREFIX}_target_up", "1 if messages can be delivered now", labels=["target"])
         for target in self._targets:
             state = target.state
             sent.add_metric([target.name], state.sent)
@@ -110,14 +110,14 @@ class Metrics(Target):
 
 
 class _Figures(Sink):
-    """Of one run. timed: its capture times can be compared with this machine's clock."""
+    """The figures of one run. timed: its capture times can be compared with this machine's clock."""
 
     def __init__(self, timed: bool, stats: Stats | None) -> None:
         self._timed, self._stats = timed, stats
         self.frames = self.faces = self._dropped = self._missed = 0
         self.fps, self.over = 0.0, False
         self.events: Counter[str] = Counter()
-        self._delays = np.zeros(WINDOW, np.float32)  # s, of the latest frames, from frame 0 on again and again
+        self._delays = np.zeros(WINDOW, np.float32)  # s, of the latest frames, as a ring
 
     @property
     def dropped(self) -> int:
@@ -128,7 +128,7 @@ class _Figures(Sink):
         return (self._stats().missed or 0) if self._stats else self._missed
 
     def latest(self) -> NDArray[np.float32]:
-        """Delays of the latest frames, s, in no order; empty if the source has another clock."""
+        """Delays of the latest frames, s, unordered; empty if the source has another clock."""
         return self._delays[: self.frames if self._timed else 0]
 
     def write(self, observation: Observation, frame: Frame) -> None:
@@ -142,13 +142,13 @@ class _Figures(Sink):
         self._count(end.events)
 
     def close(self) -> None:
-        """Keeps what was counted; the source is about to be closed."""
+        """Keeps the counts, because the source is about to be closed."""
         if not self.over:
             self._dropped, self._missed = self.dropped, self.missed
             self._stats, self.over = None, True
 
     def add(self, other: _Figures) -> None:
-        """Takes over the counts of another run that is over."""
+        """Adds the counts of another, ended run."""
         self.frames += other.frames
         self._dropped += other.dropped
         self._missed += other.missed

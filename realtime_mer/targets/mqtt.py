@@ -1,11 +1,11 @@
-"""MQTT: each message on a topic of its own kind, at quality of service 1.
+"""MQTT: each kind of message on its own topic, at quality of service 1.
 
-TOPIC/availability   "online" or "offline", retained; "offline" is left with the broker as the last will
+TOPIC/availability   "online" or "offline", retained; "offline" is the last will
 TOPIC/header         of the latest run, retained
 TOPIC/event, TOPIC/status, TOPIC/marker, TOPIC/end
 
-The broker may be absent at the start, or restart: the connection is made again, and what happened meanwhile is sent
-then, up to the room of the outbox. Needs paho-mqtt: pip install 'realtime-mer[targets]'.
+The broker may be absent at the start, or restart: the connection is made again, and messages in between are sent then,
+as far as they fit in the outbox. Needs paho-mqtt: pip install 'realtime-mer[targets]'.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ from realtime_mer.targets import State, Stats, Target
 from realtime_mer.targets.messages import Message, Messages
 from realtime_mer.targets.outbox import Outbox, UndeliveredError
 
-TOPIC: Final = "realtime-mer"  # where the address names none
+TOPIC: Final = "realtime-mer"  # if the address has none
 PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
-KEEPALIVE_S: Final = 20  # after one and a half of it a broker takes a silent client for dead, and tells its last will
+KEEPALIVE_S: Final = (
+    20  # after 1.5 times this interval a broker considers a silent client dead, and publishes its last will
+)
 RETRY_S: Final = (1, 15)  # shortest and longest delay between two attempts to connect
 POLL_S: Final = 0.1
-ABSENT: Final = "the broker is not there"
+ABSENT: Final = "the broker cannot be reached"
 
 
 class MqttBroker(Target):
-    """Publishes to a broker. The password, when there is one, is in the address: mqtt://NAME:PASSWORD@HOST/TOPIC."""
+    """Publishes to a broker. A password is part of the address: mqtt://NAME:PASSWORD@HOST/TOPIC."""
 
     def __init__(self, address: SplitResult, *, rejected: bool = False) -> None:
         try:
@@ -72,8 +74,8 @@ class MqttBroker(Target):
         self._client.loop_stop()
 
     def _deliver(self, message: Message) -> None:
-        """Waits for the connection, and for the broker's word that it has the message. paho sends it again itself when
-        the connection is lost before that word has come."""
+        """Waits for the connection, and for the broker to acknowledge the message. paho sends it again itself when the
+        connection is lost before that."""
         while not self._connected.wait(POLL_S):
             if self._outbox.closing:
                 raise UndeliveredError(ABSENT)
@@ -102,6 +104,6 @@ class MqttBroker(Target):
         self._outbox.trouble(ABSENT)
 
     def _on_disconnect(self, *_: Any) -> None:
-        if self._connected.is_set():  # otherwise on_connect has told why
+        if self._connected.is_set():  # otherwise on_connect has set the reason
             self._connected.clear()
             self._outbox.trouble(ABSENT)

@@ -1,6 +1,6 @@
-"""Messages that wait for a peer: one thread delivers them in order, and whoever posts one never waits.
+"""A queue of messages for a peer: one thread delivers them in order, and posting never blocks.
 
-Written by hand: queue.Queue blocks or raises when it is full, and what must go here is the oldest, counted.
+Written by hand: queue.Queue blocks or raises when it is full; here the oldest must be dropped and counted.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Final
 from realtime_mer.targets import ROOM, State
 from realtime_mer.targets.messages import Message
 
-FAREWELL_S: Final = 3.0  # in which close() still delivers what waits
-FIRST_DELAY_S: Final = 0.5  # before the second attempt; doubled at each further one
+FAREWELL_S: Final = 3.0  # time for close() to deliver waiting messages
+FIRST_DELAY_S: Final = 0.5  # before the second attempt; doubled for each further one
 LONGEST_DELAY_S: Final = 15.0
 
 
 class UndeliveredError(Exception):
-    """The peer cannot be reached, or did not take a message. Its text says why, in a few words.
+    """The peer cannot be reached, or did not accept a message. The text says why, in a few words.
 
-    final: it will not take this message later either.
+    final: it will not accept this message later either.
     """
 
     def __init__(self, why: str, *, final: bool = False) -> None:
@@ -31,10 +31,10 @@ class UndeliveredError(Exception):
 
 
 class Outbox:
-    """Gives each posted message to ``deliver``, again and again until it is taken.
+    """Calls ``deliver`` for each posted message, repeatedly until it succeeds.
 
-    deliver: returns when the peer has the message, and raises UndeliveredError otherwise; it may take seconds.
-    leave: called in the thread at the end, to part from the peer.
+    deliver: returns when the peer has the message, and raises UndeliveredError otherwise; it may take seconds. leave:
+    called in the thread at the end, to disconnect.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Outbox:
         self._thread.start()
 
     def post(self, message: Message, passing: bool) -> None:
-        """Queues a message. Where the peer is away, a passing one is left out, and for others the oldest makes room."""
+        """Queues a message. If the peer is absent, a passing one is left out, and others replace the oldest."""
         with self._changed:
             if self._until is not None or (passing and self._trouble):
                 return
@@ -76,7 +76,7 @@ class Outbox:
             return State(self._sent, self._missed, len(self._waiting), trouble=self._trouble)
 
     def trouble(self, why: str) -> None:
-        """What the peer's own thread has found: "" where all is well again."""
+        """Sets the trouble that the peer's own thread found; "" when all is well again."""
         with self._changed:
             self._trouble = why
             self._changed.notify_all()
@@ -105,7 +105,7 @@ class Outbox:
             self._leave()
 
     def _next(self) -> Message | None:
-        """The oldest message, which stays where it is until it is delivered; None at the end."""
+        """The oldest message, which stays in the queue until it is delivered; None at the end."""
         with self._changed:
             while not self._waiting and self._until is None:
                 self._changed.wait()
@@ -116,7 +116,7 @@ class Outbox:
             return None
 
     def _failed(self, message: Message, error: UndeliveredError, delay: float) -> bool:
-        """Notes why, and waits before the next attempt (True), or leaves a message behind that is not wanted."""
+        """Records the reason, and waits before the next attempt (True), or drops a message that is not accepted."""
         with self._changed:
             self._trouble = str(error)
             if error.final:
@@ -124,12 +124,12 @@ class Outbox:
                 return False
             if not self.closing:
                 self._changed.wait_for(lambda: self._until is not None, delay)
-            if self._until is not None:  # no time for growing delays any more
+            if self._until is not None:  # no time left for growing delays
                 self._changed.wait_for(lambda: self.closing, FIRST_DELAY_S / 2)
         return True
 
     def _drop(self, message: Message) -> bool:
-        """Takes out a message that is done with, if it did not have to make room meanwhile."""
+        """Removes a finished message, unless it was already dropped to make room."""
         here = bool(self._waiting) and self._waiting[0] is message
         if here:
             self._waiting.popleft()

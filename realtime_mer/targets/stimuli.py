@@ -1,4 +1,4 @@
-"""Markers of a stimulus program, taken from its LSL stream during a run, at their places on the source's clock."""
+"""Markers of a stimulus program, from its LSL stream during a run, at their times on the source's clock."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from realtime_mer.sinks import Sink
 from realtime_mer.targets.lsl import clock_offset, library
 from realtime_mer.targets.messages import on_this_clock
 
-LOOK_S: Final = 1.0  # for the stream, before it is looked for again
-WAIT_S: Final = 0.2  # for a sample
-CLOCK_S: Final = 2.0  # for a comparison of the other machine's clock with ours
+LOOK_S: Final = 1.0  # wait for the stream before searching again
+WAIT_S: Final = 0.2  # wait for a sample
+CLOCK_S: Final = 2.0  # wait for a comparison of the other machine's clock with ours
 JOIN_S: Final = 3.0
-KEY: Final = "lsl"  # of the markers that came this way
+KEY: Final = "lsl"  # key of these markers
 
 
 def stream_name(address: str) -> str:
@@ -30,10 +30,10 @@ def stream_name(address: str) -> str:
 
 
 class Stimuli(Sink):
-    """Takes every marker of the LSL stream called ``name``, and gives it to each of ``marks`` at the next frame.
+    """Passes every marker of the LSL stream called ``name`` to each of ``marks`` at the next frame.
 
-    The stream may begin later, end and come back. Its stamps are put on our clock by LSL's own comparison of the two
-    machines' clocks. Among the sinks of a run it stands behind those that it gives the markers to.
+    The stream may begin later, end and come back. LSL's own comparison of the two machines' clocks converts its stamps
+    to our clock. Among the sinks of a run it comes after those that get the markers.
 
     Raises OutputError when pylsl is missing, ConfigError for a source that has no clock in common with a stimulus
     program (a recording, a browser's camera).
@@ -68,7 +68,7 @@ class Stimuli(Sink):
             found = self._lsl.resolve_byprop("name", self._name, 1, LOOK_S)
             if found and not self._stop.is_set():
                 inlet = self._lsl.StreamInlet(found[0], recover=False)
-                with suppress(LostError):  # it is looked for again
+                with suppress(LostError):  # search for it again
                     self._follow(inlet)
                 inlet.close_stream()
 
@@ -80,6 +80,6 @@ class Stimuli(Sink):
             sample, stamp = inlet.pull_sample(timeout=WAIT_S)
             if sample is None:
                 continue
-            with suppress(NoAnswer):  # the last known one holds: clocks drift by microseconds a second
+            with suppress(NoAnswer):  # keep the last known one; clocks drift by microseconds per second
                 there = inlet.time_correction(timeout=CLOCK_S)
             self._come.append(Marker(stamp + there - self._offset, KEY, str(sample[0])))

@@ -1,7 +1,7 @@
-"""A webhook: each event is sent by POST, as JSON, to an HTTP server; again until it is taken.
+"""A webhook: sends each event by POST, as JSON, to an HTTP server, repeatedly until it is accepted.
 
-What a server gets twice (it took an event, and its answer was lost) it can tell by the header ``Idempotency-Key``.
-Redirections are not followed: a message goes to the address that was given, or nowhere.
+A server can recognize a duplicate (it accepted an event, and its answer was lost) by the header ``Idempotency-Key``.
+Redirects are not followed: a message goes to the given address, or nowhere.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from realtime_mer.targets.messages import Message, Messages
 from realtime_mer.targets.outbox import Outbox, UndeliveredError
 
 TIMEOUT_S: Final = 5.0  # for an answer
-LATER: Final = (408, 425, 429)  # besides 5xx: answers that invite another attempt
+LATER: Final = (408, 425, 429)  # answers besides 5xx after which to try again
 
 
 class Webhook(Target):
-    """Sends headers, events, markers and ends; no states. A name and password in the address become HTTP Basic."""
+    """Sends headers, events, markers and ends, but no status. A name and password in the address become HTTP Basic
+    authentication."""
 
     def __init__(self, address: str, *, rejected: bool = False) -> None:
         parts = urlsplit(address)
         self._address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-        self.name = urlunsplit(urlsplit(self._address)._replace(query="", fragment=""))  # a query may be a secret
+        self.name = urlunsplit(urlsplit(self._address)._replace(query="", fragment=""))  # a query may contain a secret
         self._headers = {"Content-Type": "application/json", "User-Agent": "realtime-mer"}
         if parts.username is not None:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
@@ -76,7 +77,7 @@ class Webhook(Target):
 
 
 def key_of(message: Message) -> str:
-    """The same for every attempt to send a message, and another for each message."""
+    """A key that is the same for every attempt to send a message, and different for each message."""
     names = [str(message[name]) for name in ("run", "type", "track", "id", "report", "time") if name in message]
     return "/".join(names)
 

@@ -1,8 +1,8 @@
-"""A WebSocket server: everyone who connects gets the messages of every run, as JSON text; nothing is taken from them.
+"""A WebSocket server: every client gets the messages of every run, as JSON text; nothing is read from clients.
 
-A reader that falls behind loses messages rather than holding anyone up, and is told how many: the next message that
-it gets has ``skipped``. Pages of other sites are refused, since a browser would let them listen to this machine.
-Needs websockets: pip install 'realtime-mer[targets]'.
+A client that falls behind loses messages instead of delaying anyone; its next message has the number in ``skipped``.
+Pages of other sites are refused, since a browser would let them listen to this machine. Needs websockets: pip install
+'realtime-mer[targets]'.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from realtime_mer.targets.messages import Message, Messages
 from realtime_mer.targets.outbox import FAREWELL_S
 
 START_S: Final = 5.0
-TAKE_S: Final = 10.0  # in which a reader must take a message
+TAKE_S: Final = 10.0  # time limit for a client to take a message
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
 class _Reader:
-    """One connection, and what waits for it."""
+    """One connection, and its waiting messages."""
 
     def __init__(self) -> None:
         self.waiting: deque[Message] = deque()
-        self.ready = asyncio.Event()  # for the server's thread only
+        self.ready = asyncio.Event()  # used only by the server's thread
         self.skipped = 0
-        self.busy = False  # a message is on its way
+        self.busy = False  # a message is being sent
 
     @property
     def behind(self) -> int:
-        """Messages that it does not have yet."""
+        """Number of messages not sent yet."""
         return len(self.waiting) + self.busy
 
     def give(self, message: Message) -> int:
-        """Queues a message, and returns how many had to make room for it."""
+        """Queues a message, and returns the number of messages dropped for it."""
         full = len(self.waiting) >= ROOM
         if full:
             self.waiting.popleft()
@@ -53,10 +53,9 @@ class _Reader:
 
 
 class WebSocketServer(Target):
-    """Listens at ws://HOST:PORT; port 0 takes a free one, which ``name`` then tells.
+    """Listens at ws://HOST:PORT; port 0 takes a free one, shown in ``name``.
 
-    ?origin=https://lab.example.org names a site whose pages may read; it may be given several times. Pages of the
-    machine that it listens on always may.
+    ?origin=https://lab.example.org, repeatable, allows the pages of a site; pages of this machine are always allowed.
     """
 
     def __init__(self, address: SplitResult, *, rejected: bool = False) -> None:
@@ -71,11 +70,11 @@ class WebSocketServer(Target):
             raise ConfigError("a WebSocket server takes ?origin=SITE only")
         self._host, self._port = address.hostname or "", address.port
         self._origins, self._rejected = tuple(asked.get("origin", ())), rejected
-        self._lock = threading.Lock()  # of the readers' queues, the headers and the counts
+        self._lock = threading.Lock()  # for the readers' queues, the headers and the counts
         self._readers: set[_Reader] = set()
-        self._headers: dict[str, Message] = {}  # of the runs that go on
+        self._headers: dict[str, Message] = {}  # of current runs
         self._sent = self._missed = 0
-        self._woken = False  # the thread has been told of a message, and has not looked yet
+        self._woken = False  # the thread has been woken, and has not checked yet
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
         self._started = threading.Event()
@@ -110,8 +109,8 @@ class WebSocketServer(Target):
                 self._headers.pop(message["run"], None)
             self._missed += sum(reader.give(message) for reader in self._readers)
             woken, self._woken = self._woken, True
-        if not woken:  # once for a flood of messages: a call for each would keep this thread from its own work
-            with suppress(RuntimeError):  # it was closed meanwhile
+        if not woken:  # once for a flood of messages; a call for each would keep this thread busy
+            with suppress(RuntimeError):  # it was closed in the meantime
                 self._loop.call_soon_threadsafe(self._wake)
 
     # --- the thread -------------------------------------------------------------------------------------------------
@@ -180,18 +179,18 @@ class WebSocketServer(Target):
         with self._lock:
             skipped, reader.skipped = reader.skipped, 0
             message = reader.waiting.popleft() | ({"skipped": skipped} if skipped else {})
-            reader.busy = True  # and stays so where it fails: the reader is given up then
+            reader.busy = True  # stays set on failure: the reader is then dropped
         await asyncio.wait_for(socket.send(json.dumps(message, allow_nan=False)), TAKE_S)
         with self._lock:
             reader.busy = False
             self._sent += 1
 
     def _admit(self, connection: Any, request: Any) -> Any:
-        """None to go on; an answer for whoever may not read. Programs send no Origin; browsers always do."""
+        """None to accept a client, or the refusal. Programs send no Origin; browsers always do."""
         origin = request.headers.get("Origin")
         if origin is None or origin in self._origins:
             return None
         host = urlsplit(origin).hostname
         if host == self._host or {host, self._host} <= set(LOOPBACK):
             return None
-        return connection.respond(HTTPStatus.FORBIDDEN, f"pages of {origin} may not read here: see ?origin=\n")
+        return connection.respond(HTTPStatus.FORBIDDEN, f"pages of {origin} are not allowed here: see ?origin=\n")

@@ -26,12 +26,13 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
 
 
 def read(args: argparse.Namespace) -> tuple[Recipe, Prepared]:
-    """Recipe and inputs, without the subjects of ``--leave-out``; what is left out or doubtful is said on stderr."""
+    """Recipe and inputs, without the subjects of ``--leave-out``. Prints what is left out or doubtful to standard
+    error."""
     return prepared(recipe.load(args.recipe), args)
 
 
 def prepared(plan: Recipe, args: argparse.Namespace) -> tuple[Recipe, Prepared]:
-    """As ``read``, of a recipe that was read already."""
+    """As ``read``, for a recipe that is already loaded."""
     prepare_torch(args)
     plan = checks.completed(plan, str(args.recipe))
     known = knows(plan)
@@ -51,14 +52,17 @@ def prepared(plan: Recipe, args: argparse.Namespace) -> tuple[Recipe, Prepared]:
     for line in data.skipped:
         print(f"left out: {line}", file=sys.stderr)
     if same := protocols.namesakes(data.clips, known):
-        print(f"warning: the weights know {same[0]}: {same[1]} must be another person", file=sys.stderr)
-    if plan.pretrain is None:  # else ``start`` says it of all clips together
+        print(
+            f"warning: the weights were trained on {same[0]}; make sure that {same[1]} is another person",
+            file=sys.stderr,
+        )
+    if plan.pretrain is None:  # otherwise ``start`` warns about all clips together
         _warn(data.clips)
     return without(plan, data, left_out(args)) if left_out(args) else (plan, data)
 
 
 def head_data(plan: Recipe, args: argparse.Namespace) -> list[heads.HeadData]:
-    """What the recipe's heads learn from, without the subjects of ``--leave-out``."""
+    """Training data of the recipe's heads, without the subjects of ``--leave-out``."""
     found = []
     for head in plan.head:
         made = heads.prepare(head, plan.input, args.data, args.out / "cache", args.quiet)
@@ -84,17 +88,16 @@ def _warn(clips: Sequence[Clip]) -> None:
 
 
 def left_out(args: argparse.Namespace) -> list[str]:
-    """The subjects of ``--leave-out``; of commands without that option none."""
+    """The subjects of ``--leave-out``; none for commands without that option."""
     given: str | None = getattr(args, "leave_out", None)
     return given.split(",") if given else []
 
 
 def without(plan: Recipe, data: Prepared, subjects: Sequence[str]) -> tuple[Recipe, Prepared]:
-    """Recipe and data without some people: for scoring recordings that show them.
+    """Recipe and data without some people, for scoring recordings that show them.
 
-    subjects: names in any data set, or data set and name. The recipe gets a name of its own, so that no scores of
-    another selection are taken over. Raises DataError when a subject is not there, or when the weights that training
-    starts from know one.
+    subjects: names in any data set, or data set and name. The recipe is renamed, so that no scores of another selection
+    are reused. Raises DataError when a subject is unknown, or was in the training data of the starting weights.
     """
     if unknown := [subject for subject in subjects if not any(_is_named(g, [subject]) for g in data.samples.groups)]:
         raise DataError(f"no clips of {', '.join(unknown)} to leave out")
@@ -106,5 +109,5 @@ def without(plan: Recipe, data: Prepared, subjects: Sequence[str]) -> tuple[Reci
 
 
 def _is_named(group: str, subjects: Sequence[str]) -> bool:
-    """Whether a person, such as casme2/sub01, is meant by one of the names, with or without the data set."""
+    """Whether one of the names, with or without the data set, means this person, such as casme2/sub01."""
     return group in subjects or group.split("/")[-1] in subjects

@@ -1,4 +1,4 @@
-"""``python -m train check``: what is wrong with a table of own clips, by row."""
+"""``python -m train check``: checks a table of your own clips, row by row."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""``python -m train choose``: what a design is worth that was chosen on the same clips.
+"""``python -m train choose``: nested cross-validation of a choice among variations of a recipe.
 
-Designs are a recipe and variations of it. The people are put into outer parts; for each part the design is chosen by
-the people of all the others, in an inner split, and only then tested on the part. The pooled score is that of the whole
-way of choosing: nobody who is tested had a say. Beside it stands the recipe itself, tested on the same parts.
+A design is the recipe or a variation of it. The people are divided into outer parts. For each part, the design is
+chosen in an inner split of all other people, and then tested on the part. The pooled score is that of the whole
+procedure: nobody tested took part in the choice. The recipe itself is tested on the same parts, for comparison.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ def add(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--also", action="append", default=[], metavar="CONDITION",
-        help='choose by the mean UF1 of the clips as they are and of a tested condition, e.g. "H.264 crf 23, 30 fps"',
+        help='choose by the mean UF1 of the original clips and a tested condition, e.g. "H.264 crf 23, 30 fps"',
     )  # fmt: skip
     parser.add_argument(
-        "--outer", type=int, default=8, metavar="N", help="number of outer folds, of people who are tested (default: 8)"
+        "--outer", type=int, default=8, metavar="N", help="number of outer folds, to test on (default: 8)"
     )
     parser.add_argument(
         "--inner",
         type=int,
         default=5,
         metavar="N",
-        help="number of inner folds, of the other people, to choose by (default: 5)",
+        help="number of inner folds, to choose by (default: 5)",
     )
     parser.set_defaults(run=run)
 
@@ -74,9 +74,9 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """picked: which design each outer part chose. tested: by condition, logits (N, K) of the chosen designs and of the
-    first one, on people whom neither choice nor training knew; of recordings only, where there are any. truth, groups:
-    of the rows."""
+    """picked: the design chosen for each outer part. tested: by condition, logits (N, K) of the chosen designs and of
+    the first one, on people unknown to choice and training; recordings only, if there are any. truth, groups: of the
+    rows."""
 
     designs: tuple[Recipe, ...]
     picked: tuple[int, ...]
@@ -141,7 +141,7 @@ def chosen(
 
 
 def _folds(made: Sequence[tuple[Recipe, Prepared]], outer: int) -> list[Fold]:
-    """The outer parts, checked by the guard that every training has."""
+    """The outer parts, checked for leaks as before every training."""
     plain, data = made[0]
     keys = [clip.key for clip in data.clips]
     if any([clip.key for clip in other.clips] != keys or other.labels != data.labels for _, other in made):
@@ -166,7 +166,7 @@ def _answer(into: dict[str, NDArray[np.float64]], where: NDArray[Any], part: dic
 
 
 def render(found: Found, keys: Sequence[str]) -> str:
-    """Which designs were chosen how often, and their scores beside those of the recipe itself."""
+    """How often each design was chosen, and their scores beside those of the recipe itself."""
     lines = []
     for design, count in Counter(found.picked).most_common():
         text = ", ".join(f"{key} = {_get(found.designs[design], key)}" for key in keys)
@@ -183,7 +183,7 @@ def _trained(
     plan: Recipe, data: Prepared, known: NDArray[np.int64], asked: NDArray[np.int64], by: Sequence[str], folder: Path,
     device: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """Logits by condition of a network that was trained on some for others; kept by content."""
+    """Logits by condition for ``asked``, of a network trained on ``known``; cached by content."""
     identity = json.dumps([plan.fingerprint(), known.tolist(), asked.tolist(), [clip.key for clip in data.clips]])
     file = folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:20]}.json"
     if not file.exists():
@@ -212,7 +212,7 @@ def _labeled(vary: Sequence[str]) -> list[tuple[str, list[Any]]]:
 
 
 def _set(table: dict[str, Any], key: str, value: Any) -> None:
-    """Puts a value into nested tables; of a list of tables (``stage``), into each."""
+    """Sets a value in nested tables; in a list of tables (``stage``), in each."""
     first, dot, rest = key.partition(".")
     if not dot:
         table[first] = value

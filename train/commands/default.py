@@ -1,6 +1,6 @@
 """``python -m train default``: scores the shipped recognizer's recipe with its controls, then fits it.
 
-It is ``evaluate``, ``fit`` and ``card`` of ``train/recipes/default.toml``; whatever is there already is not done again.
+It runs ``evaluate``, ``fit`` and ``card`` of ``train/recipes/default.toml``; finished parts are reused.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from train.commands.evaluate import Options
 
 RECIPE: Final = Path(__file__).parents[1] / "recipes" / "default.toml"
 COMMAND: Final = "python -m train default --data DATA\npython -m export onnx runs/flow-default/model.pt"
-CONTROL: Final = 17  # groups in which the subjects of a shuffle are left out: a quarter of the trainings
+CONTROL: Final = 17  # groups of subjects in a shuffle; a quarter of the trainings
 SHUFFLES: Final = (1, 2, 3)
 
 
@@ -32,13 +32,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Does what is not done yet. Returns 0. Raises MerError."""
+    """Runs what is not finished yet. Returns 0. Raises MerError."""
     make(args)
     return 0
 
 
 def make(args: argparse.Namespace) -> None:
-    """args: as ``commands.read`` and ``evaluate.measure`` want them."""
+    """Evaluates, fits and writes the card. args: those of ``commands.read`` and ``evaluate.measure``."""
     plan, data = commands.read(args)
     evaluate.show(evaluate.measure(plan, data, args, Options(), COMMAND))
     controls = [Options(groups=CONTROL, permute=shuffle) for shuffle in SHUFFLES]

@@ -1,8 +1,8 @@
-"""``python -m train early``: when a movement may be reported before its end, and what that costs.
+"""``python -m train early``: fits the model that reports a movement before its end, and tests what that costs.
 
 Streams spliced from CASME II, and videos without micro-expressions, go through the whole pipeline once. From the apex
-of each movement on, the spotter's knowledge of it is recorded in every frame, with the final verdict. A logistic model
-(``spotting.early``) is fitted on one half of the people and tested on the other, and the reverse.
+of each movement on, every frame records what the spotter knows about it, with the final verdict. A logistic model
+(``spotting.early``) is fitted on each half of the people and tested on the other.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A movement from its apex on. seen: what was known in each frame in which nothing spoke against it. confirmed,
-    apex, reported: what it was at last, s."""
+    """A movement from its apex on. seen: what was known in each frame before any rule rejected it. confirmed, apex,
+    reported: the final result; times in s."""
 
     condition: str
     unit: str
@@ -95,10 +95,10 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a threshold gives, on people whom the model did not know. early: share of the confirmed movements that were
-    reported before their end. withdrawn: share of those reported that were not confirmed. expected: what the model said
-    of that share. delay: p50 and p95 from the final apex to the report, ms, of the confirmed. shift: p95 of how far the
-    apex moved after it was reported, ms."""
+    """The result of a threshold, on people unknown to the model. early: share of confirmed movements that were reported
+    before their end. withdrawn: share of reported ones that were not confirmed. expected: the model's prediction of
+    that share. delay: p50 and p95 from the final apex to the report, ms, for confirmed ones. shift: p95 of how far the
+    apex moved after the report, ms."""
 
     condition: str
     threshold: float
@@ -119,7 +119,7 @@ class Cost:
 
 
 class RecordingDetector(MovementDetector):
-    """A spotter that reports nothing before its end, and keeps what it knew."""
+    """A spotter that reports nothing early, and records what it knew."""
 
     def __init__(self, *arguments: Any, into: dict[int, list[Evidence]]) -> None:
         super().__init__(*arguments)
@@ -131,7 +131,7 @@ class RecordingDetector(MovementDetector):
 
 
 def judged(courses: Sequence[Course]) -> tuple[list[float], list[Cost]]:
-    """The model fitted on everyone, and what each threshold gives when each half is judged by the other's model."""
+    """The model fitted on everyone, and the result of each threshold when each half is judged by the other's model."""
     units = {course.unit for course in courses}
     halves = [in_half(units, half) for half in HALVES]
     models = [fitted([course for course in courses if course.unit not in half]) for half in halves]
@@ -151,7 +151,7 @@ def fitted(courses: Sequence[Course]) -> list[float]:
     """Weights of ``spotting.early``: a logistic regression in which every movement counts the same."""
     rows = [(evidence.terms, course.confirmed, 1 / len(course.seen)) for course in courses for evidence in course.seen]
     if len({confirmed for _, confirmed, _ in rows}) < 2:
-        raise DataError("movements of both kinds are needed, confirmed and rejected: take more people")
+        raise DataError("both confirmed and rejected movements are needed: use more people")
     x, y, weight = (np.array(column, np.float64) for column in zip(*rows, strict=True))
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-9
     model = LogisticRegression(C=STRENGTH, max_iter=2000).fit((x - mean) / spread, y, sample_weight=weight)
@@ -203,7 +203,7 @@ def _courses(
 ) -> Iterator[Course]:
     for event in events:
         movement = event.movement
-        # one face after the other is seen in these recordings: a movement is told by its id and its time
+        # these recordings show one face at a time: id and time identify a movement
         rows = [row for noted in notes for row in noted.get(movement.id, ())]
         inside = tuple(row for row in rows if movement.onset <= row.now < event.reported)
         yield Course(condition, case.unit, inside, movement.kind is Kind.MICRO, movement.apex, event.reported)
@@ -214,7 +214,8 @@ def _trials(args: argparse.Namespace) -> Iterator[tuple[str, Case]]:
     for condition in conditions.parse(args.conditions):
         for back_s in TAILS.values():
             found = cases.spliced(clips, (), back_s=back_s, rate=condition.rate, most=args.most)
-            seen = dataclasses.replace(condition, rate=None)  # the stream is thinned where it is made
+            # the stream is reduced to the condition's rate where it is made
+            seen = dataclasses.replace(condition, rate=None)
             for case in found:
                 yield condition.name, conditions.under(case, seen, args.streams)
     if args.negatives:

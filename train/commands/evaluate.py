@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from realtime_mer.errors import ConfigError, DataError
+from realtime_mer.tables import table
 from train import calibration, commands, describe, evaluate, heads, metrics
 from train.cli_options import add_jobs
 from train.inputs import Prepared
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is to be measured: a protocol, or a control. groups: join the subjects in so many, 0: one by one.
+    """What to measure: a protocol, or a control. groups: number of groups to join the subjects in, 0: one by one.
     permute: seed of a shuffle of the labels, 0: none. without_maps: recordings only."""
 
     protocol: str = "loso"
@@ -63,7 +64,7 @@ class Options:
 
     @property
     def control(self) -> str:
-        """What makes it a control, in words; empty for the plain protocol."""
+        """Description of the control; empty for the plain protocol."""
         parts = ["trained without public maps"] if self.without_maps else []
         return ", ".join(parts + ([f"permuted labels, shuffle {self.permute}"] if self.permute else []))
 
@@ -74,9 +75,9 @@ class Options:
 
 
 def measure(plan: Recipe, data: Prepared, args: argparse.Namespace, options: Options, command: str = "") -> Run:
-    """Runs one evaluation into its folder below ``args.out``. Calibrated is what scores the model: no control.
+    """Runs one evaluation into its folder below ``args.out``. Controls are not calibrated.
 
-    command: what makes the model again, for the card.
+    command: how to reproduce the model, for the card.
     """
     rule = evaluate.PROTOCOLS[options.protocol]
     if options.without_maps:
@@ -86,11 +87,13 @@ def measure(plan: Recipe, data: Prepared, args: argparse.Namespace, options: Opt
     folds = rule.make(data.clips, plan.data.scheme, plan.seed)
     if options.groups:
         if not (rule.clean and rule.once):
-            raise ConfigError(f"--groups joins subjects: not for the protocol {options.protocol}")
+            raise ConfigError(
+                f"--groups does not apply to the protocol {options.protocol}, which does not test subjects"
+            )
         folds = evaluate.merged(folds, options.groups)
     scored = options.protocol in describe.MEASURED and not options.control
     if not scored:
-        data = replace(data, pairs=None)  # a control is about the classes
+        data = replace(data, pairs=None)  # a control tests the classes only
     else:
         heads.measure(
             commands.head_data(plan, args), args.out / options.folder(plan), options.groups, plan.fingerprint()
@@ -108,7 +111,7 @@ def show(run: Run) -> None:
     main = run.main
     truth, probabilities = run.truth[main], run.probabilities[main]
     intervals = metrics.bootstrap(truth, probabilities, np.asarray(run.groups)[main].tolist(), run.labels)
-    print(metrics.render(metrics.score(truth, probabilities, run.labels), intervals))
+    print(metrics.render(metrics.score(truth, probabilities, run.labels), intervals, table))
     if not main.all():
         every = metrics.score(run.truth, run.probabilities, run.labels)
         print(
@@ -118,25 +121,27 @@ def show(run: Run) -> None:
     folds = len(set(run.folds))
     print(f"\nECE {found.ece:.3f}, negative log-likelihood {found.nll:.3f}, {folds} folds, {run.seconds:.0f} s")
     if run.calibrated is not None:
-        print(f"{run.calibrated.answered[main].mean():.0%} answered; temperature and threshold from other people")
+        print(
+            f"{100 * run.calibrated.answered[main].mean():.0f} % answered; temperature and threshold from other people"
+        )
     if not evaluate.PROTOCOLS[run.protocol].clean:
         print("This protocol leaks: the same person, or the same clip, is trained on and tested.")
 
 
 def recordings_only(data: Prepared, plan: Recipe) -> Prepared:
-    """Without what was made from single pictures, also among the views. Raises DataError when nothing is left."""
+    """The recordings, without public maps, also among the views. Raises DataError when nothing is left."""
     if not data.own.any():
-        raise DataError("--without-maps: there is nothing but single pictures in this recipe's data")
+        raise DataError("--without-maps: this recipe's data are public maps only")
     found = data.take(np.flatnonzero(data.own).tolist())
     own = found.samples.views
-    if own is not None:  # own views, those of the twins, those of other cameras
+    if own is not None:  # own views, those of the public maps, those of other cameras
         first, captured = len(plan.input.views), plan.capture.views if plan.capture else 0
         own = np.concatenate([own[:, :first], own[:, own.shape[1] - captured :]], axis=1)
     return replace(found, samples=replace(found.samples, views=own))
 
 
 def permuted(data: Prepared, seed: int) -> Prepared:
-    """The labels shuffled within each data set: nothing is left to learn but the class counts."""
+    """The data with labels shuffled within each data set, so that only the class counts can be learned."""
     random = np.random.default_rng(seed)
     members: dict[str, list[int]] = defaultdict(list)
     for i, clip in enumerate(data.clips):

@@ -1,4 +1,5 @@
-"""``python -m train fit``: one model on all clips of a recipe, with what an evaluation of the same recipe found out."""
+"""``python -m train fit``: trains one model on all clips of a recipe, and takes its scores from an evaluation of the
+same recipe."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def model(plan: Recipe, data: Prepared, args: argparse.Namespace) -> Path:
-    """Trains and writes the model file; gives its path."""
+    """Trains and writes the model file; returns its path."""
     known = evaluate.knows(plan)
     folder, start = args.out / plan.name, commands.start(plan, data, args)
     network = fresh(plan, len(data.labels), start.weights() if start else None)
@@ -70,6 +71,9 @@ def model(plan: Recipe, data: Prepared, args: argparse.Namespace) -> Path:
         f"training loss {last.loss:.3f}, training accuracy {last.accuracy:.3f}"
     )
     if run is None:
-        print("No scores and no calibration for new people: run `evaluate` with this recipe, then `fit` again.")
+        print(
+            "The model has no scores and no calibration for new people: run `evaluate` with this recipe, then "
+            "`fit` again."
+        )
     print(f"python -m export onnx {file}")
     return file

@@ -26,8 +26,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder to put them in")
     parser.add_argument(
         "--from", dest="source", type=Path, metavar="SOURCE",
-        help="make the rows: of a folder LABEL/SUBJECT/CLIP (videos or folders of images), of the confirmed events in "
-        "a log (.jsonl), or of the events that a coder has accepted or added (review-CODER.jsonl beside a log)",
+        help="fill the table from a folder LABEL/SUBJECT/CLIP (videos or folders of images), from the confirmed events "
+        "in a log (.jsonl), or from the events that a coder accepted or added (review-CODER.jsonl beside a log)",
     )  # fmt: skip
     parser.add_argument("--fps", type=float, default=0.0, help="frame rate of folders of images")
     parser.set_defaults(run=run)
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Writes both. Returns 0. Raises DataError, OutputError."""
     table, recipe = args.folder / TABLE, args.folder / RECIPE
     if taken := next((path for path in (table, recipe) if path.exists()), None):
-        raise OutputError(f"{taken} is there already: remove it, or choose another folder")
+        raise OutputError(f"{taken} already exists: remove it, or choose another folder")
     found = list(_rows(args.source, args.folder, args.fps)) if args.source else []
     try:
         args.folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         shutil.copyfile(TEMPLATE, recipe)
     except OSError as error:
         raise OutputError(f"cannot write to {args.folder}: {error.strerror}") from None
-    print(f"{table}: {len(found)} rows{'' if found else '; fill it in, one row a clip (docs/own-data.md)'}")
+    print(f"{table}: {len(found)} rows{'' if found else '; fill it in, one row per clip (docs/own-data.md)'}")
     print(f"{recipe}: a recipe that trains on it")
     print(f"python -m train check {table}")
     print(f"python -m train evaluate {recipe} --data {args.folder}")
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _rows(source: Path, folder: Path, fps: float) -> Iterator[dict[str, str]]:
-    """Rows of what is at ``source``; paths count from ``folder``. Raises DataError."""
+    """Rows for the clips at ``source``; paths are relative to ``folder``. Raises DataError."""
     if source.is_dir():
         found = list(_folders(source, folder, fps))
         if not found:
@@ -69,11 +69,11 @@ def _rows(source: Path, folder: Path, fps: float) -> Iterator[dict[str, str]]:
 
 
 def _folders(source: Path, folder: Path, fps: float) -> Iterator[dict[str, str]]:
-    """LABEL/CLIP or LABEL/SUBJECT/CLIP; deeper levels belong to the name of the clip."""
+    """Rows of LABEL/CLIP or LABEL/SUBJECT/CLIP; deeper folders are part of the clip's name."""
     for path in _clips(source):
         inside = path.relative_to(source).parts
         if len(inside) < 2:
-            raise DataError(f"{path} lies in no folder of a class: expected LABEL/SUBJECT/CLIP")
+            raise DataError(f"{path} is not in a folder named after its class: expected LABEL/SUBJECT/CLIP")
         subject = inside[1] if len(inside) > 2 else ""
         rate = f"{fps:g}" if path.is_dir() and fps else ""
         yield _row(path, folder, subject=subject, label=inside[0], fps=rate)
@@ -91,8 +91,8 @@ def _clips(source: Path) -> list[Path]:
 
 
 def _events(log: Path, folder: Path) -> Iterator[dict[str, str]]:
-    """The confirmed events of a log, with the label that the recognizer gave, to be corrected by hand; of a review what
-    its coder has accepted or added."""
+    """Rows for the confirmed events of a log, with the recognizer's label, to be corrected by hand; for a review, the
+    events that its coder accepted or added."""
     from realtime_mer.records import Status
     from realtime_mer.review.apply import coded
     from realtime_mer.review.decisions import is_review, log_of, read_review
@@ -107,7 +107,9 @@ def _events(log: Path, folder: Path) -> Iterator[dict[str, str]]:
     source = recording.header.source
     video = Path(source.uri) if source.kind == "file" else log.with_name(RECORDED)
     if not video.is_file():
-        raise DataError(f"{log} is of {source.uri}, and there is no {video}: record the video too, or put it there")
+        raise DataError(
+            f"{log} is a log of {source.uri}, and there is no {video}: record the video, too, or put it there"
+        )
     for event in recording.events:
         if event.status is Status.CONFIRMED:
             moved = event.movement

@@ -1,6 +1,6 @@
-"""Readers of published data sets: their layouts and annotation sheets in, ``train.records.Clip`` out.
+"""Readers of published data sets: from their folders and annotation sheets to ``train.records.Clip``.
 
-Nothing here downloads, trains or splits. What a sheet leaves out or contradicts is reported by row, never guessed.
+Nothing here downloads, trains or splits. Missing or contradictory entries are reported by row, never guessed.
 """
 
 from train.datasets.catalog import DATASETS, Dataset, find_root, find_sheets, read, read_below

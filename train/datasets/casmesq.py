@@ -1,4 +1,4 @@
-"""Reader of CAS(ME)^2: long videos as frames (rawpic/s15/15_0401girlcrashing/*.jpg) and one sheet without headings.
+"""Reader of CAS(ME)^2: long videos as frames (rawpic/s15/15_0401girlcrashing/*.jpg) and one sheet without a header.
 
 The sheet's first page lists expressions; pages "naming rule1" and "naming rule2" translate its subject numbers and
 video names to those of the folders. Micro- and macro-expressions are two data sets here ("casmesq", "casmesq-macro").
@@ -34,7 +34,7 @@ CODING: Final = Coding(
 
 
 def casmesq_annotations(sheet: Path, dataset: str) -> tuple[list[tuple[Annotation, tuple[str, str]]], list[Problem]]:
-    """Each expression of the data set's kind with (subject, video) as in the folders' names; and the problems."""
+    """Each expression of the data set's kind with (subject, video) as in the folder names, and the problems."""
     subjects, videos = casmesq_names(sheet)
     found: list[tuple[Annotation, tuple[str, str]]] = []
     problems: list[Problem] = []
@@ -93,7 +93,7 @@ def read_casmesq(dataset: str, root: Path, sheets: Sequence[Path]) -> Reading:
                 continue
             if annotation.onset is None or annotation.offset is None:
                 problems.append(
-                    Problem(annotation.where, "without onset or offset it cannot be cut from the video", True)
+                    Problem(annotation.where, "without onset and offset it cannot be cut from the video", True)
                 )
                 continue
             if videos[video] not in listed:

@@ -1,6 +1,6 @@
-"""The data sets known here: what each is, where to ask for it, how it lies on disk, and which reader reads it.
+"""The known data sets: what each is, where to request it, its layout on disk, and its reader.
 
-Nothing is downloaded: all of them are given by their makers on request, under their own terms.
+Nothing is downloaded: all are available from their makers on request, under their own terms.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from train.protocols import doubts
 class Dataset:
     """One entry of the catalog.
 
-    what:    one line. ask: where it can be asked for. paper: its reference. layout: one clip's place below the root.
-    folders: names that the root usually has. sheets: patterns of the annotation sheet's file name, none if not needed.
-    scheme:  classes to count. clips: how many a whole copy gives (usable ones), None if copies differ.
+    what:    one line. ask: where to request it. paper: its reference. layout: path of one clip below the root.
+    folders: usual names of the root. sheets: patterns of the annotation sheet's file name, none if not needed.
+    scheme:  classes to count. clips: usable clips in a complete copy, None if copies differ.
     read:    (name, root, sheets) -> Reading.
-    all_sheets: every matching sheet belongs to it; otherwise the last by name (the newest version) is taken.
-    sheet_optional: the folders already say the class.
+    all_sheets: use every matching sheet; otherwise the last by name (the newest version).
+    sheet_optional: the folders already give the class.
     """
 
     what: str
@@ -180,7 +180,7 @@ DATASETS: Final[dict[str, Dataset]] = {
     ),
     "taiwanese": Dataset(
         "1,232 posed color stills of 29 Taiwanese performers, 7 expressions",
-        "public copies name neither maker nor terms: for research only",
+        "public copies state neither author nor license: for research only",
         "not named by the public copies",
         "faces_256x256/2731g15.jpg", ("taiwanese", "Taiwanese"), (), "7", None, read_taiwanese,
     ),
@@ -198,15 +198,15 @@ DATASETS: Final[dict[str, Dataset]] = {
 }  # fmt: skip
 
 
-# Those with an annotation sheet that stands by itself.
+# Data sets with a separate annotation sheet.
 CODED: Final = frozenset((*CODINGS, *KIND, "smic"))
 
 
 def read(name: str, root: Path | str, sheet: Path | str | Sequence[Path] | None = None) -> Reading:
-    """Reads a data set below its root. The sheet is looked for below the root when it is not given.
+    """Reads a data set below its root. Without ``sheet`` the sheet is searched for below the root.
 
-    What is missing or contradictory in single rows is in ``Reading.problems``. DataError for an unknown name, a wrong
-    path, a missing column, a corrupt file, or when nothing usable was found.
+    Problems of single rows are in ``Reading.problems``. DataError for an unknown name, a wrong path, a missing column,
+    a corrupt file, or when nothing usable was found.
     """
     entry, root = _entry(name), Path(root)
     if not root.is_dir():
@@ -226,7 +226,8 @@ def read(name: str, root: Path | str, sheet: Path | str | Sequence[Path] | None 
 
 
 def read_below(name: str, data: Path) -> Reading | None:
-    """``read`` for a data set in a folder of its usual name below ``data``, its sheet inside or elsewhere in ``data``.
+    """``read`` for a data set in a folder with one of its usual names below ``data``, and its sheet anywhere in
+    ``data``.
 
     None when there is no such folder. Raises as ``read``.
     """
@@ -237,7 +238,7 @@ def read_below(name: str, data: Path) -> Reading | None:
 
 
 def read_sheets(name: str, sheets: Sequence[Path]) -> tuple[list[Annotation], list[Problem]]:
-    """Only the annotation sheets of a data set, without its pictures. DataError when it has none or one is corrupt."""
+    """The annotation sheets of a data set, without its images. DataError when it has none or one is corrupt."""
     _entry(name)
     if name in KIND:
         pairs = [casmesq_annotations(sheet, name) for sheet in sheets]
@@ -274,7 +275,7 @@ def _entry(name: str) -> Dataset:
 
 
 def _literal(pattern: str) -> str:
-    """Only * is a wildcard in our patterns; brackets in names mean themselves."""
+    """Escapes brackets: only * is a wildcard in our patterns."""
     return pattern.replace("[", "[[]")
 
 

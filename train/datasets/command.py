@@ -1,4 +1,5 @@
-"""``python -m train datasets``: what each data set is, where to ask for it, how it must lie, and whether it is here."""
+"""``python -m train datasets``: lists data sets: what they are, where to request them, their layout, and whether they
+are here."""
 
 from __future__ import annotations
 
@@ -19,13 +20,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="*", help="data sets to show (default: all)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="look for data sets in the folders of DIR")
     parser.add_argument("--problems", action="store_true", help="list every problem, by row")
-    parser.add_argument("--verify", action="store_true", help="decode every picture (slow)")
+    parser.add_argument("--verify", action="store_true", help="decode every image (slow)")
     parser.add_argument(
         "--unpack-fer2013",
         nargs=2,
         type=Path,
         metavar=("CSV", "FOLDER"),
-        help="write the pictures of FER2013's CSV file to FOLDER",
+        help="write the images of FER2013's CSV file to FOLDER",
     )
     parser.set_defaults(run=run)
 
@@ -33,7 +34,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the table. Returns 0; 1 when a data set that is here cannot be read. Raises DataError."""
     if args.unpack_fer2013:
-        print(f"{unpack_fer2013(*args.unpack_fer2013)} pictures written to {args.unpack_fer2013[1]}")
+        print(f"{unpack_fer2013(*args.unpack_fer2013)} images written to {args.unpack_fer2013[1]}")
         return 0
     if unknown := [name for name in args.name if name not in DATASETS]:
         raise DataError(f"unknown data set {unknown[0]!r}: use one of {', '.join(DATASETS)}")
@@ -42,21 +43,21 @@ def run(args: argparse.Namespace) -> int:
     names = args.name or list(DATASETS)
     if args.data is None:
         print("\n\n".join(catalog_text(name, DATASETS[name]) for name in names))
-        print("\nWith --data DIR: which of them are in DIR, and whether they are whole.")
+        print("\nUse --data DIR to see which of them are in DIR, and whether they are complete.")
         return 0
     return max(present(name, args.data, args.problems, args.verify) for name in names)
 
 
 def catalog_text(name: str, entry: Dataset) -> str:
-    """One data set as text: what, where, layout."""
-    lines = [f"{name}: {entry.what}", f"  paper   {entry.paper}", f"  ask     {entry.ask}", f"  layout  {entry.layout}"]
+    """A data set as text: what it is, where to request it, its layout."""
+    lines = [f"{name}: {entry.what}", f"  paper   {entry.paper}", f"  request {entry.ask}", f"  layout  {entry.layout}"]
     if entry.sheets:
         lines.append(f"  sheet   {' or '.join(entry.sheets)}{' (optional)' if entry.sheet_optional else ''}")
     return "\n".join(lines)
 
 
 def present(name: str, data: Path, problems: bool = False, verify: bool = False) -> int:
-    """Prints whether a data set is in ``data`` and what is in it. Returns 1 when it is there and cannot be read."""
+    """Prints whether a data set is in ``data`` and what it holds. Returns 1 when it is there but cannot be read."""
     entry = DATASETS[name]
     try:
         reading = read_below(name, data)
@@ -78,7 +79,7 @@ def present(name: str, data: Path, problems: bool = False, verify: bool = False)
 
 
 def sheet_only(name: str, data: Path, problems: bool) -> None:
-    """Prints what the annotation sheet alone says, when only that is in ``data``."""
+    """Prints the contents of the annotation sheet when only that is in ``data``."""
     if name not in CODED or not (sheets := find_sheets(name, data)):
         return
     found, faults = read_sheets(name, sheets)
@@ -92,19 +93,19 @@ def sheet_only(name: str, data: Path, problems: bool) -> None:
 
 
 def list_problems(problems: Iterable[Problem]) -> None:
-    """Prints one line for each."""
+    """Prints one line per problem."""
     for problem in problems:
-        print(f"{'':14} {problem.where}: {problem.what}{' (skipped)' if problem.skipped else ''}")
+        print(f"{'':14} {problem.where}: {problem.what}{' (left out)' if problem.skipped else ''}")
 
 
 def summary(entry: Dataset, reading: Reading) -> str:
-    """Whole or not, counts of clips, frames, subjects and classes, and how many problems there were."""
+    """Whether it is complete, its clips, subjects, frames and classes, and the number of problems."""
     count = len(reading.clips)
-    whole = "here" if entry.clips is None else "whole" if count == entry.clips else f"{count} of {entry.clips}"
+    whole = "here" if entry.clips is None else "complete" if count == entry.clips else f"{count} of {entry.clips}"
     subjects = len({clip.group for clip in reading.clips if clip.subject is not None})
     frames = sum(len(clip.frames) for clip in reading.clips)
     counts = class_counts(reading.clips, entry.scheme)
     classes = ", ".join(f"{label} {number}" for label, number in sorted(counts.items()))
     people = f"{subjects} subjects" if subjects else "subjects unknown"
-    faults = f"{len(reading.problems)} problems, {reading.skipped} skipped"
+    faults = f"{len(reading.problems)} problems, {reading.skipped} left out"
     return f"{whole:12} {count} clips, {people}, {frames} frames; {classes}; {faults}"

@@ -1,4 +1,5 @@
-"""Readers of macro-expression data sets, used to pre-train: FER2013, FERPlus, CK+, CK+48, JAFFE, KDEF, Oulu-CASIA, MUG.
+"""Readers of macro-expression data sets, used for pre-training: FER2013, FERPlus, CK+, CK+48, JAFFE, KDEF, Oulu-CASIA,
+MUG.
 
 Their annotation is in file and folder names, except FERPlus (votes in label.csv) and CK+ (small text files).
 """
@@ -43,7 +44,7 @@ _CK_FPS: Final = 30.0
 
 
 def read_fer2013(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:
-    """Class folders at any depth (train/happy/Training_1.jpg). The official part is in the file name or the folder."""
+    """Class folders at any depth (train/happy/Training_1.jpg). File name or folder gives the official part."""
     require_folder(root)
     if (root / "fer2013.csv").is_file() and not any(path.is_dir() for path in root.iterdir()):
         raise DataError(
@@ -65,9 +66,9 @@ def read_fer2013(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:
 
 
 def unpack_fer2013(table: Path, folder: Path) -> int:
-    """Writes the pictures of fer2013.csv (columns emotion, pixels, Usage) as PNG files into class folders.
+    """Writes the images of fer2013.csv (columns emotion, pixels, Usage) as PNG files into class folders.
 
-    Returns how many. DataError naming the row when one is not 48 x 48 gray values with a label from 0 to 6.
+    Returns their number. DataError naming the row when one is not 48 x 48 gray values with a label from 0 to 6.
     """
     count = 0
     try:
@@ -84,7 +85,7 @@ def unpack_fer2013(table: Path, folder: Path) -> int:
                     raise DataError(f"{table} row {number + 2}: {error}") from None
                 target = folder / ("train" if part == "train" else "test") / label
                 target.mkdir(parents=True, exist_ok=True)
-                # imencode, because imwrite reports a full disk by silence
+                # imencode, because imwrite does not report a full disk
                 (target / f"{row['Usage']}_{number:07d}.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
                 count += 1
     except (OSError, csv.Error) as error:
@@ -93,9 +94,9 @@ def unpack_fer2013(table: Path, folder: Path) -> int:
 
 
 def read_ferplus(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:
-    """FERPlus' own layout: FER2013Train/label.csv and the pictures beside it, likewise Valid and Test.
+    """FERPlus' own layout: FER2013Train/label.csv and the images beside it, likewise Valid and Test.
 
-    The label is what most of the ten voters said; ties, "unknown" and "not a face" are skipped and counted.
+    The label is the majority of the ten votes; ties, "unknown" and "not a face" are skipped and counted.
     """
     require_folder(root)
     clips: list[Clip] = []
@@ -113,7 +114,7 @@ def read_ferplus(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:
             if len(winners) > 1:
                 problems.append(Problem(where, f"{row[0]}: a tie between {' and '.join(winners)}", True))
             elif winners[0] in ("unknown", "not a face"):
-                problems.append(Problem(where, f"{row[0]}: the voters say {winners[0]}", True))
+                problems.append(Problem(where, f"{row[0]}: most voters said {winners[0]}", True))
             elif not path.is_file():
                 problems.append(Problem(where, f"{row[0]} is not there", True))
             else:
@@ -171,7 +172,7 @@ def read_ckplus48(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:
         emotion = EMOTIONS.get(folder.name.lower())
         for path in pictures(folder):
             if emotion is None or not re.fullmatch(r"S\d{3}_\d{3}_\d{8}", path.stem):
-                problems.append(Problem(str(path), "neither the folder nor the name fits CK+48", True))
+                problems.append(Problem(str(path), "neither the folder nor the name matches CK+48", True))
             else:
                 clips.append(still(dataset, path.stem[:4], path, emotion, cohort="ckplus"))
     return Reading(tuple(clips), tuple(problems))
@@ -188,7 +189,7 @@ def read_kdef(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:
 
 
 def read_taiwanese(dataset: str, root: Path, _sheets: Sequence[Path]) -> Reading:
-    """2731g15.jpg: performer, two digits of no use here, emotion (a to g), number."""
+    """2731g15.jpg: performer, two digits that are not used, emotion (a to g), number."""
     return _named_stills(dataset, root, _TAIWANESE, _TAIWANESE_WORDS, "2731g15.jpg")
 
 
@@ -227,7 +228,7 @@ def _named_stills(dataset: str, root: Path, pattern: re.Pattern[str], words: dic
         for path in pictures(folder):
             match = pattern.fullmatch(path.stem)
             if match is None:
-                problems.append(Problem(str(path), f"the name is not like {example}", True))
+                problems.append(Problem(str(path), f"the name does not match {example}", True))
             else:
                 clips.append(still(dataset, match.group(1).upper(), path, words[match.group(2).upper()]))
     return _something(clips, problems, root, example)
@@ -235,7 +236,7 @@ def _named_stills(dataset: str, root: Path, pattern: re.Pattern[str], words: dic
 
 def _something(clips: list[Clip], problems: list[Problem], root: Path, example: str) -> Reading:
     if not clips:
-        raise DataError(f"{root} holds nothing like {example}: give the folder that holds the data set")
+        raise DataError(f"{root} contains nothing named like {example}: give the folder that holds the data set")
     return Reading(tuple(clips), tuple(problems))
 
 

@@ -1,8 +1,8 @@
-"""Reader of the MEGC2019 composite as its public copies have it: one apex crop or one flow map for each of 442 clips.
+"""Reader of the public copies of the MEGC2019 composite: one apex crop or one flow map for each of 442 clips.
 
-The list is combined_3_class2_for_optical_flow.csv (dataset, sub, filename_o, label); pictures are named
-<sub>_<filename_o>. Clips carry the data set that they come from, and the same subject and clip names as its own reader
-gives, so that a person is one group in both.
+The list is combined_3_class2_for_optical_flow.csv (dataset, sub, filename_o, label); images are named
+<sub>_<filename_o>. Clips carry the data set that they come from, with the subject and clip names of its own reader, so
+that a person is one group in both.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def read_megc2019(dataset: str, root: Path, sheets: Sequence[Path]) -> Reading:
     keys = [clip.key for clip in clips]
     if len(set(keys)) != len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise DataError(f"the list names {twice} twice")
+        raise DataError(f"the list has {twice} twice")
     return Reading(tuple(clips), tuple(problems))
 
 
 def _key(subject: str, clip: str) -> tuple[str, str]:
-    """SMIC's s1_ne_01 is also spelt s01_ne_01; the flow maps' names end in a blank."""
+    """SMIC's s1_ne_01 is also spelled s01_ne_01; the names of flow maps end in a space."""
     return subject, clip_name(clip)

@@ -1,5 +1,5 @@
-"""Readers of micro-expression data sets that come as folders of frames and one annotation sheet:
-CASME, CASME II, CAS(ME)^3, SAMM, MMEW, DFME. SMIC and CAS(ME)^2 have rooms of their own."""
+"""Readers of micro-expression data sets that consist of folders of frames and an annotation sheet: CASME, CASME II,
+CAS(ME)^3, SAMM, MMEW, DFME. SMIC and CAS(ME)^2 have their own modules."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _padded(prefix: str, digits: int) -> Callable[[Mapping[str, Any]], str]:
     return name
 
 
-# The headings of most sheets (case, spaces and marks do not count); each data set below states where it departs.
+# The headings of most sheets, without regard to case, spaces and punctuation; each data set below states its own.
 _COLUMNS: Final = {
     "subject": ("Subject",),
     "clip": ("Filename",),
@@ -78,7 +78,7 @@ CODINGS: Final[dict[str, Coding]] = {
         },
         emotions=_EMOTIONS,
         subject=_text("subject"),
-        # One recording holds several expressions; the clips' folders carry the onset.
+        # A recording holds several expressions; the names of the clips' folders carry the onset.
         clip=lambda values: f"{str(values['clip']).strip()}_{str(values['onset']).strip()}",
         fps=30.0,
     ),
@@ -98,11 +98,11 @@ CODINGS: Final[dict[str, Coding]] = {
     ),
 }
 
-# The end of a clip's folder, below whatever the archive unpacks to.
+# The end of the path of a clip's folder, below whatever the archive unpacks to.
 _FOLDERS: Final[dict[str, str]] = {
     "casme": "{subject}/{clip}",
     "casme2": "{subject}/{clip}",
-    "casme3": "frame/{subject}_{clip}",  # the depth pictures lie in depth/ under the same names
+    "casme3": "frame/{subject}_{clip}",  # the depth images are in depth/ under the same names
     "samm": "{subject}/{clip}",
     "mmew": "{clip}",
     "dfme": "{clip}",
@@ -110,7 +110,7 @@ _FOLDERS: Final[dict[str, str]] = {
 
 
 def read_micro(dataset: str, root: Path, sheets: Sequence[Path]) -> Reading:
-    """Reads a data set of ``CODINGS``. DFME's three sheets are its official split, told by their names."""
+    """Reads a data set of ``CODINGS``. DFME's three sheets are its official split, recognized by their names."""
     tree = Tree(root)
     clips: list[Clip] = []
     problems: list[Problem] = []
@@ -140,7 +140,7 @@ def attach(
 ) -> tuple[Clip | None, list[Problem]]:
     """Joins an annotation and its numbered frames: the sheet's frame numbers become positions among the frames.
 
-    A frame that is not there leaves its value out, and is reported; None when nothing from onset to offset is there.
+    A key frame that is missing is left out and reported; None when no frame from onset to offset exists.
     """
     name, paths = f"{annotation.subject}/{annotation.clip}", dict(frames)
     position = {number: i for i, number in enumerate(paths)}
@@ -149,7 +149,7 @@ def attach(
         wanted = range(annotation.onset, annotation.offset + 1)
         lost = sum(number not in position for number in wanted)
         if lost:
-            what = f"{name}: {lost} of {len(wanted)} frames from onset to offset are not there"
+            what = f"{name}: {lost} of {len(wanted)} frames from onset to offset are missing"
             problems.append(Problem(annotation.where, what, lost == len(wanted)))
         if lost == len(wanted):
             return None, problems
@@ -158,7 +158,7 @@ def attach(
         number = getattr(annotation, field)
         places[field] = None if number is None else position.get(number)
         if number is not None and places[field] is None:
-            problems.append(Problem(annotation.where, f"{name}: {field} frame {number} is not there", False))
+            problems.append(Problem(annotation.where, f"{name}: {field} frame {number} is missing", False))
     clip = Clip(
         dataset=dataset,
         subject=annotation.subject,

@@ -1,7 +1,8 @@
-"""Own recordings: a table with one row a clip, naming a video or a folder of images, who is seen, and the class.
+"""A user's own recordings: a table with one row per clip, which gives a video or a folder of images, the subject, and
+the class.
 
 The columns are COLUMNS; docs/own-data.md explains them. Frames of videos are unpacked once, as the luma plane that the
-runtime measures, into a folder beside the table. Where a row has no key frames, the shipped spotter proposes them.
+runtime measures, into a folder beside the table. If a row has no key frames, the shipped spotter proposes them.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from train.records import OWN, Clip
 COLUMNS: Final = ("path", "subject", "label", "onset", "apex", "offset", "unit", "fps", "aus")
 KEYS: Final = ("onset", "apex", "offset")
 OPTIONAL: Final = frozenset((*KEYS, "unit", "fps", "aus"))
-SUFFIX: Final = ".csv"  # a data set whose name ends so is a table of own clips
-BEFORE: Final = 0.3  # s before the onset that are unpacked: the face is looked for there
+SUFFIX: Final = ".csv"  # a data set with this suffix is a table of own clips
+BEFORE: Final = 0.3  # s unpacked before the onset, to find the face
 AFTER: Final = 0.2  # s after the offset
-UNEVEN: Final = 0.25  # share by which intervals between frames may differ from their median
+UNEVEN: Final = 0.25  # largest deviation of an interval between frames from the median, as a fraction
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row as it stands. fps: 0 if it is not given; keys: as written, or none."""
+    """One row as written. fps: 0 if not given; keys: as written, or none."""
 
     path: Path
     name: str
@@ -52,7 +53,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Key frames in seconds of the recording. proposed: by the spotter."""
+    """Key frames in s of the recording. proposed: by the spotter."""
 
     onset: float
     apex: float
@@ -61,7 +62,7 @@ class Span:
 
 
 def read_table(table: Path) -> Reading:
-    """The clips of a table, and what is wrong with it by row; a row that cannot be used is skipped.
+    """The clips of a table, and its problems by row; a row that cannot be used is skipped.
 
     Raises DataError when the table cannot be read or lacks a column.
     """
@@ -86,7 +87,7 @@ def read_table(table: Path) -> Reading:
 
 
 def _row(table: Path, cells: Mapping[str, Any]) -> Row:
-    """Raises DataError that says what is wrong with the row."""
+    """Parses a row. Raises DataError with what is wrong."""
     text = {key: "" if blank(value) else str(value).strip() for key, value in cells.items()}
     if not text["path"]:
         raise DataError("no path")
@@ -94,11 +95,11 @@ def _row(table: Path, cells: Mapping[str, Any]) -> Row:
         raise DataError("no label")
     path = table.parent / text["path"]
     if not path.exists():
-        raise DataError(f"{text['path']} is not there (paths count from the folder of the table)")
+        raise DataError(f"{text['path']} does not exist (paths are relative to the folder of the table)")
     keys = _keys(text)
     unit = text.get("unit", "")
     if keys and unit not in ("s", "frames"):
-        raise DataError(f"unit is s or frames, not {unit!r}: it says what onset, apex and offset are counted in")
+        raise DataError(f"unit is s or frames, not {unit!r}; it is the unit of onset, apex and offset")
     fps = _number("fps", text["fps"]) if text.get("fps") else 0.0
     if path.is_dir() and fps <= 0:
         raise DataError("a folder of images needs fps")
@@ -125,12 +126,12 @@ def _number(what: str, text: str) -> float:
     except ValueError:
         value = float("nan")
     if not np.isfinite(value):
-        raise DataError(f"{what} is no number: {text!r}")
+        raise DataError(f"{what} is not a number: {text!r}")
     return value
 
 
 def _clip(table: Path, row: Row) -> tuple[Clip, list[str]]:
-    """The clip of a row, and what the user should know of it. Raises DataError and what reading the file raises."""
+    """The clip of a row, and notes about it. Raises DataError, and whatever reading the file raises."""
     span = _span(table, row)
     notes = []
     if span.proposed:
@@ -141,7 +142,7 @@ def _clip(table: Path, row: Row) -> tuple[Clip, list[str]]:
         frames, start, fps = _unpacked(table, row, span)
     onset, apex, offset = (round((time - start) * fps) for time in (span.onset, span.apex, span.offset))
     if offset >= len(frames):
-        raise DataError(f"the offset, {span.offset:.3f} s, lies behind the last frame of {row.name}")
+        raise DataError(f"the offset, {span.offset:.3f} s, is after the last frame of {row.name}")
     if apex <= onset:
         raise DataError(f"onset and apex are the same frame at {fps:.0f} frames/s")
     name = f"{row.name}@{span.onset:.3f}"
@@ -150,7 +151,7 @@ def _clip(table: Path, row: Row) -> tuple[Clip, list[str]]:
 
 
 def _span(table: Path, row: Row) -> Span:
-    """The key frames in seconds, as given or as proposed. Raises DataError when nothing moves."""
+    """The key frames in s, as given or proposed. Raises DataError when nothing moves."""
     if row.keys is None:
         onset, apex, offset = _kept(_folder(table, row) / "proposed.json", lambda: _proposed(row))
         return Span(onset, apex, offset, proposed=True)
@@ -167,7 +168,7 @@ def _span(table: Path, row: Row) -> Span:
 
 
 def _proposed(row: Row) -> list[float]:
-    """Onset, apex and offset of the strongest movement that the spotter confirms, or else that it rejects."""
+    """Onset, apex and offset of the strongest confirmed movement, or else of the strongest rejected one."""
     from realtime_mer.build import NO_MODEL, build
     from realtime_mer.records import Status
     from realtime_mer.run import watch
@@ -177,7 +178,7 @@ def _proposed(row: Row) -> list[float]:
     with open_source(row.path, rate=row.fps or None) as source, build(config) as pipeline:
         events = [event for seen in watch(source, pipeline) for event in seen.events if event.final]
     if not events:
-        raise DataError("no key frames, and the spotter finds no movement to propose: give onset, apex and offset")
+        raise DataError("no key frames, and the spotter found no movement: give onset, apex and offset")
     best = max(events, key=lambda event: (event.status is Status.CONFIRMED, event.movement.strength)).movement
     return [best.onset, best.apex, best.end]
 
@@ -204,7 +205,7 @@ def _unpacked(table: Path, row: Row, span: Span) -> tuple[list[Path], float, flo
 
 
 def _unpack(row: Row, span: Span, folder: Path) -> list[float]:
-    """Writes the images; gives their times. What comes behind the clip is not decoded."""
+    """Writes the images and returns their times. Nothing after the clip is decoded."""
     times: list[float] = []
     for frame in _frames(row):
         if frame.time > span.offset + AFTER:
@@ -217,14 +218,14 @@ def _unpack(row: Row, span: Span, folder: Path) -> list[float]:
 
 
 def _folder(table: Path, row: Row) -> Path:
-    """Where what is made from a recording is kept; another one when the recording changes."""
+    """The folder for files made from a recording; a different one when the recording changes."""
     state = row.path.stat()
     identity = f"{row.name} {state.st_size} {state.st_mtime_ns} {row.fps}"
     return table.with_name(f"{table.stem}-frames") / hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 def _kept(file: Path, make: Callable[[], list[float]]) -> list[float]:
-    """The numbers in ``file``, or those that ``make`` gives and the file then keeps; its folder is there before."""
+    """The numbers in ``file``, or those from ``make``, which are then stored there. Its folder must exist."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(make()), encoding="utf-8")
@@ -233,18 +234,18 @@ def _kept(file: Path, make: Callable[[], list[float]]) -> list[float]:
 
 
 def _doubtful(name: str, clips: Sequence[Clip]) -> list[Problem]:
-    """What is wrong with the rows taken together."""
+    """Problems of the table as a whole."""
     found = [Problem(name, doubt, False) for doubt in doubts(clips)]
     if nobody := sum(clip.subject is None for clip in clips):
-        found.append(Problem(name, f"{nobody} rows have no subject: nobody can be held out by person", False))
+        found.append(Problem(name, f"{nobody} rows have no subject: these cannot be held out by person", False))
     people: dict[str, set[str]] = defaultdict(set)
     for clip in clips:
         people[clip.emotion].add(clip.group)
     if clips and len(people) < 2:
-        found.append(Problem(name, "there is one class only: at least two are needed", False))
+        found.append(Problem(name, "there is only one class; at least two are needed", False))
     for label, groups in sorted(people.items()):
         if len(groups) == 1 and len(people) > 1:
             found.append(
-                Problem(name, f"{label!r} is shown by one person only: it cannot be learned and tested", False)
+                Problem(name, f"{label!r} is shown by only one person: it cannot be both learned and tested", False)
             )
     return found

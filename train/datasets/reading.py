@@ -1,4 +1,4 @@
-"""What a reader gives back, and how it walks a folder of pictures. No data set is named here."""
+"""What a reader returns, and how it walks a folder of images. Nothing here is specific to a data set."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _LAST_NUMBER: Final = re.compile(r"(\d+)\D*$")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something missing or contradictory. where: the sheet's row or the folder. skipped: the whole clip is left out;
-    otherwise only the value named in ``what`` is (an apex, an onset, some frames) and the clip stays."""
+    """Something missing or contradictory. where: the sheet's row or the folder. skipped: the clip is left out;
+    otherwise only the value named in ``what`` is missing (an apex, an onset, some frames)."""
 
     where: str
     what: str
@@ -35,22 +35,23 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read: the usable clips, and everything that was not taken as it stood."""
+    """What was read: the usable clips, and the problems."""
 
     clips: tuple[Clip, ...]
     problems: tuple[Problem, ...]
 
     @property
     def skipped(self) -> int:
-        """How many rows or clips were left out."""
+        """Number of rows or clips left out."""
         return sum(problem.skipped for problem in self.problems)
 
 
 class Tree:
-    """All folders with pictures below a root, found by the end of their path, whatever the archive put around them."""
+    """All folders with images below a root, found by the end of their path, whatever folders the archive put around
+    them."""
 
     def __init__(self, root: Path) -> None:
-        """Scans once. DataError when the root is not a folder or holds no picture."""
+        """Scans once. DataError when the root is not a folder or contains no image."""
         self.root = require_folder(root)
         self._by_name: dict[str, list[Path]] = {}
         for folder, _, names in os.walk(root, followlinks=True):
@@ -58,16 +59,16 @@ class Tree:
                 path = Path(folder)
                 self._by_name.setdefault(path.name.lower(), []).append(path)
         if not self._by_name:
-            raise DataError(f"no pictures under {root}: unpack the data set there, or give another folder")
+            raise DataError(f"no images under {root}: unpack the data set there, or give another folder")
 
     def folders(self) -> list[Path]:
-        """Every folder that holds pictures, sorted."""
+        """Every folder that contains images, sorted."""
         return sorted(path for paths in self._by_name.values() for path in paths)
 
     def find(self, ending: str) -> Path | None:
-        """The folder whose path ends so ("sub01/EP02_01f", case ignored); None when there is none.
+        """The folder whose path ends with ``ending`` ("sub01/EP02_01f", case ignored); None when there is none.
 
-        DataError when several do: then two versions of the pictures (raw and cropped) lie under one root.
+        DataError when several do: then two versions of the images (raw and cropped) are under one root.
         """
         parts = ending.lower().split("/")
         hits = [
@@ -77,7 +78,7 @@ class Tree:
         ]
         if len(hits) > 1:
             raise DataError(
-                f"{ending} is under {self.root} more than once ({hits[0]}, {hits[1]}): give one of their roots"
+                f"{ending} is under {self.root} more than once ({hits[0]}, {hits[1]}): give the folder of one version"
             )
         return hits[0] if hits else None
 
@@ -90,9 +91,9 @@ def require_folder(root: Path) -> Path:
 
 
 def numbered(folder: Path) -> list[tuple[int, Path]]:
-    """The pictures of a folder with the last number in each file name, sorted by it.
+    """The images of a folder with the last number in each file name, sorted by it.
 
-    DataError when a name has no number or two pictures have the same.
+    DataError when a name has no number or two images have the same.
     """
     found: dict[int, Path] = {}
     for path in pictures(folder):
@@ -107,7 +108,7 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
 
 
 def pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder, sorted by name. DataError naming the first that is an empty file."""
+    """The images in a folder, sorted by name. DataError with the first that is an empty file."""
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -119,7 +120,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def load_image(path: Path, gray: bool = False) -> NDArray[np.uint8]:
-    """A picture as uint8 BGR (H, W, 3), or gray (H, W). DataError when it cannot be read."""
+    """An image as uint8 BGR (H, W, 3), or gray (H, W). DataError when it cannot be read."""
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
@@ -128,19 +129,19 @@ def load_image(path: Path, gray: bool = False) -> NDArray[np.uint8]:
     if len(data):
         image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR)
     if image is None:
-        raise DataError(f"{path} is not a readable picture: unpack the data set again")
+        raise DataError(f"{path} is not a readable image: unpack the data set again")
     return np.asarray(image, np.uint8)
 
 
 def sequence(
     dataset: str, subject: str, clip: str, frames: Sequence[Path], emotion: str, fps: float, apex: int | None = None
 ) -> Clip:
-    """A clip whose folder is its only annotation."""
+    """A clip that is annotated only by its folder."""
     return Clip(dataset, subject, clip, tuple(frames), None, apex, None, fps, (), emotion)
 
 
 def still(
     dataset: str, subject: str | None, path: Path, emotion: str, split: str = "", cohort: str = "", clip: str = ""
 ) -> Clip:
-    """A single picture as a clip of one frame, which is its apex."""
+    """A single image as a clip of one frame, its apex."""
     return Clip(dataset, subject, clip or path.stem, (path,), None, 0, None, 0.0, (), emotion, "", split, cohort)

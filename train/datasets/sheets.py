@@ -1,6 +1,6 @@
-"""Annotation sheets: turning rows into annotations without guessing. ``realtime_mer.sheets`` reads the files.
+"""Turns rows of annotation sheets into annotations, without guessing. ``realtime_mer.sheets`` reads the files.
 
-What a cell cannot mean is dropped and reported by row; which pictures exist is not known here.
+Impossible values are dropped and reported by row; which images exist is not known here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from realtime_mer.sheets import blank, frame_number, rows
 from train.datasets.reading import Problem
 from train.records import OBJECTIVE
 
-# Spellings found in sheets and folder names -> the word used throughout.
+# Spellings in sheets and folder names -> the word used here.
 EMOTIONS: Final[dict[str, str]] = {
     **{word: word for word in ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")},
     **{word: word for word in ("repression", "tense", "others", "negative", "positive")},
@@ -31,7 +31,7 @@ EMOTIONS: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One row of a sheet that makes sense. Frames are the sheet's own numbers, None when missing or contradictory."""
+    """A valid row of a sheet. Frames are the sheet's own numbers, None when missing or contradictory."""
 
     where: str
     subject: str
@@ -47,13 +47,13 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """How a data set's sheet is written.
+    """The format of a data set's sheet.
 
-    columns:  field -> the headings it may have, compared without case, spaces and marks. Fields: subject, clip, onset,
-              apex, offset, emotion, and optionally action_units, objective, fps.
-    emotions: the words that the data set uses, after ``EMOTIONS``.
-    subject, clip, emotion: from the row's values (field -> cell) to the names used in the project and the emotion word.
-    fps:      frames per second, when no column says it.
+    columns:  field -> possible headings, compared without regard to case, spaces and punctuation. Fields: subject,
+              clip, onset, apex, offset, emotion, and optionally action_units, objective, fps.
+    emotions: the data set's own words, applied after ``EMOTIONS``.
+    subject, clip, emotion: functions from the row's values (field -> cell) to the names used here.
+    fps:      frames/s, when there is no column.
     """
 
     columns: Mapping[str, tuple[str, ...]]
@@ -68,7 +68,7 @@ OPTIONAL: Final = frozenset(("action_units", "objective"))
 
 
 def read_sheet(path: Path, coding: Coding) -> tuple[list[Annotation], list[Problem]]:
-    """All rows of a sheet. DataError when the file is missing or corrupt, or a column is."""
+    """All rows of a sheet. DataError when the file is missing or corrupt, or lacks a column."""
     found: list[Annotation] = []
     problems: list[Problem] = []
     seen: dict[tuple[str, str], str] = {}
@@ -88,7 +88,7 @@ def read_sheet(path: Path, coding: Coding) -> tuple[list[Annotation], list[Probl
 
 
 def judge(where: str, values: Mapping[str, Any], coding: Coding) -> tuple[Annotation | None, list[Problem]]:
-    """One row: the annotation, or None when it cannot be used, and what is wrong with it."""
+    """The annotation of a row, or None when it cannot be used, and its problems."""
     if blank(values["subject"]) or blank(values["clip"]):
         return None, [Problem(where, "no subject or no clip name", True)]
     subject, clip = coding.subject(values), coding.clip(values)
@@ -125,7 +125,7 @@ def judge(where: str, values: Mapping[str, Any], coding: Coding) -> tuple[Annota
 
 
 def action_units(value: Any) -> tuple[str, ...]:
-    """ "4+R12+7B" -> ("4", "R12", "7B"), as coded: sides and intensities are kept, nothing is interpreted."""
+    """ "4+R12+7B" -> ("4", "R12", "7B"), as coded: sides and intensities are kept and not interpreted."""
     if blank(value):
         return ()
     if isinstance(value, float) and value.is_integer():

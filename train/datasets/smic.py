@@ -1,6 +1,6 @@
 """Reader of SMIC: HS (100 fps), VIS and NIR (25 fps). The folders are the annotation; a sheet may add the apex.
 
-Clips run from onset to offset (Li et al., FG 2013). The three cameras saw the same people, so they share a cohort.
+Clips run from onset to offset (Li et al., FG 2013). The three cameras recorded the same people, who form one cohort.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def subject_of(clip: str) -> str | None:
 
 
 def clip_name(text: str) -> str:
-    """One spelling for a clip: "s01_ne_03" and "s1_ne_03" are the same."""
+    """The canonical name of a clip: "s01_ne_03" and "s1_ne_03" are the same."""
     match = _CLIP.fullmatch(text.strip())
     return f"s{int(match.group(1))}_{match.group(2).lower()}_{match.group(3)}" if match else text.strip()
 
@@ -70,7 +70,7 @@ def read_smic(dataset: str, root: Path, sheets: Sequence[Path]) -> Reading:
     clips: dict[str, Clip] = {}
     for folder in folders:
         match = _CLIP.fullmatch(folder.name)
-        if match is None:  # non-micro parts and references lie beside
+        if match is None:  # non-micro parts and references are beside it
             continue
         name = clip_name(folder.name)
         if name in clips:

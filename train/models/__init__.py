@@ -1,8 +1,8 @@
 """The networks of the papers, by name. Nothing here trains; nothing here reads data.
 
-``MODELS`` is the table: what each network is, its usual input and where its ImageNet weights come from.
-``create`` is the only way to make one. Every network takes float32 (N, C, H, W) and returns logits (N, classes);
-scaling of the input is inside the network, so that it travels with the weights.
+``MODELS`` lists each network, its usual input and the source of its ImageNet weights. ``create`` is the only way to
+make one. Every network takes float32 (N, C, H, W) and returns logits (N, classes). The network itself scales its input,
+so that the scaling travels with the weights.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from train.models.coding import WithHeads
 from train.models.none import WithNone
 from train.models.weights import load
 
-# What a sample is: the feature id that the runtime computes, and its usual shape.
+# Feature ids: what the runtime computes for a sample.
 APEX: Final = "apex-rgb/1"  # one face crop, RGB, 0 to 1
 FRAMES: Final = "frames-gray/1"  # onset, middle, apex in gray, 0 to 1
 FLOW: Final = "flow-uvs/1"  # onset-to-apex motion: u, v, strain, in px of the aligned face
@@ -36,8 +36,8 @@ class Entry:
     """One row of the table.
 
     feature, size: usual input. build: makes the network from (classes, Settings). features: the inputs it can take.
-    keep: what its fixed first step keeps of samples (N, 3, S, S), done once when inputs are made. Such a network takes
-    both; what runs in the product is always the whole.
+    keep: its fixed first step, which reduces samples (N, 3, S, S), done once when inputs are made. Such a network takes
+    both forms; the product always runs the whole network.
     """
 
     about: str
@@ -57,7 +57,7 @@ MODELS: Final[dict[str, Entry]] = {
     "alexnet-2012": Entry("AlexNet with cross-channel normalization (Ho 2023)", APEX, 227, classic.alexnet),
     "squeezenet": _vision("squeezenet1_1", "SqueezeNet 1.1 (Ho 2023)", 227),
     "squeezenet-relu": _vision("squeezenet1_1+relu", "SqueezeNet 1.1 with its last ReLU (Ho 2023)", 227),
-    "squeezenet-1.0": _vision("squeezenet1_0+relu", "SqueezeNet 1.0, whose weights can be had (Ho 2023)", 227),
+    "squeezenet-1.0": _vision("squeezenet1_0+relu", "SqueezeNet 1.0, whose weights are public (Ho 2023)", 227),
     "googlenet": _vision("googlenet", "GoogLeNet (Ho 2023)"),
     "googlenet-2015": Entry("GoogLeNet with cross-channel normalization (Ho 2023)", APEX, 224, classic.googlenet),
     "efficientnet-b0": _vision("efficientnet_b0", "EfficientNet-B0 (Ho 2023, Ab Razak 2023)"),
@@ -110,7 +110,7 @@ def create(
     """Makes a network.
 
     name:      a key of MODELS. classes: number of outputs.
-    feature:   input feature id; empty means the network's usual one. It decides the scaling at the network's entry.
+    feature:   input feature id; empty means the network's usual one. It determines how the input is scaled.
     size:      side of the input in px; 0 means the usual one.
     weights:   "none" (random), "imagenet", "default" (the shipped recognizer), the path of a model of ``train fit``, or
                of a state dict of the ImageNet network.
@@ -118,10 +118,10 @@ def create(
     stem:      "2d" or "3d" (hata-resnet only: three frames convolved in time without padding).
     attention: with an Attention Branch (hata-resnet only).
     dropout:   before the last layer; None means as published.
-    none:      with a gate that tells whether anything moves (``none.WithNone``); ``classes`` does not count it.
-    heads:     further answers: name, number of classes, whether each stands for itself (``coding.WithHeads``).
+    none:      with a gate for whether anything moves (``none.WithNone``), not counted in ``classes``.
+    heads:     further answers: name, number of classes, whether each has its own probability (``coding.WithHeads``).
     unit_motion: the network sees means over 2 x 2 px of motion, scaled to one length (``scaling.unit``).
-    Raises ConfigError for an unknown name or option, ModelError when weights that were asked for cannot be had.
+    Raises ConfigError for an unknown name or option, ModelError when the weights are not available.
     """
     entry = find(name)
     feature, size = feature or entry.feature, size or entry.size
@@ -134,11 +134,11 @@ def create(
     if head not in ("linear", "arcface"):
         raise ConfigError(f"unknown head {head!r}: choose linear or arcface")
     if stem not in ("2d", "3d") or (name != "hata-resnet" and (stem != "2d" or attention)):
-        raise ConfigError("stem is 2d or 3d; the 3d stem and the attention branch belong to the model hata-resnet")
+        raise ConfigError("stem must be 2d or 3d; only the model hata-resnet has the 3d stem and the attention branch")
     if unit_motion and (feature, size) != (FLOW, SIZE):
         raise ConfigError(f"unit_motion needs the feature {FLOW!r} at {SIZE} px, not {feature!r} at {size} px")
     if unit_motion and entry.keep is not None:
-        raise ConfigError(f"the model {name!r} scales its input itself: remove unit_motion")
+        raise ConfigError(f"the model {name!r} scales its own input: remove unit_motion")
     if stem == "3d" and feature != FRAMES:
         raise ConfigError(f"the 3d stem needs three frames: feature = {FRAMES!r}")
     settings = backbones.Settings(size, head, stem, attention, dropout, scaling.for_feature(feature, unit_motion))
@@ -153,41 +153,41 @@ def create(
 
 
 def check_motion(what: str, feature: str, size: int) -> None:
-    """Raises ConfigError when an input is not motion in px of the whole face, from which a gate or a head could tell
-    anything. what: the recipe's key that asks for one."""
+    """Raises ConfigError when an input is not motion of the whole face in px, which a gate or a head needs. what: the
+    recipe's key that asks for one."""
     if (feature, size) != (FLOW, SIZE):
         raise ConfigError(f"[{what}] needs the feature {FLOW!r} at {SIZE} px, not {feature!r} at {size} px")
 
 
 def kept(name: str, unit_motion: bool) -> Keep | None:
-    """What the network keeps of samples, done once when inputs are made; None: all of it."""
+    """The fixed first step of the network, done once when inputs are made; None if there is none."""
     return scaling.halves if unit_motion else find(name).keep
 
 
 def name_of(keep: Keep | None) -> str | None:
-    """Tells apart in a cache what networks keep of samples."""
+    """The name of ``keep`` in cache keys."""
     return None if keep is None else f"{keep.__module__}.{keep.__qualname__}"
 
 
 def find(name: str) -> Entry:
-    """The row of the table. Raises ConfigError."""
+    """The entry of a model. Raises ConfigError."""
     if name not in MODELS:
         raise ConfigError(f"unknown model {name!r}: choose from {', '.join(MODELS)}")
     return MODELS[name]
 
 
 def input_shape(name: str, size: int = 0) -> tuple[int, int, int]:
-    """Shape of one sample, without the batch axis, as a ModelSpec wants it: every feature has three planes."""
+    """Shape of one sample, without the batch axis, for a ModelSpec: every feature has three planes."""
     side = size or find(name).size
     return 3, side, side
 
 
 def parameters(model: nn.Module) -> int:
-    """Number of learnable values."""
+    """Number of learnable parameters."""
     return sum(p.numel() for p in model.parameters())
 
 
 def keras_parameters(model: nn.Module) -> int:
-    """Number of values as Keras counts them: also batch-norm statistics and the input's normalization."""
+    """Number of parameters as Keras counts them, including batch-norm statistics and the input's normalization."""
     statistics = (b for name, b in model.named_buffers() if not name.endswith("num_batches_tracked"))
     return parameters(model) + sum(b.numel() for b in statistics)

@@ -1,6 +1,6 @@
 """Hata et al. 2025: ResNet with a 2-D or 3-D first layer, an Attention Branch (Fukui et al. 2019), an ArcFace head.
 
-They do not say which ResNet; ours is ResNet-18. Where the branch is cut (before the last stage) follows Fukui et al.
+They do not say which ResNet; ours is ResNet-18. The branch starts before the last stage, as in Fukui et al.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class AttentionBranch(nn.Module):
 
 
 class HataNet(nn.Module):
-    """``forward`` gives logits; ``branches`` gives (logits, logits of the attention branch, attention map).
+    """``forward`` returns logits; ``branches`` returns (logits, logits of the attention branch, attention map).
 
     The map is (N, 1, S/16, S/16), 0 to 1. Without a branch the second and third are None.
     """
@@ -79,14 +79,14 @@ class HataNet(nn.Module):
         return self.branches(x)[0]
 
     def loss(self, x: Tensor, y: Tensor, loss_of: Loss, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Logits and loss; a branch adds its own, plain cross-entropy: Fukui et al. add the two as they are."""
+        """Logits and loss. A branch adds its own plain cross-entropy; Fukui et al. add the two without weights."""
         logits, side, _ = self.branches(x)
         loss = loss_of(logits, y, weights)
         return logits, loss if side is None else loss + nn.functional.cross_entropy(side, y)
 
 
 def _unstrided(stage: nn.Sequential) -> nn.Module:
-    """A copy of a ResNet stage that keeps the resolution of its input."""
+    """A copy of a ResNet stage without the stride, so that it keeps the resolution of its input."""
     stage = copy.deepcopy(stage)
     for name in ("0.conv1", "0.downsample.0"):
         convolution = stage.get_submodule(name)

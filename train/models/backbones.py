@@ -1,4 +1,4 @@
-"""The networks that torchvision has, with the input scaling in front and a new last layer."""
+"""torchvision's networks, with input scaling in front and a new last layer."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from train.models.heads import make_head
 from train.models.scaling import InputScale
 
-BATCH_NORM_MOMENTUM: Final = 0.1  # at least: torch's own
+BATCH_NORM_MOMENTUM: Final = 0.1  # torch's own default
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What ``train.models.create`` was asked for; see there."""
+    """The options of ``train.models.create``; see there."""
 
     size: int
     head: str
@@ -31,7 +31,7 @@ Builder = Callable[[int, Settings], nn.Module]
 
 
 class Scaled(nn.Module):
-    """Input scaling, then a network. ``net`` keeps torchvision's names, so that its weight files load."""
+    """Input scaling, then a network. ``net`` keeps torchvision's names, so that torchvision's weight files load."""
 
     def __init__(self, scale: InputScale, net: nn.Module) -> None:
         super().__init__()
@@ -43,19 +43,20 @@ class Scaled(nn.Module):
 
 
 def builder(name: str) -> Builder:
-    """A function that makes torchvision's network of this name for our classes; "+relu": SqueezeNet's last ReLU."""
+    """A function that makes torchvision's network of this name for our classes; "+relu": with SqueezeNet's last
+    ReLU."""
     torchvision_name, _, extra = name.partition("+")
 
     def build(classes: int, settings: Settings) -> nn.Module:
-        # GoogLeNet: no auxiliary classifiers (the toolbox that Ho et al. used has none), our own input scaling.
+        # GoogLeNet: no auxiliary classifiers (Ho et al.'s toolbox has none) and our own input scaling.
         if torchvision_name == "googlenet":
             net = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=True)
         else:
             net = getattr(torchvision.models, torchvision_name)(weights=None)
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d):
-                # torchvision's MobileNet-v3 has 0.01, for ImageNet's millions of steps: after the hundreds that a few
-                # hundred clips allow, its statistics are still those of the beginning, and it answers at random.
+                # torchvision's MobileNet-v3 uses 0.01, for ImageNet's millions of steps. A few hundred clips allow only
+                # hundreds of steps, after which its statistics are still the initial ones and it answers at random.
                 module.momentum = max(module.momentum or 0.0, BATCH_NORM_MOMENTUM)
         replace_head(net, classes, settings)
         if extra and settings.head == "linear":
@@ -68,7 +69,7 @@ def builder(name: str) -> Builder:
 def replace_head(net: nn.Module, classes: int, settings: Settings) -> None:
     """Puts a new last layer for ``classes`` into a torchvision network, in place."""
     if isinstance(net, torchvision.models.SqueezeNet):
-        # Its classifier is a 1x1 convolution before the average: the cosine head works on the averaged features.
+        # its classifier is a 1x1 convolution before the average; the cosine head works on the averaged features
         features = net.classifier[1].in_channels
         dropout = nn.Dropout(0.5 if settings.dropout is None else settings.dropout)
         if settings.head == "arcface":
@@ -79,8 +80,8 @@ def replace_head(net: nn.Module, classes: int, settings: Settings) -> None:
             nn.init.normal_(conv.weight, std=0.01)
             assert conv.bias is not None
             nn.init.zeros_(conv.bias)
-            # No ReLU after it: Ho et al. inherit one from the original, which leaves no gradient for a class whose
-            # output is negative everywhere; torchvision keeps it too. Ours is a plain linear classifier; see "+relu".
+            # No ReLU after it. Ho et al. and torchvision keep that of the original, which gives no gradient for a class
+            # whose output is negative everywhere. Ours is a plain linear classifier; see "+relu".
             net.classifier = nn.Sequential(dropout, conv, nn.AdaptiveAvgPool2d(1))
         return
     if isinstance(fully := getattr(net, "fc", None), nn.Linear):

@@ -1,7 +1,8 @@
-"""AlexNet and GoogLeNet as they were published, with cross-channel normalization: what Ho et al. 2023 describe.
+"""AlexNet and GoogLeNet as published, with cross-channel normalization, as Ho et al. 2023 describe them. torchvision's
+are later versions: its AlexNet has 64 first filters and no normalization (Krizhevsky 2014), its GoogLeNet has batch
+norm, and 3x3 instead of 5x5.
 
-torchvision's are later ones: its AlexNet has 64 first filters and no normalization (Krizhevsky 2014), its GoogLeNet has
-batch norm, and 3x3 where the paper has 5x5. ImageNet weights of these two are Caffe's and MATLAB's, not torchvision's.
+ImageNet weights of the published versions exist for Caffe and MATLAB, not for torchvision.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def alexnet(classes: int, settings: Settings) -> nn.Module:
         *_convolution(96, 256, 5, padding=2, groups=2), _normalized(), _pool(),
         *_convolution(256, 384, 3, padding=1), *_convolution(384, 384, 3, padding=1, groups=2),
         *_convolution(384, 256, 3, padding=1, groups=2),
-        _pool(), nn.AdaptiveAvgPool2d(6),  # 6 px already where the input has 227
+        _pool(), nn.AdaptiveAvgPool2d(6),  # 6 px already for an input of 227 px
         nn.Flatten(),
     )  # fmt: skip
     share = 0.5 if settings.dropout is None else settings.dropout
@@ -70,7 +71,7 @@ def googlenet(classes: int, settings: Settings) -> nn.Module:
 
 
 class Inception(nn.Module):
-    """Four ways side by side, their channels joined."""
+    """Four parallel branches, their channels concatenated."""
 
     def __init__(self, channels: int, sizes: tuple[int, int, int, int, int, int]) -> None:
         super().__init__()
@@ -98,7 +99,7 @@ def _convolution(inner: int, outer: int, side: int, **options: int) -> tuple[nn.
 
 
 def _pool() -> nn.Module:
-    """Halves the side. At 224 and 227 px rounding up changes only GoogLeNet, as its authors have it."""
+    """Halves the side. At 224 and 227 px, rounding up affects only GoogLeNet, whose authors do so."""
     return nn.MaxPool2d(3, 2, ceil_mode=True)
 
 

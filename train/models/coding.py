@@ -11,9 +11,10 @@ from train.models.flow_default import INPUTS, SCALE, cells, describe, mirrored
 
 
 class CodingHead(nn.Module):
-    """Probabilities (N, classes) of motion in px, (N, 3, SIZE, SIZE) or its cell means, averaged with its mirror image.
+    """Probabilities (N, classes) for motion in px, (N, 3, SIZE, SIZE) or its cell means, averaged with its mirror
+    image.
 
-    each: every class has a probability of its own. The weights are those of a regression, not of a training loop.
+    each: every class has its own probability. The weights come from a regression, not from the training loop.
     """
 
     weight: Tensor
@@ -34,7 +35,7 @@ class WithHeads(nn.Module):
     """A network (with or without a gate) and its heads by name. Called, it gives the network's logits (N, K)."""
 
     def __init__(self, network: nn.Module, heads: Sequence[tuple[str, int, bool]]) -> None:
-        """heads: name, number of classes, and whether each class stands for itself."""
+        """heads: name, number of classes, and whether each class has its own probability."""
         super().__init__()
         self.network = network
         self.heads = nn.ModuleDict({name: CodingHead(classes, each) for name, classes, each in heads})
@@ -44,6 +45,6 @@ class WithHeads(nn.Module):
 
 
 def inputs(x: Tensor) -> Tensor:
-    """What a head reads, (N, INPUTS), of length about one: the mean of a face and its mirror image."""
+    """Input of a head, (N, INPUTS), of about unit length: the mean of a face and its mirror image."""
     described = describe(cells(x)) / SCALE
     return (described + mirrored(described)) / 2

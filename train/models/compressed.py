@@ -1,8 +1,8 @@
-"""SqueezeNet 1.0's ImageNet weights from the file of Han et al. 2016 ("Deep Compression"): 676 kB, BSD license.
+"""Reads SqueezeNet 1.0's ImageNet weights from the file of Han et al. 2016 ("Deep Compression"): 676 kB, BSD license.
 
-Every layer holds its biases, a table of 256 numbers, and for each weight that is not zero a position in that table and
-its distance from the one before. The network was trained on BGR, 0 to 255, minus a mean for each channel; its first
-layer is changed so that it takes what ours take.
+Each layer holds its biases, a table of 256 numbers and, for each nonzero weight, a position in that table and the
+distance from the previous one. The network was trained on BGR, 0 to 255, minus a mean per channel; its first layer is
+changed to take the input of our networks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MEANS_BGR: Final = (104.0, 117.0, 123.0)
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The weights under torchvision's names, for inputs scaled as ImageNet is here. Raises ModelError."""
+    """The weights under torchvision's names, for inputs with our ImageNet scaling. Raises ModelError."""
     try:
         content = path.read_bytes()
         state = _layers(content)
@@ -41,7 +41,7 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def _layers(content: bytes) -> dict[str, Tensor]:
-    """Layer by layer, in the order in which torchvision defines them, too. Raises ValueError, IndexError."""
+    """The layers in order, which is also torchvision's. Raises ValueError, IndexError."""
     shapes = {name: tensor.shape for name, tensor in squeezenet1_0().state_dict().items()}
     weights = [name for name in shapes if name.endswith("weight")]
     stream = io.BytesIO(content)
@@ -64,5 +64,5 @@ def _layers(content: bytes) -> dict[str, Tensor]:
         whole[np.cumsum(apart + 1) - 1] = codes
         state[name] = torch.from_numpy(table[whole].reshape(shape))
     if stream.read(1):
-        raise ValueError("it goes on after the last layer")
+        raise ValueError("there is more data after the last layer")
     return state

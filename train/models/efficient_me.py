@@ -1,6 +1,6 @@
 """Efficient-ME (Ab Razak & Sahran 2023): the first blocks of EfficientNet-B0, average, dropout, one dense layer.
 
-To block 5 it has 868,314 values as Keras counts them (printed: 867k), to block 3 68,772 (printed: 68k).
+Up to block 5 it has 868,314 parameters as Keras counts them (printed: 867k), up to block 3 68,772 (printed: 68k).
 Efficient-ME-Lite is the same cut of EfficientNet-Lite0: no squeeze-excitation, ReLU6, faster on a CPU and in INT8.
 """
 
@@ -50,7 +50,7 @@ def to_block3(classes: int, settings: Settings) -> nn.Module:
 
 
 def lite(classes: int, settings: Settings) -> nn.Module:
-    """Efficient-ME-Lite: 112 channels at 1/16 of the input; the same names inside as timm's tf_efficientnet_lite0."""
+    """Efficient-ME-Lite: 112 channels at 1/16 of the input; internal names as in timm's tf_efficientnet_lite0."""
     full = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     features = nn.Sequential()
     features.add_module("conv_stem", full.conv_stem)

@@ -1,4 +1,4 @@
-"""Small networks that see motion, not appearance: STSTNet (Liong et al. 2019) and OFF-ApexNet (Gan et al. 2019).
+"""Small networks on motion, not appearance: STSTNet (Liong et al. 2019) and OFF-ApexNet (Gan et al. 2019).
 
 Input: (3, S, S), channels u, v, strain. At 28 px they have the published sizes.
 """
@@ -16,8 +16,8 @@ from train.models.scaling import InputScale
 class STSTNet(nn.Module):
     """Three shallow streams of 3, 5 and 8 filters over the same three channels, 1.7k parameters.
 
-    The paper gives filters and pools; padding and the order convolution, ReLU, batch norm, pool, dropout are those
-    of the PyTorch version that its authors point to.
+    The paper gives filters and pools; padding and the order of convolution, ReLU, batch norm, pool and dropout follow
+    the PyTorch version that its authors link to.
     """
 
     def __init__(self, classes: int, settings: Settings) -> None:

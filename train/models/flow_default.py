@@ -1,8 +1,8 @@
 """The shipped recognizer's network: a few small perceptrons on block means of motion, averaged.
 
-Each member sees the face as GRID x GRID means of u and v and of their parts to the right, down, left and up, scaled
-to length one (``describe``): what matters is where and which way the skin moves, not how far. When it answers, logits
-are averaged over members, and over the face and its mirror image.
+Each member gets the face as GRID x GRID means of u and v and of their parts to the right, down, left and up, scaled to
+unit length (``describe``): what matters is where and in which direction the skin moves, not how far. Logits are
+averaged over members, and over the face and its mirror image.
 """
 
 from __future__ import annotations
@@ -23,27 +23,29 @@ from train.models.backbones import Settings
 if TYPE_CHECKING:
     from train.losses import Loss
 
-GRID: Final = 7  # blocks on a side, as in the field's block features; finer grids scored alike or worse
-CELLS: Final = 2 * GRID  # on a side, of what is kept of a motion: opposite motions inside a block must not cancel
-CELL: Final = ((ROWS[1] - ROWS[0]) // CELLS, (COLUMNS[1] - COLUMNS[0]) // CELLS)  # px, of the part that maps show too
+GRID: Final = 7  # blocks per side, as in the field's block features; finer grids scored the same or worse
+# cells per side of the kept motion; finer than the blocks, so that opposite motions do not cancel
+CELLS: Final = 2 * GRID
+# px of the part that public maps also show
+CELL: Final = ((ROWS[1] - ROWS[0]) // CELLS, (COLUMNS[1] - COLUMNS[0]) // CELLS)
 REST: Final = 1e-6  # sum of squares below which nothing moves: 0.001 px
-# Planes of ``describe``: u and v of one common length; u and v each of its own, because the public maps are scaled by
-# channel; motion to the right, down, left, up. A mirrored face turns u round, and swaps right and left.
+# Planes of ``describe``: u and v scaled together; u and v each scaled by itself, because the public maps are scaled by
+# channel; motion to the right, down, left, up. Mirroring a face changes the sign of u and swaps right and left.
 PLANES: Final = 8
 INPUTS: Final = PLANES * GRID * GRID
 _PLACES: Final = torch.arange(INPUTS).unflatten(0, (PLANES, GRID, GRID))
 _TWIN: Final = _PLACES[[0, 1, 2, 3, 6, 5, 4, 7]].flip(-1).flatten()
 _SIGN: Final = torch.tensor([-1.0, 1.0, -1.0, 1.0, 1.0, 1.0, 1.0, 1.0]).repeat_interleave(GRID * GRID)
-# Inputs of length about one become a mean square of about one, so that usual initial weights and rates fit.
+# Scales inputs of about unit length to a mean square of about one, for which usual initial weights and rates fit.
 SCALE: Final = INPUTS**0.5
 
 MEMBERS: Final = 4  # perceptrons
-HIDDEN: Final = 32  # units of each
+HIDDEN: Final = 32  # units of each perceptron
 DROP_INPUTS: Final = 0.2  # share of inputs left out in training
 
 
 class FlowDefault(nn.Module):
-    """Logits (N, classes) of motion, float32 (N, 3, SIZE, SIZE), or of its cell means (N, 2, CELLS, CELLS)."""
+    """Logits (N, classes) for motion, float32 (N, 3, SIZE, SIZE), or its cell means (N, 2, CELLS, CELLS)."""
 
     def __init__(self, classes: int, settings: Settings, members: int = MEMBERS, hidden: int = HIDDEN) -> None:
         super().__init__()
@@ -61,8 +63,8 @@ class FlowDefault(nn.Module):
         return units @ self.last.flatten(0, 1) / (2 * len(self.last)) + self.bias.mean(dim=0)
 
     def loss(self, x: Tensor, y: Tensor, loss_of: Loss, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Mean logits and the summed loss of the members: each learns as if it were alone. All see the same samples;
-        a draw for each would cost more and gain nothing."""
+        """Mean logits and the summed loss of the members, so that each learns independently. All get the same samples;
+        separate draws would cost more and gain nothing."""
         inputs = self.drop_inputs(describe(cells(x)))
         units = self.dropout(torch.relu(self.first(inputs)))
         each = units.unflatten(1, self.last.shape[:2]).transpose(0, 1) @ self.last + self.bias
@@ -71,7 +73,7 @@ class FlowDefault(nn.Module):
 
 
 def cell_means(motion: NDArray[Any]) -> NDArray[np.float32]:
-    """What the network keeps of a sample (N, 3, SIZE, SIZE): float32 (N, 2, CELLS, CELLS), of u and v."""
+    """The part of samples (N, 3, SIZE, SIZE) that the network uses: means of u and v, float32 (N, 2, CELLS, CELLS)."""
     kept: NDArray[np.float32] = cells(torch.from_numpy(motion)).numpy()
     return kept
 
@@ -93,7 +95,7 @@ def describe(cells: Tensor) -> Tensor:
 
 
 def unit(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Scaled to length one over ``axes``."""
+    """Scales to unit length over ``axes``."""
     return x / (x.pow(2).sum(axes, keepdim=True) + REST).sqrt()
 
 
@@ -104,5 +106,5 @@ def mirrored(inputs: Tensor) -> Tensor:
 
 def flow_default(classes: int, settings: Settings) -> nn.Module:
     if settings.size != SIZE or settings.head != "linear":
-        raise ConfigError(f"the model flow-default takes motion of {SIZE} px and has no head but the linear one")
+        raise ConfigError(f"the model flow-default takes motion of {SIZE} px and has only a linear head")
     return FlowDefault(classes, settings)

@@ -1,8 +1,8 @@
 """Freezing the first share of a network's learnable layers (Ho et al. 2023; head-first training of Ab Razak 2023).
 
-A learnable layer is a convolution or a linear layer, counted in the order in which they are defined. "The first 20 %"
-is rounded down: floor(share x layers). A batch-norm layer belongs to the convolution before it: when that one is
-frozen its scale and shift are frozen too and its running statistics are used and not updated.
+A learnable layer is a convolution or a linear layer, counted in order of definition. "The first 20 %" is rounded down:
+floor(share x layers). A batch-norm layer belongs to the convolution before it: when that one is frozen, so are its
+scale and shift, and its running statistics are used but not updated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LEARNABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def freeze(model: nn.Module, share: float) -> list[nn.Module]:
-    """Freezes the first ``share`` (0 to 1) of the learnable layers; gives every frozen module.
+    """Freezes the first ``share`` (0 to 1) of the learnable layers; returns every frozen module.
 
     Call ``hold`` with them after each ``model.train()``.
     """
@@ -39,7 +39,7 @@ def unfreeze(model: nn.Module) -> None:
 
 
 def hold(frozen: list[nn.Module]) -> None:
-    """Keeps frozen layers in evaluation mode: batch-norm statistics do not move."""
+    """Keeps frozen layers in evaluation mode, so that batch-norm statistics do not change."""
     for module in frozen:
         module.eval()
 

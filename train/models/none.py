@@ -1,8 +1,8 @@
-"""The answer "none": whether anything moves at all, told by how strong a motion is and how it lies, in px.
+"""The answer "none": whether anything moves at all, judged by strength and distribution of the motion in px.
 
-A network whose input is scaled to one length cannot tell a movement from noise. ``Gate`` can: a logistic regression on
-a few measures of the same cell means. ``WithNone`` is a network with its gate; in an exported file the gate's
-probability is the last one, and what is left is shared out by the network.
+A network whose input is scaled to unit length cannot tell a movement from noise. ``Gate`` can: it is a logistic
+regression on a few measures of the same cell means. ``WithNone`` is a network with its gate; in an exported file the
+gate's probability comes last, and the network shares out the rest.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ MEASURES: Final = 5 + GRID * (GRID // 2 + 1)
 
 
 def measures(x: Tensor) -> Tensor:
-    """(N, MEASURES) of motion in px, (N, 3, SIZE, SIZE) or its cell means, the same for a mirrored face.
+    """Measures (N, MEASURES) of motion in px, (N, 3, SIZE, SIZE) or its cell means; the same for a mirrored face.
 
-    Logarithms of the mean length over blocks, of the mean over the strongest of them, of the longest, of the median,
-    and of what differs inside the blocks, which is noise rather than skin; then of the length of each block, averaged
-    with its mirror image: the eyes move most of themselves, and a codec leaves a mark where the face is smooth.
+    They are the logarithms of the mean length over blocks, of the mean over the strongest, of the longest, of the
+    median, and of the variation inside blocks, which is noise rather than skin; then of the length of each block,
+    averaged with its mirror image, because eyes move most at rest and a codec leaves traces where the face is smooth.
     """
     fine = cells(x)
     blocks = F.avg_pool2d(fine, 2)
@@ -41,7 +41,8 @@ def measures(x: Tensor) -> Tensor:
 
 
 class Gate(nn.Module):
-    """Logit (N,) that nothing moves. The weights are those of a regression (``train.none``), not of a training loop."""
+    """Logit (N,) that nothing moves. The weights come from a regression (``train.none``), not from the training
+    loop."""
 
     weight: Tensor
     bias: Tensor

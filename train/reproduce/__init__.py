@@ -1,7 +1,7 @@
-"""One module a paper: its printed tables, its protocol as published (with its leak, named), and the same done cleanly.
+"""One module per paper: its printed tables, its protocol as published (with any leak named), and a clean protocol.
 
-Everything printed under "ours" was trained and tested when the command ran (or was taken from the finished folds of the
-same run). A figure of a paper is never used for anything but being printed beside ours.
+Everything printed under "ours" was trained and tested when the command ran, or comes from finished folds of the same
+run. Figures of a paper are only printed beside ours.
 """
 
 from train.reproduce.command import PAPERS

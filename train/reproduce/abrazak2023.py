@@ -1,9 +1,9 @@
 """Ab Razak & Sahran 2023: Efficient-ME on static apex crops of MEGC2019, pre-trained on macro-expressions.
 
-Their UAR is above 1, which cannot be. A rebuild of two faults in the authors' public code explains it. The clips of
-the test subject are found by a substring of the file name, so that ``s1`` also tests ``s11`` to ``s19``, and recalls
-are divided by the class counts of the whole set. And the network is not reset between the folds, so that from the
-second fold on it has been trained on nearly every test clip. "As published" here has both faults.
+Their UAR is above 1, which is impossible. Two faults in the authors' public code explain it. The clips of the test
+subject are found by a substring of the file name, so that ``s1`` also tests ``s11`` to ``s19``, and recalls are divided
+by the class counts of the whole set. And the network is not reset between folds, so that from the second fold on it has
+been trained on nearly every test clip. "As published" here has both faults.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ PRINTED: dict[str, dict[str, tuple[str, ...]]] = {
     "6": {"focal loss": ("0.98", "1.178", "0.99/0.98/0.98"), "cross-entropy": ("0.916", "1.109", "0.94/0.93/0.87")},
     "7": {"focal loss": ("0.97", "1.165", "0.98/0.97/0.97"), "cross-entropy": ("0.99", "1.191", "0.99/0.99/0.99")},
 }
-# The rows that the quick scale also runs as published: 68 dependent folds each are what takes the time.
+# The rows that the quick scale also runs as published; each takes 68 dependent folds.
 QUICK_PUBLISHED = {
     "efficient-me-fer2013-down-focal",
     "efficient-me-fer2013-down-ce",
     "efficient-me-ckplus48-down-focal",
 }
-# Table 3, repeated in table 4: what others print on the same composite; parameters as printed.
+# Table 3, repeated in table 4: published results of others on the same composite; parameters as printed.
 BASELINES = {
     "STSTNet (2019)": ("optical flow", "0.735", "0.760", "1.67k"),
     "ICE-GAN (2020)": ("apex", "0.845", "0.841", "21.6 mil"),
@@ -67,14 +67,14 @@ BASELINES = {
 }
 BUILT = {"STSTNet (2019)": "ststnet", "Efficient-ME": "efficient-me", "Efficient-ME (tr3)": "efficient-me-tr3"}
 NO_WEIGHTS = "not run: no ImageNet weights"
-# Figures 5 and 6: figure, side of a map at 224 px, channels, how many are shown.
+# Figures 5 and 6: figure, side of a map at 224 px, channels, number shown.
 FIGURES = {"efficient-me-tr3": ("5", 28, 40, 40), "efficient-me": ("6", 14, 112, 37)}
 PRINTED_COUNTS = {"negative": 250, "positive": 109, "surprise": 83}
 PRINTED_FER = {"negative": 16698, "positive": 8989, "surprise": 4002}
 
 
 def tables(setting: Setting, wanted: Sequence[str]) -> Iterator[Table]:
-    """The paper's tables beside ours, each as soon as it is done."""
+    """The paper's tables beside ours, each as soon as it is finished."""
     if "1" in wanted:
         yield _counts(setting)
     if "2" in wanted:
@@ -94,7 +94,7 @@ def tables(setting: Setting, wanted: Sequence[str]) -> Iterator[Table]:
             rows["Efficient-ME (tr3)"] = common.with_model(plan, name="efficient-me-tr3")
         yield _table("4", "lightweight networks", rows, data, setting)
     if "5" in wanted:
-        yield _table("5", "what the network was trained on before", _sources(plan), data, setting)
+        yield _table("5", "pre-training data", _sources(plan), data, setting)
     if "figures 5-6" in wanted:
         yield _feature_maps(plan, data, setting)
     unbalanced = common.with_stages(plan, balance="none")
@@ -131,14 +131,14 @@ def _baselines(setting: Setting) -> Table:
         "UF1, UAR here",
     )
     notes = (
-        "STSTNet's UAR is printed as 0.7605: that is its precision; recomputed from its authors' log it is 0.719",
-        "the last but one column as Keras counts them, with the running statistics of batch norm",
+        "the printed UAR of STSTNet, 0.7605, is its precision; recomputed from its authors' log, UAR is 0.719",
+        "'parameters here' as Keras counts them, with the running statistics of batch norm",
     )
     return Table(PAPER, "3", "baselines on MEGC2019", columns, tuple(rows), notes, scale(setting), tuple(folders))
 
 
 def _feature_maps(plan: Recipe, data: Prepared, setting: Setting) -> Table:
-    """Figures 5 and 6: the last block's maps of one person's disgust, after the macro-expression stage, as pictures."""
+    """Figures 5 and 6: the last block's maps for one person's disgust, after the macro-expression stage, as images."""
     disgust = gather.relabeled(list(data.clips), "casme2", setting.data)
     wanted = next((clip.key for clip in disgust if clip.emotion == "disgust"), data.clips[0].key)
     position = next(i for i, clip in enumerate(data.clips) if clip.key == wanted)
@@ -160,7 +160,7 @@ def _feature_maps(plan: Recipe, data: Prepared, setting: Setting) -> Table:
 
 def _maps(plan: Recipe, picture: NDArray[Any], setting: Setting) -> NDArray[np.float32]:
     if setting.recipes:
-        raise common.RecipeOnlyError("nothing is trained for it but the macro stage of table 4")
+        raise common.RecipeOnlyError("trained for it: only the macro stage of table 4")
     start = common.macro_start(plan, THREE, setting)
     model = fresh(plan, len(THREE), None if start is None else start.weights())
     assert isinstance(model, Truncated)
@@ -168,7 +168,7 @@ def _maps(plan: Recipe, picture: NDArray[Any], setting: Setting) -> NDArray[np.f
 
 
 def _sources(plan: Recipe) -> dict[str, Recipe]:
-    """Table 5. What starts from ImageNet needs its weights; where they cannot be had the row says so."""
+    """Table 5. Rows that start from ImageNet need its weights; where they are missing, the row says so."""
     assert plan.pretrain is not None
     ck = dataclasses.replace(plan.pretrain, data=dataclasses.replace(plan.pretrain.data, name="ckplus48"))
     rows = {
@@ -208,14 +208,14 @@ def _table(number: str, title: str, rows: dict[str, Recipe], data: Prepared, set
         LEAK,
         CLEAN,
         *([] if last is None else [common.counts_note(last)]),
-        "a static picture has no motion: clean figures near 0.45 are expected",
+        "a static image has no motion: expect clean figures near 0.45",
         *([common.full_hours({"efficient-me": 68 * 35 * 435})] if not setting.full else []),
     )
     return Table(PAPER, number, title, columns, tuple(lines), notes, scale(setting), tuple(folders))
 
 
 def _row(plan: Recipe, data: Prepared, setting: Setting) -> tuple[tuple[str, str], Run, list[str]]:
-    """Figures as published, the clean run, the stored runs. Raises as ``common.row``."""
+    """Scores as published, the clean run, and the stored runs. Raises as ``common.row``."""
     where = f"{PAPER}-{setting.scale}/{_slug(plan)}"
     start = common.macro_start(plan, THREE, setting)
     clean = common.row(
@@ -244,14 +244,14 @@ def scale(setting: Setting) -> str:
 
 
 def _slug(plan: Recipe) -> str:
-    """A folder name that tells the rows of all tables apart, so that a row two tables share is run once."""
+    """A folder name for a row; a row that two tables share is run once."""
     before = plan.pretrain
     source = plan.model.weights if before is None else f"{before.data.name}-{before.stages[-1].balance}"
     return f"{plan.model.name}-{source}-{plan.stage[-1].loss}"
 
 
 def substring_folds(clips: Sequence[Clip]) -> list[Fold]:
-    """The authors' folds: whoever has the subject's name anywhere in the file name is tested. Clips repeat."""
+    """The authors' folds: every clip with the subject's name anywhere in its file name is tested. Clips repeat."""
     folds = []
     for subject in sorted({_their_name(clip) for clip in clips}):
         test = tuple(i for i, clip in enumerate(clips) if subject in clip.frames[0].name)
@@ -260,9 +260,9 @@ def substring_folds(clips: Sequence[Clip]) -> list[Fold]:
 
 
 def printed_way(run: Run, counts: Sequence[int]) -> tuple[float, float]:
-    """UF1 and "UAR" as their script sums them: hits over all folds, divided by the class counts of the whole set.
+    """UF1 and "UAR" as their script computes them: hits over all folds, divided by the class counts of the whole set.
 
-    A clip tested in two folds counts twice above the line and once below it: that is how a recall exceeds 1.
+    A clip tested in two folds counts twice in the numerator and once in the denominator, so a recall can exceed 1.
     """
     scores = run.scores
     hits = np.diagonal(scores.confusion)

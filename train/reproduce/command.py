@@ -24,7 +24,7 @@ PAPERS: Final = {
     "selection": "STSTNet with a fixed last epoch, and what choosing the epoch on the test subject adds",
 }
 
-SCALES: Final = ("quick", "full")  # of a paper that names no others
+SCALES: Final = ("quick", "full")  # of papers that define no others
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -32,15 +32,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     papers = "\n".join(f"  {name:12} {what}" for name, what in PAPERS.items())
     parser.epilog = f"papers:\n{papers}"
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("paper", choices=PAPERS, metavar="PAPER", help=f"one of {', '.join(PAPERS)}")
+    parser.add_argument("paper", choices=PAPERS, metavar="PAPER", help=f"paper to reproduce: {', '.join(PAPERS)}")
     parser.add_argument("--table", action="append", metavar="N", help="only this table; repeatable")
     parser.add_argument(
         "--scale", choices=("quick", "cpu", "full"), default="quick",
-        help="quick: reduced, minutes on a CPU; cpu: as far as two cores get in hours; full: the paper's own size",
+        help="quick: reduced, minutes on a CPU; cpu: what two cores can do in hours; full: the paper's own size",
     )  # fmt: skip
     parser.add_argument(
         "--protocol", choices=("as-published", "clean"), default="as-published",
-        help="as-published: the paper's protocol and the clean one; clean: the clean one only",
+        help="as-published: the paper's protocol and the clean one; clean: only the clean one",
     )  # fmt: skip
     parser.add_argument(
         "--weights", default="", metavar="W", help="start from imagenet, none or a file (default: the recipe's)"
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
                     _keep(setting.out / f"{args.paper}-{args.scale}" / "tables.json", table)
         except RecipeOnlyError:
             done += 1
-        except (DataError, ModelError) as error:  # of this table; the others may have what they need
+        except (DataError, ModelError) as error:  # for this table only; others may have what they need
             missing = error
             print(f"{args.paper}, table {number}: not run: {error}", file=sys.stderr, flush=True)
     if missing is not None and not done:
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _keep(file: Path, table: Table) -> None:
-    """Adds the table to the file of this paper and scale, instead of an earlier one."""
+    """Stores the table in the file of this paper and scale, in place of an earlier one."""
     tables = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     tables[table.number] = dataclasses.asdict(table)
     store(file, tables)

@@ -1,4 +1,4 @@
-"""What the papers' modules share: the settings of a reproduction, a table that can be printed, and running one row."""
+"""Shared by the papers' modules: the settings of a reproduction, printable tables, and running one row."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from train.runs import Run
 Value = TypeVar("Value")
 
 RECIPES: Final = Path(__file__).parent.parent / "recipes"
-# Leave-one-subject-out over 68 subjects, done with the subjects in so many groups: how a reduced scale saves time.
+# Number of groups in which a reduced scale tests the 68 subjects, to save time.
 GROUPS: Final = 6
 
 
 class RecipeOnlyError(DataError):
-    """Nothing is trained: the recipe of a row was asked for, and has been printed."""
+    """Only the recipe of a row was requested, and has been printed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the command line asked for. published: also run the papers' own, leaking, protocols."""
+    """The options of the command line. published: also run the papers' own, leaking protocols."""
 
     data: Path
     out: Path
@@ -59,7 +59,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """number: of the table in the paper. rows: text, one cell a column. notes: printed below, leaks by name among them.
+    """number: of the table in the paper. rows: text, one cell per column. notes: printed below, with any leaks named.
     runs: folders of the stored runs behind it."""
 
     paper: str
@@ -82,7 +82,7 @@ class Table:
         return "\n".join([*lines, *(f"* {note}" for note in self.notes)])
 
 
-# Processor ms that training takes for one sample at 224 or 227 px: measured on two cores of an AMD EPYC, 2026-11-25.
+# Processor ms to train on one sample at 224 or 227 px, measured on two cores of an AMD EPYC, 2026-11-25.
 CPU_MS: Final = {
     "alexnet": 106, "squeezenet": 134, "mobilenet-v2": 324, "resnet18": 340, "efficient-me-tr3": 373, "googlenet": 407,
     "efficientnet-b0": 643, "resnet50": 800, "efficient-me": 868,
@@ -90,21 +90,21 @@ CPU_MS: Final = {
 
 
 def full_hours(visits: Mapping[str, float]) -> str:
-    """What the paper's own size would take, for below a reduced table. visits: samples seen in training, by network."""
+    """The time for the paper's own size, printed below a reduced table. visits: training samples by network."""
     spent = {network: CPU_MS[network] * number / 3.6e6 for network, number in visits.items()}
     parts = ", ".join(f"{network} {hours:.0f} h" for network, hours in spent.items())
     return f"at full scale about {sum(spent.values()):.0f} processor hours: {parts}"
 
 
 def components(paper: str) -> Table:
-    """What the paper says of each part, each table and each figure, beside what is done here."""
+    """What the paper says about each part, table and figure, beside what is done here."""
     rows = tomllib.loads((Path(__file__).parent / "components.toml").read_text(encoding="utf-8"))[paper]
     columns = ("component", "paper", "ours", "difference")
     return Table(paper, "components", "part by part", columns, tuple(map(tuple, rows)), (), "as built, nothing trained")
 
 
 def load(name: str, setting: Setting) -> Recipe:
-    """The recipe of this name at the scale asked for, with the weights asked for."""
+    """The recipe of this name at the requested scale, with the requested weights."""
     plan = recipe.load(RECIPES / (f"{name}.toml" if setting.full else f"{name}-{setting.scale}.toml"))
     if setting.weights and plan.model.weights != setting.weights:
         plan = with_model(plan, weights=setting.weights)
@@ -120,7 +120,7 @@ def with_input(plan: Recipe, **changes: Any) -> Recipe:
 
 
 def with_stages(plan: Recipe, **changes: Any) -> Recipe:
-    """The same change in every stage, of pre-training too."""
+    """The recipe with the same change in every stage, including pre-training."""
     stages = tuple(dataclasses.replace(stage, **changes) for stage in plan.stage)
     before = plan.pretrain
     if before is not None:
@@ -134,7 +134,7 @@ def inputs(clips: list[Clip], labels: tuple[str, ...], plan: Recipe, setting: Se
 
 
 def present(names: Sequence[str], setting: Setting) -> list[str]:
-    """Those of the data sets that lie in the data folder."""
+    """The data sets that are in the data folder."""
     return [name for name in names if find_root(name, setting.data) is not None]
 
 
@@ -153,13 +153,13 @@ def row(
     plan: Recipe, data: Prepared, folds: Sequence[Fold], where: str, setting: Setting, *, protocol: str,
     clean: bool = True, once: bool = True, faults: tuple[str, ...] = (), start: pretrain.Start | None = None,
 ) -> Run:  # fmt: skip
-    """One trained and tested row; kept under ``out``/``where``, so that asking again costs nothing.
+    """A trained and tested row, stored under ``out``/``where`` and reused.
 
-    Raises DataError, ModelError where it cannot be run here, and where only its recipe was asked for: ``attempt``.
+    Raises DataError or ModelError when it cannot be run here or only its recipe was requested; see ``attempt``.
     """
     if setting.recipes:
         print(f"# {where}: {protocol}, {len(folds)} folds\n{recipe_toml.text(dataclasses.replace(plan, name=where))}")
-        raise RecipeOnlyError("only its recipe was asked for")
+        raise RecipeOnlyError("only its recipe was requested")
     return evaluate.evaluate(
         dataclasses.replace(plan, name=where), data, folds, setting.out / where, protocol=protocol, clean=clean,
         once=once, faults=faults, start=start, device=setting.device, quiet=setting.quiet,
@@ -168,13 +168,13 @@ def row(
 
 
 def stored(where: str, setting: Setting) -> Run | None:
-    """A run that another table has left; None before it was made."""
+    """A stored run of another table, if any."""
     folder = setting.out / where
     return runs.load(folder) if (folder / "run.json").exists() else None
 
 
 def attempt(row: Callable[[], Value]) -> Value | str:
-    """What ``row`` gives, or, in a few words, why it cannot be run here: its weights or its data are missing."""
+    """The result of ``row``, or the reason why it cannot be run here: its weights or its data are missing."""
     try:
         return row()
     except (DataError, ModelError) as error:
@@ -188,12 +188,12 @@ def interval(run: Run, name: str) -> str:
 
 
 def counts_note(run: Run) -> str:
-    """Class counts and what needs no picture, for below a table."""
+    """Class counts and trivial predictors, printed below a table."""
     scores = run.scores
     base = metrics.trivial(run.truth, run.labels)["majority"]
     parts = ", ".join(f"{label} {int(n)}" for label, n in zip(run.labels, scores.counts, strict=True))
     return (
-        f"tested: {parts}; always answering the commonest class: accuracy {base.accuracy:.3f}, "
+        f"tested: {parts}; always answering the most common class: accuracy {base.accuracy:.3f}, "
         f"UF1 {base.uf1:.3f}, UAR {base.uar:.3f}"
     )
 

@@ -1,7 +1,7 @@
 """Three hand-made descriptors of a clip, and a linear SVM on them: the baselines of the challenge of 2018.
 
-As Davison, Merghani and Yap (arXiv 1708.07549) describe them: the clip from onset to offset, 5 x 5 blocks of the face.
-What they do not print (the bins of HOG3D, the flow of HOOF, the SVM's constant) is said beside each function.
+As in Davison, Merghani and Yap (arXiv 1708.07549): the clip from onset to offset, 5 x 5 blocks of the face. What they
+do not state (the bins of HOG3D, the flow of HOOF, the SVM's constant) is given with each function.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ VERSION: Final = 1
 BLOCKS: Final = 5
 SIDE: Final = 160  # px to which a face is scaled
 STEP: Final = 4  # frames between the points of LBP-TOP's planes in time, at 200 frames/s
-TURNS: Final = 8  # bins of a direction in the picture
-SLOPES: Final = 3  # bins of a direction in time
+TURNS: Final = 8  # bins of direction in the image
+SLOPES: Final = 3  # bins of direction in time
 
 
 def lbp_top(volume: Volume) -> Values:
@@ -74,7 +74,7 @@ def hoof(volume: Volume) -> Values:
 
 
 def hog3d(volume: Volume) -> Values:
-    """Histograms of gradients in picture and time (after Kläser et al. 2008), TURNS directions by SLOPES in time.
+    """Histograms of gradients in image and time (after Kläser et al. 2008), TURNS directions by SLOPES in time.
 
     (25 x TURNS x SLOPES,): weighted by length, each block summing to 1. Kläser's have the faces of an icosahedron.
     """
@@ -90,7 +90,7 @@ DESCRIPTORS: Final[dict[str, Callable[[Volume], Values]]] = {"LBP-TOP": lbp_top,
 
 
 def described(name: str, clips: Sequence[Clip], folder: Path, quiet: bool = False) -> Values:
-    """(N, D): the descriptor of each clip, from onset to offset; kept in ``folder``. Raises DataError."""
+    """The descriptor of each clip from onset to offset, (N, D); cached in ``folder``. Raises DataError."""
     file = folder / f"{name.lower()}-{cache.key([VERSION, name, SIDE, STEP, TURNS, SLOPES], clips)}.npz"
     if file.exists():
         with np.load(file, allow_pickle=False) as stored:
@@ -101,7 +101,7 @@ def described(name: str, clips: Sequence[Clip], folder: Path, quiet: bool = Fals
 
 
 def volume(clip: Clip) -> Volume:
-    """The clip from onset to offset, or all of it where they are not annotated. Raises DataError."""
+    """The clip from onset to offset, or all of it if they are not annotated. Raises DataError."""
     first = 0 if clip.onset is None else clip.onset
     last = len(clip.frames) - 1 if clip.offset is None else clip.offset
     gray = (load_image(path, gray=True) for path in clip.frames[first : last + 1])
@@ -110,20 +110,20 @@ def volume(clip: Clip) -> Volume:
 
 
 def answers(x: Values, y: NDArray[np.int64], fold: Fold) -> NDArray[np.int64]:
-    """The classes that a linear SVM (C = 1) on standardized values names for the tested clips of a fold."""
+    """The classes of the tested clips of a fold, by a linear SVM (C = 1) on standardized values."""
     machine: Any = make_pipeline(StandardScaler(), SVC(kernel="linear", C=1.0))
     machine.fit(x[list(fold.train)], y[list(fold.train)])
     return np.asarray(machine.predict(x[list(fold.test)]))
 
 
 def _turns(dx: NDArray[Any], dy: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Direction in the picture as one of TURNS bins, and length."""
+    """Direction in the image as one of TURNS bins, and length."""
     turn = (np.arctan2(dy, dx) / (2 * np.pi)) % 1.0
     return np.minimum((turn * TURNS).astype(np.int64), TURNS - 1), np.hypot(dx, dy).astype(np.float64)
 
 
 def _histograms(codes: NDArray[np.int64], weights: NDArray[np.float64] | None, bins: int) -> Values:
-    """(25, bins) of codes (T, H, W) by blocks of the picture, each row summing to 1."""
+    """Histograms (25, bins) of codes (T, H, W) by blocks of the image, each row summing to 1."""
     _, height, width = codes.shape
     rows = np.arange(height) * BLOCKS // height
     columns = np.arange(width) * BLOCKS // width

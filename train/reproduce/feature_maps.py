@@ -1,6 +1,6 @@
-"""What the last block of a network gives for one picture, every channel as a gray tile: figures 5 and 6 of Ab Razak.
+"""The output of a network's last block for one image, every channel as a gray tile: figures 5 and 6 of Ab Razak.
 
-The picture is of a person of the data folder, and some channels still show the face: the file is the user's own.
+The image shows a person from the data folder, and some channels still show the face, so the file stays with the user.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TILE: Final = 56  # px
 
 
 def of(model: Truncated, picture: NDArray[Any], device: str) -> NDArray[np.float32]:
-    """(C, h, w): the output of the last block for an input (3, S, S)."""
+    """The output of the last block, (C, h, w), for an input (3, S, S)."""
     unit = open_unit(device)
     unit.place(model)
     model.eval()
@@ -33,9 +33,9 @@ def of(model: Truncated, picture: NDArray[Any], device: str) -> NDArray[np.float
 
 
 def draw(maps: NDArray[np.float32], at_most: int, file: Path) -> None:
-    """Writes the first ``at_most`` channels as a PNG, each from its own least to its own largest value.
+    """Writes the first ``at_most`` channels as a PNG, each scaled from its smallest to its largest value.
 
-    Raises OutputError when the file cannot be written.
+    Raises OutputError.
     """
     low, high = maps.min((1, 2), keepdims=True), maps.max((1, 2), keepdims=True)
     gray = (255 * (maps - low) / np.maximum(high - low, 1e-12)).astype(np.uint8)[:at_most]

@@ -1,8 +1,8 @@
-"""Hata et al. 2025: which face part, how many frames, CK+ before, attention branch, ArcFace; five folds of SAMM.
+"""Hata et al. 2025: face part, number of frames, CK+ pre-training, attention branch, ArcFace; five folds of SAMM.
 
-Their folds are drawn by label, so a person is on both sides. All their figures lie within 6 points, where one clip is
-0.63 points and always answering "anger" gives 35.8 %. SAMM's videos cannot be had here: rows with one frame are done on
-the 133 apex crops of SAMM in MEGC2019 (no "others"), rows with three frames on CASME II.
+Their folds are drawn by label, so a person is on both sides. All their figures are within 6 points, where one clip is
+0.63 points and always answering "anger" gives 35.8 %. SAMM's videos are not available here: rows with one frame use the
+133 apex crops of SAMM in MEGC2019 (no "others"), rows with three frames use CASME II.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PRINTED = {
     "6": {(False, "plain"): (62.83, 60.37), (True, "plain"): (63.70, 62.83)},
 }
 CROP = {"5": "regions", "6": "face"}
-# Table 1: data set, subjects, samples, labels; the name under which it is read here.
+# Table 1: data set, subjects, samples, labels; the name of its reader here.
 OVERVIEW = (
     ("CK+", "123", "593", "7", "ckplus48"),
     ("SAMM", "32", "159", "7", "samm"),
@@ -48,13 +48,14 @@ WANG = (("CK+ to MMEW (micro)", "65.6"), ("MMEW (macro) to MMEW (micro)", "69.4"
 
 
 def tables(setting: Setting, wanted: Sequence[str]) -> Iterator[Table]:
-    """The two tables of results beside ours."""
+    """The paper's two tables of results beside ours."""
     if "1" in wanted:
         yield _overview(setting)
     if "2" in wanted:
         yield Table(
-            PAPER, "2", "what they quote of Wang et al. 2018", ("fine-tuned", "accuracy printed"), WANG,
-            ("with these figures they expect a gain by CK+; table 5 has none",), "as printed, nothing trained",
+            PAPER, "2", "their quotation of Wang et al. 2018", ("fine-tuned", "accuracy printed"), WANG,
+            ("they expect a gain from CK+ because of these figures; table 5 shows none",),
+            "as printed, nothing trained",
         )  # fmt: skip
     if "components" in wanted:
         yield common.components(PAPER)
@@ -76,7 +77,7 @@ def tables(setting: Setting, wanted: Sequence[str]) -> Iterator[Table]:
 
 
 def _overview(setting: Setting) -> Table:
-    """Table 1 beside what is on this machine."""
+    """Table 1 beside the data on this machine."""
     rows = []
     for name, people, samples, labels, read in OVERVIEW:
         clips = common.attempt(partial(gather.one, read, setting.data))
@@ -116,11 +117,11 @@ def _table(
     columns = ("row", "printed (SAMM)", "as published", "accuracy clean", "UF1 clean")
     notes = [
         "leak as published: folds are drawn by label, the same person is trained on and tested",
-        "clean: nobody is on both sides; printed figures are of SAMM's 159 videos, ours of what the notes say",
+        "clean: nobody is on both sides; printed figures are for SAMM's 159 videos, ours for the data in these notes",
         *notes,
     ]
     if setting.quick:
-        notes.append("at full scale about 55 h a row of five folds on two cores")
+        notes.append("at full scale about 55 h per row of five folds on two cores")
     title = "regions of interest" if number == "5" else "full face"
     return Table(PAPER, number, title, columns, tuple(lines), tuple(notes), _scale(setting), tuple(folders))
 
@@ -128,9 +129,10 @@ def _table(
 def _row(
     plan: Recipe, data: Prepared, before: bool, named: str, setting: Setting
 ) -> tuple[tuple[str, str, str], list[str], str]:
-    """Accuracy as published, accuracy and UF1 clean; the stored runs; counts of the tested. Raises as ``common.row``.
+    """Accuracy as published, accuracy and UF1 clean; the stored runs; counts of the tested clips. before: pre-train on
+    CK+48.
 
-    before: trained on CK+48 first.
+    Raises as ``common.row``.
     """
     start = _macro(plan, data.labels, setting) if before else None
     row = dataclasses.replace(plan, pretrain=None)
@@ -148,14 +150,14 @@ def _row(
 
 
 def _variant(plan: Recipe, stem: str, scheme: str, crop: str) -> Recipe:
-    """One frame enters in color through 2-D filters, three in gray through 3-D ones."""
+    """The recipe of a variant: one frame in color with 2-D filters, three in gray with 3-D ones."""
     feature = models.APEX if stem == "2D" else models.FRAMES
     plan = common.with_input(common.with_model(plan, stem=stem.lower()), feature=feature, crop=crop)
     return dataclasses.replace(plan, data=dataclasses.replace(plan.data, scheme=scheme))
 
 
 def _macro(plan: Recipe, labels: tuple[str, ...], setting: Setting) -> pretrain.Start:
-    """CK+48 as one frame (the last) or three (the last three of a sequence: the neutral beginning is not in it)."""
+    """CK+48 as one frame (the last) or three (the last three of a sequence; CK+48 lacks the neutral beginning)."""
     assert plan.pretrain is not None
     stills = gather.gather(plan.pretrain.data, setting.data)
     clips = sequences(stills) if plan.input.feature == models.FRAMES else stills
@@ -165,7 +167,7 @@ def _macro(plan: Recipe, labels: tuple[str, ...], setting: Setting) -> pretrain.
 
 
 def sequences(stills: Sequence[Clip]) -> list[Clip]:
-    """CK+48's pictures S010_004_00000017 .. 19 joined to one clip of three frames each."""
+    """CK+48's images S010_004_00000017 to 19 joined to clips of three frames."""
     found: dict[str, list[Clip]] = defaultdict(list)
     for still in stills:
         found[Path(still.frames[0]).stem.rsplit("_", 1)[0]].append(still)

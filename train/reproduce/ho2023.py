@@ -1,7 +1,7 @@
 """Ho et al. 2023: six ImageNet networks on single frames of CASME II, none, 20 % or 50 % of the layers frozen.
 
 They split the frames at random, 70 to 30. A clip has some 70 frames 5 ms apart, so nearly every test frame has its
-neighbor in the training set: the task is to recognize a picture seen before. The clean partner tests other people.
+neighbor in the training set: the task is to recognize an image seen before. The clean counterpart tests other people.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from train.samples import Samples
 PAPER = "ho2023"
 TABLES = ("1", "2", "3", "4", "5", "6", "time", "components")
 FROZEN = {"2": "none", "3": "0.2", "4": "0.5"}
-QUICK_CLIPS, QUICK_FRAMES = 4, 12  # every so many clips and frames at the quick scale
-# Epochs at the quick scale: the large networks cost ten times the small ones.
+QUICK_CLIPS, QUICK_FRAMES = 4, 12  # strides over clips and frames at the quick scale
+# Epochs at the quick scale; large networks cost ten times as much as small ones.
 QUICK_EPOCHS = {
     "alexnet": 6,
     "squeezenet": 24,
@@ -35,7 +35,7 @@ QUICK_EPOCHS = {
     "mobilenet-v2": 8,
 }
 NEAR = 0.010  # s
-# network: their rate, epochs and input size (section 3.3).
+# network: its rate, epochs and input size (section 3.3).
 NETWORKS = {
     "alexnet": (1e-4, 50, 227),
     "squeezenet": (1e-4, 50, 227),
@@ -44,8 +44,8 @@ NETWORKS = {
     "resnet50": (1e-4, 10, 224),
     "mobilenet-v2": (1e-4, 10, 224),
 }
-# What is trained in each row: torchvision's network; the one that they describe, where it is another; and SqueezeNet
-# 1.0, the only version whose ImageNet weights can be had without asking anyone.
+# Networks of each row: torchvision's; the one that they describe, if it differs; and SqueezeNet 1.0, whose ImageNet
+# weights are available without registration.
 ROWS = {
     "alexnet": "alexnet",
     "alexnet, as described": "alexnet-2012",
@@ -85,9 +85,9 @@ PRINTED = {
         "mobilenet-v2": ((97.88, 97.16, 96.77, 97.10, 97.78), 97.34),
     },
 }
-# Table 5 repeats the averages; where it does not, the printed value.
+# Table 5 repeats the averages, except for these.
 PRINTED_SUMMARY_DIFFERS = {("googlenet", "4"): 99.31}
-# Table 6: what they print for other work, and how those papers tested.
+# Table 6: other work as printed, and how those papers tested.
 OTHERS = {
     "3D-CNN with transfer learning (Zhi et al. 2019)": ("97.6", "five-fold cross-validation; of what is not said"),
     "TLCNN (Wang et al. 2018)": ("71.2", "not said"),
@@ -147,7 +147,7 @@ def _table(number: str, plan: Recipe, frames: list[Clip], setting: Setting) -> T
         "starts from",
     )
     notes = [
-        "leak: frames of one clip are trained on and tested; percent accuracy throughout",
+        "leak: frames of one clip are trained on and tested; all figures are accuracies in percent",
         neighbors_note(frames),
         "subject split: other people are tested, " + note,
     ]
@@ -161,7 +161,7 @@ def _table(number: str, plan: Recipe, frames: list[Clip], setting: Setting) -> T
 def _row(
     number: str, label: str, network: str, plan: Recipe, used: list[Clip], setting: Setting
 ) -> tuple[tuple[str, str, str], list[str], str]:
-    """Accuracies by frames and by subjects, and where it starts from; the stored runs; counts of the tested.
+    """Accuracies by frames and by subjects, and the starting weights; the stored runs; counts of the tested clips.
 
     Raises as ``common.row``.
     """
@@ -196,7 +196,7 @@ def _row(
 
 
 def _printed(label: str) -> str:
-    """The name under which a row's figures are printed."""
+    """The name of a row in the paper."""
     return label.split(",")[0].split()[0]
 
 
@@ -225,12 +225,12 @@ def _clip_of(frame: Clip) -> str:
 
 
 def position(frame: Clip) -> int:
-    """Place of a single frame in its clip."""
+    """Position of a single frame in its clip."""
     return int(frame.clip.rsplit("@", 1)[1])
 
 
 def neighbors(frames: Sequence[Clip], fold: Fold, within: int) -> float:
-    """Share of the tested frames that have a training frame of the same clip at most ``within`` frames away."""
+    """Share of the tested frames with a training frame of the same clip at most ``within`` frames away."""
     trained: dict[str, set[int]] = defaultdict(set)
     for i in fold.train:
         trained[_clip_of(frames[i])].add(position(frames[i]))
@@ -245,8 +245,8 @@ def neighbors_note(frames: Sequence[Clip]) -> str:
     fold = protocols.frame_split(frames)[0]
     share = neighbors(frames, fold, round(NEAR * 200))
     return (
-        f"in a 70:30 split of all {len(frames)} frames, {100 * share:.1f} % of the tested ones "
-        "have a training frame of the same clip within 10 ms"
+        f"in a 70:30 split of all {len(frames)} frames, {100 * share:.1f} % of the test frames have a training frame "
+        "of the same clip within 10 ms"
     )
 
 
@@ -275,15 +275,15 @@ def _summary() -> Table:
 
 
 def _others() -> Table:
-    """Table 6 compares with three papers; what those figures rest on."""
+    """Table 6 compares with three papers; this is how they tested."""
     rows = [(name, printed, how) for name, (printed, how) in OTHERS.items()]
     columns = ("model", "accuracy printed", "how it was tested")
-    notes = ("figures of other papers by other protocols, beside a split of frames: nothing follows from the order",)
+    notes = ("these papers use other protocols than the random split of frames, so the order means nothing",)
     return Table(PAPER, "6", "their table of other work", columns, tuple(rows), notes, "as printed, nothing trained")
 
 
 def _time(setting: Setting) -> Table:
-    """How long a step of training takes with none, 20 % and 50 % of the layers frozen, in turns."""
+    """Times a training step with none, 20 % and 50 % of the layers frozen, in turns."""
     rows = []
     for label, network in ROWS.items():
         side = TIMED_PX if setting.quick else NETWORKS[_printed(label)][2]
@@ -301,13 +301,14 @@ def _time(setting: Setting) -> Table:
     side_px = TIMED_PX if setting.quick else "224 or 227"
     scale = f"{TURNS} steps of {TIMED} samples each, in turns, {side_px} px, this machine"
     note = (
-        "that transfer learning 'cuts down on the time' is said without a figure; a step is forward, backward, update"
+        "the paper says without a figure that transfer learning 'cuts down on the time'; a step is forward, backward, "
+        "update"
     )
     return Table(PAPER, "time", "what freezing saves", columns, tuple(rows), (note,), scale)
 
 
 def _steps(network: str, frozen: str, side: int, setting: Setting) -> Iterator[float]:
-    """Seconds of one step after the other, on noise."""
+    """Seconds of successive training steps on noise."""
     model = models.create(network, len(PRINTED_COUNTS), size=side)
     noise = np.random.default_rng(0)
     x = noise.integers(0, 256, (TIMED, 3, side, side), np.uint8)

@@ -2,7 +2,7 @@
 
 Their 17 % on six classes is chance. Two of three pictures show a neutral face (onset and offset carry the clip's
 label), and at a rate of 0.00001 plain SGD hardly moves the weights. The split by picture also puts one clip on both
-sides. Here only CASME II can be had: five classes, "tense" belongs to CASME.
+sides. Of their data only CASME II is available here: five classes, as "tense" belongs to CASME.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def tables(setting: Setting, wanted: Sequence[str]) -> Iterator[Table]:
 
 
 def on_what_is_there(plan: Recipe, setting: Setting) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe on those of their four data sets that are here, and its classes: six, or CASME II's five alone."""
+    """The recipe on those of their four data sets that are here, and its classes: six, or five for CASME II alone."""
     names = common.present(DATA, setting)
     if set(names) <= {"casme2"}:
         return plan, FIVE["casme2"]
@@ -79,7 +79,7 @@ def on_what_is_there(plan: Recipe, setting: Setting) -> tuple[Recipe, tuple[str,
 
 
 def _structure() -> Table:
-    """Table 1 beside torchvision's ResNet-18, read off the network itself."""
+    """Table 1 beside torchvision's ResNet-18, read from the network itself."""
     net = torchvision.models.resnet18(num_classes=6)
     parts = [net.conv1, net.layer1, net.layer2, net.layer3, net.layer4, net.fc]
     rows = []
@@ -134,7 +134,7 @@ def _rates(plan: Recipe, data: Prepared, setting: Setting) -> Table:
 
 
 def _pair(plan: Recipe, data: Prepared, setting: Setting) -> tuple[str, str]:
-    """Accuracy as published, and clean. Raises as ``common.row``."""
+    """Accuracies as published and clean. Raises as ``common.row``."""
     published = _runs(plan, data, setting, "balanced") if setting.published else []
     return _accuracy(published), _accuracy(_runs(plan, data, setting, "subjects"))
 
@@ -158,14 +158,14 @@ def _runs(plan: Recipe, data: Prepared, setting: Setting, kind: str) -> list[Run
                 setting,
                 protocol=kind,
                 clean=kind == "subjects",
-                once=kind == "subjects" and setting.scale != "cpu",  # which tests one quarter of the people
+                once=kind == "subjects" and setting.scale != "cpu",  # tests one quarter of the people
             )
         )
     return runs
 
 
 def _hours(setting: Setting, networks: Sequence[str], rates: int) -> list[str]:
-    """What the paper's own size would take, where this is not it."""
+    """The time for the paper's own size, for reduced scales."""
     visits = 75 * len(FIVE["casme2"]) * 100 * REPEATS * rates * (1 + CLEAN_GROUPS)
     return [] if setting.full else [common.full_hours(dict.fromkeys(networks, visits))]
 

@@ -1,8 +1,8 @@
 """Peng et al. 2018: ResNet-10, ImageNet to macro- to micro-expressions, on MEGC2018's five objective classes.
 
-The protocols are clean: hold-out by data set, and leave-one-subject-out. What cannot be checked is which epoch was
-reported. Their WAR and UAR are recomputed here from the confusion matrices that they print. The 99.35 % on
-macro-expressions comes from a random split of neighboring video frames of the same people.
+The protocols are clean: hold-out by data set, and leave-one-subject-out. Which epoch was reported cannot be checked.
+Their WAR and UAR are recomputed here from the confusion matrices that they print. The 99.35 % on macro-expressions
+comes from a random split of neighboring video frames of the same people.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ PRINTED_MATRIX = {
     ),
 }
 TESTED = {"2": "samm", "3": "casme2"}
-CPU_FOLD = "samm"  # the one that the scale "cpu" runs
+CPU_FOLD = "samm"  # the fold that the scale "cpu" runs
 PRINTED_HDE = {"2": ("0.544", "0.440"), "3": ("0.578", "0.337"), "mean": ("0.561", "0.389")}
-# Tables IV to VI print three baselines of the challenge beside theirs; HDE: WAR and UAR, LOSO: accuracy and F1.
+# The challenge's three baselines in tables IV to VI; HDE: WAR and UAR, LOSO: accuracy and F1.
 BASELINES = {
     "mean": (("LBP-TOP", "0.285", "0.332"), ("HOOF", "0.353", "0.348"), ("HOG3D", "0.363", "0.228")),
     "5": (("LBP-TOP", "44.70", "0.35"), ("HOOF", "42.17", "0.33"), ("HOG3D", "34.16", "0.22")),
@@ -77,14 +77,14 @@ def tables(setting: Setting, wanted: Sequence[str]) -> Iterator[Table]:
 
 
 def recomputed(number: str) -> metrics.Scores:
-    """The scores that a printed confusion matrix stands for: its rows times the class counts of table I."""
+    """The scores of a printed confusion matrix: its rows times the class counts of table I."""
     counts = np.array(COUNTS[TESTED[number]], float)
     matrix = np.rint(np.array(PRINTED_MATRIX[number]) / 100 * counts[:, None])
     return metrics.Scores(MEGC2018, matrix)
 
 
 def objective_clips(setting: Setting) -> list[Clip]:
-    """CASME II's clips, and SAMM's: its own when they are there, else the apex crops of MEGC2019 (all 68 of them)."""
+    """The clips of CASME II and SAMM; for SAMM its own if present, otherwise the apex crops of MEGC2019 (all 68)."""
     casme2 = gather.one("casme2", setting.data)
     if find_root("samm", setting.data):
         samm = gather.one("samm", setting.data)
@@ -94,7 +94,7 @@ def objective_clips(setting: Setting) -> list[Clip]:
 
 
 def _matrix(number: str, setting: Setting) -> Table:
-    """Their matrix, what it stands for, and ours beside it once the hold-out task was run."""
+    """Their matrix, its scores, and ours beside it if the hold-out task was run."""
     scores, ours = recomputed(number), _ours(number, setting)
     rows = []
     for i, (label, percent) in enumerate(zip(MEGC2018, PRINTED_MATRIX[number], strict=True)):
@@ -120,7 +120,7 @@ def _matrix(number: str, setting: Setting) -> Table:
 
 
 def _ours(number: str, setting: Setting) -> metrics.Scores | None:
-    """The scores of the same fold here; None before table 4 was made."""
+    """The scores of the same fold here; None before table 4 has been run."""
     run = common.stored(_hde(setting), setting)
     return None if run is None or TESTED[number] not in run.folds else _part(run, TESTED[number])
 
@@ -143,7 +143,7 @@ def _counts(clips: list[Clip]) -> Table:
     totals = ((str(sum(COUNTS[name])), str(sum(found[name].values()))) for name in COUNTS)
     rows.append(("all", *(cell for pair in totals for cell in pair)))
     columns = ("class", "CASME II printed", "here", "SAMM printed", "here")
-    notes = ("the sheet of CASME II that carries objective classes is of 2019 and assigns some clips again",)
+    notes = ("the sheet of CASME II with objective classes is from 2019 and reassigns some clips",)
     return Table(PAPER, "1", "clips in the objective classes", columns, tuple(rows), notes, "whole")
 
 
@@ -153,7 +153,7 @@ def _holdout(clips: list[Clip], setting: Setting) -> Table:
     start = common.macro_start(plan, MEGC2018, setting)
     where = _hde(setting)
     folds = [fold for fold in protocols.megc2018_hde(data.clips) if setting.scale != "cpu" or fold.name == CPU_FOLD]
-    once = setting.scale != "cpu"  # which runs one of the two folds
+    once = setting.scale != "cpu"  # runs one of the two folds
     run = common.row(plan, data, folds, where, setting, protocol="megc2018-hde", start=start, once=once)
     parts = {fold.name: _part(run, fold.name) for fold in folds}
     rows = []
@@ -166,7 +166,7 @@ def _holdout(clips: list[Clip], setting: Setting) -> Table:
         rows.append((f"{name}, mean", war, uar, *((found, "") if isinstance(found, str) else _mean(found))))
     columns = ("fold", "WAR printed", "UAR printed", "WAR ours", "UAR ours")
     notes = (
-        *([] if setting.full else ["at full scale about 1.5 h a fold on two cores, after 25 h of macro stage"]),
+        *([] if setting.full else ["at full scale about 1.5 h per fold on two cores, after 25 h of macro stage"]),
         f"always answering III: WAR {_always('samm'):.3f} on SAMM, {_always('casme2'):.3f} on CASME II; UAR 0.200",
         *_notes(run),
     )
@@ -174,7 +174,7 @@ def _holdout(clips: list[Clip], setting: Setting) -> Table:
 
 
 def on_what_is_there(plan: Recipe, setting: Setting) -> Recipe:
-    """The recipe with those of their four macro-expression sets, and two more, that are here; CK+48 stands for CK+."""
+    """The recipe with those of their four macro-expression sets, and of two more, that are here; CK+48 replaces CK+."""
     names = common.present(MACRO, setting)
     if not names or plan.pretrain is None:
         return plan
@@ -198,7 +198,7 @@ def _loso(number: str, clips: list[Clip], setting: Setting) -> Table:
     run = common.row(plan, data, common.loso(data.clips, setting), where, setting, protocol="loso", start=start)
     ours = (common.percent(run.scores.accuracy), f"{run.scores.weighted_f1:.2f}", common.interval(run, "UF1"))
     columns = ("clips", "accuracy printed", "F1 printed", "accuracy ours", "weighted F1 ours", "UF1 ours")
-    notes = ("which F1 they mean is not said: both are given", common.counts_note(run), *_notes(run))
+    notes = ("they do not say which F1 they mean: both are given", common.counts_note(run), *_notes(run))
     rows = [(dataset, accuracy, f1, *ours)]
     for name, hits, printed in BASELINES.get(number, ()):
         found = _described(name, chosen, protocols.loso(chosen), setting)
@@ -209,7 +209,8 @@ def _loso(number: str, clips: list[Clip], setting: Setting) -> Table:
 
 
 def _described(name: str, clips: Sequence[Clip], folds: Sequence[Fold], setting: Setting) -> list[metrics.Scores] | str:
-    """One of the challenge's baselines, fold by fold; or why not: it sees movement, so that it needs whole clips."""
+    """One of the challenge's baselines, fold by fold, or the reason why not: it uses movement, so it needs whole
+    clips."""
     if setting.recipes:
         return "no recipe: a descriptor and a linear SVM"
     if stills := sorted({clip.dataset for clip in clips if len(clip.frames) == 1}):
@@ -220,7 +221,7 @@ def _described(name: str, clips: Sequence[Clip], folds: Sequence[Fold], setting:
 
 
 def _mean(folds: Sequence[metrics.Scores]) -> tuple[str, str]:
-    """WAR and UAR as the challenge means them: the mean over the folds."""
+    """WAR and UAR as the challenge defines them: the mean over the folds."""
     mean = metrics.megc2018_average(folds)
     return f"{mean['WAR']:.3f}", f"{mean['UAR']:.3f}"
 
@@ -246,7 +247,7 @@ def _notes(run: Run) -> tuple[str, ...]:
     macro = before["data"]["name"] if before else "nothing"
     return (
         f"no leak is known in this protocol; ours starts from {weights} weights and {macro}; without SAMM's own videos "
-        "its pictures are the composite's apex crops, cut otherwise than CASME II's",
+        "its images are the composite's apex crops, which are cropped differently from CASME II's",
     )
 
 

@@ -1,9 +1,10 @@
-"""What choosing the epoch on the test subject is worth. Not one of the five papers: it measures a fault of others.
+"""The effect of choosing the epoch on the test subject. Not one of the five papers: it measures a fault of others.
 
 STSTNet (Liong et al. 2019) prints UF1 0.7353 and "UAR" 0.7605; its log gives a UAR of 0.7186 (the printed one is its
 macro precision). HTNet (Wang et al. 2024) prints 0.860 / 0.848, and its public code keeps, for each test subject, the
 epoch that does best on that subject. Here one network is trained once per fold; its last epoch and its best epoch on
-the test subject are read from the same training, and again with permuted labels, where all above chance is the leak.
+the test subject are read from the same training, and again with permuted labels, where everything above chance is the
+leak.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def tables(setting: Setting, wanted: Sequence[str]) -> Iterator[Table]:
             protocol="megc2019, labels permuted", faults=faults,
         )  # fmt: skip
         rows += [
-            ("the same, epoch chosen on the test subject (as HTNet)", "0.860", "0.848", *_ours(honest, best=True)),
+            ("the same, epoch chosen on the test subject (as in HTNet)", "0.860", "0.848", *_ours(honest, best=True)),
             ("permuted labels, last epoch", "-", "-", *_ours(shuffled, best=False)),
             ("permuted labels, epoch chosen on the test subject", "-", "-", *_ours(shuffled, best=True)),
         ]
@@ -59,7 +60,7 @@ def tables(setting: Setting, wanted: Sequence[str]) -> Iterator[Table]:
 
 
 def permuted(data: Prepared, seed: int) -> Prepared:
-    """The same inputs and people with labels shuffled over all clips."""
+    """The data with labels shuffled over all clips."""
     y = np.random.default_rng(seed).permutation(data.samples.y)
     return dataclasses.replace(data, samples=Samples(data.samples.x, y, data.samples.groups))
 

@@ -1,4 +1,4 @@
-// What the pages share: elements, questions to the person, and requests to the server.
+// Shared by the pages: elements, questions to the user, and requests to the server.
 
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -9,7 +9,7 @@ export function make(tag, attributes = {}, ...children) {
 
 export const milliseconds = (seconds) => `${Math.round(1000 * seconds)} ms`;
 
-// Asks with a button for each answer; resolves to the answer, "" when the person presses Escape.
+// Asks with a button for each answer; resolves to the answer, "" after Escape.
 export function ask(title, text, answers) {
   const buttons = answers.map(([value, words], i) =>
     make("button", { value, class: i === answers.length - 1 ? "mer-primary" : "mer-quiet" }, words));
@@ -26,20 +26,19 @@ export function ask(title, text, answers) {
   });
 }
 
-export class Refused extends Error {} // the server has answered, and says why not
+export class Refused extends Error {} // the server refused, and said why
 
-// A request to the server: its JSON, or null where it has none. Throws Refused with its words, or a TypeError when it
-// cannot be reached.
+// A request to the server: its JSON, or null when there is none. Throws Refused with the server's text, or a TypeError
 export async function fetched(root, path, options = {}) {
   const answer = await fetch(root + path, { cache: "no-store", ...options });
   if (answer.ok) return answer.status === 204 ? null : answer.json();
-  throw Object.assign(new Refused((await answer.text()).slice(0, 500) || `the server answers ${answer.status}`), { status: answer.status });
+  throw Object.assign(new Refused((await answer.text()).slice(0, 500) || `the server answered ${answer.status}`), { status: answer.status });
 }
 
 export const post = (root, path, values = {}) =>
   fetched(root, path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(values) });
 
-// Whether a key was meant for a part of the page that takes keys itself.
+// Whether the focused part of the page handles the key itself.
 export const typing = (key) =>
   key.ctrlKey || key.metaKey || key.altKey || key.target.closest("input,select,textarea,dialog") !== null;
 

@@ -3,8 +3,8 @@
 const WANTED = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 120 } };
 
 export class Camera {
-  // epoch: the wall-clock time, s, that packets count from. onPacket(buffer, time): a packet as capture.js makes it.
-  // onDropped(): a picture was thrown away here. onState(word): "ended", "muted" or "unmuted".
+  // epoch: the wall-clock time, s, from which packets count. onPacket(buffer, time): a packet made by capture.js.
+  // onDropped(): a frame was dropped here. onState(word): "ended", "muted" or "unmuted".
   constructor(video, epoch, { onPacket, onDropped, onError, onState }) {
     this.video = video;
     this.epoch = epoch;
@@ -18,7 +18,7 @@ export class Camera {
   }
 
   async open() {
-    if (!navigator.mediaDevices) throw new Error("this page may use a camera on https:// or http://127.0.0.1 only");
+    if (!navigator.mediaDevices) throw new Error("browsers allow cameras only on https:// or http://127.0.0.1");
     this.stream = await navigator.mediaDevices.getUserMedia({ video: WANTED, audio: false });
     const [track] = this.stream.getVideoTracks();
     track.onended = () => this.onState("ended");
@@ -28,7 +28,7 @@ export class Camera {
     await this.video.play();
   }
 
-  // Begins to hand out packets. Where the browser offers no stream of frames, those that are shown are taken.
+  // Starts sending packets. Without a stream of frames in this browser, the frames that are displayed are used.
   start() {
     const [track] = this.stream.getVideoTracks();
     if ("MediaStreamTrackProcessor" in window) {
@@ -54,7 +54,7 @@ export class Camera {
     this.stream?.getTracks().forEach((track) => track.stop());
     this.stream = null;
     this.video.srcObject = null;
-    this.worker.onmessage = null; // what is still under way belongs to nobody
+    this.worker.onmessage = null; // later packets are ignored
     this.worker.postMessage({ stop: true });
   }
 }

@@ -1,11 +1,10 @@
 // Worker: turns video frames into packets (8 bytes capture time in s, little endian; then a JPEG), in order.
-// It is given either a stream of VideoFrames ({readable, epoch}) or single pictures with their times ({picture, time}),
-// and ends itself after {stop}: ended from outside, pictures under way would be left unclosed.
-// Times are s since ``epoch`` (s by the wall clock); the camera's own clock gives the intervals, the first frame's
-// arrival the place.
+// It takes either a stream of VideoFrames ({readable, epoch}) or single pictures with their times ({picture, time}),
+// and ends itself after {stop}; ended from outside, it would leave pictures unclosed.
+// Times are s since ``epoch`` (s by the wall clock): intervals come from the camera's clock, the offset from the first
 
-const QUALITY = 0.92; // JPEG below this makes blocks that flow sees
-const AT_ONCE = 4; // pictures being encoded; more only add delay, so a newer one is dropped and counted
+const QUALITY = 0.92; // lower JPEG quality makes blocks that optical flow measures
+const AT_ONCE = 4; // pictures being encoded; more would only add delay, so newer ones are dropped and counted
 
 const canvases = [];
 let under_way = 0;

@@ -3,11 +3,11 @@
 import { make, milliseconds } from "./ask.js";
 import { eventColor } from "./draw.js";
 
-const MOST = 100; // cards of each status that are shown: a page left open for hours must not grow
+const MOST = 100; // cards shown of each status, so that a page left open for hours does not grow
 const ARROWS = "→↘↓↙←↖↑↗";
 const arrow = (dx, dy) => ARROWS[((Math.round(Math.atan2(dy, dx) / (Math.PI / 4)) % 8) + 8) % 8];
 
-// zero: the time that the page counts from. pictures: elements to show in place of the event's own.
+// zero: time origin of the page. pictures: elements to show in place of the event's own.
 export function eventCard(event, zero, pictures = null) {
   const when = `face ${event.track} · ${(event.onset - zero).toFixed(2)} s`;
   const how = event.offset === null ? "still moving" : milliseconds(event.offset - event.onset);
@@ -68,7 +68,7 @@ export class Cards {
 
   take(event) {
     const known = this.events.get(event.key);
-    if (known && known.status !== "provisional") return false; // told again after a reconnection
+    if (known && known.status !== "provisional") return false; // sent again after a reconnection
     this.events.delete(event.key);
     this.events.set(event.key, event);
     const old = this.list.querySelector(`[data-key="${event.key}"]`);

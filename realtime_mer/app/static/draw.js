@@ -1,10 +1,10 @@
-// What is drawn over the picture and below it. Okabe & Ito's colors; every color also has a shape or a word.
+// Draws over the video and below it. Okabe & Ito's colors; every color also has a shape or a word.
 
 export const FACES = ["#56b4e9", "#e69f00", "#cc79a7", "#009e73"];
 const YELLOW = "#f0e442";
 const VERMILLION = "#d55e00";
 const GRAY = "#96969f";
-const GAIN = 10; // an arrow is this many times as long as the movement: 1 px could not be seen
+const GAIN = 10; // ratio of an arrow to the movement, since 1 px would be invisible
 const VISIBLE = 0.3; // px of the aligned face; smaller displacements are drawn as resting
 const STRONG = 2;
 const WINDOW = 8; // s of the curve

@@ -1,5 +1,5 @@
 // The live page: <mer-live data-settings="{...}">. Starts a run on the server over a WebSocket and draws what it reports.
-// The run outlives a broken connection and a reload of the page; what it found is never thrown away without a question.
+// The run survives a broken connection and a reload of the page; its events are never discarded without asking.
 
 import { Camera } from "./camera.js";
 import { Cards } from "./cards.js";
@@ -7,18 +7,18 @@ import { Curve, overlay } from "./draw.js";
 import { ask, fetched, make, save, typing } from "./ask.js";
 import { Pace } from "./pace.js";
 
-const BACKLOG = 2 ** 21; // bytes waiting to be sent; above, pictures are dropped here and counted
+const BACKLOG = 2 ** 21; // bytes waiting to be sent; above it, frames are dropped here and counted
 const LABEL_S = 1.5; // s that an event's name stays beside the face
-const AWAY_S = 30; // s that the server keeps a run whose page is gone
-const LATE_MS = 150; // a delay above it is not real time
-const SILENT_MS = 2000; // without an answer for so long, the page says so
-const TAKEN_OVER = 4000; // how the server closes a connection whose run another window has taken up
-const PRESENT_MS = 60000; // how often a page without a run tells the server that it is there
-const DEAD_MS = 6000; // pictures that went out so long ago without an answer: the connection is dead
+const AWAY_S = 30; // s that the server keeps a run whose page has gone
+const LATE_MS = 150; // a longer delay is not real time
+const SILENT_MS = 2000; // after this long without an answer the page says so
+const TAKEN_OVER = 4000; // close code of the server when another window has resumed the run
+const PRESENT_MS = 60000; // interval at which a page without a run contacts the server
+const DEAD_MS = 6000; // frames sent this long ago without an answer mean a dead connection
 const TITLE = "realtime-mer"; // of the window
 const CALIBRATE_S = 30;
-const KEYS = { " ": "space", e: "e", E: "e" }; // that put a marker on the time line
-const RUN = "mer-run"; // in the tab's own storage: the run that a reload takes up again
+const KEYS = { " ": "space", e: "e", E: "e" }; // keys that set a marker
+const RUN = "mer-run"; // in the tab's own storage: the run that a reload resumes
 const REFUSED = {
   NotAllowedError: "the browser was not allowed to use the camera",
   NotFoundError: "this computer has no camera that the browser can see",
@@ -28,16 +28,16 @@ const REFUSED = {
 const BODY = `
 <dialog class="mer-consent" aria-labelledby="mer-consent-title">
   <h2 id="mer-consent-title">Before the camera starts</h2>
-  <p>This page looks for short movements of the face and says which class of emotion they fit. The answer is a guess
+  <p>This page looks for short movements of the face and names the class of emotion that they fit. The answer is a guess
   about a movement: no proof of a feeling, and none of a lie or of stress.</p>
   <ul>
-    <li>Pictures are analyzed on <b class="mer-where"></b> and forgotten. Nothing is stored unless you record or save it.</li>
+    <li>Frames are analyzed on <b class="mer-where"></b> and discarded. Nothing is stored unless you record or save it.</li>
     <li class="mer-targets" hidden></li>
-    <li>Everyone in the picture must know of it and agree (EU AI Act, Art. 50(3)).</li>
+    <li>Everyone in view must be told and agree (EU AI Act, Art. 50(3)).</li>
     <li>Not at work and not in education: inferring emotions there is banned in the EU (Art. 5(1)(f)).</li>
   </ul>
   <form method="dialog">
-    <label><input type="checkbox" class="mer-agree"> Everyone in the picture knows of this and agrees</label>
+    <label><input type="checkbox" class="mer-agree"> Everyone in view has been told and agrees</label>
     <menu><button value="no" class="mer-quiet">Cancel</button><button value="yes" class="mer-primary" disabled>Start the camera</button></menu>
   </form>
 </dialog>
@@ -68,19 +68,19 @@ const BODY = `
       <button class="mer-start mer-primary" type="button">Start</button>
       <button class="mer-stop mer-quiet" type="button" disabled>Stop</button>
       <button class="mer-rest mer-quiet" type="button" disabled title="Learn the resting face again: look at the camera and relax for a second">Recalibrate</button>
-      <button class="mer-calibrate mer-quiet" type="button" disabled title="Watches the resting face for 30 s and chooses the sensitivity that suits it">Calibrate me for 30 s</button>
+      <button class="mer-calibrate mer-quiet" type="button" disabled title="Watch the resting face for 30 s and choose a sensitivity that suits it">Calibrate me for 30 s</button>
     </div>
     <label class="mer-field">Sensitivity <output></output>
       <input class="mer-enter" type="range" min="3" max="20" step="0.5"></label>
     <label class="mer-field">Model <select class="mer-model"></select></label>
-    <label><input type="checkbox" class="mer-private"> Privacy mode: blur the picture, keep only events</label>
+    <label><input type="checkbox" class="mer-private"> Privacy mode: blur the video, keep only events</label>
     <fieldset class="mer-keeping"><legend>Keep</legend>
       <div class="mer-row">
         <button class="mer-record mer-quiet" type="button" disabled aria-pressed="false">Record</button>
         <button class="mer-save mer-quiet" type="button" disabled>Save events</button>
       </div>
-      <label><input type="checkbox" class="mer-video" checked> Record the video too</label>
-      <label class="mer-field">Note <input class="mer-note" type="text" maxlength="200" placeholder="Enter marks the time line, as do space and E" disabled></label>
+      <label><input type="checkbox" class="mer-video" checked> Record the video, too</label>
+      <label class="mer-field">Note <input class="mer-note" type="text" maxlength="200" placeholder="Enter sets a marker; so do Space and E" disabled></label>
       <p class="mer-marks" aria-live="polite"></p>
     </fieldset>
   </section>
@@ -132,7 +132,7 @@ class MerLive extends HTMLElement {
   controls() {
     const { settings } = this;
     const enter = this.find(".mer-enter");
-    this.tellEnter = () => (this.find(".mer-field output").textContent = `reacts at ${enter.value} × the resting noise`);
+    this.tellEnter = () => (this.find(".mer-field output").textContent = `threshold: ${enter.value} × the resting noise`);
     enter.value = settings.enter;
     this.tellEnter();
     enter.oninput = this.tellEnter;
@@ -144,7 +144,7 @@ class MerLive extends HTMLElement {
     if (!settings.capture) {
       const radio = this.find("[value=server]");
       radio.disabled = true;
-      radio.parentElement.title = "only for viewers who sit at the server, or when it was started with --server-cameras";
+      radio.parentElement.title = "only for viewers at the server itself, unless it was started with --server-cameras";
     }
     this.find(".mer-where").textContent = settings.local ? "this computer" : `the server ${location.host}`;
     this.find(".mer-start").onclick = () => this.begin();
@@ -173,14 +173,14 @@ class MerLive extends HTMLElement {
     return this.find("[name=mer-source]:checked").value;
   }
 
-  // --- a run begins, breaks off, goes on, ends -------------------------------------------------------------------
+  // --- a run begins, is interrupted, resumes, ends -------------------------------------------------------------------
 
   async begin() {
     if (this.socket || this.starting) return;
     this.starting = true;
     try {
       const { missing, targets } = await fetched(this.settings.root, "/live/runs");
-      if (missing) return this.say(missing, true); // told before anyone is asked for consent
+      if (missing) return this.say(missing, true); // before anyone is asked for consent
       this.find(".mer-targets").hidden = !targets.length;
       this.find(".mer-targets").textContent = `The events are also sent to ${targets.join(", ")}.`;
       if (!(await this.mayForget("Start again"))) return;
@@ -221,7 +221,7 @@ class MerLive extends HTMLElement {
     this.tally();
   }
 
-  // Whether the events shown may go: they are saved, or the person says so.
+  // Whether the events shown may be discarded: they are saved, or the user says so.
   async mayForget(words) {
     if (!this.unsaved) return true;
     const answer = await ask("Events are not saved", `${this.unsaved} events of the last run are not saved.`, [
@@ -235,7 +235,7 @@ class MerLive extends HTMLElement {
     this.camera = new Camera(video, this.run.epoch, {
       onPacket: (packet, time) => this.send(packet, time),
       onDropped: () => (this.dropped += 1),
-      onError: (text) => this.say(`a picture could not be encoded: ${text}`, true),
+      onError: (text) => this.say(`a frame could not be encoded: ${text}`, true),
       onState: (word) => this.cameraSays(word),
     });
     await this.camera.open();
@@ -245,11 +245,11 @@ class MerLive extends HTMLElement {
   cameraSays(word) {
     if (word === "ended") {
       this.mark("", "the camera ended");
-      this.say("the camera ended: it was unplugged, or another program or the browser took it away. The events are kept.", true);
+      this.say("the camera ended: it was unplugged, or taken by another program or the browser. The events are kept.", true);
       this.reported = true;
       this.stop();
     } else if (word === "muted") {
-      this.trouble = "the camera sends no pictures: it is muted, by a switch on it or by the browser";
+      this.trouble = "the camera sends no frames: it is muted by its own switch or by the browser";
       this.mark("", "the camera was muted");
     } else this.trouble = "";
   }
@@ -274,7 +274,7 @@ class MerLive extends HTMLElement {
     socket.onclose = ({ code }) => {
       if (this.socket !== socket) return;
       if (code === TAKEN_OVER) {
-        this.say("this run is shown in another window now");
+        this.say("this run is now shown in another window");
         this.unsaved = 0;
         this.reported = true;
       }
@@ -285,14 +285,14 @@ class MerLive extends HTMLElement {
     };
   }
 
-  // The connection is open, and nothing comes through it: it is given up for a new one.
+  // Replaces a connection that is open but dead.
   lost() {
     this.socket.onclose = null;
     this.socket.close();
     this.broken();
   }
 
-  // The connection broke: the run goes on at the server for a while, and is taken up as soon as it can be.
+  // The connection broke: the run goes on at the server for a while, and is resumed as soon as possible.
   broken() {
     this.away ??= performance.now();
     this.pace.forget();
@@ -302,11 +302,11 @@ class MerLive extends HTMLElement {
       this.reported = true;
       return this.end();
     }
-    this.say(`the connection to the server is lost: trying again for ${Math.ceil(AWAY_S - gone)} s`, true);
+    this.say(`the connection to the server was lost: trying again for ${Math.ceil(AWAY_S - gone)} s`, true);
     this.again = setTimeout(() => this.connect({ type: "resume", id: this.run.id }), 700);
   }
 
-  // A reloaded page takes its run up again; events of a run that ended meanwhile are shown, and can be saved.
+  // A reloaded page resumes its run; events of a run that ended meanwhile are shown, and can be saved.
   async takeUp() {
     let kept = null;
     try {
@@ -391,11 +391,11 @@ class MerLive extends HTMLElement {
     if (this.recording) return this.order({ type: "record-stop" });
     const video = this.find(".mer-video").checked && !this.find(".mer-private").checked;
     const what = video ? "the video, " : "";
-    const answer = await ask("Record this run?", `From now on ${what}the signals and the events are stored on ${this.find(".mer-where").textContent}, ` +
-      "until you remove them or half an hour after you close the page. Everyone in the picture must have agreed to that.",
+    const answer = await ask("Record this run?", `From now on, ${what}the signals and the events are stored on ${this.find(".mer-where").textContent}, ` +
+      "until you delete them, or for half an hour after you close the page. Everyone in view must have agreed to that.",
     [["", "Cancel"], ["yes", "Everyone agrees: record"]]);
     if (answer) this.order({ type: "record", video: video });
-    this.find(".mer-stage").focus({ preventScroll: true }); // keys put markers from now on, and press no button
+    this.find(".mer-stage").focus({ preventScroll: true }); // from now on keys set markers and press no button
   }
 
   mark(key, text) {
@@ -405,13 +405,13 @@ class MerLive extends HTMLElement {
 
   key(key) {
     const word = KEYS[key.key];
-    const pressed = word === "space" && key.target.closest("button,a,summary,[role=tab]"); // it belongs to the button
+    const pressed = word === "space" && key.target.closest("button,a,summary,[role=tab]"); // the button handles it
     if (!word || !this.socket || key.repeat || pressed || typing(key) || !this.offsetParent) return;
     key.preventDefault();
     this.mark(word, "");
   }
 
-  // The log so far, as the server keeps it: report, convert and the Recorded page read it.
+  // The log so far, from the server: report, convert and the Recorded page read it.
   async save() {
     if (!this.run?.id) return;
     save(`${this.settings.root}/live/runs/${this.run.id}/events.jsonl`);
@@ -432,7 +432,7 @@ class MerLive extends HTMLElement {
       this.facts.model.title = message.why;
       if (this.away !== undefined) {
         const gone = (performance.now() - this.away) / 1000;
-        this.notice = { text: `connected again after ${gone.toFixed(1)} s; what the camera showed meanwhile was not measured`, until: performance.now() + 6000 };
+        this.notice = { text: `connected again after ${gone.toFixed(1)} s; frames in between were not measured`, until: performance.now() + 6000 };
         this.away = undefined;
         this.say("");
       }
@@ -472,7 +472,7 @@ class MerLive extends HTMLElement {
     this.sign();
     if (message.error) return this.say(`the recording failed: ${message.error}`, true);
     document.dispatchEvent(new CustomEvent("mer-recorded", { detail: message.job }));
-    this.notice = { text: `${message.name} is recorded: it is on the Recorded page`, until: performance.now() + 15000 };
+    this.notice = { text: `${message.name} was recorded; see the Recorded page`, until: performance.now() + 15000 };
   }
 
   update(state) {
@@ -484,7 +484,7 @@ class MerLive extends HTMLElement {
     const delay = state.delay ?? this.pace.delay();
     const late = state.delay === null && delay && delay[0] > LATE_MS;
     this.facts.fps.textContent = `${state.fps.toFixed(1)} /s`;
-    const lost = state.countable ? state.lost : "no regular beat: not countable";
+    const lost = state.countable ? state.lost : "frames too irregular to count";
     this.facts.lost.textContent = `${lost} (dropped ${state.dropped + this.dropped})`;
     this.facts.delay.textContent = delay ? `${Math.round(delay[0])} / ${Math.round(delay[1])} ms` : "–";
     this.facts.delay.parentElement.classList.toggle("mer-warn", Boolean(delay) && delay[0] > LATE_MS);
@@ -493,8 +493,8 @@ class MerLive extends HTMLElement {
     this.facts.smallest.textContent = [size, ...why].join("; ");
     this.facts.smallest.title = why.join("; ");
     this.facts.fps.parentElement.classList.toggle("mer-warn", state.notes.length > 0);
-    this.late = late ? `not real time: what is shown is ${(delay[0] / 1000).toFixed(1)} s old` : "";
-    this.pacing = this.pace.every > 1 ? `one of ${this.pace.every} frames is measured: the way to the server, or the server, is too slow for all` : "";
+    this.late = late ? `not real time: the display is ${(delay[0] / 1000).toFixed(1)} s behind` : "";
+    this.pacing = this.pace.every > 1 ? `one frame in ${this.pace.every} is measured: the connection or the server is too slow for all of them` : "";
     if (state.recording) this.recording = { ...this.recording, ...state.recording };
     this.sign();
     this.banner(state);
@@ -506,29 +506,29 @@ class MerLive extends HTMLElement {
 
   banner(state) {
     if (this.reported) return;
-    const missing = this.recording?.missing ? `the recorded video lacks ${this.recording.missing} frames` : "";
-    const calibrating = state?.calibrating != null ? `calibrating: look at the camera, relaxed; ${Math.ceil(state.calibrating)} s left` : "";
+    const missing = this.recording?.missing ? `${this.recording.missing} frames are missing in the recorded video` : "";
+    const calibrating = state?.calibrating != null ? `calibrating: look at the camera and relax; ${Math.ceil(state.calibrating)} s left` : "";
     const notice = this.notice && this.notice.until > performance.now() ? this.notice.text : "";
     const words = [this.trouble, calibrating, notice, this.late, this.pacing, missing, ...(state?.notes ?? [])].filter(Boolean).join("; ");
     if (words !== this.find(".mer-banner").textContent) this.say(words);
   }
 
-  // Says what no message of the server can say: that none comes.
+  // Reports that the server sends nothing.
   tick() {
     if (!this.socket && performance.now() - (this.present ?? 0) > PRESENT_MS) {
       this.present = performance.now();
-      fetched(this.settings.root, "/live/runs").catch(() => {}); // the owner's recordings live on
+      fetched(this.settings.root, "/live/runs").catch(() => {}); // keeps the owner's recordings
     }
     if (!this.socket || this.away !== undefined || this.reported) return;
     if (this.state && this.run.browser && this.pace.age(performance.now()) > DEAD_MS) return this.lost();
     if (this.state && this.answered && performance.now() - this.answered > SILENT_MS) {
       const seconds = Math.round((performance.now() - this.answered) / 1000);
-      const why = this.trouble || (document.hidden ? "this tab is hidden" : "no picture comes from the camera, or the server does not answer");
+      const why = this.trouble || (document.hidden ? "this tab is hidden" : "the camera sends no frames, or the server does not answer");
       this.say(`nothing was measured for ${seconds} s: ${why}`, true);
     }
   }
 
-  // The tab was hidden, or is shown again: browsers slow hidden tabs down, and with them the camera.
+  // The tab was hidden or shown again. Browsers slow hidden tabs down, and the camera with them.
   seen() {
     if (!this.socket) return;
     if (document.hidden) {
@@ -536,14 +536,14 @@ class MerLive extends HTMLElement {
       this.mark("", "the tab was hidden");
     } else if (this.hidden) {
       const seconds = (performance.now() - this.hidden) / 1000;
-      this.notice = { text: `the tab was hidden for ${seconds.toFixed(0)} s: the browser slows its camera down then, and frames are lost`, until: performance.now() + 10000 };
+      this.notice = { text: `the tab was hidden for ${seconds.toFixed(0)} s: the browser slowed the camera down, and frames were lost`, until: performance.now() + 10000 };
       this.hidden = 0;
       this.mark("", "the tab is shown again");
     }
     this.sign();
   }
 
-  // The sign that the camera is on, on every tab of the page and in the title of the window.
+  // Shows that the camera is on, on every tab of the page and in the window's title.
   sign() {
     const on = this.classList.contains("mer-running");
     const words = this.recording ? "● recording" : "● camera on";

@@ -1,22 +1,22 @@
-// How many of the camera's frames are sent: as many as come back measured in time. Drops are even, and counted.
+// Decides how many of the camera's frames are sent: as many as come back in time. Drops are even, and counted.
 
 const LATE_MS = 150; // age of the oldest frame that was sent and is not measured yet
 const EASY_MS = 75; // below it, more frames can be sent
 const STUCK_MS = 600; // above it, nothing is sent until an answer comes
-const PATIENCE_MS = 400; // it must be late, or easy, for so long before the pace is changed: a hiccup costs no frames
+const PATIENCE_MS = 400; // it must be late, or easy, for this long before the pace changes, so that a hiccup costs no frames
 const MOST_SKIPPED = 16;
 
 export class Pace {
   constructor() {
-    this.every = 1; // one of so many frames is sent
+    this.every = 1; // one frame in this many is sent
     this.sent = new Map(); // time of a frame -> when it was sent, ms; oldest first
     this.turn = 0;
-    this.steady = 0; // since when it has been neither late nor easy, or the pace was changed, ms
+    this.steady = 0; // when it became neither late nor easy, or the pace changed, ms
     this.was = "";
-    this.delays = []; // ms, of the latest frames that came back
+    this.delays = []; // of the latest frames that came back, ms
   }
 
-  // Whether the frame is to be sent now.
+  // Whether to send the frame.
   takes(time, now) {
     const age = this.age(now);
     const is = age > LATE_MS ? "late" : age < EASY_MS ? "easy" : "";
@@ -41,7 +41,7 @@ export class Pace {
     if (this.delays.length > 300) this.delays.splice(0, this.delays.length - 300);
   }
 
-  // ms since the oldest frame was sent that is not measured yet.
+  // Age of the oldest frame that was sent and not measured yet, ms.
   age(now) {
     const first = this.sent.values().next();
     return first.done ? 0 : now - first.value;

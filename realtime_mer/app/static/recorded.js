@@ -1,13 +1,12 @@
-// The Recorded page: <mer-recorded data-settings="{...}">. Uploads, the list of jobs, and the workbench of the one that is
-// open. Jobs belong to this browser, not to this page: a reload finds them again.
+// The Recorded page: <mer-recorded data-settings="{...}">. Uploads, the list of jobs, and the workbench of the open one.
 
 import { ask, fetched, make, post } from "./ask.js";
 import { Workbench } from "./workbench.js";
 
-const PIECE = 4 * 2 ** 20; // bytes of an upload that are sent at once
+const PIECE = 4 * 2 ** 20; // bytes of an upload per request
 const RETRY_MS = 1000;
-const GIVE_UP_MS = 10 * 60 * 1000; // an upload waits so long for the server to come back
-const BUSY_MS = 400; // between two looks at the jobs, while something happens
+const GIVE_UP_MS = 10 * 60 * 1000; // how long an upload waits for the server to come back
+const BUSY_MS = 400; // interval between requests for the jobs while something happens
 const IDLE_MS = 5000;
 const OVER = ["done", "failed", "stopped"];
 
@@ -43,7 +42,7 @@ class MerRecorded extends HTMLElement {
     this.bench = new Workbench(this.find(".mer-work"), this.root, (text) => this.problem(text));
     const level = this.find(".mer-level");
     level.value = this.settings.enter;
-    level.oninput = () => (this.find(".mer-field output").textContent = `reacts at ${level.value} × the resting noise`);
+    level.oninput = () => (this.find(".mer-field output").textContent = `threshold: ${level.value} × the resting noise`);
     level.oninput();
     const files = this.find(".mer-files");
     files.accept = this.settings.kinds.join(",");
@@ -88,7 +87,7 @@ class MerRecorded extends HTMLElement {
     this.look();
   }
 
-  // Sends a file piece by piece; after a broken connection it goes on where the server says that it stopped.
+  // Sends a file in parts; after a broken connection it continues where the server says that it stopped.
   async send(file, id) {
     this.uploads.add(id);
     let have = 0;
@@ -98,12 +97,12 @@ class MerRecorded extends HTMLElement {
         const answer = await fetch(`${this.root}/jobs/${id}/upload?at=${have}`, { method: "PUT", body: file.slice(have, have + PIECE) });
         if (!answer.ok && answer.status !== 409) break; // stopped or removed
         const size = (await answer.json()).have;
-        if (answer.status === 409 && size === have) break; // it is not being uploaded any more
+        if (answer.status === 409 && size === have) break; // it is no longer being uploaded
         have = size;
         since = performance.now();
       } catch {
         if (performance.now() - since > GIVE_UP_MS) {
-          this.problem(`${file.name}: the server cannot be reached, and the upload was given up`);
+          this.problem(`${file.name}: the server cannot be reached; the upload was abandoned`);
           break;
         }
         await new Promise((resume) => setTimeout(resume, RETRY_MS));
@@ -162,7 +161,7 @@ class MerRecorded extends HTMLElement {
     how.textContent = this.how(job);
     row.className = `mer-${job.state}`;
     bar.hidden = over || job.state === "queued" || job.state === "recording";
-    bar.setAttribute("aria-label", `how far ${job.name} is`);
+    bar.setAttribute("aria-label", `progress of ${job.name}`);
     const share = job.state === "running" ? job.share : null;
     if (share === null) bar.removeAttribute("value");
     else bar.value = share;
@@ -172,7 +171,7 @@ class MerRecorded extends HTMLElement {
   }
 
   how(job) {
-    if (job.state === "uploading") return this.uploads.has(job.id) ? "uploading" : "the upload was cut off: remove it, and choose the file again";
+    if (job.state === "uploading") return this.uploads.has(job.id) ? "uploading" : "the upload was interrupted: remove it and choose the file again";
     if (job.state === "queued") return job.position ? `waiting: ${job.position} before it` : "waiting: the next one";
     if (job.state === "running") {
       const left = job.left === null ? "" : `, about ${job.left < 90 ? `${Math.ceil(job.left)} s` : `${Math.round(job.left / 60)} min`} left`;
@@ -188,7 +187,7 @@ class MerRecorded extends HTMLElement {
     if (!job) return;
     try {
       if (!OVER.includes(job.state)) await post(this.root, `/jobs/${id}/stop`);
-      else if (job.state !== "done" || (await ask("Remove this recording?", `${job.name}, its results and its reviews are removed from the server.`,
+      else if (job.state !== "done" || (await ask("Remove this recording?", `${job.name}, its results and its reviews will be deleted from the server.`,
         [["", "Cancel"], ["yes", "Remove"]]))) await fetched(this.root, `/jobs/${id}`, { method: "DELETE" });
     } catch (error) {
       this.problem(error.message);

@@ -1,5 +1,5 @@
-// The time line of a recording: motion with its threshold for each face, events as bands, markers, and the playhead.
-// Plotly draws it; it comes from this server, when the first recording is opened.
+// The timeline of a recording: motion and threshold of each face, events as bands, markers, and the playhead.
+// Drawn by Plotly, which is loaded from this server when the first recording is opened.
 
 import { make } from "./ask.js";
 import { FACES } from "./draw.js";

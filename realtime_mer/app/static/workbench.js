@@ -1,11 +1,10 @@
-// The workbench of one recording: its video, time line, events and a coder's review are one thing. Choose an event, and
-// the others follow. Times are s on the recording's own clock, as in its log; what is shown counts from its start.
+// The workbench of one recording: its video, timeline, events and a coder's review, all in step. Times are in s on the
 
 import { fetched, make, milliseconds, post, Refused, save, typing } from "./ask.js";
 import { eventCard } from "./cards.js";
 import { Timeline } from "./timeline.js";
 
-const MISSED_S = 0.1; // an event that a coder adds reaches so far to both sides of the playhead
+const MISSED_S = 0.1; // half the length of an event that a coder adds at the playhead
 const BEFORE_S = 0.5; // of the recording around an event in its clip, as the server cuts it
 const LONGEST_S = 4; // of a clip
 const AROUND_S = 1.0; // of the recording on both sides of the playhead in its slow motion
@@ -38,11 +37,11 @@ const BODY = `
       <label class="mer-field">Magnify the movement <output>× 1</output><input type="range" class="mer-magnify" min="1" max="10" step="1" value="1"></label>
       <button type="button" class="mer-here mer-quiet">Slow motion here</button>
     </div>
-    <div class="mer-timeline" role="group" aria-label="time line: motion with its threshold, and events"></div>
+    <div class="mer-timeline" role="group" aria-label="timeline: motion, threshold and events"></div>
   </div>
   <div class="mer-coding">
     <form class="mer-coder mer-row"><label>Coder <input type="text" class="mer-who" maxlength="40" placeholder="your name" autocomplete="off" pattern="[A-Za-z0-9][A-Za-z0-9_\\-]*"></label>
-      <label title="you see neither the machine's events nor other coders'"><input type="checkbox" class="mer-blind"> blind</label>
+      <label title="hide the events of the machine and of other coders"><input type="checkbox" class="mer-blind"> blind</label>
       <button class="mer-begin mer-quiet">Review</button></form>
     <div class="mer-verdict mer-row" hidden>
       <button type="button" class="mer-accept mer-quiet" aria-keyshortcuts="a">Accept</button>
@@ -63,7 +62,7 @@ const BODY = `
   </div>
 </div>
 <details class="mer-compare"><summary>Coders and agreement</summary>
-  <p>Codings of other tools can be put beside the review: ELAN (.eaf), BORIS and other tables (.csv, .tsv).</p>
+  <p>Import codings from other tools to compare them with the review: ELAN (.eaf), BORIS and other tables (.csv, .tsv).</p>
   <div class="mer-row"><label>Import a coding <input type="file" class="mer-import" accept=".eaf,.csv,.tsv"></label>
   <label>A <select class="mer-a"></select></label><label>B <select class="mer-b"></select></label>
   <button type="button" class="mer-match mer-quiet">Compare</button></div>
@@ -107,7 +106,7 @@ export class Workbench {
     this.timeline?.close();
     this.id = id;
     this.chosen = null;
-    this.window = null; // {start, slow, of}: the stretch that is played in slow motion; null: the whole recording
+    this.window = null; // {start, slow, of}: the part played in slow motion; null for the whole recording
     this.element.hidden = false;
     this.element.innerHTML = BODY;
     this.video = this.find(".mer-player");
@@ -171,7 +170,7 @@ export class Workbench {
     else this.whole();
   }
 
-  // --- events, as the log has them and as the coder has changed them -----------------------------------------------
+  // --- events, as logged and as changed by the coder -----------------------------------------------
 
   events() {
     const said = this.said?.events ?? {};
@@ -215,7 +214,7 @@ export class Workbench {
       button.onclick = () => this.choose(event.key);
       return make("li", {}, button);
     }));
-    if (!events.length) list.append(make("li", { class: "mer-empty" }, this.said?.blind ? "None yet: press V where you see one." : "No movement was reported."));
+    if (!events.length) list.append(make("li", { class: "mer-empty" }, this.said?.blind ? "None yet: press V where you see an event." : "No movement was reported."));
     if (focused) list.querySelector(`[data-key="${focused}"]`)?.focus();
     this.timeline.bands(events, this.chosen);
   }
@@ -249,7 +248,7 @@ export class Workbench {
 
   show(event, play = true) {
     if (!this.result.clips) return this.seek(event.apex);
-    const logged = this.result.events.find((each) => each.key === event.key); // the clip shows where the machine saw it
+    const logged = this.result.events.find((each) => each.key === event.key); // the clip uses the machine's times
     const start = (logged ?? event).onset - BEFORE_S;
     const end = Math.min(event.offset + BEFORE_S, start + LONGEST_S);
     this.slowly(logged ? { start, event: event.key } : { start, end }, play);
@@ -304,7 +303,7 @@ export class Workbench {
     const end = this.window && this.window.start + (this.video.duration || 0) / this.window.slow;
     if (this.window && (time < this.window.start || time > end)) return this.result.player ? this.whole(time) : this.around(time);
     if (!this.video.getAttribute("src")) return this.result.player ? this.whole(time) : this.around(time);
-    this.video.currentTime = this.media(time) + 1e-4; // on the frame, not on the border before it
+    this.video.currentTime = this.media(time) + 1e-4; // inside the frame, not on its border
     this.tell();
   }
 
@@ -354,7 +353,7 @@ export class Workbench {
     await this.asking(async () => {
       await fetched(this.root, `/jobs/${this.id}/reviews/${encodeURIComponent(coder)}${blind ? "?blind=yes" : ""}`);
       await this.open(this.id, coder);
-      this.find(".mer-name").focus({ preventScroll: true }); // keys go to the workbench now, not into the name
+      this.find(".mer-name").focus({ preventScroll: true }); // so that keys go to the workbench, not into the name
     });
   }
 
@@ -379,12 +378,12 @@ export class Workbench {
     await this.asking(async () => {
       const answer = await post(this.root, `/jobs/${this.id}/reviews/${this.said.coder}`, { event: key, ...times, ...values });
       this.said = answer;
-      if (this.chosen === before) this.chosen = answer.event; // else the coder has moved on while it was saved
+      if (this.chosen === before) this.chosen = answer.event; // otherwise the coder has moved on while it was saved
       this.after();
     });
   }
 
-  // A time that is moved past another one takes that with it: onset, apex and offset stay in order.
+  // A time moved past another one takes that along: onset, apex and offset stay in order.
   whole_times(event, values) {
     const moved = ["onset", "apex", "offset"].some((name) => name in values);
     return moved ? { onset: event.onset, apex: event.apex, offset: event.offset ?? event.apex } : {};
@@ -422,7 +421,7 @@ export class Workbench {
     if (event) this.choose(event.key, false);
   }
 
-  // One after the other, so that an older answer never replaces a newer one.
+  // One at a time, so that an older answer never replaces a newer one.
   async asking(act) {
     const turn = (this.turn ?? Promise.resolve()).then(act);
     this.turn = turn.catch(() => {});
@@ -430,7 +429,7 @@ export class Workbench {
       await turn;
       this.find(".mer-reviewed").classList.remove("mer-bad");
     } catch (error) {
-      const words = error instanceof Refused ? error.message : `not saved, the server cannot be reached: ${error.message}`;
+      const words = error instanceof Refused ? error.message : `not saved: the server cannot be reached (${error.message})`;
       this.find(".mer-reviewed").textContent = words;
       this.find(".mer-reviewed").classList.add("mer-bad");
     }

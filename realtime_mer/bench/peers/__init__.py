@@ -1,1 +1,1 @@
-"""The same video through this pipeline and through other tools, in turns, each in an environment of its own."""
+"""Runs the same video through this pipeline and other tools, in turns, each in its own environment."""

@@ -1,6 +1,6 @@
-"""EmotiEffLib (EfficientNet-B0 on ONNX Runtime): an emotion per frame of a face that is handed to it cut out.
+"""EmotiEffLib (EfficientNet-B0 on ONNX Runtime): an emotion per frame of a cropped face.
 
-It has no face detector of its own; it is given the middle of the picture for nothing. argv: VIDEO SECONDS.
+It has no face detector; it gets the middle of the frame, at no cost. argv: VIDEO SECONDS.
 """
 
 from emotiefflib.facial_analysis import EmotiEffLibRecognizer

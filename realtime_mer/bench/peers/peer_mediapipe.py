@@ -1,4 +1,4 @@
-"""MediaPipe Face Landmarker on every frame, in its video mode, as its own guide does it. argv: VIDEO SECONDS MODEL."""
+"""MediaPipe Face Landmarker on every frame, in its video mode, as in its own guide. argv: VIDEO SECONDS MODEL."""
 
 import itertools
 import sys

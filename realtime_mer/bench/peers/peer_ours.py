@@ -13,7 +13,7 @@ pipeline = build()
 
 
 def frames():
-    """The file over and over, as one recording whose time goes on."""
+    """The file repeated, as one recording with continuous times."""
     index, offset = itertools.count(), 0.0
     while True:
         with open_source(sys.argv[1]) as source:

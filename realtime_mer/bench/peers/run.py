@@ -1,7 +1,7 @@
-"""The same video through this pipeline and through others, in turns.
+"""Runs the same video through this pipeline and other tools, in turns.
 
-Each peer runs in a virtual environment of its own and times its own frames, after its models are loaded. One that
-cannot be installed or started here is named with the reason, and left out.
+Each peer runs in its own virtual environment and times its own frames, after its models are loaded. One that cannot be
+installed or started is listed with the reason.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OURS: Final = "realtime-mer"
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """script: in this folder. packages: for pip; none means this project's own environment."""
+    """script: file in this folder. packages: for pip; none means this project's own environment."""
 
     script: str
     packages: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class Peer:
 
 
 def peers() -> dict[str, Peer]:
-    """All of them, ours first."""
+    """All peers, ours first."""
     return {
         OURS: Peer("peer_ours.py"),
         "MediaPipe Face Landmarker": Peer("peer_mediapipe.py", arguments=(str(face_model()),)),
@@ -50,8 +50,8 @@ def peers() -> dict[str, Peer]:
 def run(
     video: Path | None, rounds: int, seconds: float, only: Sequence[str], environments: Path | None, install: bool
 ) -> Result:
-    """Sets up if asked, then measures. only: parts of names, none means all; ours always runs. seconds: of each peer in
-    each round. environments: the folder of the peers' environments, in the cache by default."""
+    """Sets up if requested, then measures. only: parts of names, none means all; ours always runs. seconds: of each
+    peer in each round. environments: the folder of the peers' environments, in the cache by default."""
     environments = environments or cache_dir() / "peers"
     wanted = [part.lower() for part in only]
     chosen = {n: p for n, p in peers().items() if not wanted or n == OURS or any(w in n.lower() for w in wanted)}
@@ -62,7 +62,7 @@ def run(
 
 
 def set_up(name: str, peer: Peer, environments: Path) -> None:
-    """Makes the peer's environment. What pip says goes to standard error; a failure leaves the peer out."""
+    """Makes the peer's environment. pip's output goes to standard error; after a failure the peer is left out."""
     folder = environments / Path(peer.script).stem
     if not peer.packages or folder.is_dir():
         return
@@ -72,7 +72,7 @@ def set_up(name: str, peer: Peer, environments: Path) -> None:
 
 
 def measure(chosen: dict[str, Peer], video: Path, rounds: int, seconds: float, environments: Path) -> Result:
-    """One turn each, ``rounds`` times over."""
+    """Runs one turn each, ``rounds`` times."""
     host = machine()
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     facts: dict[str, Any] = {}
@@ -98,7 +98,7 @@ def measure(chosen: dict[str, Peer], video: Path, rounds: int, seconds: float, e
 
 
 def turn(peer: Peer, video: Path, seconds: float, environments: Path) -> dict[str, Any] | str:
-    """What the peer printed, or why it did not."""
+    """The peer's output, or the reason why there is none."""
     python = environments / Path(peer.script).stem / "bin" / "python" if peer.packages else Path(sys.executable)
     if not python.exists():
         return "not installed (--setup)"

@@ -16,7 +16,7 @@ import av
 
 
 def decoded(path: str) -> Iterator[Any]:
-    """The frames of a video as uint8 BGR (H, W, 3), over and over."""
+    """The frames of a video as uint8 BGR (H, W, 3), repeated without end."""
     while True:
         with av.open(path) as container:
             for frame in container.decode(video=0):
@@ -33,7 +33,7 @@ def time_frames(
 ) -> None:
     """Runs ``analyze`` on frame after frame for argv[2] seconds, decoding included, and prints the result.
 
-    The first two frames are not counted: they load models. analyze returns something false where it found no face.
+    The first two frames are not counted, as they load models. analyze returns a false value when it found no face.
     """
     video, seconds = sys.argv[1], float(sys.argv[2])
     source = iter(decoded(video) if frames is None else frames)
