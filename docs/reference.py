@@ -33,7 +33,7 @@ SETTINGS: Final = """# Settings
 
 `realtime-mer config` prints all settings as TOML. Change one with `--set spot.onset_noise=8`, several with a file and
 `--config FILE`. Times are in seconds; px are those of the aligned face, which is 128 px wide with 44 px between the
-eyes, so that one set of values serves any frame rate and picture size. [How spotting works](spotting.md) explains the
+eyes, so that one set of values serves any frame rate and size. [How spotting works](spotting.md) explains the
 terms.
 """
 

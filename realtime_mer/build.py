@@ -24,8 +24,8 @@ def build(
     Use the pipeline in a ``with`` block, or close it. Raises ModelError if the face model or the recognizer is missing
     or unusable, DeviceError if the device is.
 
-    Turns off OpenCV's own threads for the whole process: the images here are so small that a second thread gains
-    nothing, and would be missing for decoding and detection.
+    Turns off OpenCV's own threads for the whole process: the images are so small that a second thread gains nothing,
+    and would be missing for decoding and detection.
     """
     import cv2
 

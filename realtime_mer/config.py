@@ -1,7 +1,7 @@
 """Every setting with its default, unit, range and meaning. Read from TOML and from ``section.key=value`` pairs.
 
 Durations are in seconds and lengths on the face in px of the aligned face (128 px wide, 44 px between the eyes), so
-that one set of values serves any frame rate and picture size.
+that one set of values serves any frame rate and size.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class SpotConfig:
     )
     offset_fraction: float = setting(0.6, "0-1", "the offset is the return to this fraction of the peak", 0.05, 0.95)
     plateau_s: float = setting(
-        0.12, "s", "a face that keeps still for this long on its way back has come to rest", 0.02, 1
+        0.12, "s", "a face that keeps still for this long during its return has come to rest", 0.02, 1
     )
     plateau_fraction: float = setting(0.95, "0-1", "it has not come to rest above this fraction of the peak", 0.1, 1)
     held_s: float = setting(0.4, "s", "a face that keeps still for this long anywhere has come to rest", 0.1, 2)
@@ -75,7 +75,7 @@ class SpotConfig:
         8.0, "noise", "nor movements weaker than this many times the resting noise of the face", 0, 100
     )
     max_shift_px: float = setting(4.5, "px", "stronger movements are macro-expressions, however short", 0.5, 50)
-    isolation_s: float = setting(0.25, "s", "movements that begin sooner after another one belong to a run", 0, 2)
+    isolation_s: float = setting(0.25, "s", "movements that begin sooner after another one are rejected", 0, 2)
     head_speed_px_s: float = setting(25.0, "px/s", "movements during faster head motion are rejected", 1, 500)
     eyes_shut: float = setting(0.35, "0-1", "in a blink the eyes differ from their resting look by this much", 0.05, 1)
     blink_lids: float = setting(3.0, "times", "and the lids move this many times as far as the rest of the face", 0, 20)
@@ -88,9 +88,9 @@ class SpotConfig:
     min_rate_fps: float = setting(
         20.0, "frames/s", "below this frame rate micro-expressions cannot be resolved", 1, 100
     )
-    # what breaks a recording
+    # what interrupts a recording
     max_gap_s: float = setting(
-        0.1, "s", "a longer interval between two frames interrupts the movement under way", 0.04, 2
+        0.1, "s", "a longer interval between two frames interrupts the current movement", 0.04, 2
     )
     cut_gray: float = setting(20.0, "gray levels", "a frame that differs by more from the last one is a cut", 2, 255)
     # the baseline: the face at rest
@@ -116,7 +116,7 @@ class Config:
     classify: ClassifyConfig = field(default_factory=ClassifyConfig)
 
 
-# Names that settings had before version 0.2, so that an old file says what to change.
+# Names of settings before version 0.2, so that the error for an old file says what to change.
 RENAMED: Final = {
     "faces": {
         "search": "search_s", "refresh": "check_s", "patience": "patience_s", "forget": "forget_s",
@@ -152,14 +152,14 @@ def load(path: str | Path | None = None, pairs: Iterable[str] = (), base: Config
             raise ConfigError(f"{shown(pair)} is not section.key=value, e.g. spot.onset_noise=8")
         try:
             value = from_toml(f"value = {text}")["value"]
-        except ValueError:  # not TOML (or a number too long for Python): taken as text
+        except ValueError:  # not TOML (or a number too long for Python), so treated as text
             value = text.strip()
         config = merge(config, {section: {key: value}})
     return config
 
 
 def merge(config: Config, values: Mapping[str, Any]) -> Config:
-    """``config`` with the settings of the nested mapping ``values`` put in. Raises ConfigError."""
+    """``config`` with the settings of the nested mapping ``values``. Raises ConfigError."""
     for section, entries in values.items():
         if section not in {f.name for f in fields(config)}:
             raise ConfigError(f"unknown section [{_word(section)}]; known: {', '.join(f.name for f in fields(config))}")
@@ -195,7 +195,7 @@ def _word(key: str) -> str:
 
 
 def _toml(value: Any) -> str:
-    # TOML's strings are JSON's, but for surrogate pairs and the bare delete character
+    # TOML's strings are JSON's, except for surrogate pairs and the bare delete character
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

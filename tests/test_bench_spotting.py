@@ -177,7 +177,7 @@ def test_a_movement_that_ends_before_it_begins_is_refused(tmp_path):
     path = tmp_path / "a.json"
     score_file.save([row(stream("a"))], {}, path)
     path.write_text(path.read_text().replace('"offset": 0.3', '"offset": -7.5'))
-    with pytest.raises(SourceError, match="no interval"):
+    with pytest.raises(SourceError, match="not an interval"):
         score_file.read(path)
 
 

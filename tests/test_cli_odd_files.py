@@ -67,7 +67,7 @@ def test_slow_motion_is_analyzed_at_the_rate_given(recording, tmp_path, capfd):
     assert log.header.source.rate == 100
     assert log.header.source.details["container_rate"] == pytest.approx(25)
     assert len([event for event in log.events if event.movement.kind.value == "micro"]) == 3
-    assert "times follow from the rate given, 100 frames/s; the file says 25" in capfd.readouterr().err
+    assert "times follow from the rate given, 100 frames/s; the file states 25" in capfd.readouterr().err
 
 
 def test_a_log_of_an_earlier_version_is_read(tmp_path):

@@ -94,7 +94,7 @@ def test_a_field_of_a_later_version_is_left_out() -> None:
         ({"scores": {"UF1": {}}}, "score 'UF1' must have a value"),
         ({"scores": {"UF1": {"value": 0.8, "low": 0.7}}}, "score 'UF1' must have a value, and low and high together"),
         ({"scores": {"UF1": {"value": 10**400}}}, "number out of range"),
-        ({"heads": [{"name": "age", "labels": ["a"]}]}, "a head is called objective or action_units"),
+        ({"heads": [{"name": "age", "labels": ["a"]}]}, "a head must be called objective or action_units"),
         ({"heads": [OBJECTIVE, OBJECTIVE]}, "each at most once"),
         ({"heads": [{**OBJECTIVE, "each": True}]}, "the head objective cannot have each = True"),
         ({"heads": [{**OBJECTIVE, "labels": ["I", "I"]}]}, "labels of the head objective must be different names"),

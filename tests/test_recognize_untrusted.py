@@ -153,7 +153,7 @@ def test_a_model_that_crashes_the_loader_is_one_line(tmp_path: Path, monkeypatch
     crash = f"import os; os.kill(os.getpid(), {int(signal.SIGSEGV)})"
     monkeypatch.setattr(trial, "_COMMAND", crash)
     path = made.write(tmp_path / "crash.onnx", made.good())
-    assert "ended the process that tried it (code -11): it is damaged, or made to do harm" in refused(path)
+    assert "ended the process that tried it (code -11): it is damaged or malicious" in refused(path)
 
 
 def test_a_module_in_the_working_directory_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

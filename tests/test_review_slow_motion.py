@@ -77,7 +77,7 @@ def test_what_cannot_be_shown_is_told(clip: Path, tmp_path: Path) -> None:
         slow_motion(clip, tmp_path / "out.mp4", 100.0, 101.0)
     gray = [Frame(i, i / 30, np.full((240, 320), 90, np.uint8)) for i in range(30)]
     write_video(gray, tmp_path / "gray.mp4")
-    with pytest.raises(SourceError, match="no face is found"):
+    with pytest.raises(SourceError, match="no face was found"):
         slow_motion(tmp_path / "gray.mp4", tmp_path / "out.mp4", 0.1, 0.9, magnify=3)
     assert not (tmp_path / "out.mp4").exists()
 

@@ -51,7 +51,7 @@ def test_b_frames_in_avi_come_in_order_at_their_times(tmp_path: Path, bframes: s
     frames = read(source)
     assert numbers(frames) == ticks(frames) == list(range(90))
     assert (source.stats().captured, source.stats().skipped) == (90, 0)
-    assert ("order of presentation" in notes(source)) == (bframes != "0")
+    assert ("presentation order" in notes(source)) == (bframes != "0")
 
 
 def test_a_b_frame_in_avi_that_cannot_be_decoded_shifts_no_other(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_rate_given_for_a_video_replaces_the_files_own(tmp_path: Path) -> None
     assert (source.info.rate, source.info.clock, source.info.duration) == (100, "given", 0.5)
     assert source.info.details["container_rate"] == 25
     assert "100 frames/s as given" in source.info.details["rate"]
-    assert "the file says 25" in notes(source)
+    assert "the file states 25" in notes(source)
 
 
 def test_raw_video_without_timestamps_can_be_read_at_a_rate(tmp_path: Path) -> None:

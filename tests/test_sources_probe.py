@@ -116,4 +116,4 @@ def test_a_stream_is_measured_live() -> None:
         report = probe(stream, seconds=1)
     assert report.delivery.achieved_fps == pytest.approx(100, rel=0.1)
     assert report.delivery.dropped == 0
-    assert report.delivery.timestamp == "taken when the picture had arrived"
+    assert report.delivery.timestamp == "taken when the frame had arrived"

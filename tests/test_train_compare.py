@@ -114,7 +114,7 @@ def test_a_recipe_is_tested_on_the_clips_of_its_kind(ours):
     ]
     apex = replace(ours, input=recipe.Input("apex-rgb/1"), model=recipe.Model("efficient-me-lite"))
     assert [row.input for row in table.added(apex)] == ["static"]
-    with pytest.raises(ConfigError, match="not for frames-gray/1"):
+    with pytest.raises(ConfigError, match="not frames-gray/1"):
         table.added(replace(ours, input=recipe.Input("frames-gray/1"), model=recipe.Model("hata-resnet")))
     with pytest.raises(ConfigError, match="pretrain"):
         table.added(replace(ours, pretrain=recipe.Pretrain(ours.data)))

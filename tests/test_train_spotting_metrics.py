@@ -92,9 +92,9 @@ def test_matching_is_one_to_one_and_ignores_a_time_shift(
 
 
 def test_no_interval_is_refused() -> None:
-    with pytest.raises(DataError, match="no interval"):
+    with pytest.raises(DataError, match="not an interval"):
         at(3, 2)
-    with pytest.raises(DataError, match="no interval"):
+    with pytest.raises(DataError, match="not an interval"):
         at(float("nan"), 2)
 
 

@@ -72,7 +72,7 @@ class Job:
 
     @property
     def upload(self) -> Path:
-        """Where the uploaded file is."""
+        """The path of the uploaded file."""
         return self.folder / f"{UPLOAD}{Path(self.name).suffix.lower()}"
 
     @property
@@ -88,7 +88,7 @@ class Job:
 
     @property
     def media(self) -> Path | None:
-        """The video as it was captured; None if there is none (any more)."""
+        """The video as it was captured; None if there is none, or none anymore."""
         return next(
             (path for path in (self.folder / RECORDED, self.upload) if path.is_file() and path.suffix.lower() in KINDS),
             None,

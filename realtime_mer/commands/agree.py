@@ -1,4 +1,4 @@
-"""``realtime-mer agree``: how well two codings of one recording agree."""
+"""``realtime-mer agree``: measures how well two codings of one recording agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``realtime-mer analyze``: recorded files to events, signals, an annotated video and a report; one or a thousand."""
+"""``realtime-mer analyze``: analyzes one or many recordings: events, signals, an annotated video and a report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from realtime_mer.records import SourceInfo
 from realtime_mer.sinks import Sink
 from realtime_mer.sinks.convert import NAMES
 
-VIDEO_RATE: Final = 25.0  # frames/s of the annotated video: enough to look at; drawing costs more than measuring
+VIDEO_RATE: Final = 25.0  # frames/s of the annotated video: enough for viewing; drawing takes longer than measuring
 
 
 def add(commands: Commands) -> None:
@@ -80,7 +80,7 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Analyzes the recordings; one that fails does not stop the others.
 
-    A signal ends those under way in order and leaves the others; the same command continues from there.
+    A signal ends the current ones cleanly and skips the others; the same command continues from there.
     """
     config, also = settings(arguments), formats(arguments.formats)
     if not arguments.video_rate >= 0:
@@ -131,13 +131,13 @@ def _here(config: Config, wanted: Wanted, items: Sequence[Item]) -> Iterator[Don
 
 
 def _look_on(item: Item, info: SourceInfo, pipeline: Pipeline) -> Sequence[Sink]:
-    """Says what is about to be watched, and shows how far it has come."""
+    """Prints what is about to be watched, and shows progress."""
     print_status(introduce(item.path, info, pipeline))
     return [RunProgress(item.path, info)]
 
 
 def _tell(done: Done[Item, Outcome]) -> int:
-    """Prints what came of a recording; its exit code."""
+    """Prints the result of a recording; returns its exit code."""
     if done.value is None:
         report_error("realtime-mer", done.error)
         return done.code

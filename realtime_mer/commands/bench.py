@@ -1,4 +1,4 @@
-"""``realtime-mer bench``: its benchmarks as subcommands. The measuring is in the package ``bench``."""
+"""``realtime-mer bench``: the benchmarks as subcommands. The package ``bench`` measures."""
 
 from __future__ import annotations
 
@@ -130,14 +130,14 @@ def add(commands: Commands) -> None:
 
 
 def run_latency(arguments: argparse.Namespace) -> int:
-    """The three latencies."""
+    """Measures the three latencies."""
     from realtime_mer.bench import latency
 
     return _show(latency.run(arguments.video, arguments.fps, arguments.seconds, settings(arguments)), arguments)
 
 
 def run_throughput(arguments: argparse.Namespace) -> int:
-    """Frames per second."""
+    """Measures frames per second."""
     from realtime_mer.bench import throughput
 
     groups = [name for name in arguments.groups.split(",") if name]
@@ -152,14 +152,14 @@ def run_throughput(arguments: argparse.Namespace) -> int:
 
 
 def run_live(arguments: argparse.Namespace) -> int:
-    """A source at a real rate."""
+    """Runs a source at a real rate."""
     from realtime_mer.bench import live
 
     return _show(live.run(arguments.fps, arguments.seconds, arguments.video, settings(arguments)), arguments)
 
 
 def run_compare(arguments: argparse.Namespace) -> int:
-    """Two results: of one benchmark, or two halves of the spotting benchmark to be pooled."""
+    """Compares two results of one benchmark, or pools two halves of the spotting benchmark."""
     from realtime_mer.bench.compare import compare, text
     from realtime_mer.bench.results import read
     from realtime_mer.bench.score_file import is_score_file
@@ -175,7 +175,7 @@ def run_compare(arguments: argparse.Namespace) -> int:
 
 
 def run_fingerprint(arguments: argparse.Namespace) -> int:
-    """A table of all events, and what differs from an earlier one."""
+    """Writes a table of all events, and lists the differences from an earlier one."""
     from realtime_mer.bench import fingerprint
     from realtime_mer.bench.results import machine, save_json, versions
     from realtime_mer.build import build
@@ -201,7 +201,7 @@ def run_fingerprint(arguments: argparse.Namespace) -> int:
 
 
 def run_memory(arguments: argparse.Namespace) -> int:
-    """Memory over a long video."""
+    """Measures memory over a long video."""
     from realtime_mer.bench import memory
 
     memory.run(arguments.fps, arguments.minutes).deliver(arguments.out)
@@ -209,7 +209,7 @@ def run_memory(arguments: argparse.Namespace) -> int:
 
 
 def run_targets(arguments: argparse.Namespace) -> int:
-    """With and without targets."""
+    """Measures with and without targets."""
     from realtime_mer.bench import targets
 
     targets.run(arguments.fps, arguments.minutes, arguments.to).deliver(arguments.out)
@@ -217,7 +217,7 @@ def run_targets(arguments: argparse.Namespace) -> int:
 
 
 def run_devices(arguments: argparse.Namespace) -> int:
-    """The recognizer on each device."""
+    """Measures the recognizer on each device."""
     from realtime_mer.bench import devices
 
     devices.run(arguments.fps, arguments.seconds, settings(arguments)).deliver(arguments.out)
@@ -225,7 +225,7 @@ def run_devices(arguments: argparse.Namespace) -> int:
 
 
 def run_page(arguments: argparse.Namespace) -> int:
-    """A live page left open."""
+    """Measures a live page left open."""
     from realtime_mer.bench import page
 
     page.run(arguments.fps, arguments.minutes, arguments.stream).deliver(arguments.out)
@@ -233,7 +233,7 @@ def run_page(arguments: argparse.Namespace) -> int:
 
 
 def run_peers(arguments: argparse.Namespace) -> int:
-    """The same video through other tools."""
+    """Runs the same video through other tools."""
     from realtime_mer.bench.peers import run as peers
 
     if arguments.rounds < 1:

@@ -1,4 +1,4 @@
-"""``realtime-mer bench spotting``: its options, and which recordings they ask for."""
+"""``realtime-mer bench spotting``: its options, and the recordings that they request."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def add(parts: Any) -> None:
         "--streams", type=Path, metavar="DIR", help="keep compressed streams here for the next run (these show people)"
     )
     parser.add_argument(
-        "--sheets", type=Path, metavar="DIR", help="write a picture of each false alarm here (these show people)"
+        "--sheets", type=Path, metavar="DIR", help="write an image of each false alarm here (these show people)"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the scores and every movement as JSON")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
@@ -96,7 +96,7 @@ def add(parts: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Finds known movements: synthetic ones, or in recordings that the user has."""
+    """Scores known movements: synthetic ones, or in the user's recordings."""
     from realtime_mer.bench import score_file, spotting_tables, stream_runs
 
     if arguments.score:
@@ -121,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def compare(a: Path, b: Path, pooled: bool, out: Path | None) -> int:
-    """Two score files side by side, or the two halves pooled."""
+    """Compares two score files, or pools two halves."""
     from realtime_mer.bench import score_file, spotting_tables
 
     files = [score_file.read(path) for path in (a, b)]
@@ -164,7 +164,7 @@ def _table(rows: Sequence[Row]) -> None:
 
 
 def _trials(arguments: argparse.Namespace) -> Iterator[Trial]:
-    """Rows to be filled, each with its cases."""
+    """Empty rows, each with its cases."""
     from realtime_mer.bench import cases
     from realtime_mer.bench.spotting import Row, halved
 
@@ -200,7 +200,7 @@ def _casme2(arguments: argparse.Namespace) -> Iterator[Trial]:
             found = cases.spliced(
                 clips, _order(arguments), arguments.seed, back_s=back_s, rate=condition.rate, most=arguments.most
             )
-            seen = replace(condition, rate=None)  # the stream is thinned where it is made, which costs less
+            seen = replace(condition, rate=None)  # the stream is reduced where it is made, which takes less time
             yield (
                 Row(condition.name, "CASME II spliced", tail),
                 [conditions.under(case, seen, arguments.streams) for case in found if case.subject in chosen],
@@ -208,7 +208,7 @@ def _casme2(arguments: argparse.Namespace) -> Iterator[Trial]:
 
 
 def _transplants(arguments: argparse.Namespace) -> Iterator[Trial]:
-    """Real movements in other faces, with the tails that come back. In a half: of its people, in its recordings."""
+    """Real movements in other faces, with the returning tails. In a half: its people's movements, in its recordings."""
     from dataclasses import replace
 
     from realtime_mer.bench import cases, transplants
@@ -260,7 +260,7 @@ def _order(arguments: argparse.Namespace) -> list[str]:
 
 
 def _subjects(arguments: argparse.Namespace, clips: Sequence[RealClip]) -> set[str]:
-    """Those asked for. A half is one of all people that the sheet has, so that it does not depend on --subjects."""
+    """The requested subjects. Halves are made of all people in the sheet, so that they do not depend on --subjects."""
     from realtime_mer.bench.spotting import in_half
 
     everyone = {clip.subject for clip in clips}

@@ -1,4 +1,4 @@
-"""``realtime-mer collect``: the results of a study as one data set."""
+"""``realtime-mer collect``: collects the results of a study as one data set."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Writes the data set and says what is in it."""
+    """Writes the data set and prints what it contains."""
     results, out = arguments.results, arguments.out
     if out.resolve() == results.resolve() or results.resolve().is_relative_to(out.resolve()):
         raise ConfigError("--out must not be the results folder or a parent of it")

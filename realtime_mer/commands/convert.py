@@ -1,4 +1,4 @@
-"""``realtime-mer convert``: an event log to the formats of other tools."""
+"""``realtime-mer convert``: converts an event log to the formats of other tools."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def corrected(log: Path, review: str | None) -> Callable[[Recording], Recording] | None:
-    """What ``--review`` makes of a log; None without it. Raises ConfigError, SourceError."""
+    """The log with the corrections of ``--review``; None without that option. Raises ConfigError, SourceError."""
     if review is None:
         return None
     recording = reviewed(log, review)

@@ -1,4 +1,4 @@
-"""``realtime-mer demo``: makes the bundled clip, analyzes it, and holds the events against what was drawn."""
+"""``realtime-mer demo``: makes the bundled clip, analyzes it, and compares the events with those drawn."""
 
 from __future__ import annotations
 

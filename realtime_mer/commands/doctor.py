@@ -1,4 +1,4 @@
-"""``realtime-mer doctor``: what is installed, what works, what is missing and how to get it."""
+"""``realtime-mer doctor``: checks what is installed, what works, what is missing and how to get it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``realtime-mer live``: a camera or a stream; events on standard output as JSON Lines while it runs."""
+"""``realtime-mer live``: watches a camera or a stream and prints events as JSON Lines."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ from realtime_mer.targets import describe as doing
 from realtime_mer.targets.stimuli import Stimuli, stream_name
 
 STATUS: Final = 5.0  # s between two status lines
-WINDOW_RATE: Final = 25.0  # pictures/s in the window
+WINDOW_RATE: Final = 25.0  # frames/s in the window
 TITLE: Final = "realtime-mer"  # of the window
 ESCAPE: Final = 27  # OpenCV's code of the key
-RECORD_RATE: Final = 30.0  # pictures/s in the annotated recording: the camera's frames come first
+RECORD_RATE: Final = 30.0  # frames/s in the annotated recording: the camera's frames have priority
 
 
 def add(commands: Commands) -> None:
@@ -94,9 +94,9 @@ def add(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs until the time is over, the source ends, Ctrl-C, or the reader of standard output leaves: 0, in order.
+    """Runs until the time is over, the source ends, Ctrl-C, or the reader of standard output leaves; returns 0.
 
-    SIGTERM and SIGHUP end it in order too, with an exit code of their own.
+    SIGTERM and SIGHUP also end it cleanly, with their own exit codes.
     """
     config = settings(arguments)
     if arguments.window:
@@ -132,7 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
             else:
                 run_source(source, pipeline, sinks)
         for target in sending:
-            target.close()  # it may have something left to deliver
+            target.close()  # it may still have something to deliver
         if not arguments.quiet:
             for line in (f"{source.info.uri}: {describe(source.stats())}", *doing(sending)):
                 print_status(line)
@@ -143,14 +143,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _open(arguments: argparse.Namespace) -> Source | None:
-    """The source; None when the time was over before it gave a frame. A recording has a time of its own."""
+    """The source; None when the time was over before its first frame. A recording has its own time."""
     recorded = Path(arguments.source).is_file() or Path(arguments.source).is_dir()
     limit = None if recorded else arguments.seconds
     return open_within(limit, lambda: open_source(arguments.source, **camera(arguments)))
 
 
 class _Standard(LineStream):
-    """Standard output. When its reader has left, or it fails, a run that is ``kept`` in a folder ends in order."""
+    """Standard output. When its reader has left, or it fails, a run that is ``kept`` in a folder ends cleanly."""
 
     def __init__(self, source: Source, *, kept: bool) -> None:
         super().__init__(sys.stdout)
@@ -169,7 +169,7 @@ class _Standard(LineStream):
             self._source.close()
 
     def report_end(self, folder: Path | None) -> None:
-        """After the run: says why it ended. Raises OutputError when standard output failed."""
+        """After the run: prints why it ended. Raises OutputError when standard output failed."""
         if self._failed is not None:
             discard_output()
             if isinstance(self._failed, OutputError):
@@ -200,7 +200,7 @@ class _Status(Sink):
 
 
 class _Limit(Sink):
-    """Closes a recorded source after so many seconds of its own time."""
+    """Closes a recorded source after a number of seconds of its own time."""
 
     def __init__(self, source: Source, seconds: float) -> None:
         self._source, self._seconds = source, seconds
@@ -253,7 +253,7 @@ def _sinks(
     head = log_header(source.info if folder is None else located(source.info, folder), pipeline)
     sinks: list[Sink] = []
     if folder is not None:
-        log = JsonLines(folder / LOG, head, stats=source.stats, stopped=stop.reason)  # first: it is closed last
+        log = JsonLines(folder / LOG, head, stats=source.stats, stopped=stop.reason)  # first, because it is closed last
         sinks += [log, SignalsCsv(folder / SIGNALS_CSV)]
     if not output_closed():
         sinks.append(JsonLines(printed, head, provisional=True, stats=source.stats, stopped=stop.reason))
@@ -268,7 +268,7 @@ def _sinks(
 
 @contextmanager
 def _time_limit(source: Source, seconds: float | None) -> Iterator[None]:
-    """Closes a live source after ``seconds``, though it may have fallen silent; a recorded one has its own time."""
+    """Closes a live source after ``seconds``, even if it has stalled; a recorded one has its own time."""
     if seconds is None or not source.info.live:
         yield
         return
@@ -281,18 +281,19 @@ def _time_limit(source: Source, seconds: float | None) -> Iterator[None]:
 
 
 def _need_display() -> None:
-    """Tries in a process of its own, because OpenCV's window library ends a process that has no usable display.
+    """Tries in a separate process, because OpenCV's window library ends a process without a usable display.
 
     Raises OutputError.
     """
-    os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")  # OpenCV ships no fonts, and says so each time
+    # OpenCV ships no fonts, and reports that each time
+    os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
     trial = subprocess.run([sys.executable, "-c", "import cv2; cv2.namedWindow('trial')"], capture_output=True)
     if trial.returncode != 0:
         raise OutputError("no window can be opened here: omit --window, or use --record FILE")
 
 
 def _show(source: Source, pipeline: Pipeline, sinks: list[Sink]) -> None:
-    """Watches in a thread and shows the latest frame in this one, as window systems demand."""
+    """Watches in another thread and shows the latest frame in this one, as window systems require."""
     import cv2
 
     from realtime_mer.sinks.draw import Overlay
@@ -309,7 +310,7 @@ def _show(source: Source, pipeline: Pipeline, sinks: list[Sink]) -> None:
                     cv2.imshow(TITLE, overlay.draw(frame.image, observation))
                 if cv2.waitKey(int(1000 / WINDOW_RATE)) & 0xFF in (ord("q"), ESCAPE):
                     break
-                if shown >= 0 and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:  # closed by the mouse
+                if shown >= 0 and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:  # closed with the mouse
                     break
         finally:
             source.close()

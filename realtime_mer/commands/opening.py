@@ -1,4 +1,4 @@
-"""Opening a source within a time limit: a camera or a server may keep the caller waiting for as long as it likes."""
+"""Opens a source within a time limit, because a camera or a server may keep the caller waiting forever."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from realtime_mer.sources import Source
 
 
 def open_within(seconds: float | None, opening: Callable[[], Source]) -> Source | None:
-    """The source that ``opening`` gives, or None when that takes more than ``seconds``; without a limit it is waited
-    for. What is still opening then is closed as soon as it is open. Raises what ``opening`` raises."""
+    """The source from ``opening``, or None when that takes more than ``seconds`` (None: no limit). A source that opens
+    later is closed at once. Raises what ``opening`` raises."""
     if seconds is None:
         return opening()
     lock, ready = threading.Lock(), threading.Event()
@@ -20,7 +20,7 @@ def open_within(seconds: float | None, opening: Callable[[], Source]) -> Source 
     def work() -> None:
         try:
             result: Source | BaseException = opening()
-        except BaseException as error:  # handed to the caller, who raises it
+        except BaseException as error:  # passed to the caller, who raises it
             result = error
         with lock:
             opened.append(result)

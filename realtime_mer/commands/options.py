@@ -1,4 +1,4 @@
-"""Options that several commands share, and what is made of them."""
+"""Options that several commands share, and the objects made from them."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def settings(arguments: argparse.Namespace, base: Config | None = None) -> Config:
-    """``base``, by default the defaults, as the options of ``add_settings`` change it. Raises ConfigError."""
+    """``base``, by default the default settings, changed by the options of ``add_settings``. Raises ConfigError."""
     config = load(arguments.config, arguments.set, base)
     chosen = {key: value for key in ("model", "device") if (value := getattr(arguments, key)) is not None}
     return merge(config, {"classify": chosen}) if chosen else config
 
 
 def add_camera(parser: argparse.ArgumentParser) -> None:
-    """--width, --height, --fps, --exposure, asked of a camera, and --rate of a recording."""
+    """--width, --height, --fps and --exposure of a camera, and --rate of a recording."""
     parser.add_argument("--width", type=int, metavar="PX", help="width to request from a camera (default: 640)")
     parser.add_argument("--height", type=int, metavar="PX", help="height to request from a camera (default: 480)")
     parser.add_argument("--fps", type=positive, help="frame rate to request from a camera (default: its maximum)")
@@ -52,7 +52,7 @@ def add_camera(parser: argparse.ArgumentParser) -> None:
 
 
 def add_rate(parser: argparse.ArgumentParser) -> None:
-    """--rate of a folder of images, or of a video that says another one than it was captured at."""
+    """--rate of a folder of images, or of a video that states another rate than that of its capture."""
     parser.add_argument(
         "--rate",
         type=positive,
@@ -81,7 +81,7 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def targets(arguments: argparse.Namespace) -> Iterator[list[Target]]:
-    """The targets that the options of ``add_targets`` ask for, open; the metrics last. Closed in turn at the end.
+    """The targets requested with the options of ``add_targets``, open; the metrics last. Closed in turn at the end.
 
     Raises ConfigError, OutputError.
     """

@@ -1,4 +1,4 @@
-"""``realtime-mer probe``: what a camera, stream or file really delivers, and with --face what it can show."""
+"""``realtime-mer probe``: measures what a camera, stream or file really delivers, and with --face what it can show."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def add(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Reads the source for a while and prints what came."""
+    """Reads the source for a while and prints what it delivered."""
     with ExitStack() as stack:
         pipeline = None
         if arguments.face:

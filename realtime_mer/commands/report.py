@@ -1,4 +1,4 @@
-"""``realtime-mer report``: the HTML report of a recording that was analyzed, made again."""
+"""``realtime-mer report``: makes the HTML report of an analyzed recording."""
 
 from __future__ import annotations
 

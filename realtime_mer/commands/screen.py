@@ -1,4 +1,4 @@
-"""What people read of a run on the terminal: progress, counts, a summary with its events. Sinks write the files."""
+"""A run on the terminal: progress, counts, a summary with its events. Sinks write the files."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from realtime_mer.sinks.jsonl import Recording, Summary
 from realtime_mer.sinks.text import ABSTAINED
 from realtime_mer.tables import table
 
-NOTES: Final = 3  # different warnings shown; all of them are in the log
-REPEATED: Final = 0.1  # of all frames: fewer may be chance, when a face and the light keep still
-CUES: Final = 3  # regions named for each event; all of them are in the log
+NOTES: Final = 3  # number of different warnings shown; the log has all
+REPEATED: Final = 0.1  # fraction of all frames; fewer may be chance, when face and light are still
+CUES: Final = 3  # regions named per event; the log has all
 
 
 def introduce(name: str, info: SourceInfo, pipeline: Pipeline) -> str:
-    """One line before a run: what is watched, and with what."""
+    """One line before a run: what is watched, and how."""
     about = [f"{info.size[0]}x{info.size[1]} px", f"{info.rate:.4g} frames/s" if info.rate else "unknown frame rate"]
     if info.duration:
         about.append(f"{info.duration:.1f} s")
@@ -31,7 +31,7 @@ def introduce(name: str, info: SourceInfo, pipeline: Pipeline) -> str:
 
 
 def describe(stats: SourceStats) -> str:
-    """The counts of a live source in words."""
+    """The counts of a live source as text."""
     words = f"{stats.captured} captured, {stats.delivered} measured, {stats.dropped} dropped, {missed(stats)}"
     if stats.skipped:
         reasons = ", ".join(f"{number} {reason}" for reason, number in stats.reasons.items())
@@ -42,12 +42,12 @@ def describe(stats: SourceStats) -> str:
 
 
 def missed(stats: SourceStats) -> str:
-    """How many frames were never captured, in words."""
+    """The number of frames never captured, as text."""
     return "missed frames not judged" if stats.missed is None else f"{stats.missed} missed"
 
 
 def summary(video: str, folder: Path, recording: Recording) -> str:
-    """A few lines: what was found in a complete recording, and where it is written."""
+    """A few lines on a complete recording: its events, and its files."""
     total = recording.summary
     assert total is not None
     micro = [e for e in recording.events if e.final and e.movement.kind is Kind.MICRO]
@@ -79,7 +79,7 @@ def summary(video: str, folder: Path, recording: Recording) -> str:
 
 
 def _blind(total: Summary, settle: object) -> str:
-    """Why nothing could be found, empty when something could. settle: s, as the log has it; an older one has None."""
+    """Why nothing could be found; empty if something could. settle: s, from the log; None in an older one."""
     if not total.face_frames:
         return "no face was found"
     if isinstance(settle, float) and total.duration <= settle:

@@ -1,4 +1,4 @@
-"""``realtime-mer setup``: obtains the face model, once, and checks it."""
+"""``realtime-mer setup``: downloads and verifies the face model, once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
 
 
 def run(_arguments: argparse.Namespace) -> int:
-    """Fetches what is missing."""
+    """Downloads the face model if it is missing."""
     from realtime_mer.assets import fetch_face_model
 
     print(f"face model: {fetch_face_model()}")

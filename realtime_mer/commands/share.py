@@ -1,4 +1,4 @@
-"""``realtime-mer share``: the motion of a recording without its pictures, and which events survive."""
+"""``realtime-mer share``: exports the motion of a recording without its pictures, and says which events survive."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def add(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Shares a recording, or analyzes a shared one again, and says which of its events survive."""
+    """Shares a recording, or analyzes a shared one again, and prints which of its events survive."""
     from realtime_mer.share.sharing import again, share
     from realtime_mer.share.survival import survivals, text
 

@@ -40,7 +40,7 @@ class Gaps:
         self._last: float | None = None
         self._period: float | None = None
         self._next: tuple[float, int, float] | None = (
-            None  # a moment, frames up to it, its lateness: where all is regular
+            None  # a moment, frames up to it, its lateness, if everything is regular
         )
         self._frames = self._unjudged = self._fitted = 0
         self._moments: list[float] = []  # the last frame of each burst, s
@@ -49,21 +49,21 @@ class Gaps:
 
     @property
     def usual(self) -> float | None:
-        """The usual interval between frames, s; None when too few have come."""
+        """The usual interval between frames, s; None after too few frames."""
         return self._period or self._mean()
 
     @property
     def missed(self) -> int | None:
-        """Frames missed so far; None when that cannot be judged."""
-        pending = self._frames - sum(self._counts[:1])  # read by other threads, so in one step
+        """Frames missed so far; None if unknown."""
+        pending = self._frames - sum(self._counts[:1])  # read by other threads, so atomically
         unjudged = self._unjudged + (0 if self._period else pending + len(self._early or ()))
         known = unjudged <= UNJUDGED * self._frames and self._frames > 0
         return max(self._settled + self._open, 0) if known else None
 
     def judge(self, time: float, skipped: int = 0) -> int:
-        """Frames now known to be missed, most of them a little before ``time``, the capture time of a frame, s.
+        """Frames now known to be missed, most of them shortly before ``time``, the capture time of a frame, s.
 
-        skipped: frames since the last one that were there but could not be used.
+        skipped: frames since the last one that exist but could not be used.
         """
         if self._early is None:
             return self._add(time, skipped)
@@ -73,7 +73,7 @@ class Gaps:
         return self._begin() if len(self._recent) >= START_FRAMES else 0
 
     def finish(self) -> None:
-        """No more frames will come, or none for a while: what was lost up to the last one is final."""
+        """Call when no more frames will come, or none for a while: losses up to the last one are final."""
         if self._early and len(self._early) > LEAST:
             self._begin()
         if self._last is not None:
@@ -83,7 +83,8 @@ class Gaps:
                 self._fit(0)
 
     def restart(self, hole: float) -> int:
-        """Frames missed in ``hole``, s, before the next frame: a connection was down. A new beat begins after it."""
+        """Frames missed in ``hole``, s, before the next frame, while a connection was down. A new beat begins after
+        it."""
         self.finish()
         if not self._period and self._counts:
             self._unjudged += self._frames - self._counts[0]
@@ -97,7 +98,7 @@ class Gaps:
         return self._report()
 
     def _mean(self) -> float | None:
-        """Of the recent gaps but the longest, which may be a stall, s."""
+        """Mean of the recent gaps without the longest, which may be a stall, s."""
         if len(self._recent) < LEAST:
             return None
         return (sum(self._recent) - max(self._recent)) / (len(self._recent) - 1)
@@ -163,7 +164,7 @@ class Gaps:
         self._next = (moments[-1], int(counts[-1]), float(beat.phase[-1])) if calm else None
 
     def _settle(self, beat: Beat, moments: int) -> None:
-        """Make final what was lost in so many moments, and leave them behind."""
+        """Makes the losses of the first moments final, and drops these moments."""
         self._settled += int(beat.lost[moments])
         self._open = 0
         if not beat.clear:
@@ -175,14 +176,14 @@ class Gaps:
 
 
 def _unchanged(beat: Beat, counts: Ints, at: int) -> Beat | None:
-    """``beat``, of the rate known so far, where it explains what looks like another rate after gap ``at``: frames that
-    were held up come faster than usual until none is owed."""
+    """``beat``, at the known rate, if it explains what looks like another rate after gap ``at``: delayed frames arrive
+    faster than usual until all have arrived."""
     rises, frames = beat.lost[-1] - beat.lost[at + 1], counts[-1] - counts[at + 1]
     return beat if beat.clear and rises < SLIGHT * frames else None
 
 
 def _steady(beat: Beat, counts: Ints) -> bool:
-    """False while frames that were held up still trickle in, or the rate may be changing."""
+    """False while delayed frames are still arriving, or the rate may be changing."""
     excess = beat.late + beat.lost
     if excess[-1] < excess[-1 - PATIENCE] - FALLING:
         return False

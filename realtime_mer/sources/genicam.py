@@ -20,7 +20,7 @@ from realtime_mer.sources.feed import Source
 from realtime_mer.sources.industrial import CameraRequest, Chosen, Grab, address_of, choose_format, open_industrial
 
 LIBRARIES: Final = ("libaravis-0.8.so.0", "libaravis-0.8.0.dylib", "aravis-0.8-0.dll")
-BUFFERS_S: Final = 0.5  # of frames that the library may hold while we are busy
+BUFFERS_S: Final = 0.5  # frames that the library may buffer while we are busy
 BUFFERS_MOST: Final = 256 << 20  # bytes
 STEP: Final = ~3  # px: cameras move their region in steps of 2 or 4
 CONTINUOUS, COMPLETE = 0, 0  # ARV_ACQUISITION_MODE_CONTINUOUS, ARV_BUFFER_STATUS_SUCCESS
@@ -74,14 +74,14 @@ _SIGNATURES: Final[dict[str, tuple[Any, ...]]] = {  # result, then arguments; a 
 
 
 def open_genicam(name: str, request: CameraRequest, *, buffer_s: float = 1.0) -> Source:
-    """The camera of this id, serial number or address; "" takes the first one. Raises SourceError."""
+    """Opens the camera with this id, serial number or address; "" takes the first one. Raises SourceError."""
     named, request = address_of(name, request)
     camera = AravisCamera(named, request)
     return open_industrial(f"genicam:{named or camera.chosen.about['serial']}", camera, buffer_s=buffer_s)
 
 
 class Aravis:
-    """The library: ``call(name, ...)`` calls ``arv_NAME`` and raises SourceError with what it says."""
+    """The library: ``call(name, ...)`` calls ``arv_NAME`` and raises SourceError with its message."""
 
     def __init__(self) -> None:
         self._library = _load(LIBRARIES, "aravis-0.8")
@@ -103,7 +103,7 @@ class Aravis:
         return value
 
     def release(self, thing: int | None) -> None:
-        """Gives an object back."""
+        """Releases an object."""
         if thing:
             self._unref(thing)
 
@@ -117,7 +117,7 @@ def _load(names: tuple[str, ...], short: str) -> ctypes.CDLL:
 
 
 class AravisCamera:
-    """A camera that is delivering."""
+    """An open, delivering camera."""
 
     def __init__(self, name: str, request: CameraRequest) -> None:
         self._aravis = aravis = Aravis()
@@ -144,16 +144,16 @@ class AravisCamera:
             aravis.call("stream_push_buffer", self._stream, buffer)
 
     def close(self) -> None:
-        """Stops the camera and gives it back."""
+        """Stops and releases the camera."""
         camera, self._camera = self._camera, None
         if camera is not None:
-            with suppress(SourceError):  # it is gone
+            with suppress(SourceError):  # the camera has gone
                 self._aravis.call("camera_stop_acquisition", camera)
             self._aravis.release(self._stream)
             self._aravis.release(camera)
 
     def _find(self, name: str) -> str:
-        """The id of the camera that goes by this name."""
+        """The id of the camera with this name."""
         call, seen = self._aravis.call, []
         call("update_device_list")
         for number in range(call("get_n_devices")):
@@ -192,7 +192,7 @@ class AravisCamera:
         return Chosen(size, rate, exposure, pixel_format, {"model": model, **about})
 
     def _crop(self, request: CameraRequest) -> tuple[int, int]:
-        """Sets the region that is read, from the middle of the sensor, and returns its size."""
+        """Sets the region to read, in the middle of the sensor, and returns its size."""
         call, camera = self._aravis.call, self._camera
         if request.width is not None or request.height is not None:
             across, down = c_int(), c_int()

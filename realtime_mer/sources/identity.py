@@ -1,4 +1,4 @@
-"""Which recording a file is: by its content, since another file may have the same name, length and size."""
+"""Identifies a recording by its content, because another file may have the same name, length and size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PART: Final = 1 << 20  # bytes read at the start, in the middle and at the end: 
 
 
 def identity(recording: Path, *, whole: bool = False) -> dict[str, Any]:
-    """What tells a video file, or a folder of images, from any other: plain data for the log.
+    """The identity of a video file, or a folder of images, as plain data for the log.
 
     bytes: its size. sha256_parts: hash of the size and of 1 MiB each from start, middle and end; of a folder, of the
     names and sizes of all its files and of these parts of the first, the middle and the last one. sha256: of the whole
@@ -42,7 +42,7 @@ def identity(recording: Path, *, whole: bool = False) -> dict[str, Any]:
 
 
 def same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether two identities are of one recording, as far as both of them say."""
+    """Whether two identities belong to one recording, as far as both state it."""
     return all(before[key] == now[key] for key in ("sha256", "sha256_parts", "bytes") if key in before and key in now)
 
 

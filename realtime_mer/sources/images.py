@@ -1,4 +1,4 @@
-"""Folders of numbered images, as data sets are published. A folder knows no times: the rate or the times are given."""
+"""Folders of numbered images, as in published data sets. A folder has no times: the rate or the times are given."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from realtime_mer.records import Image, SourceInfo
 from realtime_mer.sources.feed import Counts, Feed, RawFrame, RawFrames, Source
 from realtime_mer.sources.picture import jpeg_luma
 
-JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"  # how their files start
+JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"  # first bytes of their files
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"))
 
 
 def natural(path: Path) -> list[tuple[int, str]]:
     """Sort key that puts img9 before img10."""
-    # decimal digits of any script; a superscript is a digit, but no number
+    # decimal digits of any script; a superscript is a digit, but not a number
     return [
         (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name.lower()) if part
     ]
 
 
 def missing(paths: Sequence[Path]) -> list[int]:
-    """How many numbers are missing before each image: [0, 0, 2] for img1, img2, img5.
+    """Numbers missing before each image: [0, 0, 2] for img1, img2, img5.
 
-    Nothing is missing where the names do not count: where most steps are not equal, or one is no multiple of these.
+    None are missing if the names are not a sequence: if most steps are not equal, or one is not a multiple of these.
     """
     numbers = [[number for number, _ in natural(path) if number >= 0] for path in paths]
     if len(paths) < 3 or len({len(found) for found in numbers}) > 1 or not numbers[0]:
@@ -54,8 +54,8 @@ def missing(paths: Sequence[Path]) -> list[int]:
 def open_images(folder: Path, rate: float | None, times: Sequence[float] | None) -> Source:
     """Open a folder of images in natural order; give either ``rate`` (frames/s) or ``times`` (s, one for each image).
 
-    An image that cannot be read is skipped and counted; its place in time stays empty, and with a rate so does that of
-    an image whose number is missing. Hidden files, and the ``._`` files of macOS, are no images. Raises SourceError.
+    An image that cannot be read is skipped and counted; it leaves a gap in time, and with a rate so does an image whose
+    number is missing. Hidden files, and the ``._`` files of macOS, are ignored. Raises SourceError.
     """
     visible = (path for path in folder.iterdir() if not path.name.startswith("."))
     paths = sorted((path for path in visible if path.suffix.lower() in SUFFIXES), key=natural)
@@ -72,7 +72,7 @@ def open_images(folder: Path, rate: float | None, times: Sequence[float] | None)
         raise SourceError(f"{folder} has {len(paths)} images, but {len(when)} times were given")
     if not all(before < after for before, after in pairwise(when)):
         raise SourceError(f"the times given for {folder} must increase strictly")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what cannot be read is counted, once
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # unreadable images are counted once
     counts = Counts()
     if sum(gaps):
         before = paths[next(index for index, gap in enumerate(gaps) if gap)].name
@@ -100,7 +100,7 @@ def open_images(folder: Path, rate: float | None, times: Sequence[float] | None)
 
 
 def decode(data: NDArray[np.uint8], flags: int) -> NDArray[np.uint8] | None:
-    """The picture in an encoded image; None when it cannot be decoded whole. JPEG's luma comes as it was stored."""
+    """The decoded image; None when it cannot be decoded completely. JPEG's luma is as stored."""
     content = data.tobytes()
     if content.startswith(JPEG) and flags == cv2.IMREAD_GRAYSCALE:
         try:
@@ -117,7 +117,7 @@ def decode(data: NDArray[np.uint8], flags: int) -> NDArray[np.uint8] | None:
 
 
 def _whole_png(content: bytes) -> bool:
-    """Whether every chunk is there and undamaged: libpng would complain on standard error."""
+    """Whether every chunk is present and undamaged; libpng would print to standard error."""
     at = len(PNG)
     while at + 12 <= len(content):
         size, kind = struct.unpack_from(">I4s", content, at)

@@ -1,7 +1,7 @@
 """Industrial cameras: what GenICam and Basler cameras share, from their buffers to a source.
 
-Such cameras number their frames and stamp them with a clock of their own. So losses are counted exactly, not judged,
-and intervals are the camera's own (``device_clock``). What a make needs is in genicam.py and basler.py.
+Such cameras number their frames and stamp them with their own clock. So losses are counted exactly, not estimated, and
+intervals are the camera's own (``device_clock``). ``genicam`` and ``basler`` have what is specific to each.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from realtime_mer.records import Image, SourceInfo
 from realtime_mer.sources.device_clock import DeviceClock, FrameNumbers
 from realtime_mer.sources.feed import Counts, Feed, RawFrame, RawFrames, Source
 
-# OpenCV's old names of Bayer patterns are shifted by a pixel: these are the new ones, which say what they mean.
+# OpenCV's old names of Bayer patterns are shifted by a pixel; these are the new, correct ones.
 BAYER: Final = {
     "BayerRG8": (cv2.COLOR_BayerRGGB2GRAY, cv2.COLOR_BayerRGGB2BGR),
     "BayerGB8": (cv2.COLOR_BayerGBRG2GRAY, cv2.COLOR_BayerGBRG2BGR),
     "BayerGR8": (cv2.COLOR_BayerGRBG2GRAY, cv2.COLOR_BayerGRBG2BGR),
     "BayerBG8": (cv2.COLOR_BayerBGGR2GRAY, cv2.COLOR_BayerBGGR2BGR),
 }
-FORMATS: Final = ("Mono8", *BAYER)  # in this order: monochrome is the luma itself, and costs nothing
-WARM_UP_FRAMES: Final = 10  # read at opening: with them the camera's clock is matched
+FORMATS: Final = ("Mono8", *BAYER)  # in this order: monochrome is already the luma, at no cost
+WARM_UP_FRAMES: Final = 10  # frames read at opening to match the camera's clock
 FIRST_S: Final = 3.0  # for the first frame
-SILENT_S: Final = 2.0  # a camera that delivers nothing for this long is gone; at slow rates four intervals
-WAIT_S: Final = 0.2  # for one frame, before it is seen whether to stop
-SPARE: Final = 1.5  # times the frames that fit into an interval: more cannot have been lost in it
+SILENT_S: Final = 2.0  # a camera that delivers nothing for this long is lost; at slow rates four intervals
+WAIT_S: Final = 0.2  # wait for one frame, before checking whether to stop
+SPARE: Final = 1.5  # times the frames that fit into an interval: largest possible loss in it
 
 
 class Grab(NamedTuple):
-    """One buffer as it came. number: of the frame. stamp: s on the camera's clock, None if it has none.
+    """One buffer as received. number: of the frame. stamp: s on the camera's clock, None if it has none.
 
-    picture: uint8 (H, W), of its own memory; None if a part of it was lost on the way.
+    picture: uint8 (H, W), a copy; None if a part of it was lost in transfer.
     """
 
     number: int
@@ -52,9 +52,9 @@ class Grab(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CameraRequest:
-    """What is asked of a camera; None leaves it as it is. width, height: px, from the middle of the sensor.
+    """Requested settings of a camera; None leaves one unchanged. width, height: px, from the middle of the sensor.
 
-    fps: frames/s; None asks for the most that it has. exposure: ms.
+    fps: frames/s; None requests the maximum. exposure: ms.
     """
 
     width: int | None = None
@@ -66,7 +66,7 @@ class CameraRequest:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What a camera does. rate: frames/s. exposure: ms, None if it does not say. about: vendor, model, serial."""
+    """The actual settings of a camera. rate: frames/s. exposure: ms, None if unknown. about: vendor, model, serial."""
 
     size: tuple[int, int]
     rate: float
@@ -76,12 +76,12 @@ class Chosen:
 
 
 class Grabber(Protocol):
-    """An open camera that is delivering."""
+    """An open, delivering camera."""
 
     chosen: Chosen
 
     def grab(self, seconds: float) -> Grab | None:
-        """The next buffer, None when none came in time. Raises SourceError when the camera is gone."""
+        """The next buffer, None when none arrived in time. Raises SourceError when the camera has gone."""
 
     def close(self) -> None: ...
 
@@ -96,7 +96,7 @@ def address_of(text: str, request: CameraRequest) -> tuple[str, CameraRequest]:
 
 
 def choose_format(available: Sequence[str], requested: str | None, name: str) -> str:
-    """The pixel format to ask for. Raises SourceError when there is none that can be read."""
+    """The pixel format to request. Raises SourceError when none is supported."""
     for pixel_format in (requested,) if requested else FORMATS:
         if pixel_format in available:
             return pixel_format
@@ -104,7 +104,7 @@ def choose_format(available: Sequence[str], requested: str | None, name: str) ->
 
 
 def open_industrial(uri: str, camera: Grabber, *, buffer_s: float) -> Source:
-    """A source of what ``camera`` delivers; closes it at the end. Raises SourceError when nothing comes."""
+    """A source of ``camera``'s frames; closes it at the end. Raises SourceError when none arrive."""
     counts, stop, clock = Counts(), threading.Event(), DeviceClock()
     chosen = camera.chosen
     try:
@@ -133,7 +133,7 @@ def open_industrial(uri: str, camera: Grabber, *, buffer_s: float) -> Source:
 
 
 def _warm_up(uri: str, camera: Grabber, clock: DeviceClock) -> bool:
-    """Reads the first frames; whether they are stamped."""
+    """Reads the first frames, and returns whether they are stamped."""
     seen: list[tuple[float, float]] = []
     came, end = 0, time.monotonic() + max(FIRST_S, (WARM_UP_FRAMES + 2) / max(camera.chosen.rate, 1.0))
     while came < WARM_UP_FRAMES and time.monotonic() < end:
@@ -172,10 +172,10 @@ def _raw_frames(
                     missing = None
             if missing is None and last is not None:
                 hole = max(now - last, 0.0)
-                counts.note("the camera began to number its frames again: what was lost before that is not known")
+                counts.note("the camera restarted its frame numbers: losses before that are not known")
             lost += missing or 0
             if grab.picture is None:
-                counts.skip("incomplete: parts were lost on the way")
+                counts.skip("incomplete: parts were lost in transfer")
                 continue
             last = at if last is None else max(at, last)
             yield _raw_frame(grab.picture, camera.chosen.pixel_format, at)._replace(hole=hole, lost=lost)

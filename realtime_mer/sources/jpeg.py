@@ -1,6 +1,6 @@
-"""The pictures of an MJPEG stream, decoded by libav, which says when one is damaged.
+"""Decodes the frames of an MJPEG stream with libav, which reports damage.
 
-OpenCV paints what is missing gray, says so on standard error only, and the gray would be measured as a movement.
+OpenCV fills missing parts with gray, which would be measured as a movement, and reports it only on standard error.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from realtime_mer.sources.images import decode
 from realtime_mer.sources.picture import EXIF, EXIF_BYTES, STRICT, raw_frame
 
 JPEG_END = b"\xff\xd9"
-END_BYTES = 64  # some cameras pad a picture behind its end marker
+END_BYTES = 64  # some cameras pad a frame after its end marker
 
 
 class JpegDecoder:
-    """Turns one JPEG after another into raw frames. Not to be shared between threads."""
+    """Turns one JPEG after another into raw frames. Not thread-safe."""
 
     def __init__(self) -> None:
         codec = CodecContext.create("mjpeg", "r")
@@ -34,9 +34,9 @@ class JpegDecoder:
         self._codec = codec
 
     def __call__(self, data: bytes) -> RawFrame | None:
-        """The picture without a time; None when it is damaged, cut, or no JPEG.
+        """The frame without a time; None when it is damaged, truncated, or not a JPEG.
 
-        What is cut within the last block, 16x16 px in the lower right corner, goes unnoticed.
+        Truncation within the last block, 16x16 px in the lower right corner, is not detected.
         """
         if JPEG_END not in data[-END_BYTES:]:
             return None
@@ -48,7 +48,7 @@ class JpegDecoder:
             return None
         if EXIF not in data[:EXIF_BYTES]:
             return raw_frame(frames[0], None)
-        # EXIF may ask for the picture to be turned: OpenCV does that, and this picture is whole.
+        # EXIF may require rotation, which OpenCV does; this image is complete.
         gray = decode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
         return None if gray is None else RawFrame(None, gray, partial(_color, data))
 
@@ -56,5 +56,5 @@ class JpegDecoder:
 def _color(data: bytes) -> Image:
     image = decode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
-        raise SourceError("a picture of the stream can be decoded in gray only")
+        raise SourceError("frames of the stream can only be decoded in gray")
     return image

@@ -1,5 +1,5 @@
-"""What all network streams share: opening them, a connection that can be cut from outside, and reconnecting. The
-sender's clock is in sender.py; what is said on the wire is in rtsp.py and mjpeg.py."""
+"""Shared by all network streams: opening, a connection that can be cancelled from outside, and reconnecting. ``sender``
+handles the sender's clock, ``rtsp`` and ``mjpeg`` the protocols."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from realtime_mer.records import SourceInfo
 from realtime_mer.sources.feed import Counts, Feed, RawFrames, Source
 from realtime_mer.sources.sender import SenderClock
 
-CONNECT_S = 0.8  # for one attempt to reach a host: a local one answers in far less, and close() must not wait for it
-FIRST_DELAY_S = 0.25  # before the first attempt to reconnect; doubled at each further one
+CONNECT_S = 0.8  # for one attempt to reach a host; a local one answers in far less, and close() must not wait for it
+FIRST_DELAY_S = 0.25  # before the first attempt to reconnect; doubled for each further one
 LONGEST_DELAY_S = 8.0
 
 
@@ -36,7 +36,7 @@ class CancellableSocket:
         self._cut = False
 
     def watch(self, sock: socket.socket) -> None:
-        """Watch ``sock`` in place of the one before; at once cut when the line already is."""
+        """Watch ``sock`` in place of the previous one; cut at once if already cancelled."""
         with self._lock:
             if self._handle is not None:
                 self._handle.close()
@@ -45,19 +45,19 @@ class CancellableSocket:
             self.cut()
 
     def drop(self) -> None:
-        """Watch nothing any more: the connection is over."""
+        """Watch nothing anymore, because the connection has ended."""
         with self._lock:
             if self._handle is not None:
                 self._handle.close()
                 self._handle = None
 
     def cut(self) -> None:
-        """Shut the connection down, and any that is watched later."""
+        """Shut down the connection, and any that is watched later."""
         self._cut = True
         self.hang_up()
 
     def hang_up(self) -> None:
-        """Shut the connection down; the next one may be used."""
+        """Shut down the connection; the next one may be used."""
         with self._lock:
             if self._handle is not None:
                 with suppress(OSError):
@@ -66,11 +66,11 @@ class CancellableSocket:
 
 @dataclass(slots=True)
 class Stream:
-    """One network stream: its address, what its connections share, and what they have found out about it.
+    """One network stream: its address, and the state shared by its connections.
 
-    timeout_s: a sender silent for so long is taken for gone, s. rate: frames/s as announced, 0 if unknown.
-    clock:     whose times the frames carry, "sender" or "monotonic"; None until the first pictures have shown it.
-    sender:    the sender's clock as far as it is known, kept over reconnections.
+    timeout_s: a sender silent for this long is considered lost, s. rate: stated frames/s, 0 if unknown.
+    clock:     clock of the frames' times, "sender" or "monotonic"; None until known.
+    sender:    the sender's clock as far as known, kept over reconnections.
     """
 
     uri: str
@@ -92,7 +92,7 @@ class Stream:
 def open_stream(stream: Stream, connect: Callable[[Stream], RawFrames], *, buffer_s: float, retries: int) -> Source:
     """Start capturing: ``connect`` gives the raw frames of one connection, and is called again when that is lost.
 
-    Raises SourceError when no picture can be had.
+    Raises SourceError when no frame arrives.
     """
     raw_frames = keep_connected(stream, connect, retries)
     first = next(raw_frames)

@@ -14,7 +14,7 @@ SHARE: Final = 0.5  # a region counts as moved above this fraction of the larges
 SLANT: Final = 0.5  # a direction counts above this fraction of the displacement
 # One side moved alone if the other moved less than this fraction of it. Of the 208 clips of CASME II whose coded action
 # units are of one side only, or of both, 72 % of left, 69 % of right and 85 % of two-sided ones are recognized, and no
-# left one is confused with a right one (docs/training.md).
+# left one is confused with a right one (docs/recognizers.md).
 BOTH: Final = 0.5
 _RIGHT: Final = [i for i, region in enumerate(REGIONS) if region.name.startswith("right ") and not region.eye]
 _LEFT: Final = [NAMES.index(NAMES[i].replace("right", "left")) for i in _RIGHT]

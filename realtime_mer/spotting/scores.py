@@ -1,4 +1,4 @@
-"""Scores of spotting: found movements against annotated ones. Used by the benchmark and by training alike.
+"""Scores of spotting: found movements against annotated ones. Used by the benchmark and by training.
 
 Times may be seconds or frame numbers, as long as both sides use the same. Scores of recognition alone are in
 ``train.metrics``; nothing here reads files.
@@ -20,9 +20,9 @@ IOU: Final = 0.5  # a hit overlaps by half or more (MEGC 2019 to 2025)
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """One annotated or found movement in one video. onset <= apex <= offset; ``label`` None: not said (abstained).
+    """One annotated or found movement in one video. onset <= apex <= offset; ``label`` None: abstained.
 
-    DataError when onset and offset are no interval."""
+    DataError when onset and offset are not an interval."""
 
     video: str
     onset: float
@@ -32,12 +32,12 @@ class Movement:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.onset) and math.isfinite(self.offset) and self.onset <= self.offset):
-            raise DataError(f"movement in {self.video!r}: onset {self.onset} and offset {self.offset} are no interval")
+            raise DataError(f"movement in {self.video!r}: {self.onset} to {self.offset} is not an interval")
 
 
 @dataclass(frozen=True, slots=True)
 class SpottingScores:
-    """Counts pooled over all videos, and how far the times of the hits are off.
+    """Counts pooled over all videos, and the time errors of the hits.
 
     hits: found movements that match one annotated movement each. false_alarms: found, matching none. missed: annotated,
     not found. onset_error, apex_error, offset_error: median absolute errors of the hits in the unit of the times, None
@@ -64,7 +64,7 @@ class SpottingScores:
 
     @property
     def f1(self) -> float:
-        """2 TP / (2 TP + FP + FN), pooled over videos; 0 when there is neither annotation nor finding."""
+        """2 TP / (2 TP + FP + FN), pooled over videos; 0 without annotations and found movements."""
         total = 2 * self.hits + self.false_alarms + self.missed
         return 2 * self.hits / total if total else 0.0
 
@@ -92,7 +92,7 @@ def match(
 ) -> list[tuple[int, int]]:
     """Pairs (position in truth, position in found), one to one, within a video, overlapping by ``iou`` or more.
 
-    Each pair in turn is the best overlap left (ties: the earlier positions), so a second finding on one annotated
+    Each pair in turn has the best remaining overlap (ties: the earlier positions), so a second report of one annotated
     movement is a false alarm. Sorted by the position in truth.
     """
     by_video: dict[str, list[int]] = defaultdict(list)

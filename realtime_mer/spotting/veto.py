@@ -1,4 +1,4 @@
-"""Why a movement is not a micro-expression: the rules, and what they need to know of the movements before."""
+"""The rules by which a movement is not a micro-expression, and the memory of earlier movements that they need."""
 
 from __future__ import annotations
 
@@ -17,31 +17,32 @@ from realtime_mer.spotting.lengths import lengths, top_two
 EYES: Final = list(EYE_REGIONS)
 MOUTH: Final = frozenset(MOUTH_REGIONS)
 _MOUTH_PLACES: Final = np.array(MOUTH_REGIONS)
-MOVED: Final = 0.5  # a region moved when it was displaced by this share of the most displaced one
-LID_PX: Final = 0.8  # px: a lid that moved less may have been moved by the brow, or by noise
-SLOWEST: Final = 2.5  # s from the onset to the report of a movement, at most
-RECENT: Final = 8  # ends of movements that are kept: more than fit into the longest isolation
+MOVED: Final = 0.5  # a region counts as moved above this fraction of the largest displacement
+LID_PX: Final = 0.8  # px: a smaller lid movement may come from the brow, or from noise
+SLOWEST: Final = 2.5  # longest time from the onset to the report of a movement, s
+RECENT: Final = 8  # number of ends of movements kept: more than fit into the longest isolation
 
 
 class Veto:
-    """The rules of one face. It remembers when the last movements ended: a run of them is speech, or an expression."""
+    """The rules for one face. It remembers when the last movements ended: movements in quick succession are speech, or
+    an expression."""
 
     def __init__(self, settings: SpotConfig) -> None:
         self._settings = settings
-        self.settled = np.inf  # s, since when the face at rest is known
+        self.settled = np.inf  # s: time from which the face at rest is known
         self._mouth: deque[tuple[float, float]] = deque()  # (s, px)
         self._ended: deque[float] = deque(maxlen=RECENT)  # s, offsets of recent movements
 
     def watch(self, time: float, away: Floats) -> None:
-        """Takes how far every region went over ``change_s``, float32 (R,) px: what the mouth did lately."""
+        """Takes the change of every region over ``change_s``, float32 (R,) px, to know what the mouth did recently."""
         self._mouth.append((time, top_two(away[_MOUTH_PLACES])))
         while self._mouth[0][0] < time - self._settings.speech_s - SLOWEST:
             self._mouth.popleft()
 
     def _speaking(self, onset: float, px: float) -> bool:
-        """Whether the mouth had been moving for a good part of the last ``speech_s`` seconds before ``onset``.
+        """Whether the mouth had been moving for a large part of the last ``speech_s`` seconds before ``onset``.
 
-        px: strength of the movement in question: what is far weaker does not count, so it may stand apart.
+        px: strength of the movement in question; much weaker movements do not count.
         """
         settings = self._settings
         least = max(settings.speech_px, settings.speech_share * px)
@@ -49,7 +50,7 @@ class Veto:
         return bool(before) and sum(before) > settings.speech_time * len(before)
 
     def recall(self, other: Veto) -> None:
-        """Takes over what the mouth did before the face was lost for a moment."""
+        """Copies what the mouth did before the face was briefly lost."""
         self._mouth = other._mouth
 
     def ended(self, offset: float, vector: Floats) -> None:
@@ -58,7 +59,7 @@ class Veto:
             self._ended.append(offset)
 
     def objection(self, candidate: Candidate, onset: float, until: float, history: History) -> tuple[Kind, str] | None:
-        """Why it is not a micro-expression, as far as can be seen at ``until``; None when nothing speaks against it.
+        """Why it is not a micro-expression, as far as known at ``until``; None if no rule rejects it.
 
         history: the measurements from before the onset until now.
         """
@@ -84,9 +85,9 @@ class Veto:
         return None
 
     def _blink(self, candidate: Candidate, inside: History) -> str:
-        """Why the movement is one of the eyelids, empty when it is not."""
+        """Why the movement is one of the eyelids; empty if it is not."""
         settings, vector = self._settings, candidate.vector
-        # the anchor may show them half closed, as of one who looks down: then they open
+        # the anchor may show them half closed, when someone looks down; then they open
         lowered = np.array([m.displacement for m in inside])[:, EYES, 1] - candidate.origin[EYES, 1]
         lids = float(np.abs(lowered.mean(axis=1)).max())
         shut = min(m.eyes for m in inside) < 1 - settings.eyes_shut
@@ -107,7 +108,7 @@ class Veto:
 
 
 def strength(vector: Floats) -> float:
-    """Mean displacement in px of the two regions that moved most, lids aside; ``vector`` float32 (R, 2) px."""
+    """Mean displacement in px of the two regions that moved most, without lids; ``vector`` float32 (R, 2) px."""
     return top_two(lengths(vector)[ACTIVE])
 
 
@@ -118,7 +119,7 @@ def lids_lead(vector: Floats) -> bool:
 
 
 def moved_regions(vector: Floats) -> frozenset[int]:
-    """Regions displaced by at least MOVED of the most displaced one, lids aside."""
+    """Regions displaced by at least MOVED of the largest displacement, without lids."""
     size = lengths(vector)
     size[list(EYE_REGIONS)] = 0
     return frozenset(int(i) for i in np.flatnonzero(size >= MOVED * size.max()))

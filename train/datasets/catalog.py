@@ -153,7 +153,7 @@ DATASETS: Final[dict[str, Dataset]] = {
     ),
     "ferplus": Dataset(
         "FERPlus: FER2013 relabeled by ten voters, 8 classes",
-        "https://github.com/microsoft/FERPlus (labels; pictures from FER2013)", "Barsoum et al., ICMI 2016",
+        "https://github.com/microsoft/FERPlus (labels; images from FER2013)", "Barsoum et al., ICMI 2016",
         "FER2013Train/label.csv and FER2013Train/fer0000000.png; FER2013Valid; FER2013Test",
         ("FERPlus", "ferplus"), (), "emotion", None, read_ferplus,
     ),

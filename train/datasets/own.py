@@ -99,7 +99,7 @@ def _row(table: Path, cells: Mapping[str, Any]) -> Row:
     keys = _keys(text)
     unit = text.get("unit", "")
     if keys and unit not in ("s", "frames"):
-        raise DataError(f"unit is s or frames, not {unit!r}; it is the unit of onset, apex and offset")
+        raise DataError(f"unit must be s or frames, not {unit!r}; onset, apex and offset are in this unit")
     fps = _number("fps", text["fps"]) if text.get("fps") else 0.0
     if path.is_dir() and fps <= 0:
         raise DataError("a folder of images needs fps")
