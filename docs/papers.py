@@ -1,7 +1,7 @@
-"""Draws the tables of docs/papers.md from docs/data/papers, or takes in what a run has left.
+"""Draws the tables of docs/papers.md from docs/data/papers, or adds the tables of a run first.
 
 python docs/papers.py                                       # draws the page's tables again
-python docs/papers.py runs/peng2018-quick/tables.json ...   # takes their tables over first
+python docs/papers.py runs/peng2018-quick/tables.json ...   # adds these tables first
 
 Each file there is what ``python -m train reproduce`` stores: a table of a paper and scale by its number, as data.
 """
@@ -22,22 +22,22 @@ from train.reproduce import PAPERS
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = ROOT / "docs" / "papers.md"
 DATA: Final = ROOT / "docs" / "data" / "papers"
-SCALES: Final = ("quick", "cpu", "full")
+SCALE: Final = "quick"  # of the tables on the page: all papers have it; the text tells of the others
 SCRIPT: Final = "docs/papers.py"
 ALIKE: Final = ("components",)  # printed by the command alone: the code has it already
-# What the page shows. The other tables (class counts, printed figures recomputed, variations) are in the data.
+# What the page shows. The other tables (class counts, printed figures recomputed, variations) and scales are in the data.
 SHOWN: Final = {
-    "abrazak2023": ("4", "5", "6"),
+    "abrazak2023": ("4",),
     "ho2023": ("2",),
     "ibrahim2020": ("2", "figures 6-8"),
     "hata2025": ("5",),
-    "peng2018": ("4", "5", "6", "7"),
+    "peng2018": ("4",),
     "selection": ("1",),
 }
 
 
 def take(file: Path) -> None:
-    """Adds the tables of a run to those that are kept, each instead of an earlier one."""
+    """Adds the tables of a run to the data, replacing earlier ones."""
     kept = DATA / f"{file.parent.name}.json"
     tables = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     for number, table in json.loads(file.read_text(encoding="utf-8")).items():
@@ -48,15 +48,13 @@ def take(file: Path) -> None:
 
 
 def drawn() -> str:
-    """The tables of the page as Markdown, by paper and scale. What holds for every table of one file is said once."""
+    """The tables of the page as Markdown, by paper. What applies to every table of a paper is said once."""
     parts = []
     for paper in PAPERS:
         parts.append(f"### {paper}\n")
-        for scale in SCALES:
-            file = DATA / f"{paper}-{scale}.json"
-            if file.exists():
-                tables = json.loads(file.read_text(encoding="utf-8"))
-                parts += _file([tables[number] for number in SHOWN[paper] if number in tables])
+        file = DATA / f"{paper}-{SCALE}.json"
+        tables = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        parts += _file([tables[number] for number in SHOWN[paper] if number in tables])
     return "\n".join(parts)
 
 

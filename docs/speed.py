@@ -48,8 +48,9 @@ def entry(file: Path, what: str) -> dict[str, Any]:
 
 
 def drawn(history: Sequence[dict[str, Any]]) -> str:
-    """A table of the newest measurement, with the ratios of those before it, newest first."""
-    latest, earlier = history[-1], history[-2::-1]
+    """A table of the newest measurement, with the ratios of earlier days, newest first."""
+    latest = history[-1]
+    earlier = [old for old in reversed(history) if old["date"] != latest["date"]]
     columns = ["recording", *COLUMNS, *(f"ratio on {old['date']}" for old in earlier)]
     rows = [
         (name, *(str(case[column]) for column in COLUMNS), *(_ratio(old["cases"].get(name)) for old in earlier))

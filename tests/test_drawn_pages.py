@@ -47,11 +47,14 @@ def test_a_measured_speed_is_added_and_takes_the_place_of_its_namesake(tmp_path,
             )
         ]  # fmt: skip
         facts = {"clip": {"ratio to the floor": rate / 400, "frames per core-second": 90, "cores used": 1.5}}
-        Result("throughput", {}, facts, tuple(lines), {"cpu": "made", "cores": 2}).save(tmp_path / "r.json")
+        day = f"2026-01-0{rate / 100:.0f}T12:00:00+00:00"
+        made = Result("throughput", {}, facts, tuple(lines), {"cpu": "made", "cores": 2}, created=day)
+        made.save(tmp_path / "r.json")
         assert speed.main(["--add", str(tmp_path / "r.json"), "once" if rate < 150 else "twice"]) == 0
     assert speed.main(["--add", str(tmp_path / "r.json"), "twice"]) == 0
     assert [entry["what"] for entry in json.loads((tmp_path / "speed.json").read_text())] == ["once", "twice"]
     text = (tmp_path / "page.md").read_text()
+    assert "ratio on 2026-01-01 |" in text
     assert "| clip | 200 | 0.5 | 2.0 | 1.5 | 0.25 |" in text
     assert "old" not in text
     assert text.startswith("before\n")

@@ -84,7 +84,7 @@ def test_rows_are_trained_once_and_stand_in_one_table(ours, tmp_path):
     assert all(row.parameters > 0 and row.latency > 0 for row in rows)
     shown = table.render(rows, "ours")
     assert "42 clips of 7 subjects: 14 negative, 14 positive, 14 surprise" in shown
-    assert "| none | the commonest class | | | 0 | | 0.167 | 0.333 | |" in shown
+    assert "| none | the most common class | | | 0 | | 0.167 | 0.333 | |" in shown
     assert shown.count("| motion |") == 3
     assert shown.count(" to ") == 2  # the recipe against each other row
     assert "| UF1 of ours minus this |" in shown

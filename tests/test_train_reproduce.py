@@ -177,7 +177,7 @@ def test_freezing_is_timed_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     setting = common.Setting(tmp_path, tmp_path, "quick", True, "")
     (row,) = ho2023._time(setting).rows
     assert row[0] == "squeezenet"
-    assert all(0 < float(cell) < 2 for cell in row[2:])
+    assert all(0 < float(cell) < 10 for cell in row[2:])  # ratios of two times: other tests run beside it
 
 
 def test_data_sets_that_are_there_are_used(tmp_path: Path) -> None:

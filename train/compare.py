@@ -344,7 +344,7 @@ def _table(rows: Sequence[Row], against: str) -> list[str]:
         "",
         f"| input | network | px | folds | parameters | p50 ms | UF1 | UAR | UF1 of {against} minus this |",
         "|---|---|---|---|---|---|---|---|---|",
-        f"| none | the commonest class | | | 0 | | {base.uf1:.3f} | {base.uar:.3f} | |",
+        f"| none | the most common class | | | 0 | | {base.uf1:.3f} | {base.uar:.3f} | |",
     ]
     for row in sorted(rows, key=lambda row: ("static", "motion", "both").index(row.input)):
         found = metrics.bootstrap(row.truth, row.probabilities, row.groups, THREE)
