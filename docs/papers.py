@@ -25,7 +25,7 @@ DATA: Final = ROOT / "docs" / "data" / "papers"
 SCALE: Final = "quick"  # of the tables on the page: all papers have it; the text tells of the others
 SCRIPT: Final = "docs/papers.py"
 ALIKE: Final = ("components",)  # printed by the command alone: the code has it already
-# What the page shows. The other tables (class counts, printed figures recomputed, variations) and scales are in the data.
+# What the page shows; the other tables (class counts, recomputed figures, variations) and scales are in the data.
 SHOWN: Final = {
     "abrazak2023": ("4",),
     "ho2023": ("2",),
