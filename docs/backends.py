@@ -1,6 +1,6 @@
-"""Draws the table of docs/export.md from docs/data/export.json, or takes in what `python -m export bench --out` wrote.
+"""Draws the tables of docs/export.md from docs/data/export.json, or takes in what `python -m export bench --out` wrote.
 
-python docs/backends.py            # draws the page's table again
+python docs/backends.py            # draws the page's tables again
 python docs/backends.py table.md WHEN_AND_ON_WHAT   # replaces the data first
 """
 
@@ -19,7 +19,8 @@ PAGE: Final = ROOT / "docs" / "export.md"
 DATA: Final = ROOT / "docs" / "data" / "export.json"
 SCRIPT: Final = "docs/backends.py"
 SAME: Final = "ONNX Runtime FP32"  # as fast as this runtime, which uses it
-COLUMNS: Final = ("network", "back end", "ms, batch of 1", "of 8", "of 64", "file, MB", "UF1, change", "labels agree")
+QUANTIZED: Final = "ONNX Runtime INT8"
+COLUMNS: Final = ("network", "back end", "ms, batch of 1", "of 8", "of 64", "file, MB")
 
 
 def take(file: Path, measured: str) -> None:
@@ -41,20 +42,29 @@ def records(kept: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def page(text: str) -> str:
-    """The page with its table drawn from the data: a row for each network and back end."""
+    """The page with its tables drawn from the data: times by network and back end, and what INT8 changes."""
     data = json.loads(DATA.read_text(encoding="utf-8"))
-    scores = {(row["Network"], row["Back end"]): row for row in records(data["scores"])}
     shown: dict[tuple[str, str], list[str]] = {}
     for row in records(data["times"]):
         if row["Back end"] == SAME:
             continue
         key = row["Network"], row["Back end"]
-        shown.setdefault(key, [*key]).append(f"{row['p50 ms']} ({row['against torch']})")
+        ratio = "" if row["against torch"] == "1.00x" else f" ({row['against torch']})"
+        shown.setdefault(key, [*key]).append(f"{float(row['p50 ms']):.3g}{ratio}")
         if row["Batch"] == "64":
-            score = scores.get((key[0].partition(",")[0].lower(), key[1]), {})
-            agree = score.get("Labels agree", "") or row["Labels agree"]
-            shown[key] += [row["File MB"], score.get("Change (95 % interval by subject)", ""), agree]
-    drawn = [f"{data['measured']}.\n", *table(COLUMNS, list(shown.values())), ""]
+            shown[key].append(row["File MB"])
+    changed = [
+        [row["Network"], row["Change (95 % interval by subject)"], row["Labels agree"]]
+        for row in records(data["scores"])
+        if row["Back end"] == QUANTIZED
+    ]
+    drawn = [
+        f"{data['measured']}.\n",
+        *table(COLUMNS, list(shown.values())),
+        "\nWhat INT8 changes; in FP32 all labels agree with torch's:\n",
+        *table(("network", "UF1, change", "labels agree"), changed),
+        "",
+    ]
     return within(text, SCRIPT, "\n".join(drawn))
 
 

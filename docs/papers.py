@@ -25,11 +25,12 @@ DATA: Final = ROOT / "docs" / "data" / "papers"
 SCALE: Final = "quick"  # of the tables on the page: all papers have it; the text tells of the others
 SCRIPT: Final = "docs/papers.py"
 ALIKE: Final = ("components",)  # printed by the command alone: the code has it already
+OF_THE_RUN: Final = ("at full scale about", "not run at this scale", "3D: ")  # notes that tell nothing of the result
 # What the page shows; the other tables (class counts, recomputed figures, variations) and scales are in the data.
 SHOWN: Final = {
     "abrazak2023": ("4",),
     "ho2023": ("2",),
-    "ibrahim2020": ("2", "figures 6-8"),
+    "ibrahim2020": ("figures 6-8",),
     "hata2025": ("5",),
     "peng2018": ("4",),
     "selection": ("1",),
@@ -62,12 +63,16 @@ def _file(tables: Sequence[dict[str, Any]]) -> list[str]:
     parts, said = [], set[str]()
     for table in tables:
         scale = "" if table["scale"] in said else f" ({table['scale']})"
-        parts.append(f"**Table {table['number']}: {table['title']}**{scale}\n")
+        parts.append(f"**{_name(table['number'])}: {table['title']}**{scale}\n")
         parts += drawn_table(table["columns"], table["rows"])
-        notes = [note for note in table["notes"] if note not in said]
+        notes = [note for note in table["notes"] if note not in said and not note.startswith(OF_THE_RUN)]
         parts.append("\n" + "".join(f"- {note}\n" for note in notes) if notes else "")
         said |= {table["scale"], *notes}
     return parts
+
+
+def _name(number: str) -> str:
+    return f"Table {number}" if number.isdigit() else number.capitalize()
 
 
 def page(text: str) -> str:
