@@ -102,7 +102,7 @@ def recording(frames: int = 300, rate: float = 100.0, first: float = 0.0) -> Ite
         time = first + index / rate
         level = 1.0 + 9.0 * math.exp(-(((time - first - 1.12) / 0.06) ** 2))
         faces = (FaceSignal(face(), activity(level), ""),) if index >= 10 else ()
-        events = tuple(e for e in reports if time - 1 / rate < e.reported <= time)
+        events = tuple(e for e in reports if math.ceil((e.reported - first) * rate - 1e-3) == index)
         yield Observation(index, time, faces, events, rate, lost=int(index == 50), notes=("low rate",) * (index < 5))
 
 

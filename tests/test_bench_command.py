@@ -206,7 +206,7 @@ def test_a_page_left_open_is_looked_at_now_and_then(monkeypatch, tmp_path):
     [
         (("throughput", "--groups", "faces,colors"), ConfigError, "unknown curve colors"),
         (("throughput", "--rounds", 0), ConfigError, "at least 1"),
-        (("live", "--for", 1), ConfigError, "more than 2 s"),
+        (("live", "--for", 1), ConfigError, "longer than 2 s"),
         (("memory", "--minutes", 0.5), ConfigError, "at least 1 minute"),
         (("peers", "--rounds", 0), ConfigError, "at least 1"),
         (("live", "no.mp4"), SourceError, "no such file"),

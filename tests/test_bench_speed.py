@@ -154,7 +154,7 @@ def test_a_case_runs_in_a_process_of_its_own_and_hands_on_errors(clip, tmp_path)
 
 
 def test_what_cannot_be_measured_is_one_clear_error(clip):
-    with pytest.raises(ConfigError, match="more than 2 s"):
+    with pytest.raises(ConfigError, match="longer than 2 s"):
         live.run(100, 1, clip)
     with pytest.raises(ConfigError, match="positive"):
         PacedSource(clip, 0)

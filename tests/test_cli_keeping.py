@@ -91,7 +91,9 @@ def test_the_whole_file_is_compared_on_request(tmp_path, capfd):
     out = ("--out", str(tmp_path / "out"), *PLAIN)
     assert main(["analyze", str(video), *out]) == 0
     assert main(["analyze", str(video), *out, "--verify"]) == 0
-    assert "hold no hash of the whole file; its start, middle, end and size are the same" in capfd.readouterr().err
+    assert (
+        "have no hash of the whole file; start, middle, end and size of the file are the same" in capfd.readouterr().err
+    )
     assert main(["analyze", str(video), *out, "--verify", "--overwrite"]) == 0
     with video.open("r+b") as file:
         file.seek(1_500_000)
@@ -198,7 +200,7 @@ def test_what_only_the_recording_can_give_is_named(face, results, capfd):
     shutil.rmtree(results / "face" / "clips")
     assert main(["analyze", str(face), "--out", str(results), *EVERYTHING]) == 0
     gone = results / "face" / "annotated.mp4"
-    assert f"{gone} and 1 more files are not there: use --overwrite to make what is missing\n" in capfd.readouterr().err
+    assert f"{gone} and 1 more files are missing: use --overwrite to make what is missing\n" in capfd.readouterr().err
     assert main(["analyze", str(face), "--out", str(results), "--no-video"]) == 0
     assert "not there" not in capfd.readouterr().err
 

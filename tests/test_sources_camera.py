@@ -126,7 +126,7 @@ def test_a_frame_rate_that_cannot_be_true_is_measured(told: float) -> None:
     with open_camera(0, capture=Camera) as source:
         assert 20 < source.info.rate < 110
         (note,) = source.stats().notes
-        assert f"says {told:g} frames/s, which cannot be true" in note
+        assert f"reports {told:g} frames/s, which cannot be true" in note
 
 
 def test_reads_that_fail_are_skipped_and_not_missed_as_well() -> None:
