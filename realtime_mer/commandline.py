@@ -1,6 +1,7 @@
 """One style of command line for the three programs: ``realtime-mer``, ``python -m train`` and ``python -m export``.
 
-A wrong argument ends in one line, every command's help begins with what it does, and a shell can complete it all.
+A wrong argument ends in one line, and every command's help begins with what it does. ``PrintCompletion`` makes a shell
+complete a command line.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from realtime_mer.errors import MerError, OutputError
 INTERRUPTED: Final = 130  # what shells return after Ctrl-C
 NOTHING_BEGUN: Final = "interrupted; nothing was written"
 STOPPING: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-# its reader has gone; it was closed at the start
+# Why standard output takes no more: its reader has gone, or it was closed from the start.
 _READER_LEFT: Final = (errno.EPIPE, errno.EBADF)
 
 Handler = Callable[[int, FrameType | None], None]

@@ -303,13 +303,10 @@ _CALIBRATION_HEAD = (
 
 _ABSTAINS = (
     "ECE uses {bins} bins. With so few clips even a perfectly calibrated model shows an ECE above 0, by chance. "
-    "The column "
-    "beside it gives the mean ECE of a perfect model with these probabilities and, in brackets, the value below "
-    "which 95 % "
-    "of such models stay. With {few} bins chance adds less.\n\n"
-    "The model abstains below a probability of {below:.2f}. With thresholds chosen in the same way on other "
-    "subjects only, "
-    "{share} of these clips were answered, {kept}."
+    "The column beside it gives the mean ECE of a perfect model with these probabilities and, in brackets, the value "
+    "below which 95 % of such models stay. With {few} bins chance adds less.\n\n"
+    "The model abstains below a probability of {below:.2f}. With thresholds chosen in the same way on other subjects "
+    "only, {share} of these clips were answered, {kept}."
 )
 
 _NOTHING = """

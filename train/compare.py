@@ -114,6 +114,27 @@ class Row:
     latency: float = 0.0
 
 
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
+    parser.add_argument("recipes", nargs="*", type=Path, metavar="RECIPE.toml", help="recipes to add as rows")
+    add_data(parser)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/compare"),
+        metavar="DIR",
+        help="keep finished folds here (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--against",
+        default="",
+        metavar="NAME",
+        help="row to compare the others with (default: the first recipe, or linear)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="hide progress bars")
+    parser.set_defaults(run=run)
+
+
 def run(options: argparse.Namespace) -> int:
     """Trains what ``--out`` does not hold yet and prints the table. Returns 0; raises MerError."""
     torch.set_num_threads(1)
@@ -358,24 +379,3 @@ def _table(rows: Sequence[Row], against: str) -> list[str]:
             f"| {cells[0]} | {cells[1]} | {lost} |"
         )
     return lines
-
-
-def add(parser: argparse.ArgumentParser) -> None:
-    """Declares the command's arguments."""
-    parser.add_argument("recipes", nargs="*", type=Path, metavar="RECIPE.toml", help="recipes to add as rows")
-    add_data(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("runs/compare"),
-        metavar="DIR",
-        help="keep finished folds here (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--against",
-        default="",
-        metavar="NAME",
-        help="row to compare the others with (default: the first recipe, or linear)",
-    )
-    parser.add_argument("--quiet", action="store_true", help="hide progress bars")
-    parser.set_defaults(run=run)

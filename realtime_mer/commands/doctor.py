@@ -58,7 +58,8 @@ def run(_arguments: argparse.Namespace) -> int:
     rows.append(_row(not privacy.TOO_LATE, "telemetry", privacy.TOO_LATE or "off in every library used"))
     rows += [_checked(what, check) for what, check in (("GPU", _gpu), ("TensorRT", _tensorrt), ("cameras", _cameras))]
     for name, use in OPTIONAL.items():
-        rows.append(_row(None if _version(name) is None else True, name, _version(name) or f"not installed ({use})"))
+        found = _version(name)
+        rows.append(_row(True if found else None, name, found or f"not installed ({use})"))
     print(table((), rows, left=(0, 1, 2)))
     return 0 if working else 1
 

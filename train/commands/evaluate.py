@@ -88,7 +88,7 @@ def measure(plan: Recipe, data: Prepared, args: argparse.Namespace, options: Opt
     if options.groups:
         if not (rule.clean and rule.once):
             raise ConfigError(
-                f"--groups does not apply to the protocol {options.protocol}, which does not test subjects"
+                f"--groups needs a protocol that tests every person once, which {options.protocol} does not"
             )
         folds = evaluate.merged(folds, options.groups)
     scored = options.protocol in describe.MEASURED and not options.control

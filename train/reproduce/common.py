@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from realtime_mer.errors import DataError, ModelError
+from realtime_mer.tables import plain
 from train import evaluate, gather, metrics, pretrain, protocols, recipe, recipe_toml, runs
 from train.datasets import find_root
 from train.inputs import Prepared, prepare
@@ -72,12 +73,12 @@ class Table:
     runs: tuple[str, ...] = ()
 
     def text(self) -> str:
-        widths = [max(len(row[i]) for row in (self.columns, *self.rows)) for i in range(len(self.columns))]
-        lines = [f"{self.paper}, table {self.number}: {self.title}", f"scale: {self.scale}", ""]
-        lines.append("  ".join(name.ljust(width) for name, width in zip(self.columns, widths, strict=True)).rstrip())
-        lines.append("  ".join("-" * width for width in widths))
-        lines += [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in self.rows
+        rule = ["-" * max(map(len, cells)) for cells in zip(self.columns, *self.rows, strict=True)]
+        lines = [
+            f"{self.paper}, table {self.number}: {self.title}",
+            f"scale: {self.scale}",
+            "",
+            plain(self.columns, [rule, *self.rows], left=range(len(self.columns))),
         ]
         return "\n".join([*lines, *(f"* {note}" for note in self.notes)])
 
