@@ -172,12 +172,13 @@ def test_tables_that_cannot_be_made_are_named_and_the_others_are_made(tmp_path: 
     assert main(["reproduce", "ho2023", *words[2:], "--table", "6", "--table", "components", "--table", "5"]) == 0
 
 
+@pytest.mark.realtime
 def test_freezing_is_timed_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ho2023, "ROWS", {"squeezenet": "squeezenet"})
     setting = common.Setting(tmp_path, tmp_path, "quick", True, "")
     (row,) = ho2023._time(setting).rows
     assert row[0] == "squeezenet"
-    assert all(0 < float(cell) < 10 for cell in row[2:])  # ratios of two times: other tests run beside it
+    assert all(0 < float(cell) < 2 for cell in row[2:])
 
 
 def test_data_sets_that_are_there_are_used(tmp_path: Path) -> None:
